@@ -1,0 +1,197 @@
+//! What the user typed. Nothing after [`Config`] sees it.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Parser, error::ErrorKind};
+
+use crate::{
+    config::{Config, Dir, Grants, Limits, Net, Variable},
+    exit::{Exit, StartError},
+};
+
+/// Serve a wasm component, with a fresh instance for every request.
+#[derive(Debug, Parser)]
+#[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Args {
+    /// The handler: a component that exports `wasmserve:gateway/handler`
+    #[arg(value_name = "HANDLER.WASM")]
+    handler: PathBuf,
+
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
+    addr: String,
+
+    /// How long the handler may run for one request
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
+    timeout: Duration,
+
+    /// How much memory one instance may use: the sum of its memories and tables
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size, help_heading = "Limits")]
+    max_memory: u64,
+
+    /// How long a request body may be
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = size, help_heading = "Limits")]
+    max_body: u64,
+
+    /// How long a request's head may be: its first line and its fields
+    #[arg(long, value_name = "SIZE", default_value = "32KiB", value_parser = head_size, help_heading = "Limits")]
+    max_head: u64,
+
+    /// How long the running exchanges may go on after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
+    drain: Duration,
+
+    /// Add a variable to the environ and to the handler's environment
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Grants: a handler may touch nothing else")]
+    env: Vec<Variable>,
+
+    /// Let the handler use a directory; with `:ro` it may only read
+    #[arg(long, value_name = "HOST::GUEST[:ro]", help_heading = "Grants: a handler may touch nothing else")]
+    dir: Vec<Dir>,
+
+    /// Let the handler connect or send requests to an address
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Grants: a handler may touch nothing else")]
+    allow_net: Vec<Net>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
+                          4 the handler cannot be served, 130 stopped at once by a second Ctrl-C.";
+
+impl Args {
+    /// Reads this process's command line and checks all that can be checked without the handler.
+    ///
+    /// # Errors
+    ///
+    /// A flag or a value that is wrong ([`Exit::Usage`]); `--help` and `--version` also arrive here ([`Exit::Done`]).
+    pub fn from_command_line() -> Result<Config, StartError> {
+        Self::parse_from_iter(std::env::args_os())
+    }
+
+    fn parse_from_iter(words: impl IntoIterator<Item = OsString>) -> Result<Config, StartError> {
+        Args::try_parse_from(words).map(Self::into_config).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(error.render().to_string()),
+            _ => StartError::new(Exit::Usage, &anyhow::Error::msg(in_one_line(&error.render().to_string()))),
+        })
+    }
+
+    fn into_config(self) -> Config {
+        Config {
+            handler: self.handler,
+            addr: self.addr,
+            limits: Limits {
+                timeout: self.timeout,
+                memory: self.max_memory,
+                body: self.max_body,
+                head: self.max_head,
+                ..Limits::DEFAULT
+            },
+            drain: self.drain,
+            grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
+        }
+    }
+}
+
+/// What clap lays out on several lines, without its usage.
+fn in_one_line(text: &str) -> String {
+    let cause =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let cause: Vec<&str> = cause.filter(|line| !line.is_empty()).collect();
+    format!("{}; see --help", cause.join(" ").trim_start_matches("error: "))
+}
+
+/// `30s`, `500ms`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => return Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)) {
+        None => Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
+        Some(0) => Err("must be more than nothing".into()),
+        // Far beyond any use, and far below what an `Instant` can take.
+        Some(millis) if millis > 365 * 24 * 60 * 60 * 1000 => Err("must be at most a year".into()),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// `512`, `64KiB`, `128MiB`, `1GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("write a number and a unit, as in 512, 64KiB, 128MiB or 1GiB".into()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| "write a number and a unit, as in 512, 64KiB, 128MiB or 1GiB".into())
+}
+
+/// A head is buffered whole, so it is bounded on both sides.
+fn head_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        size if (1024..=1 << 20).contains(&size) => Ok(size),
+        _ => Err("must be from 1KiB to 1MiB".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(words: &[&str]) -> Result<Config, String> {
+        let words = ["wasmserve"].iter().chain(words).map(Into::into);
+        Args::parse_from_iter(words).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_handler_is_all_that_must_be_given() {
+        let config = config(&["hello.wasm"]).expect("the defaults are valid");
+        assert_eq!(config.addr, "127.0.0.1:8000");
+        assert_eq!(config.limits.timeout, Duration::from_secs(30));
+        assert_eq!(config.limits.memory, 128 << 20);
+        assert_eq!(config.limits.body, 32 << 20);
+        assert_eq!(config.limits.head, 32 << 10);
+        assert!(config.grants.is_empty());
+    }
+
+    #[test]
+    fn units_are_part_of_the_value() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(size("64KiB"), Ok(65536));
+        assert_eq!(size("7"), Ok(7));
+        for wrong in ["", "s", "5", "5 s", "-5s", "99999999999999999999s", "0s", "9999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong:?} is no duration");
+        }
+        for wrong in ["", "KiB", "5KB", "5k", "-5", "99999999999999999999"] {
+            assert!(size(wrong).is_err(), "{wrong:?} is no size");
+        }
+    }
+
+    #[test]
+    fn e15_env_may_not_override_what_the_gateway_says() {
+        for name in ["PATH_INFO", "HTTP_HOST", "wsgi.input", "wasmserve.request_id", "HTTPS"] {
+            let error = config(&["hello.wasm", "--env", &format!("{name}=x")]).expect_err("it is reserved");
+            assert!(error.contains(name) && error.contains("--env"), "{error}");
+        }
+        assert!(config(&["hello.wasm", "--env", "GREETING=hi=there"]).is_ok());
+        assert!(config(&["hello.wasm", "--env", "GREETING"]).is_err());
+    }
+}

@@ -1,0 +1,314 @@
+//! One request to one response: the only room that sees every stage.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body::{Body, Frame};
+
+use crate::{
+    config::Limits,
+    fault::Fault,
+    gateway::{
+        Field,
+        environ::Peer,
+        head::HeadLimits,
+        input::{BoxBody, Input},
+        request::RequestHead,
+        response::{self, Cut, Reader, Terms},
+    },
+    handler::{Call, Handler},
+    record::{Event, Record},
+};
+
+/// What all exchanges have in common.
+pub struct Exchanges {
+    handler: Handler,
+    record: Record,
+    /// The id of the last exchange.
+    last: AtomicU64,
+    is_stopped: AtomicBool,
+}
+
+impl Exchanges {
+    /// Exchanges with this handler, which tell `record` what happens.
+    #[must_use]
+    pub fn new(handler: Handler, record: Record) -> Self {
+        Self { handler, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
+    }
+
+    /// What one exchange may use.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.handler.limits()
+    }
+
+    /// The handler that answers them.
+    #[must_use]
+    pub fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    /// Who is told what happens.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// From now on an exchange that ends early does so because the server does.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn begin(self: Arc<Self>, peer: Peer, request: Bytes) -> Entry {
+        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        Entry { exchanges: self, id, peer, request, status: None, sent: 0, began: Instant::now() }
+    }
+}
+
+/// A request whose head has arrived.
+pub struct Request {
+    /// Its head.
+    pub head: RequestHead,
+    /// The two ends of its connection.
+    pub peer: Peer,
+    /// The length of its body, if there is one and its framing tells the length.
+    pub content_length: Option<u64>,
+    /// Its body, if there is one.
+    pub body: Option<BoxBody>,
+}
+
+/// Answers a request. Ready when the head of the response is; the body follows as the handler makes it.
+pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Response<Reply> {
+    let Request { head, peer, content_length, body } = request;
+    let line = head.raw().slice_ref(head.line());
+    let entry = Arc::clone(&exchanges).begin(peer, line);
+
+    let limits = exchanges.limits();
+    let terms =
+        Terms { is_head: head.method() == b"HEAD", limits: HeadLimits { octets: limits.head, fields: limits.fields } };
+    if let Err(fault) = head.check(limits) {
+        return fail(entry, terms, fault);
+    }
+    if content_length.is_some_and(|length| length > limits.body) {
+        return fail(entry, terms, Fault::BodyTooLarge);
+    }
+    if head.target() == b"*" {
+        // Rule T5: it asks about the server, not about anything that a handler has.
+        let allow = ("Allow".to_owned(), b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec());
+        return answer(entry, terms, "200 OK", vec![allow], Bytes::new());
+    }
+
+    let (writer, reader) = response::channel(terms);
+    let call = exchanges.handler.call(Call {
+        id: entry.id,
+        request: head,
+        peer,
+        content_length,
+        input: Input::new(body, limits.body),
+        writer,
+        record: Arc::clone(&exchanges.record),
+    });
+    let mut running = Running { call: Some(Box::pin(call)), fault: None, reader };
+    match poll_fn(|cx| running.poll_head(cx)).await {
+        Some(parts) => Reply { running, entry }.with_head(parts),
+        None => {
+            let fault = running.fault.unwrap_or_else(|| Fault::HostBug("an exchange without an end".into()));
+            fail(entry, terms, fault)
+        }
+    }
+}
+
+/// Tells of a request that was answered before there could be an exchange.
+pub fn refused(exchanges: &Arc<Exchanges>, peer: Peer, line: Bytes, fault: Fault) {
+    let mut entry = Arc::clone(exchanges).begin(peer, line);
+    entry.status = Some(fault.status());
+    entry.tell(fault);
+}
+
+/// Answers a fault. It says nothing of the handler's inside.
+fn fail(entry: Entry, terms: Terms, fault: Fault) -> http::Response<Reply> {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let text = format!("{status}: {} (exchange {})\n", fault.public_text(), entry.id);
+    let mut fields = vec![
+        ("Content-Type".to_owned(), b"text/plain; charset=utf-8".to_vec()),
+        ("Wasmserve-Fault".to_owned(), fault.kind().into()),
+    ];
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.push(("Retry-After".to_owned(), b"1".to_vec()));
+    }
+    let closes = fault.is_the_clients();
+    entry.tell(fault);
+    let mut response = answer(entry, terms, &status.to_string(), fields, text.into());
+    if closes {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The host's own answers leave by the same door as a handler's.
+fn answer(entry: Entry, terms: Terms, status: &str, fields: Vec<Field>, body: Bytes) -> http::Response<Reply> {
+    let (mut writer, reader) = response::channel(terms);
+    // What the host says itself is well-formed, and its client is there.
+    _ = writer.start(status, &fields, None);
+    _ = writer.finish(body);
+    let mut running = Running { call: None, fault: None, reader };
+    match running.poll_head(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(parts)) => Reply { running, entry }.with_head(parts),
+        _ => unreachable!("a finished response has a head"),
+    }
+}
+
+/// A handler, and what has come of it so far.
+struct Running {
+    /// The handler, until it ends.
+    call: Option<Pending>,
+    /// How it ended, if not well.
+    fault: Option<Fault>,
+    reader: Reader,
+}
+
+type Pending = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
+
+impl Running {
+    /// The head, or `None` if the handler ended without one. The fault then tells why.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
+        self.go_on(cx);
+        self.reader.poll_head(cx)
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        // What is there goes out before the handler may go on.
+        let mut chunk = self.reader.poll_chunk(cx);
+        if chunk.is_pending() {
+            self.go_on(cx);
+            chunk = self.reader.poll_chunk(cx);
+        }
+        chunk
+    }
+
+    /// Lets the handler go on until it waits, ends or has computed for a tick.
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        let Some(call) = &mut self.call else { return };
+        if let Poll::Ready(result) = poll_or_catch(call, cx) {
+            self.call = None;
+            self.fault = result.err();
+        }
+    }
+}
+
+/// A panic in a host function ends this exchange, not the process.
+fn poll_or_catch(call: &mut Pending, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
+        .unwrap_or_else(|_| Poll::Ready(Err(Fault::HostBug("a host function panicked".into()))))
+}
+
+/// The body of a response, which the handler makes while it is read.
+pub struct Reply {
+    running: Running,
+    entry: Entry,
+}
+
+impl Reply {
+    fn with_head(mut self, parts: http::response::Parts) -> http::Response<Self> {
+        self.entry.status = Some(parts.status.as_u16());
+        http::Response::from_parts(parts, self)
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let this = &mut *self;
+        Poll::Ready(match ready!(this.running.poll_chunk(cx)) {
+            Some(Ok(chunk)) => {
+                this.entry.sent += chunk.len() as u64;
+                Some(Ok(Frame::data(chunk)))
+            }
+            // Whoever gets this must not take the response for a complete one (rule X3).
+            Some(Err(Cut)) => {
+                let fault = this.running.fault.clone();
+                Some(Err(fault.unwrap_or_else(|| Fault::HostBug("a response without an end".into()))))
+            }
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.running.reader.is_at_end()
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let Running { call, fault, reader } = &mut self.running;
+        let is_complete = reader.is_at_end() || reader.is_bodyless();
+        if let Some(fault) = fault.take() {
+            self.entry.tell(fault);
+        } else if !is_complete {
+            self.entry.status = None;
+        } else if let Some(mut call) = call.take() {
+            // The client has its answer; what the handler still has to do is its own affair, within the same deadline.
+            let (id, request, record) = (self.entry.id, self.entry.request.clone(), Arc::clone(self.entry.record()));
+            tokio::spawn(async move {
+                if let Err(fault) = poll_fn(|cx| poll_or_catch(&mut call, cx)).await {
+                    record.tell(Event::Faulted { id, request, fault });
+                }
+            });
+        }
+    }
+}
+
+/// An exchange's line in the access log, written exactly once: when this is dropped (rule L5).
+struct Entry {
+    exchanges: Arc<Exchanges>,
+    id: u64,
+    peer: Peer,
+    request: Bytes,
+    /// The status of the answer; `None` while the client does not have all that it can get.
+    status: Option<u16>,
+    sent: u64,
+    began: Instant,
+}
+
+impl Entry {
+    fn record(&self) -> &Record {
+        &self.exchanges.record
+    }
+
+    fn tell(&self, fault: Fault) {
+        self.record().tell(Event::Faulted { id: self.id, request: self.request.clone(), fault });
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let status = self.status.unwrap_or_else(|| {
+            if self.exchanges.is_stopped.load(Ordering::Relaxed) {
+                self.tell(Fault::Stopped);
+            }
+            Fault::Disconnected.status()
+        });
+        self.record().tell(Event::Ended {
+            id: self.id,
+            peer: self.peer,
+            request: self.request.clone(),
+            status,
+            sent: self.sent,
+            at: SystemTime::now(),
+            took: self.began.elapsed(),
+        });
+    }
+}

@@ -1,0 +1,150 @@
+//! Why an exchange did not go as it should, and what the client is told.
+
+use std::fmt;
+
+use crate::gateway::head::StartError;
+
+/// Why an exchange did not go as it should.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The request was refused before a handler saw it.
+    Refused {
+        /// From 400 to 599.
+        status: u16,
+        /// What is wrong with the request.
+        why: &'static str,
+    },
+    /// The request's body is longer than the limit.
+    BodyTooLarge,
+    /// The handler trapped. Tells the trap, and the panic's message if there was one.
+    Trap(String),
+    /// The handler returned an error: an exception that left the application.
+    Exception(String),
+    /// The handler ended its own process instead of returning.
+    Exited(i32),
+    /// The handler wanted more memory than it may have, and did not survive the refusal.
+    OutOfMemory,
+    /// The handler ran for longer than it may.
+    TimedOut,
+    /// The handler returned without a response.
+    NoStartResponse,
+    /// The handler returned after its response had been refused.
+    BadResponseHead(StartError),
+    /// The handler gave fewer octets than its `Content-Length` said.
+    ShortBody {
+        /// How many are missing.
+        missing: u64,
+    },
+    /// The body of the request ended early, or was malformed, and the handler gave up on it.
+    BadInput {
+        /// What the client is told, if it still listens.
+        status: u16,
+        /// What went wrong.
+        why: &'static str,
+    },
+    /// As many exchanges run as can.
+    Busy,
+    /// The client went away before its answer was complete.
+    Disconnected,
+    /// The server was stopped before the exchange had ended.
+    Stopped,
+    /// Something that never may happen in the host.
+    HostBug(String),
+}
+
+impl Fault {
+    /// The status of the answer, or of the access log where no answer can be given any more.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Refused { status, .. } | Self::BadInput { status, .. } => *status,
+            Self::BodyTooLarge => 413,
+            Self::Trap(_)
+            | Self::Exception(_)
+            | Self::Exited(_)
+            | Self::OutOfMemory
+            | Self::NoStartResponse
+            | Self::BadResponseHead(_)
+            | Self::ShortBody { .. }
+            | Self::HostBug(_) => 500,
+            Self::TimedOut => 504,
+            Self::Busy | Self::Stopped => 503,
+            // nginx's habit (rule K10); never on the wire.
+            Self::Disconnected => 499,
+        }
+    }
+
+    /// One word for logs and counters.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::BodyTooLarge => "body-too-large",
+            Self::Trap(_) => "trap",
+            Self::Exception(_) => "exception",
+            Self::Exited(_) => "exited",
+            Self::OutOfMemory => "memory-limit",
+            Self::TimedOut => "wall-limit",
+            Self::NoStartResponse => "no-start-response",
+            Self::BadResponseHead(_) => "bad-response-head",
+            Self::ShortBody { .. } => "short-body",
+            Self::BadInput { .. } => "bad-input",
+            Self::Busy => "busy",
+            Self::Disconnected => "disconnected",
+            Self::Stopped => "stopped",
+            Self::HostBug(_) => "host-bug",
+        }
+    }
+
+    /// Whether the request is at fault, so that the connection that it came on is not used any further (rule X5).
+    #[must_use]
+    pub fn is_the_clients(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::BodyTooLarge | Self::BadInput { .. })
+    }
+
+    /// What the client may know: nothing about the handler's inside.
+    #[must_use]
+    pub fn public_text(&self) -> &'static str {
+        match self {
+            Self::Refused { why, .. } | Self::BadInput { why, .. } => why,
+            Self::BodyTooLarge => "the request body is too large",
+            Self::TimedOut => "the handler took too long",
+            Self::Busy => "too many requests at the moment, try again",
+            Self::Stopped => "the server is stopping",
+            Self::Trap(_)
+            | Self::Exception(_)
+            | Self::Exited(_)
+            | Self::OutOfMemory
+            | Self::NoStartResponse
+            | Self::BadResponseHead(_)
+            | Self::ShortBody { .. }
+            | Self::Disconnected
+            | Self::HostBug(_) => "the handler failed",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    /// For the log: the cause, and the remedy where there is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { why, .. } | Self::BadInput { why, .. } => write!(f, "{why}"),
+            Self::BodyTooLarge => write!(f, "the request body is longer than --max-body allows"),
+            Self::Trap(what) | Self::Exception(what) => write!(f, "{what}"),
+            Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
+            Self::OutOfMemory => write!(f, "the handler needs more memory than --max-memory allows"),
+            Self::TimedOut => write!(f, "the handler ran for longer than --timeout allows"),
+            Self::NoStartResponse => write!(f, "the handler returned without calling start-response"),
+            Self::BadResponseHead(error) => write!(f, "{error}"),
+            Self::ShortBody { missing } => {
+                write!(f, "the handler gave {missing} octets less than its Content-Length")
+            }
+            Self::Busy => write!(f, "as many exchanges run as can"),
+            Self::Disconnected => write!(f, "the client went away"),
+            Self::Stopped => write!(f, "the server was stopped"),
+            Self::HostBug(what) => write!(f, "a bug in wasmserve: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,35 @@
+//! wasmserve: a disposable web server that makes a fresh, limited, sandboxed wasm component instance for every request.
+//!
+//! The way of a request, and of a reader through this crate:
+//!
+//! 1. [`args`] is what the user typed, [`config`] what the program needs;
+//! 2. [`start`] brings it all up, [`server`] accepts connections and drains them at the end;
+//! 3. [`connection`] is one socket: hyper, timeouts, the exact octets of each head;
+//! 4. [`exchange`] is one request to one response, the only room that sees every stage;
+//! 5. [`gateway`] is the protocol in words, pure: environ, input, start_response;
+//! 6. [`handler`] is the component: loaded once, called once per exchange, each time in a new instance;
+//! 7. [`fault`] is why an exchange did not go as it should, [`record`] what it tells, [`log`] who listens.
+
+pub mod args;
+
+pub mod config;
+
+pub mod exit;
+
+pub mod start;
+
+pub mod server;
+
+pub mod connection;
+
+pub mod exchange;
+
+pub mod gateway;
+
+pub mod handler;
+
+pub mod fault;
+
+pub mod record;
+
+pub mod log;

@@ -1,0 +1,59 @@
+//! What an exchange tells, and to whom it does not know.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+
+use crate::{fault::Fault, gateway::environ::Peer};
+
+/// Something that happened in an exchange.
+#[derive(Debug)]
+pub enum Event {
+    /// The handler, or the host on its behalf, has something to say.
+    Said {
+        /// The exchange.
+        id: u64,
+        /// Through what: `stdout`, `stderr`, `log`, `note`.
+        through: &'static str,
+        /// One line in any octets, without its end.
+        line: Vec<u8>,
+    },
+    /// The exchange did not go as it should.
+    Faulted {
+        /// The exchange.
+        id: u64,
+        /// The request line in any octets.
+        request: Bytes,
+        /// Why.
+        fault: Fault,
+    },
+    /// The exchange is over. Told exactly once for each (rule L5).
+    Ended {
+        /// The exchange.
+        id: u64,
+        /// The connection.
+        peer: Peer,
+        /// The request line in any octets.
+        request: Bytes,
+        /// The status that was sent; 499 if the client left before its answer was complete.
+        status: u16,
+        /// Octets of the body that were given to the connection.
+        sent: u64,
+        /// When the exchange ended.
+        at: SystemTime,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+/// Somebody who wants to know. Called on the request path, so it must not block.
+pub trait Listener: Send + Sync {
+    /// Takes note of an event.
+    fn tell(&self, event: Event);
+}
+
+/// Where exchanges tell what happens.
+pub type Record = Arc<dyn Listener>;

@@ -1,0 +1,142 @@
+//! From a checked configuration to a server that runs, and to its end.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, anyhow};
+use tokio::{
+    net::{TcpListener, TcpSocket, lookup_host},
+    runtime::Runtime,
+};
+
+use crate::{
+    config::Config,
+    exchange::Exchanges,
+    exit::{Exit, StartError},
+    handler::Handler,
+    log::Log,
+    server,
+};
+
+/// How many connections may wait in the system's queue.
+const BACKLOG: u32 = 1024;
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// The address cannot be used, or the handler cannot be served. Nothing has listened then.
+pub fn serve(config: Config) -> Result<Exit, StartError> {
+    let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
+    let runtime = Runtime::new().context("no runtime").map_err(failed(Exit::Failed))?;
+    let log = Arc::new(Log::spawn().context("no thread for the log").map_err(failed(Exit::Failed))?);
+
+    // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
+    let socket = runtime.block_on(bind(&config.addr)).map_err(failed(Exit::Address))?;
+    let (handler, warning) =
+        Handler::load(&config.handler, &config.limits, &config.grants).map_err(failed(Exit::Handler))?;
+    if let Some(warning) = warning {
+        say(&format!("wasmserve: warning: {warning:#}\n"));
+    }
+    let exchanges = Arc::new(Exchanges::new(handler, log));
+
+    runtime.block_on(async {
+        let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
+        let addr = listener.local_addr().context("no address").map_err(failed(Exit::Failed))?;
+        let mut stop = Stop::new().context("no signals").map_err(failed(Exit::Failed))?;
+        say(&format!("{}listening on http://{addr}\n", config.grants));
+        server::run(listener, exchanges, config.drain, async {
+            stop.recv().await;
+            tokio::spawn(async move {
+                stop.recv().await;
+                std::process::exit(Exit::Interrupted as i32);
+            });
+        })
+        .await;
+        Ok(Exit::Done)
+    })
+}
+
+/// Writes to stderr at once. If nobody reads it, serving goes on.
+fn say(text: &str) {
+    _ = io::stderr().write_all(text.as_bytes());
+}
+
+async fn bind(addr: &str) -> anyhow::Result<TcpSocket> {
+    let addrs: Vec<SocketAddr> = lookup_host(addr)
+        .await
+        .map_err(|error| {
+            anyhow!("`{addr}` is no address to listen on: {error}; write HOST:PORT, as in 127.0.0.1:8000")
+        })?
+        .collect();
+    let mut last = anyhow!("`{addr}` has no address");
+    for candidate in addrs {
+        match bind_to(candidate) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = unusable(addr, &error),
+        }
+    }
+    Err(last)
+}
+
+fn bind_to(addr: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is started again at once must not wait for the connections of the last one to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
+fn listen(socket: TcpSocket, addr: &str) -> anyhow::Result<TcpListener> {
+    socket.listen(BACKLOG).map_err(|error| unusable(addr, &error))
+}
+
+fn unusable(addr: &str, error: &io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there; stop it, or choose a port with --addr HOST:PORT",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address; 127.0.0.1 is always there",
+        io::ErrorKind::PermissionDenied => "ports below 1024 are the administrator's; choose another with --addr",
+        _ => "choose another with --addr HOST:PORT",
+    };
+    anyhow!("cannot listen on `{addr}`: {error}: {remedy}")
+}
+
+/// The two signals that ask a server to stop.
+#[cfg(unix)]
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Stop {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Stop;
+
+#[cfg(not(unix))]
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn recv(&mut self) {
+        // It fails only if no handler can be installed, and then nothing would ever arrive.
+        _ = tokio::signal::ctrl_c().await;
+    }
+}
