@@ -227,7 +227,7 @@ fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) ->
     // A handler that gives up on a body which is broken is not to blame (rule I6).
     Err(match guest.input.failure() {
         None => fault,
-        Some(ReadError::Disconnected) => Fault::Disconnected,
+        Some(ReadError::Disconnected) => Fault::BadInput { status: 400, why: "the request body ended too early" },
         Some(ReadError::TooLarge) => Fault::BodyTooLarge,
         Some(ReadError::Malformed) => Fault::BadInput { status: 400, why: "the request body is malformed" },
         Some(ReadError::TimedOut) => Fault::BadInput { status: 408, why: "the request body did not arrive in time" },

@@ -39,7 +39,7 @@ pub(super) fn check_format(octets: &[u8]) -> anyhow::Result<()> {
         }
         [] => bail!("is empty, not a wasm component"),
         _ => bail!(
-            "is not a wasm component (its first octets are `{}`)",
+            "is not a wasm component (its first octets are `{}`); `cargo build --target wasm32-wasip2` makes one",
             crate::log::escape(&octets[..octets.len().min(8)])
         ),
     }

@@ -1,0 +1,29 @@
+//! Sends the request's body back while it arrives: chunk by chunk, so that a body of any size passes through a handler
+//! of constant size.
+//!
+//! Try it: `curl -T big.iso http://127.0.0.1:8000/ | cmp - big.iso`
+
+use wasmserve_guest::{Environ, Response, handler};
+
+handler!(app);
+
+fn app(environ: Environ) -> Response {
+    let content_type = environ.get("CONTENT_TYPE");
+    let headers = content_type.map(|value| ("Content-Type", value));
+    Response::new(200, headers, environ.input().chunks())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmserve_guest::testing::call;
+
+    use super::*;
+
+    #[test]
+    fn the_body_comes_back_with_its_type() {
+        let environ = Environ::made([("CONTENT_TYPE", "image/png")]).with_input(b"\x89PNG");
+        let answer = call(app, environ);
+        assert_eq!(answer.body, b"\x89PNG");
+        assert_eq!(answer.header("Content-Type").unwrap(), &"image/png");
+    }
+}

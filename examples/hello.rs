@@ -1,0 +1,13 @@
+//! Hello, World! The smallest handler, in WSGI's own terms.
+//!
+//! Try it: `curl -i http://127.0.0.1:8000/`
+
+use wasmserve_guest::{Environ, StartResponse, handler};
+
+handler!(app);
+
+fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static [u8]> {
+    let data = b"Hello, World!\n";
+    start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &data.len().to_string())]);
+    [&data[..]].into_iter()
+}

@@ -1,0 +1,24 @@
+//! Streams a line a second: ten, or as many as `?n=` says. Each leaves as soon as it is there, and when the client leaves
+//! the next one is the last.
+//!
+//! Try it: `curl -N 'http://127.0.0.1:8000/?n=3'`
+
+use std::{thread, time::Duration};
+
+use wasmserve_guest::{Environ, handler};
+
+handler!(app);
+
+type Headers = [(&'static str, &'static str); 1];
+
+fn app(environ: Environ) -> (u16, Headers, impl Iterator<Item = String>) {
+    let query = environ.query();
+    let count = query.get("n").and_then(|n| n.parse().ok()).unwrap_or(10);
+    let ticks = (1..=count).map(|tick: u32| {
+        if tick > 1 {
+            thread::sleep(Duration::from_secs(1));
+        }
+        format!("tick {tick}\n")
+    });
+    (200, [("Content-Type", "text/plain")], ticks)
+}

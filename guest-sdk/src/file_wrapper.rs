@@ -1,0 +1,66 @@
+//! A reader as a body.
+
+use std::io::{self, ErrorKind, Read};
+
+const BLOCK: usize = 64 << 10;
+
+/// Sends what a reader gives, block by block: `wsgi.file_wrapper` of PEP 3333.
+///
+/// ```
+/// use std::fs::File;
+/// use wasmserve_guest::{Environ, FileWrapper};
+///
+/// fn app(_environ: Environ) -> std::io::Result<FileWrapper<File>> {
+///     Ok(FileWrapper::new(File::open("/data/report.pdf")?))
+/// }
+/// # wasmserve_guest::testing::call(app, Environ::made([]));
+/// ```
+#[derive(Debug)]
+pub struct FileWrapper<R> {
+    reader: R,
+    block: usize,
+}
+
+impl<R: Read> FileWrapper<R> {
+    /// Sends blocks of up to 64 KiB.
+    pub fn new(reader: R) -> Self {
+        Self::with_block_size(reader, BLOCK)
+    }
+
+    /// Sends blocks of up to `block` octets.
+    pub fn with_block_size(reader: R, block: usize) -> Self {
+        Self { reader, block }
+    }
+}
+
+impl<R: Read> Iterator for FileWrapper<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // What one `read` gives is a block: to fill it up would make a slow reader's first octets wait.
+        let mut block = vec![0; self.block];
+        loop {
+            match self.reader.read(&mut block) {
+                Ok(0) => return None,
+                Ok(length) => {
+                    block.truncate(length);
+                    return Some(Ok(block));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blocks_are_the_whole_reader() {
+        let blocks = FileWrapper::with_block_size(&b"abcdefg"[..], 3);
+        let blocks: io::Result<Vec<_>> = blocks.collect();
+        assert_eq!(blocks.unwrap(), [&b"abc"[..], b"def", b"g"]);
+    }
+}

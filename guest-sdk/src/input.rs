@@ -1,0 +1,184 @@
+//! The request's body.
+
+use std::{
+    error::Error,
+    fmt::{self, Display, Formatter},
+    io::{self, BufRead, ErrorKind, Read},
+    mem,
+};
+
+use crate::{Value, environ, gateway::Gateway};
+
+/// The most that the host gives at once.
+const CHUNK: u32 = 64 << 10;
+
+/// The request's body as it arrives: `wsgi.input` of PEP 3333.
+///
+/// Reading ends where the body ends, and a request without a body is simply empty: nothing blocks for ever. A body that
+/// was cut short ends in an error, never as if it were complete; the error holds a [`ReadError`].
+pub struct Input {
+    gateway: Gateway,
+    buffer: Vec<u8>,
+    /// How much of the buffer has been read.
+    used: usize,
+}
+
+impl Input {
+    pub(crate) fn new(gateway: Gateway) -> Self {
+        Self { gateway, buffer: Vec::new(), used: 0 }
+    }
+
+    /// The rest of the body, which may not be longer than `limit` octets.
+    pub fn read_all(self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        for chunk in self.chunks() {
+            let chunk = chunk?;
+            if chunk.len() > limit - body.len() {
+                let message = format!("the body is longer than {limit} octets");
+                return Err(io::Error::new(ErrorKind::FileTooLarge, message));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The rest of the body in chunks of up to 64 KiB, as they arrive. This is the fastest way to read, as nothing is
+    /// copied, and what it gives is the [`Body`](crate::Body) of a response.
+    pub fn chunks(self) -> Chunks {
+        Chunks(self)
+    }
+
+    /// The trailer fields that followed a body in chunks; none before the end of the body was read.
+    pub fn trailers(&self) -> Vec<(String, Value)> {
+        environ::fields(self.gateway.trailers())
+    }
+
+    fn buffered(&self) -> &[u8] {
+        &self.buffer[self.used..]
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.buffered().is_empty() {
+            // No more than fits, so that nothing has to wait in the buffer.
+            let max = into.len().try_into().unwrap_or(CHUNK).min(CHUNK);
+            self.buffer = self.gateway.read(max)?;
+            self.used = 0;
+        }
+        let length = self.buffered().read(into)?;
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.buffered().is_empty() {
+            self.buffer = self.gateway.read(CHUNK)?;
+            self.used = 0;
+        }
+        Ok(self.buffered())
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.used += length;
+    }
+}
+
+/// The body of a request, one chunk after the other; see [`Input::chunks`].
+pub struct Chunks(Input);
+
+impl Iterator for Chunks {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Err(error) = self.0.fill_buf() {
+            return Some(Err(error));
+        }
+        let mut chunk = mem::take(&mut self.0.buffer);
+        chunk.drain(..mem::take(&mut self.0.used));
+        (!chunk.is_empty()).then_some(Ok(chunk))
+    }
+}
+
+/// Why no more of a request's body can be read. As a source of an [`io::Error`] it is found with
+/// [`get_ref`](io::Error::get_ref).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The client went away before the body was complete.
+    Disconnected,
+    /// The framing of the body is broken.
+    Malformed,
+    /// The body is longer than the host allows.
+    TooLarge,
+    /// The client sent nothing for longer than the host waits.
+    TimedOut,
+}
+
+impl Display for ReadError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disconnected => "the client went away before the request's body was complete",
+            Self::Malformed => "the framing of the request's body is broken",
+            Self::TooLarge => "the request's body is longer than the host allows",
+            Self::TimedOut => "the client did not go on with the request's body in time",
+        })
+    }
+}
+
+impl Error for ReadError {}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        let kind = match error {
+            ReadError::Disconnected => ErrorKind::UnexpectedEof,
+            ReadError::Malformed => ErrorKind::InvalidData,
+            ReadError::TooLarge => ErrorKind::FileTooLarge,
+            ReadError::TimedOut => ErrorKind::TimedOut,
+        };
+        Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Environ;
+
+    fn input(body: &[u8]) -> Input {
+        Environ::made([]).with_input(body).input()
+    }
+
+    #[test]
+    fn lines_chunks_and_octets_are_of_one_stream() {
+        let mut input = input(b"line\nabc, and the rest");
+        let mut line = String::new();
+        input.read_line(&mut line).unwrap();
+        let mut three = [0; 3];
+        input.read_exact(&mut three).unwrap();
+        assert_eq!((&*line, &three), ("line\n", b"abc"));
+        assert_eq!(input.read_all(100).unwrap(), b", and the rest");
+    }
+
+    #[test]
+    fn a_body_that_was_cut_short_is_an_error() {
+        let environ = Environ::made([]).with_input("half").with_read_error(ReadError::Disconnected);
+        let error = io::read_to_string(environ.input()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        let source = error.get_ref().and_then(|error| error.downcast_ref());
+        assert_eq!(source, Some(&ReadError::Disconnected));
+    }
+
+    #[test]
+    fn read_all_keeps_its_limit() {
+        assert_eq!(input(b"12345").read_all(5).unwrap(), b"12345");
+        let error = input(b"123456").read_all(5).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn no_body_is_an_empty_one() {
+        assert_eq!(Environ::made([]).input().read_all(0).unwrap(), b"");
+    }
+}

@@ -1,0 +1,154 @@
+//! How a response begins.
+
+use std::{
+    error::Error,
+    fmt::{self, Display, Formatter},
+    ops::Deref,
+};
+
+use crate::{Write, gateway::Gateway};
+
+/// `start_response` of PEP 3333. It is called like the function that it is in Python:
+///
+/// ```
+/// # use wasmserve_guest::{Environ, StartResponse};
+/// # fn app(_environ: Environ, start_response: StartResponse) -> &'static str {
+/// start_response("200 OK", &[("Content-Type", "text/plain")]);
+/// # "" }
+/// # wasmserve_guest::testing::call(app, Environ::made([]));
+/// ```
+///
+/// Nothing is sent yet: the head leaves with the first octet of the body, or at the end. What the host refuses (a second
+/// call, a status that is none, a header field with a line feed in it) *raises*, as in Python: here it panics, and the
+/// client gets a 500. [`attempt`](Self::attempt) gives a `Result` instead.
+pub struct StartResponse {
+    gateway: Gateway,
+    call: Box<Call>,
+}
+
+type Call = dyn Fn(&str, &[(&str, &str)]) -> Write;
+
+impl StartResponse {
+    pub(crate) fn new(gateway: Gateway) -> Self {
+        let call = Box::new({
+            let gateway = gateway.clone();
+            move |status: &str, headers: &[(&str, &str)]| {
+                start(&gateway, status, headers, None).unwrap_or_else(|error| panic!("{error}"))
+            }
+        });
+        Self { gateway, call }
+    }
+
+    /// Starts the response, or tells why not. The values of header fields may be octets.
+    pub fn attempt(&self, status: &str, headers: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Write, StartError> {
+        start(&self.gateway, status, headers, None)
+    }
+
+    /// Replaces a response that has not left, because of an error that is logged: `start_response` with `exc_info`. The
+    /// error page of an application:
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, StartError, StartResponse};
+    /// fn app(environ: Environ, start_response: StartResponse) -> Result<String, StartError> {
+    ///     start_response("200 OK", &[("Content-Type", "text/plain")]);
+    ///     match environ.form() {
+    ///         Ok(form) => Ok(form.to_string()),
+    ///         Err(error) => {
+    ///             start_response.replace("400 Bad Request", &[("Content-Type", "text/plain")], &error)?;
+    ///             Ok(format!("{error}\n"))
+    ///         }
+    ///     }
+    /// }
+    /// # wasmserve_guest::testing::call(app, Environ::made([]));
+    /// ```
+    pub fn replace(
+        &self,
+        status: &str,
+        headers: &[(impl AsRef<str>, impl AsRef<[u8]>)],
+        exc_info: impl Display,
+    ) -> Result<Write, StartError> {
+        let exc_info = exc_info.to_string();
+        start(&self.gateway, status, headers, Some(exc_info.as_bytes()))
+    }
+}
+
+fn start(
+    gateway: &Gateway,
+    status: &str,
+    headers: &[(impl AsRef<str>, impl AsRef<[u8]>)],
+    exc_info: Option<&[u8]>,
+) -> Result<Write, StartError> {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+    gateway.start_response(status, &headers, exc_info)?;
+    Ok(Write::new(gateway.clone()))
+}
+
+impl Deref for StartResponse {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &*self.call
+    }
+}
+
+/// Why a response could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// `start_response` was called before, and this call does not [`replace`](StartResponse::replace) its response.
+    AlreadyStarted,
+    /// The head has left, so that it cannot be replaced any more.
+    HeadersSent,
+    /// The status is not three digits from 200 to 999, a space and a reason phrase.
+    BadStatus,
+    /// Which header field is not one, and why.
+    BadHeader(String),
+    /// Which header field is the host's business.
+    HopByHop(String),
+}
+
+impl Display for StartError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyStarted => f.write_str("start_response was called before"),
+            Self::HeadersSent => f.write_str("the head of the response has left"),
+            Self::BadStatus => f.write_str("the status is not three digits from 200 to 999, a space and a reason"),
+            Self::BadHeader(which) => write!(f, "bad header field: {which}"),
+            Self::HopByHop(which) => write!(f, "hop-by-hop header field: {which}"),
+        }
+    }
+}
+
+impl Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Environ, testing::call};
+
+    #[test]
+    fn an_error_replaces_status_and_all_headers() {
+        let app = |_: Environ, start_response: StartResponse| {
+            start_response("200 OK", &[("X-First", "1")]);
+            let octets: [(&str, &[u8]); 1] = [("X-Second", b"\xe9")];
+            let replaced = start_response.replace("503 Later", &octets, "no backend");
+            assert!(replaced.is_ok());
+        };
+        let answer = call(app, Environ::made([]));
+        assert_eq!(answer.status, "503 Later");
+        assert_eq!(answer.header("x-first"), None);
+        assert_eq!(answer.header("x-second").unwrap().latin1(), "é");
+        assert_eq!(answer.log, ["no backend"]);
+    }
+
+    #[test]
+    fn a_refused_call_still_counts() {
+        let app = |_: Environ, start_response: StartResponse| {
+            let none: [(&str, &str); 0] = [];
+            let mut attempts = ["100 Continue", "200 OK"].map(|status| start_response.attempt(status, &none).err());
+            assert_eq!(attempts[0].take(), Some(StartError::BadStatus));
+            assert_eq!(attempts[1].take(), Some(StartError::AlreadyStarted));
+            start_response.replace("200 OK", &none, "again").map(|_| ())
+        };
+        assert_eq!(call(app, Environ::made([])).status, "200 OK");
+    }
+}
