@@ -9,6 +9,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    mem::MaybeUninit,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -192,9 +193,9 @@ impl hyper::rt::Read for Wire {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // hyper's cursor gives uninitialised memory only to unsafe code, so the octets take a detour over the stack.
-        let mut octets = [0; READ];
-        let mut buffer = ReadBuf::new(&mut octets[..READ.min(cursor.remaining())]);
+        // Only unsafe code may read straight into hyper's buffer, so the octets take a detour over the stack.
+        let mut octets = [const { MaybeUninit::uninit() }; READ];
+        let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
         lock(&this.tee).feed(buffer.filled());
         cursor.put_slice(buffer.filled());
@@ -238,9 +239,9 @@ impl hyper::rt::Write for Wire {
                 this.linger.insert(Linger { timer: Box::pin(sleep(LINGER_TIME)), left: LINGER_OCTETS })
             }
         };
-        let mut octets = [0; READ];
+        let mut octets = [const { MaybeUninit::uninit() }; READ];
         while linger.left > 0 && linger.timer.as_mut().poll(cx).is_pending() {
-            let mut buffer = ReadBuf::new(&mut octets);
+            let mut buffer = ReadBuf::uninit(&mut octets);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 break;

@@ -27,7 +27,7 @@ use crate::{
         request::RequestHead,
         response::{self, Cut, Reader, Terms},
     },
-    handler::{Call, Handler},
+    handler::{Call, Handler, Ongoing},
     record::{Event, Record},
 };
 
@@ -119,7 +119,7 @@ pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Respons
         writer,
         record: Arc::clone(&exchanges.record),
     });
-    let mut running = Running { call: Some(Box::pin(call)), fault: None, reader };
+    let mut running = Running { call: Some(call), fault: None, reader };
     match poll_fn(|cx| running.poll_head(cx)).await {
         Some(parts) => Reply { running, entry }.with_head(parts),
         None => {
@@ -172,13 +172,11 @@ fn answer(entry: Entry, terms: Terms, status: &str, fields: Vec<Field>, body: By
 /// A handler, and what has come of it so far.
 struct Running {
     /// The handler, until it ends.
-    call: Option<Pending>,
+    call: Option<Ongoing>,
     /// How it ended, if not well.
     fault: Option<Fault>,
     reader: Reader,
 }
-
-type Pending = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 impl Running {
     /// The head, or `None` if the handler ended without one. The fault then tells why.
@@ -208,8 +206,8 @@ impl Running {
 }
 
 /// A panic in a host function ends this exchange, not the process.
-fn poll_or_catch(call: &mut Pending, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-    catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
+fn poll_or_catch(call: &mut Ongoing, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *call).poll(cx)))
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::HostBug("a host function panicked".into()))))
 }
 

@@ -6,12 +6,12 @@ mod bindings;
 mod engine;
 mod host;
 mod journal;
+mod lanes;
 mod sandbox;
 mod world;
 
 use std::{
     fs,
-    future::Future,
     path::Path,
     sync::{
         Arc,
@@ -22,16 +22,18 @@ use std::{
 
 use anyhow::Context as _;
 use wasmtime::{
-    Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace,
+    Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace,
     component::{Component, HasSelf, Linker},
 };
 use wasmtime_wasi::I32Exit;
 
+pub use self::lanes::Ongoing;
 use self::{
     bindings::{Application, ApplicationPre},
     engine::Ticker,
     host::Guest,
     journal::Journal,
+    lanes::SlowLane,
     sandbox::Memory,
 };
 use crate::{
@@ -51,6 +53,7 @@ pub struct Handler {
     pre: ApplicationPre<Guest>,
     limits: Limits,
     grants: Arc<Grants>,
+    slow_lane: Arc<SlowLane>,
     live: Arc<AtomicUsize>,
     missing_dirs_noted: Arc<AtomicBool>,
     _ticker: Ticker,
@@ -101,6 +104,7 @@ impl Handler {
             pre: ApplicationPre::new(linker.instantiate_pre(&component)?)?,
             limits: limits.clone(),
             grants: Arc::new(grants.clone()),
+            slow_lane: Arc::new(SlowLane::spawn()?),
             live: Arc::default(),
             missing_dirs_noted: Arc::default(),
             _ticker: Ticker::spawn(&engine)?,
@@ -122,9 +126,8 @@ impl Handler {
 
     /// Makes an instance, has it handle the exchange, and throws it away.
     ///
-    /// The future computes while it is polled, at most for a tick at a time; it does not depend on who polls it, and
-    /// dropping it ends the instance. The response has ended when it is ready, one way or the other.
-    pub fn call(&self, call: Call) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
+    /// The response has ended when the call has, one way or the other. Must be called from within a tokio runtime.
+    pub fn call(&self, call: Call) -> Ongoing {
         let pre = self.pre.clone();
         let live = Live::new(&self.live);
         let deadline = Instant::now() + self.limits.timeout;
@@ -144,7 +147,7 @@ impl Handler {
             environ: None,
             wasi: None,
         };
-        async move {
+        Ongoing::new(&self.slow_lane, async move {
             let mut store = new_store(pre.engine(), guest);
             let outcome = tokio::time::timeout_at(deadline.into(), async {
                 let instance = pre.instantiate_async(&mut store).await?;
@@ -162,7 +165,7 @@ impl Handler {
             }
             drop((store, live));
             result
-        }
+        })
     }
 }
 
@@ -185,8 +188,7 @@ fn new_store(engine: &Engine, guest: Guest) -> Store<Guest> {
         if Instant::now() >= store.data().deadline {
             return Err(Overdue.into());
         }
-        // wasmtime's plain yield would wake itself before the sockets and timers have had their turn.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(lanes::overrun())
     });
     store
 }

@@ -4,6 +4,7 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -43,7 +44,7 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     }
     let exchanges = Arc::new(Exchanges::new(handler, log));
 
-    runtime.block_on(async {
+    let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
         let addr = listener.local_addr().context("no address").map_err(failed(Exit::Failed))?;
         let mut stop = Stop::new().context("no signals").map_err(failed(Exit::Failed))?;
@@ -57,7 +58,10 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
         })
         .await;
         Ok(Exit::Done)
-    })
+    });
+    // What handlers still do (a file system that does not answer, say) is no reason to stay.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    exit
 }
 
 /// Writes to stderr at once. If nobody reads it, serving goes on.

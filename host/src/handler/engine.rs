@@ -25,8 +25,8 @@ pub(super) const MEMORIES_PER_COMPONENT: u32 = 8;
 pub(super) const TABLES_PER_COMPONENT: u32 = 32;
 const TABLE_ELEMENTS: usize = 20_000;
 
-/// How long a handler computes before it has to let others run.
-const TICK: Duration = Duration::from_millis(10);
+/// How long a handler may hold a thread that others wait for.
+const TICK: Duration = Duration::from_millis(2);
 
 /// Builds the engine. `cache` is where compiled components are kept.
 ///
