@@ -207,7 +207,9 @@ mod tests {
     #[test]
     fn wire_bytes_become_variables() {
         const NONE: Option<&[u8]> = None;
-        let cases: &[(&str, &[u8], &str, Option<&[u8]>)] = &[
+        /// The rule, the head, the variable's name and value.
+        type Case = (&'static str, &'static [u8], &'static str, Option<&'static [u8]>);
+        let cases: &[Case] = &[
             ("T3", b"GET /env/a?x=1&y=%2F?z HTTP/1.1\r\n\r\n", "PATH_INFO", Some(b"/env/a")),
             ("T3", b"GET /env/a?x=1&y=%2F?z HTTP/1.1\r\n\r\n", "QUERY_STRING", Some(b"x=1&y=%2F?z")),
             ("T3", b"GET /a%20b?x HTTP/1.1\r\n\r\n", "REQUEST_URI", Some(b"/a%20b?x")),

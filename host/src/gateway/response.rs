@@ -415,7 +415,9 @@ mod tests {
     #[test]
     fn calls_become_a_response() {
         const LENGTH_3: &[(&str, &str)] = &[("Content-Length", "3")];
-        let cases: &[(&str, bool, &[Call], &str, &[&str])] = &[
+        /// The rule, whether the request is a HEAD, the calls, the response, and what the calls returned.
+        type Case = (&'static str, bool, &'static [Call], &'static str, &'static [&'static str]);
+        let cases: &[Case] = &[
             ("B3", false, &[Start("200 OK", &[]), Finish("abc"), Done], "200 content-length=3 |abc|end", &["ok"; 3]),
             ("B4", false, &[Start("200 OK", &[]), Write("a"), Write("b"), Done], "200 |a|b|end", &["ok"; 4]),
             ("B5", false, &[Start("200 OK", &[]), Write(""), Done], "200 content-length=0 |end", &["ok"; 3]),
