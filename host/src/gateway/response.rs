@@ -217,11 +217,11 @@ impl Reader {
         }
     }
 
-    /// Whether all of a complete response has been read.
+    /// Whether all of a complete response has been read, even if its handler has not ended yet.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         let state = lock(&self.shared);
-        state.end == Some(End::Finished) && state.chunks.is_empty()
+        state.chunks.is_empty() && (state.end == Some(End::Finished) || state.left == Some(0))
     }
 
     /// Whether the client gets no octet of the body, however long the handler goes on writing (rules B9, B10).
@@ -508,6 +508,17 @@ mod tests {
             assert_eq!(response, *got, "{rule}: {calls:?}");
             assert_eq!(results, *returned, "{rule}: {calls:?}");
         }
+    }
+
+    #[test]
+    fn b1_a_response_of_a_given_length_is_complete_with_its_last_octet() {
+        let (mut writer, mut reader) = channel(TERMS);
+        let mut cx = Context::from_waker(Waker::noop());
+        writer.start("200 OK", &[("Content-Length".to_owned(), b"3".to_vec())], None).expect("valid");
+        assert!(std::pin::pin!(writer.write(Bytes::from_static(b"abc"))).poll(&mut cx).is_ready());
+        assert!(!reader.is_at_end());
+        assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Ok(_)))));
+        assert!(reader.is_at_end());
     }
 
     #[test]
