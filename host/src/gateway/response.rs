@@ -210,6 +210,7 @@ impl Reader {
         match state.end {
             Some(End::Finished) => Poll::Ready(None),
             Some(End::Cut { .. }) => Poll::Ready(Some(Err(Cut))),
+            None if state.left == Some(0) => Poll::Ready(None),
             None => {
                 state.on_chunk = Some(cx.waker().clone());
                 Poll::Pending
@@ -519,6 +520,7 @@ mod tests {
         assert!(!reader.is_at_end());
         assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Ok(_)))));
         assert!(reader.is_at_end());
+        assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(None)));
     }
 
     #[test]
