@@ -128,9 +128,9 @@ fn with_reason(mut response: http::Response<Reply>) -> http::Response<Reply> {
 /// What hyper has answered by itself, before there was an exchange (rule X5).
 fn refused_by_hyper(error: &hyper::Error) -> Option<Fault> {
     if error.is_parse_too_large() {
-        Some(Fault::Refused { status: 431, why: "the request head is too large" })
+        Some(Fault::Refused { status: 431, why: "the request head is too large".into() })
     } else if error.is_parse() {
-        Some(Fault::Refused { status: 400, why: "the request head is malformed" })
+        Some(Fault::Refused { status: 400, why: format!("the request head is malformed: {error}").into() })
     } else {
         None
     }

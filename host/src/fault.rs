@@ -1,6 +1,6 @@
 //! Why an exchange did not go as it should, and what the client is told.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::gateway::head::StartError;
 
@@ -12,7 +12,7 @@ pub enum Fault {
         /// From 400 to 599.
         status: u16,
         /// What is wrong with the request.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// The request's body is longer than the limit.
     BodyTooLarge,
@@ -104,9 +104,10 @@ impl Fault {
 
     /// What the client may know: nothing about the handler's inside.
     #[must_use]
-    pub fn public_text(&self) -> &'static str {
+    pub fn public_text(&self) -> &str {
         match self {
-            Self::Refused { why, .. } | Self::BadInput { why, .. } => why,
+            Self::Refused { why, .. } => why,
+            Self::BadInput { why, .. } => why,
             Self::BodyTooLarge => "the request body is too large",
             Self::TimedOut => "the handler took too long",
             Self::Busy => "too many requests at the moment, try again",
@@ -128,7 +129,8 @@ impl fmt::Display for Fault {
     /// For the log: the cause, and the remedy where there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { why, .. } | Self::BadInput { why, .. } => write!(f, "{why}"),
+            Self::Refused { why, .. } => write!(f, "{why}"),
+            Self::BadInput { why, .. } => write!(f, "{why}"),
             Self::BodyTooLarge => write!(f, "the request body is longer than --max-body allows"),
             Self::Trap(what) | Self::Exception(what) => write!(f, "{what}"),
             Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),

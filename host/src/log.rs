@@ -20,6 +20,9 @@ use crate::record::{Event, Listener};
 /// stop a request.
 const QUEUE_MAX: usize = 4 << 20;
 
+/// How much of a request line a fault shows; the access log has all of it.
+const REQUEST_MAX: usize = 200;
+
 /// The log. Dropping it writes what is waiting.
 pub struct Log {
     sender: Option<Sender<Event>>,
@@ -113,7 +116,7 @@ fn render(event: &Event, zone: &TimeZone, text: &mut String) {
             fault.status(),
             fault.kind(),
             escape(fault.to_string().as_bytes()),
-            escape(request)
+            escape(&request[..request.len().min(REQUEST_MAX)])
         ),
         Event::Ended { peer, request, status, at, .. } => writeln!(
             text,

@@ -83,7 +83,7 @@ impl RequestHead {
     ///
     /// A [`Fault::Refused`] with the status that rules T4 to T7, T12, H4, H5, K8 and I10 name.
     pub fn check(&self, limits: &Limits) -> Result<(), Fault> {
-        let refuse = |status, why| Err(Fault::Refused { status, why });
+        let refuse = |status, why: &'static str| Err(Fault::Refused { status, why: why.into() });
         let (method, target) = (self.method(), self.target());
 
         if method == b"CONNECT" {
