@@ -1,12 +1,14 @@
 //! What the user typed. Nothing after [`Config`] sees it.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, error::ErrorKind};
+use clap::{Parser, ValueEnum, error::ErrorKind};
+use http::HeaderValue;
 
 use crate::{
-    config::{Config, Dir, Grants, Limits, Net, Variable},
+    config::{AccessLog, Config, Dir, Gateway, Grants, Limits, Net, Variable},
     exit::{Exit, StartError},
+    gateway::environ::SOFTWARE,
 };
 
 /// Serve a wasm component, with a fresh instance for every request.
@@ -20,6 +22,26 @@ pub struct Args {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
     addr: String,
+
+    /// Read request bodies up to this length before the handler begins, so that even one in chunks has a CONTENT_LENGTH
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+    buffer_body: u64,
+
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed
+    #[arg(long, value_name = "IP,..", value_delimiter = ',')]
+    forwarded_allow_ips: Vec<IpAddr>,
+
+    /// The Server field of responses; an empty text leaves it out
+    #[arg(long, value_name = "TEXT", default_value = SOFTWARE, value_parser = server_header)]
+    server_header: HeaderValue,
+
+    /// SO_LINGER for connections; 0s resets them when they are closed, which may lose the end of a response
+    #[arg(long, value_name = "DURATION", value_parser = linger)]
+    linger: Option<Duration>,
+
+    /// How exchanges are logged on stderr
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
+    access_log_format: AccessLogFormat,
 
     /// How long the handler may run for one request
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
@@ -54,6 +76,15 @@ pub struct Args {
     allow_net: Vec<Net>,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AccessLogFormat {
+    Basehttp,
+    Common,
+    Combined,
+    Json,
+    None,
+}
+
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
                           4 the handler cannot be served, 130 stopped at once by a second Ctrl-C.";
 
@@ -85,6 +116,19 @@ impl Args {
                 head: self.max_head,
                 ..Limits::DEFAULT
             },
+            gateway: Gateway {
+                buffer_body: self.buffer_body,
+                trusted_proxies: self.forwarded_allow_ips.iter().map(IpAddr::to_canonical).collect(),
+                server: Some(self.server_header).filter(|server| !server.is_empty()),
+            },
+            linger: self.linger,
+            access_log: match self.access_log_format {
+                AccessLogFormat::Basehttp => AccessLog::BaseHttp,
+                AccessLogFormat::Common => AccessLog::Common,
+                AccessLogFormat::Combined => AccessLog::Combined,
+                AccessLogFormat::Json => AccessLog::Json,
+                AccessLogFormat::None => AccessLog::None,
+            },
             drain: self.drain,
             grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
         }
@@ -97,6 +141,21 @@ fn in_one_line(text: &str) -> String {
         text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let cause: Vec<&str> = cause.filter(|line| !line.is_empty()).collect();
     format!("{}; see --help", cause.join(" ").trim_start_matches("error: "))
+}
+
+fn server_header(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| "must be printable ASCII".into())
+}
+
+/// A duration for the kernel, which counts whole seconds.
+fn linger(text: &str) -> Result<Duration, String> {
+    if text == "0" || text == "0s" {
+        return Ok(Duration::ZERO);
+    }
+    match duration(text)? {
+        duration if duration.subsec_nanos() == 0 => Ok(duration),
+        _ => Err("must be whole seconds".into()),
+    }
 }
 
 /// `30s`, `500ms`, `2m`, `1h`.

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
+
 use crate::gateway::environ;
 
 /// All that decides how the server behaves.
@@ -23,6 +25,39 @@ pub struct Config {
     pub drain: Duration,
     /// What handlers may touch.
     pub grants: Grants,
+    /// What the gateway does with requests and responses.
+    pub gateway: Gateway,
+    /// How long a closed connection may still send what waits for the client (`SO_LINGER`); the system's own way if `None`.
+    pub linger: Option<Duration>,
+    /// How exchanges are logged.
+    pub access_log: AccessLog,
+}
+
+/// What the gateway does with requests and responses.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Bodies up to this length are read before the handler begins, so that they have a length (rule I8); 0 for none.
+    pub buffer_body: u64,
+    /// The proxies that are believed what they say of their clients (rule H11).
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The `Server` field of responses in which the handler sets none; no field if `None`.
+    pub server: Option<HeaderValue>,
+}
+
+/// The format of the access log (rules L1 to L6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// As Python's `http.server` writes it, in local time.
+    #[default]
+    BaseHttp,
+    /// The Common Log Format, as Apache and nginx write it.
+    Common,
+    /// The same with `Referer` and `User-Agent`.
+    Combined,
+    /// One JSON object a line.
+    Json,
+    /// Nothing.
+    None,
 }
 
 /// What one exchange may use. Everything is bounded, by default too.

@@ -71,8 +71,8 @@ pub async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchanges>, mut
     if let Err(error) = result
         && let Some(fault) = refused_by_hyper(&error)
     {
-        let line = lock(&tee).line();
-        exchange::refused(&exchanges, peer, line, fault);
+        let head = RequestHead::new(lock(&tee).line());
+        exchange::refused(&exchanges, peer, head, fault);
     }
 }
 

@@ -17,11 +17,12 @@ use http::{HeaderValue, StatusCode, header};
 use http_body::{Body, Frame};
 
 use crate::{
-    config::Limits,
+    config::{Gateway, Limits},
     fault::Fault,
     gateway::{
         Field,
         environ::Peer,
+        forwarded,
         head::HeadLimits,
         input::{BoxBody, Input},
         request::RequestHead,
@@ -34,6 +35,7 @@ use crate::{
 /// What all exchanges have in common.
 pub struct Exchanges {
     handler: Handler,
+    gateway: Gateway,
     record: Record,
     /// The id of the last exchange.
     last: AtomicU64,
@@ -43,8 +45,8 @@ pub struct Exchanges {
 impl Exchanges {
     /// Exchanges with this handler, which tell `record` what happens.
     #[must_use]
-    pub fn new(handler: Handler, record: Record) -> Self {
-        Self { handler, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
+    pub fn new(handler: Handler, gateway: Gateway, record: Record) -> Self {
+        Self { handler, gateway, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
     }
 
     /// What one exchange may use.
@@ -70,7 +72,7 @@ impl Exchanges {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    fn begin(self: Arc<Self>, peer: Peer, request: Bytes) -> Entry {
+    fn begin(self: Arc<Self>, peer: Peer, request: RequestHead) -> Entry {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         Entry { exchanges: self, id, peer, request, status: None, sent: 0, began: Instant::now() }
     }
@@ -91,8 +93,7 @@ pub struct Request {
 /// Answers a request. Ready when the head of the response is; the body follows as the handler makes it.
 pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Response<Reply> {
     let Request { head, peer, content_length, body } = request;
-    let line = head.raw().slice_ref(head.line());
-    let entry = Arc::clone(&exchanges).begin(peer, line);
+    let entry = Arc::clone(&exchanges).begin(peer, head.clone());
 
     let limits = exchanges.limits();
     let terms =
@@ -109,13 +110,29 @@ pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Respons
         return answer(entry, terms, "200 OK", vec![allow], Bytes::new());
     }
 
+    let forwarded = match forwarded::read(&head, peer.remote.ip(), &exchanges.gateway.trusted_proxies) {
+        Ok(forwarded) => forwarded,
+        Err(fault) => return fail(entry, terms, fault),
+    };
+    let mut input = Input::new(body, limits.body);
+    let mut content_length = content_length;
+    let buffer = exchanges.gateway.buffer_body;
+    if buffer > 0 && input.has_body() {
+        match input.read_ahead(buffer).await {
+            Ok(length) => content_length = Some(length),
+            Err(error) => return fail(entry, terms, error.into()),
+        }
+    }
+
     let (writer, reader) = response::channel(terms);
     let call = exchanges.handler.call(Call {
         id: entry.id,
         request: head,
         peer,
+        forwarded,
         content_length,
-        input: Input::new(body, limits.body),
+        is_buffered: buffer > 0,
+        input,
         writer,
         record: Arc::clone(&exchanges.record),
     });
@@ -130,8 +147,8 @@ pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Respons
 }
 
 /// Tells of a request that was answered before there could be an exchange.
-pub fn refused(exchanges: &Arc<Exchanges>, peer: Peer, line: Bytes, fault: Fault) {
-    let mut entry = Arc::clone(exchanges).begin(peer, line);
+pub fn refused(exchanges: &Arc<Exchanges>, peer: Peer, head: RequestHead, fault: Fault) {
+    let mut entry = Arc::clone(exchanges).begin(peer, head);
     entry.status = Some(fault.status());
     entry.tell(fault);
 }
@@ -218,7 +235,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn with_head(mut self, parts: http::response::Parts) -> http::Response<Self> {
+    fn with_head(mut self, mut parts: http::response::Parts) -> http::Response<Self> {
+        if let Some(server) = &self.entry.exchanges.gateway.server {
+            parts.headers.entry(header::SERVER).or_insert_with(|| server.clone());
+        }
         self.entry.status = Some(parts.status.as_u16());
         http::Response::from_parts(parts, self)
     }
@@ -274,7 +294,7 @@ struct Entry {
     exchanges: Arc<Exchanges>,
     id: u64,
     peer: Peer,
-    request: Bytes,
+    request: RequestHead,
     /// The status of the answer; `None` while the client does not have all that it can get.
     status: Option<u16>,
     sent: u64,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::gateway::head::StartError;
+use crate::gateway::{head::StartError, input::ReadError};
 
 /// Why an exchange did not go as it should.
 #[derive(Clone, Debug)]
@@ -122,6 +122,19 @@ impl Fault {
             | Self::Disconnected
             | Self::HostBug(_) => "the handler failed",
         }
+    }
+}
+
+/// For a body that was given up: the client's fault, whoever was reading (rules I6, I7, I12).
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        let (status, why) = match error {
+            ReadError::TooLarge => return Self::BodyTooLarge,
+            ReadError::Disconnected => (400, "the request body ended too early"),
+            ReadError::Malformed => (400, "the request body is malformed"),
+            ReadError::TimedOut => (408, "the request body did not arrive in time"),
+        };
+        Self::BadInput { status, why }
     }
 }
 

@@ -39,12 +39,7 @@ use self::{
 use crate::{
     config::{Grants, Limits},
     fault::Fault,
-    gateway::{
-        environ::Peer,
-        input::{Input, ReadError},
-        request::RequestHead,
-        response::Writer,
-    },
+    gateway::{environ::Peer, forwarded::Forwarded, input::Input, request::RequestHead, response::Writer},
     record::Record,
 };
 
@@ -67,8 +62,12 @@ pub struct Call {
     pub request: RequestHead,
     /// The two ends of the connection.
     pub peer: Peer,
-    /// The length of the request's body, if its framing tells it.
+    /// What a trusted proxy said of it.
+    pub forwarded: Forwarded,
+    /// The length of the request's body, if it is known.
     pub content_length: Option<u64>,
+    /// Whether all of the body is here.
+    pub is_buffered: bool,
     /// The request's body.
     pub input: Input,
     /// Where the response goes.
@@ -135,7 +134,9 @@ impl Handler {
             id: call.id,
             request: call.request,
             peer: call.peer,
+            forwarded: call.forwarded,
             content_length: call.content_length,
+            is_buffered: call.is_buffered,
             timeout: self.limits.timeout,
             deadline,
             input: call.input,
@@ -227,13 +228,7 @@ fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) ->
         }
     };
     // A handler that gives up on a body which is broken is not to blame (rule I6).
-    Err(match guest.input.failure() {
-        None => fault,
-        Some(ReadError::Disconnected) => Fault::BadInput { status: 400, why: "the request body ended too early" },
-        Some(ReadError::TooLarge) => Fault::BodyTooLarge,
-        Some(ReadError::Malformed) => Fault::BadInput { status: 400, why: "the request body is malformed" },
-        Some(ReadError::TimedOut) => Fault::BadInput { status: 408, why: "the request body did not arrive in time" },
-    })
+    Err(guest.input.failure().map_or(fault, Fault::from))
 }
 
 /// A panic's message if there is one, else the trap in wasmtime's words and the function that it was in.

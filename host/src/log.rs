@@ -3,18 +3,22 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
-    time::SystemTime,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use crate::record::{Event, Listener};
+use crate::{
+    config::AccessLog,
+    gateway::request::RequestHead,
+    record::{Event, Listener},
+};
 
 /// How many octets may wait to be written. Beyond it lines are dropped and counted: a terminal that does not read must not
 /// stop a request.
@@ -42,12 +46,12 @@ impl Log {
     /// # Errors
     ///
     /// The system refuses another thread.
-    pub fn spawn() -> io::Result<Self> {
+    pub fn spawn(format: AccessLog) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let shared = Arc::<Shared>::default();
         let thread = thread::Builder::new().name("log".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || write_all(&receiver, &shared)
+            move || write_all(&receiver, &shared, format)
         })?;
         Ok(Self { sender: Some(sender), shared, thread: Some(thread) })
     }
@@ -80,19 +84,19 @@ fn weight(event: &Event) -> usize {
     size_of::<Event>()
         + match event {
             Event::Said { line, .. } => line.len(),
-            Event::Faulted { request, .. } | Event::Ended { request, .. } => request.len(),
+            Event::Faulted { request, .. } | Event::Ended { request, .. } => request.raw().len(),
         }
 }
 
 /// Writes events until the last sender is gone, as many as there are with one call.
-fn write_all(receiver: &Receiver<Event>, shared: &Shared) {
+fn write_all(receiver: &Receiver<Event>, shared: &Shared, format: AccessLog) {
     let zone = TimeZone::system();
     let mut text = String::new();
     while let Ok(event) = receiver.recv() {
         text.clear();
         for event in std::iter::once(event).chain(receiver.try_iter()) {
             shared.waiting.fetch_sub(weight(&event), Ordering::Relaxed);
-            render(&event, &zone, &mut text);
+            render(&event, format, &zone, &mut text);
             if text.len() > 64 << 10 {
                 break;
             }
@@ -106,31 +110,61 @@ fn write_all(receiver: &Receiver<Event>, shared: &Shared) {
     }
 }
 
-fn render(event: &Event, zone: &TimeZone, text: &mut String) {
-    // Writing to a string cannot fail.
-    _ = match event {
-        Event::Said { id, through, line } => writeln!(text, "[{id}] {through}: {}", escape(line)),
-        Event::Faulted { id, request, fault } => writeln!(
-            text,
-            "[{id}] {} {}: {} ({})",
-            fault.status(),
-            fault.kind(),
-            escape(fault.to_string().as_bytes()),
-            escape(&request[..request.len().min(REQUEST_MAX)])
-        ),
-        Event::Ended { peer, request, status, at, .. } => writeln!(
-            text,
-            "{} - - [{}] \"{}\" {status} -",
-            peer.remote.ip().to_canonical(),
-            local_time(*at, zone),
-            escape_quoted(request)
-        ),
-    };
+fn render(event: &Event, format: AccessLog, zone: &TimeZone, text: &mut String) {
+    match event {
+        Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
+        Event::Faulted { id, request, fault } => {
+            let line = request.line();
+            *text += &format!(
+                "[{id}] {} {}: {} ({})\n",
+                fault.status(),
+                fault.kind(),
+                escape(fault.to_string().as_bytes()),
+                escape(&line[..line.len().min(REQUEST_MAX)])
+            );
+        }
+        Event::Ended { id, peer, request, status, sent, at, took } => {
+            let remote = peer.remote.ip().to_canonical();
+            let line = escape_quoted(request.line());
+            let at = Timestamp::try_from(*at).unwrap_or_default().to_zoned(zone.clone());
+            *text += &match format {
+                AccessLog::BaseHttp => {
+                    format!("{remote} - - [{}] \"{line}\" {status} -\n", at.strftime("%d/%b/%Y %H:%M:%S"))
+                }
+                AccessLog::Common => common(remote, &at, &line, *status, *sent) + "\n",
+                AccessLog::Combined => {
+                    let common = common(remote, &at, &line, *status, *sent);
+                    format!("{common} \"{}\" \"{}\"\n", field(request, "referer"), field(request, "user-agent"))
+                }
+                AccessLog::Json => {
+                    let object = serde_json::json!({
+                        "id": id,
+                        "time": at.timestamp().to_string(),
+                        "remote": remote.to_string(),
+                        "request": escape(request.line()),
+                        "status": status,
+                        "sent": sent,
+                        "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                        "referer": request.values("referer").next().map(escape),
+                        "user_agent": request.values("user-agent").next().map(escape),
+                    });
+                    format!("{object}\n")
+                }
+                AccessLog::None => String::new(),
+            };
+        }
+    }
 }
 
-/// `19/Oct/2014 15:28:47`, as `http.server` writes it (rule L1).
-fn local_time(at: SystemTime, zone: &TimeZone) -> impl std::fmt::Display {
-    Timestamp::try_from(at).unwrap_or_default().to_zoned(zone.clone()).strftime("%d/%b/%Y %H:%M:%S")
+/// The Common Log Format (rule L2).
+fn common(remote: IpAddr, at: &Zoned, line: &str, status: u16, sent: u64) -> String {
+    let sent = if sent == 0 { "-".to_owned() } else { sent.to_string() };
+    format!("{remote} - - [{}] \"{line}\" {status} {sent}", at.strftime("%d/%b/%Y:%H:%M:%S %z"))
+}
+
+/// A header line's value for the access log, `-` when absent (rule L3).
+fn field(request: &RequestHead, name: &str) -> String {
+    request.values(name).next().map_or_else(|| "-".to_owned(), escape_quoted)
 }
 
 /// Octets as text that cannot do anything to a terminal and cannot pass for another line.
@@ -177,36 +211,66 @@ fn escape_quoted(octets: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::gateway::environ::Peer;
 
-    fn rendered(event: &Event) -> String {
+    fn rendered(event: &Event, format: AccessLog) -> String {
         let mut text = String::new();
-        render(event, &TimeZone::UTC, &mut text);
+        render(event, format, &TimeZone::UTC, &mut text);
         text
+    }
+
+    fn access_line(head: &'static [u8], sent: u64, format: AccessLog) -> String {
+        let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_413_732_527);
+        let request = RequestHead::new(bytes::Bytes::from_static(head));
+        rendered(&Event::Ended { id: 1, peer, request, status: 200, sent, at, took: Duration::from_micros(7) }, format)
     }
 
     #[test]
     fn l1_the_access_log_looks_like_that_of_http_server() {
-        let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_413_732_527);
-        let line = |request: &'static [u8]| {
-            let request = bytes::Bytes::from_static(request);
-            rendered(&Event::Ended { id: 1, peer, request, status: 200, sent: 5, at, took: Duration::ZERO })
-        };
-        assert_eq!(line(b"POST / HTTP/1.1"), "127.0.0.1 - - [19/Oct/2014 15:28:47] \"POST / HTTP/1.1\" 200 -\n");
         assert_eq!(
-            line(b"GET /\"\n\x1b[2J\\\xe9 HTTP/1.1"),
-            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"GET /\\\"\\x0A\\x1B[2J\\\\\\xE9 HTTP/1.1\" 200 -\n"
+            access_line(b"POST / HTTP/1.1\r\n\r\n", 5, AccessLog::BaseHttp),
+            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"POST / HTTP/1.1\" 200 -\n"
         );
+    }
+
+    #[test]
+    fn l2_l3_the_common_formats_are_those_of_apache() {
+        let head = b"GET /a HTTP/1.0\r\nReferer: http://x/\r\nUser-Agent: a\"b\\\xe9\r\n\r\n";
+        let common = "127.0.0.1 - - [19/Oct/2014:15:28:47 +0000] \"GET /a HTTP/1.0\" 200 2326";
+        assert_eq!(access_line(head, 2326, AccessLog::Common), format!("{common}\n"));
+        let combined = format!("{common} \"http://x/\" \"a\\\"b\\\\\\xE9\"\n");
+        assert_eq!(access_line(head, 2326, AccessLog::Combined), combined);
+        let bare = access_line(b"GET / HTTP/1.0\r\n\r\n", 0, AccessLog::Combined);
+        assert!(bare.ends_with("\" 200 - \"-\" \"-\"\n"), "{bare}");
+    }
+
+    #[test]
+    fn l4_nothing_that_a_client_sends_can_forge_a_line() {
+        let head = b"GET /\"\x0b\x1b[2J\\\xe9 HTTP/1.1\r\n\r\n";
+        assert_eq!(
+            access_line(head, 0, AccessLog::BaseHttp),
+            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"GET /\\\"\\x0B\\x1B[2J\\\\\\xE9 HTTP/1.1\" 200 -\n"
+        );
+    }
+
+    #[test]
+    fn l6_json_is_one_object_a_line() {
+        let line = access_line(b"GET /\xff\" HTTP/1.1\r\nUser-Agent: x\r\n\r\n", 5, AccessLog::Json);
+        let object: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        assert_eq!(object["request"], "GET /\\xff\" HTTP/1.1");
+        assert_eq!((&object["status"], &object["sent"], &object["took_us"]), (&200.into(), &5.into(), &7.into()));
+        assert_eq!((&object["user_agent"], &object["referer"]), (&"x".into(), &serde_json::Value::Null));
+        assert_eq!(line.matches('\n').count(), 1);
     }
 
     #[test]
     fn h22_nothing_that_a_handler_says_reaches_the_terminal_raw() {
         let all: Vec<u8> = (0..=255).collect();
-        let line = rendered(&Event::Said { id: 7, through: "stderr", line: all });
+        let line = rendered(&Event::Said { id: 7, through: "stderr", line: all }, AccessLog::None);
         assert!(line.starts_with("[7] stderr: ") && line.ends_with('\n'));
         let inner = line.trim_end_matches('\n');
         assert!(!inner.contains(|char: char| char.is_control() && char != '\t'), "{line:?}");

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-
-use crate::{fault::Fault, gateway::environ::Peer};
+use crate::{
+    fault::Fault,
+    gateway::{environ::Peer, request::RequestHead},
+};
 
 /// Something that happened in an exchange.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub enum Event {
     Faulted {
         /// The exchange.
         id: u64,
-        /// The request line in any octets.
-        request: Bytes,
+        /// The request's head, or what there was of it.
+        request: RequestHead,
         /// Why.
         fault: Fault,
     },
@@ -36,8 +37,8 @@ pub enum Event {
         id: u64,
         /// The connection.
         peer: Peer,
-        /// The request line in any octets.
-        request: Bytes,
+        /// The request's head, or what there was of it.
+        request: RequestHead,
         /// The status that was sent; 499 if the client left before its answer was complete.
         status: u16,
         /// Octets of the body that were given to the connection.

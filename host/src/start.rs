@@ -33,16 +33,16 @@ const BACKLOG: u32 = 1024;
 pub fn serve(config: Config) -> Result<Exit, StartError> {
     let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
     let runtime = Runtime::new().context("no runtime").map_err(failed(Exit::Failed))?;
-    let log = Arc::new(Log::spawn().context("no thread for the log").map_err(failed(Exit::Failed))?);
+    let log = Arc::new(Log::spawn(config.access_log).context("no thread for the log").map_err(failed(Exit::Failed))?);
 
     // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
-    let socket = runtime.block_on(bind(&config.addr)).map_err(failed(Exit::Address))?;
+    let socket = runtime.block_on(bind(&config.addr, config.linger)).map_err(failed(Exit::Address))?;
     let (handler, warning) =
         Handler::load(&config.handler, &config.limits, &config.grants).map_err(failed(Exit::Handler))?;
     if let Some(warning) = warning {
         say(&format!("wasmserve: warning: {warning:#}\n"));
     }
-    let exchanges = Arc::new(Exchanges::new(handler, log));
+    let exchanges = Arc::new(Exchanges::new(handler, config.gateway, log));
 
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
@@ -69,7 +69,7 @@ fn say(text: &str) {
     _ = io::stderr().write_all(text.as_bytes());
 }
 
-async fn bind(addr: &str) -> anyhow::Result<TcpSocket> {
+async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result<TcpSocket> {
     let addrs: Vec<SocketAddr> = lookup_host(addr)
         .await
         .map_err(|error| {
@@ -78,7 +78,7 @@ async fn bind(addr: &str) -> anyhow::Result<TcpSocket> {
         .collect();
     let mut last = anyhow!("`{addr}` has no address");
     for candidate in addrs {
-        match bind_to(candidate) {
+        match bind_to(candidate, linger) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = unusable(addr, &error),
         }
@@ -86,10 +86,14 @@ async fn bind(addr: &str) -> anyhow::Result<TcpSocket> {
     Err(last)
 }
 
-fn bind_to(addr: SocketAddr) -> io::Result<TcpSocket> {
+fn bind_to(addr: SocketAddr, linger: Option<Duration>) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A server that is started again at once must not wait for the connections of the last one to time out.
     socket.set_reuseaddr(true)?;
+    // Connections have it from the socket that accepts them.
+    if linger.is_some() {
+        socket2::SockRef::from(&socket).set_linger(linger)?;
+    }
     socket.bind(addr)?;
     Ok(socket)
 }

@@ -4,7 +4,10 @@ use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
-use super::request::{RequestHead, Version, authority_and_path};
+use super::{
+    forwarded::Forwarded,
+    request::{RequestHead, Version, authority_and_path},
+};
 use crate::config::Variable;
 
 /// A variable: its name, and its value in octets.
@@ -29,6 +32,10 @@ pub struct Facts<'a> {
     pub peer: Peer,
     /// The length of the body, if the framing tells it; `None` for one in chunks, and without a body.
     pub content_length: Option<u64>,
+    /// What a trusted proxy said of the connection that it forwards.
+    pub forwarded: Forwarded,
+    /// Whether the body in chunks was read before the handler began, so that it has a length (rule I8).
+    pub is_buffered: bool,
     /// The exchange's id.
     pub id: u64,
     /// How long the handler may run.
@@ -61,7 +68,9 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
     };
-    let remote = text(facts.peer.remote.ip().to_canonical().to_string());
+    let remote = facts.forwarded.client.unwrap_or_else(|| facts.peer.remote.ip().to_canonical());
+    let remote = text(remote.to_string());
+    let is_https = facts.forwarded.is_https.unwrap_or(false);
 
     let mut vars: Vec<Var> = Vec::with_capacity(32);
     let mut add = |name: &'static str, value: Bytes| vars.push((Cow::Borrowed(name), value));
@@ -86,8 +95,15 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     add("SERVER_PROTOCOL", fixed(protocol));
     add("SERVER_SOFTWARE", fixed(SOFTWARE));
 
+    if is_https {
+        // Rule E14.
+        vars.push(("HTTPS".into(), fixed("on")));
+    }
     for (name, value) in head.fields() {
         let Some(name) = variable_name(name) else { continue };
+        if facts.is_buffered && name == "HTTP_TRANSFER_ENCODING" {
+            continue;
+        }
         let value = match authority {
             // Rule T4: the authority of an absolute target stands for Host.
             Some(authority) if name == "HTTP_HOST" => authority,
@@ -107,7 +123,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
 
     let mut add = |name: &'static str, value: Bytes| vars.push((Cow::Borrowed(name), value));
     add("wsgi.version", fixed("1.0"));
-    add("wsgi.url_scheme", fixed("http"));
+    add("wsgi.url_scheme", fixed(if is_https { "https" } else { "http" }));
     // Rule E13: other instances may run at the same time, this one is never called again.
     add("wsgi.multithread", fixed("0"));
     add("wsgi.multiprocess", fixed("1"));
@@ -196,7 +212,16 @@ mod tests {
     fn build_from(wire: &[u8], content_length: Option<u64>) -> Vec<Var> {
         let peer = Peer { remote: ([192, 0, 2, 7], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
         let env = [Variable { name: "GREETING".into(), value: "hi".into() }];
-        let facts = Facts { peer, content_length, id: 7, timeout: Duration::from_secs(30), env: &env };
+        let forwarded = Forwarded::default();
+        let facts = Facts {
+            peer,
+            content_length,
+            forwarded,
+            is_buffered: false,
+            id: 7,
+            timeout: Duration::from_secs(30),
+            env: &env,
+        };
         build(&RequestHead::new(Bytes::copy_from_slice(wire)), &facts)
     }
 

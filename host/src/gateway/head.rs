@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Field, environ};
+use super::Field;
 
 /// A head that has passed every check and so can be sent as it is.
 #[derive(Clone, Debug)]
@@ -136,7 +136,6 @@ impl ResponseHead {
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
-        parts.headers.entry(header::SERVER).or_insert(HeaderValue::from_static(environ::SOFTWARE));
         parts
     }
 

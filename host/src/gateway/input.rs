@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::Pin};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Body;
 
 use super::Field;
@@ -78,6 +78,33 @@ impl Input {
             }
         }
         Ok(self.ahead.copy_to_bytes(self.ahead.len().min(max).min(READ_MAX)))
+    }
+
+    /// Whether there may be octets to read.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Waits for the whole body and keeps it (rule I8). Gives its length.
+    ///
+    /// # Errors
+    ///
+    /// What ended the body early, or that it is longer than `limit`.
+    pub async fn read_ahead(&mut self, limit: u64) -> Result<u64, ReadError> {
+        let mut whole = BytesMut::new();
+        loop {
+            let part = self.read(READ_MAX).await?;
+            if part.is_empty() {
+                self.ahead = whole.freeze();
+                return Ok(self.ahead.len() as u64);
+            }
+            if whole.len() as u64 + part.len() as u64 > limit {
+                self.fail(ReadError::TooLarge);
+                return Err(ReadError::TooLarge);
+            }
+            whole.extend_from_slice(&part);
+        }
     }
 
     /// The trailer fields, once the end was read (rule I4).
@@ -188,6 +215,23 @@ mod tests {
         assert_eq!(read(&mut input, 100), Ok("he".into()));
         assert_eq!(read(&mut input, 100), Err(ReadError::Disconnected));
         assert_eq!(read(&mut input, 100), Err(ReadError::Disconnected));
+    }
+
+    #[test]
+    fn i8_a_body_that_was_read_ahead_is_whole_and_has_a_length() {
+        let read_ahead = |input: &mut Input, limit| match std::pin::pin!(input.read_ahead(limit))
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(result) => result,
+            Poll::Pending => unreachable!("all has arrived"),
+        };
+        let mut whole = input([data("hello"), data("world")], 100);
+        assert_eq!(read_ahead(&mut whole, 10), Ok(10));
+        assert_eq!(read(&mut whole, 100), Ok("helloworld".into()));
+        assert_eq!(read(&mut whole, 100), Ok(Bytes::new()));
+        assert_eq!(read_ahead(&mut input([data("hello"), data("world")], 100), 9), Err(ReadError::TooLarge));
+        let cut = [data("hello"), Err(ReadError::Disconnected)];
+        assert_eq!(read_ahead(&mut input(cut, 100), 9), Err(ReadError::Disconnected));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::{
     gateway::{
         Field,
         environ::{self, Facts, Peer, Var},
+        forwarded::Forwarded,
         head::StartError,
         input::{Input, ReadError},
         request::RequestHead,
@@ -34,7 +35,9 @@ pub(super) struct Guest {
     pub(super) id: u64,
     pub(super) request: RequestHead,
     pub(super) peer: Peer,
+    pub(super) forwarded: Forwarded,
     pub(super) content_length: Option<u64>,
+    pub(super) is_buffered: bool,
     pub(super) timeout: Duration,
     pub(super) deadline: Instant,
     pub(super) input: Input,
@@ -55,7 +58,9 @@ impl Guest {
         self.environ.get_or_insert_with(|| {
             let facts = Facts {
                 peer: self.peer,
+                forwarded: self.forwarded,
                 content_length: self.content_length,
+                is_buffered: self.is_buffered,
                 id: self.id,
                 timeout: self.timeout,
                 env: &self.grants.env,
