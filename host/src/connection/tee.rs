@@ -64,6 +64,15 @@ impl Tee {
         self.held.is_empty() && matches!(self.body, Body::None | Body::Length(0))
     }
 
+    /// How much of the last head's body has not come in yet, as far as its framing tells.
+    #[must_use]
+    pub(super) fn body_left(&self) -> u64 {
+        match self.body {
+            Body::Length(left) => left,
+            Body::None | Body::Chunked(_) => 0,
+        }
+    }
+
     /// The first line of what is held: the request line of a head that the parser did not accept.
     #[must_use]
     pub(super) fn line(&self) -> Bytes {

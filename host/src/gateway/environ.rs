@@ -67,6 +67,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     let protocol = match head.version() {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
     };
     let remote = facts.forwarded.client.unwrap_or_else(|| facts.peer.remote.ip().to_canonical());
     let remote = text(remote.to_string());
@@ -258,6 +259,7 @@ mod tests {
             ("E4", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "HTTP_CONTENT_LENGTH", NONE),
             ("E4", b"GET / HTTP/1.1\r\n\r\n", "CONTENT_TYPE", NONE),
             ("E5", b"GET / HTTP/1.0\r\n\r\n", "SERVER_PROTOCOL", Some(b"HTTP/1.0")),
+            ("E5", b"GET / HTTP/2\r\n\r\n", "SERVER_PROTOCOL", Some(b"HTTP/2")),
             ("E6", b"GET / HTTP/1.1\r\nHost: evil:1\r\n\r\n", "SERVER_NAME", Some(b"127.0.0.1")),
             ("E6", b"GET / HTTP/1.1\r\n\r\n", "SERVER_PORT", Some(b"8000")),
             ("E7", b"GET / HTTP/1.1\r\n\r\n", "REMOTE_ADDR", Some(b"192.0.2.7")),

@@ -20,6 +20,8 @@ pub enum Version {
     Http10,
     /// `HTTP/1.1`
     Http11,
+    /// `HTTP/2`
+    Http2,
 }
 
 impl RequestHead {
@@ -56,7 +58,11 @@ impl RequestHead {
     /// The version.
     #[must_use]
     pub fn version(&self) -> Version {
-        if self.words()[2] == b"HTTP/1.0" { Version::Http10 } else { Version::Http11 }
+        match self.words()[2] {
+            b"HTTP/1.0" => Version::Http10,
+            b"HTTP/2" => Version::Http2,
+            _ => Version::Http11,
+        }
     }
 
     fn words(&self) -> [&[u8]; 3] {
@@ -107,7 +113,7 @@ impl RequestHead {
         match (hosts.next(), hosts.next()) {
             (_, Some(_)) => return refuse(400, "the request has more than one Host"),
             (Some(host), None) if !is_host(host) => return refuse(400, "the Host of the request is malformed"),
-            (None, None) if self.version() == Version::Http11 => return refuse(400, "the request has no Host"),
+            (None, None) if self.version() != Version::Http10 => return refuse(400, "the request has no Host"),
             _ => {}
         }
         if self.values("content-type").nth(1).is_some() {
@@ -122,7 +128,7 @@ impl RequestHead {
             (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => {}
             _ => return refuse(501, "the only Transfer-Encoding supported is a single `chunked`"),
         }
-        if self.version() == Version::Http11
+        if self.version() != Version::Http10
             && self.values("expect").any(|expect| !expect.eq_ignore_ascii_case(b"100-continue"))
         {
             return refuse(417, "the only Expect supported is `100-continue`");

@@ -1,0 +1,152 @@
+//! HTTP/1.0 and 1.1.
+
+use std::{
+    fmt,
+    pin::pin,
+    sync::{Arc, Mutex},
+};
+
+use http::{HeaderValue, header};
+use http_body::Body as _;
+use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioTimer;
+use tokio::sync::watch;
+
+use super::{
+    received::{DRAIN_OCTETS, Progress, Received},
+    stopped,
+    tee::{Framing, Tee},
+    wire::{Wire, lock},
+};
+use crate::{
+    config::Limits,
+    exchange::{self, Exchanges, Reply},
+    fault::Fault,
+    gateway::{environ::Peer, head::Reason, input::BoxBody, request::RequestHead},
+};
+
+/// Serves a connection of HTTP/1.
+pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
+    let limits = exchanges.limits();
+    let tee = Arc::<Mutex<Tee>>::default();
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let begun = begin(request, peer, &tee, limits);
+        let (exchanges, tee) = (Arc::clone(&exchanges), Arc::clone(&tee));
+        async move {
+            let (request, unread) = begun?;
+            let mut response = with_reason(exchange::serve(exchanges, request).await);
+            if unread.is_some_and(|unread| unread.closes(&tee)) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, OutOfStep>(response)
+        }
+    });
+    let head_max = usize::try_from(limits.head).unwrap_or(usize::MAX);
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_header_size(head_max)
+            .max_buf_size(head_max.max(64 << 10))
+            // A client may end its side and still wait for the answer (rule K9).
+            .half_close(true)
+            .title_case_headers(true)
+            .serve_connection(wire.with_tee(&tee), service)
+    );
+
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopped(&mut drain) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result
+        && let Some(fault) = refused_by_hyper(&error)
+    {
+        let head = RequestHead::new(lock(&tee).line());
+        exchange::refused(&exchanges, peer, head, fault);
+    }
+}
+
+/// hyper and the tee have read different heads, so that nothing that we would say of this request could be trusted.
+#[derive(Debug)]
+struct OutOfStep;
+
+impl fmt::Display for OutOfStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the octets of the head are lost")
+    }
+}
+
+impl std::error::Error for OutOfStep {}
+
+/// Brings together what hyper has parsed and the octets that it has parsed.
+fn begin(
+    request: hyper::Request<Incoming>,
+    peer: Peer,
+    tee: &Mutex<Tee>,
+    limits: &Limits,
+) -> Result<(exchange::Request, Option<Unread>), OutOfStep> {
+    let framing = match request.body().size_hint().exact() {
+        Some(length) => Framing::Length(length),
+        None => Framing::Chunked,
+    };
+    let head = lock(tee).take(framing).map(RequestHead::new).ok_or(OutOfStep)?;
+    if head.method() != request.method().as_str().as_bytes() {
+        return Err(OutOfStep);
+    }
+    let content_length = match framing {
+        Framing::Length(length) => head.values("content-length").next().map(|_| length),
+        Framing::Chunked => None,
+    };
+    let mut unread = None;
+    let body: Option<BoxBody> = match framing {
+        Framing::Length(0) => None,
+        _ => {
+            let is_awaited = head.values("expect").next().is_some();
+            let body = Received::before_others(request.into_body(), limits.body_timeout, is_awaited);
+            unread = Some(Unread { progress: body.progress(), is_awaited });
+            Some(Box::pin(body))
+        }
+    };
+    Ok((exchange::Request { head, peer, content_length, body }, unread))
+}
+
+/// A body that may not have been read when its answer begins.
+struct Unread {
+    progress: Arc<Progress>,
+    /// Whether the client waits for `100 Continue` before it sends it.
+    is_awaited: bool,
+}
+
+impl Unread {
+    /// Whether the connection cannot be used after the answer, and the client should know (rules I11, K5).
+    fn closes(&self, tee: &Mutex<Tee>) -> bool {
+        let is_refused = self.is_awaited && !self.progress.has_begun();
+        let is_too_long = || lock(tee).body_left() > DRAIN_OCTETS;
+        is_refused || self.progress.is_abandoned() && is_too_long()
+    }
+}
+
+/// Hands the reason phrase on in hyper's own way (rule S7).
+fn with_reason(mut response: http::Response<Reply>) -> http::Response<Reply> {
+    if let Some(Reason(reason)) = response.extensions_mut().remove()
+        && response.status().canonical_reason().map(str::as_bytes) != Some(&reason)
+        && let Ok(reason) = ReasonPhrase::try_from(reason)
+    {
+        response.extensions_mut().insert(reason);
+    }
+    response
+}
+
+/// What hyper has answered by itself, before there was an exchange (rule X5).
+fn refused_by_hyper(error: &hyper::Error) -> Option<Fault> {
+    if error.is_parse_too_large() {
+        Some(Fault::Refused { status: 431, why: "the request head is too large".into() })
+    } else if error.is_parse() {
+        Some(Fault::Refused { status: 400, why: format!("the request head is malformed: {error}").into() })
+    } else {
+        None
+    }
+}

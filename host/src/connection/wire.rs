@@ -1,0 +1,137 @@
+//! The socket, as hyper reads and writes it.
+
+use std::{
+    future::Future,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, BytesMut};
+use hyper::rt::ReadBufCursor;
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+use super::tee::Tee;
+
+/// A socket, of which something may have been read already.
+pub(super) struct Wire {
+    stream: TcpStream,
+    /// What was read before hyper came.
+    begun: BytesMut,
+    /// Only for HTTP/1, where a connection is one stream of heads and bodies.
+    tee: Option<Arc<Mutex<Tee>>>,
+    linger: Option<Linger>,
+}
+
+/// What is still read after our side has ended, so that the client gets to read the answer: closing a socket with unread
+/// input resets the connection, which may destroy what is on its way (rule K5; RFC 9112 section 9.6).
+struct Linger {
+    timer: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+/// How long a client that is still sending may go on, and how much it may send.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_OCTETS: usize = 4 << 20;
+
+/// What is read from the socket at once.
+const READ: usize = 16 << 10;
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, begun: BytesMut) -> Self {
+        Self { stream, begun, tee: None, linger: None }
+    }
+
+    /// Shows all octets that hyper reads to a tee as well.
+    pub(super) fn with_tee(self, tee: &Arc<Mutex<Tee>>) -> Self {
+        Self { tee: Some(Arc::clone(tee)), ..self }
+    }
+
+    fn has_more_to_come(&self) -> bool {
+        self.tee.as_ref().is_some_and(|tee| !lock(tee).is_between_requests())
+    }
+
+    fn poll_octets(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.begun.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = self.begun.len().min(buffer.remaining());
+        buffer.put_slice(&self.begun[..length]);
+        self.begun.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Only unsafe code may read straight into hyper's buffer, so the octets take a detour over the stack.
+        let mut octets = [const { MaybeUninit::uninit() }; READ];
+        let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
+        ready!(self.poll_octets(cx, &mut buffer))?;
+        if let Some(tee) = &self.tee {
+            lock(tee).feed(buffer.filled());
+        }
+        cursor.put_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.has_more_to_come() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let linger =
+            this.linger.get_or_insert_with(|| Linger { timer: Box::pin(sleep(LINGER_TIME)), left: LINGER_OCTETS });
+        let mut octets = [const { MaybeUninit::uninit() }; READ];
+        while linger.left > 0 && linger.timer.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::uninit(&mut octets);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            linger.left = linger.left.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The tee stays consistent at every point, so a poisoned lock means nothing.
+pub(super) fn lock(tee: &Mutex<Tee>) -> MutexGuard<'_, Tee> {
+    tee.lock().unwrap_or_else(PoisonError::into_inner)
+}
