@@ -39,6 +39,10 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = linger)]
     linger: Option<Duration>,
 
+    /// Tell what is unusual or wrong in each request, with the clause of the RFC
+    #[arg(long)]
+    lint: bool,
+
     /// How exchanges are logged on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
     access_log_format: AccessLogFormat,
@@ -117,6 +121,7 @@ impl Args {
                 ..Limits::DEFAULT
             },
             gateway: Gateway {
+                lint: self.lint,
                 buffer_body: self.buffer_body,
                 trusted_proxies: self.forwarded_allow_ips.iter().map(IpAddr::to_canonical).collect(),
                 server: Some(self.server_header).filter(|server| !server.is_empty()),

@@ -40,6 +40,8 @@ pub struct Gateway {
     pub buffer_body: u64,
     /// The proxies that are believed what they say of their clients (rule H11).
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether to tell what is unusual in requests.
+    pub lint: bool,
     /// The `Server` field of responses in which the handler sets none; no field if `None`.
     pub server: Option<HeaderValue>,
 }

@@ -25,6 +25,7 @@ use crate::{
         forwarded,
         head::HeadLimits,
         input::{BoxBody, Input},
+        lint,
         request::RequestHead,
         response::{self, Cut, Reader, Terms},
     },
@@ -74,6 +75,12 @@ impl Exchanges {
 
     fn begin(self: Arc<Self>, peer: Peer, request: RequestHead) -> Entry {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.gateway.lint {
+            for lint::Finding { what, clause } in lint::check(&request) {
+                let line = format!("{what} ({clause})").into_bytes();
+                self.record.tell(Event::Said { id, through: "lint", line });
+            }
+        }
         Entry { exchanges: self, id, peer, request, status: None, sent: 0, began: Instant::now() }
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod request;
 
+pub mod lint;
+
 pub mod forwarded;
 
 pub mod environ;

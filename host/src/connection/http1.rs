@@ -64,7 +64,7 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
     if let Err(error) = result
         && let Some(fault) = refused_by_hyper(&error)
     {
-        let head = RequestHead::new(lock(&tee).line());
+        let head = RequestHead::new(lock(&tee).unaccepted());
         exchange::refused(&exchanges, peer, head, fault);
     }
 }

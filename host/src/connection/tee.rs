@@ -22,8 +22,8 @@ pub(super) struct Tee {
     body: Body,
 }
 
-/// What is shown of a request line that was not accepted.
-const LINE_MAX: usize = 1024;
+/// What is kept of a head that was not accepted.
+const UNACCEPTED_MAX: usize = 8 << 10;
 
 #[derive(Debug, Default)]
 enum Body {
@@ -73,12 +73,12 @@ impl Tee {
         }
     }
 
-    /// The first line of what is held: the request line of a head that the parser did not accept.
+    /// What is held of a head that the parser did not accept, as far as it goes.
     #[must_use]
-    pub(super) fn line(&self) -> Bytes {
+    pub(super) fn unaccepted(&self) -> Bytes {
         let held = self.held.trim_ascii_start();
-        let line = held.split(|octet| *octet == b'\n').next().unwrap_or_default();
-        Bytes::copy_from_slice(line.trim_ascii_end().get(..LINE_MAX).unwrap_or(line.trim_ascii_end()))
+        let end = end_of_head(held).unwrap_or(held.len());
+        Bytes::copy_from_slice(&held[..end.min(UNACCEPTED_MAX)])
     }
 
     fn skip_body<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
