@@ -1,0 +1,26 @@
+//! Connects to the query's `addr`, sends a line and tells what came back; or for `/listen` listens there.
+
+use std::{
+    io::{self, Write},
+    net::{TcpListener, TcpStream},
+};
+
+use wasmserve_guest::{Environ, handler};
+
+handler!(app);
+
+fn app(environ: Environ) -> String {
+    let query = environ.query();
+    let addr = query.get("addr").unwrap_or_default();
+    let outcome = match environ.path() == "/listen" {
+        true => TcpListener::bind(addr).map(|_| "listening".to_owned()),
+        false => talk(addr),
+    };
+    format!("{outcome:?}")
+}
+
+fn talk(addr: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.write_all(b"hello from inside\n")?;
+    io::read_to_string(stream)
+}

@@ -1,0 +1,10 @@
+//! Gives more octets than its `Content-Length` says.
+
+use wasmserve_guest::{Environ, StartResponse, handler};
+
+handler!(app);
+
+fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static str> {
+    start_response("200 OK", &[("Content-Length", "3")]);
+    ["ab", "cd", "ef"].into_iter()
+}

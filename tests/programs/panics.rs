@@ -1,0 +1,15 @@
+//! Panics, for `/late` after the first chunk; but not for `/fine`.
+
+use wasmserve_guest::{Environ, Result, StartResponse, handler};
+
+handler!(app);
+
+fn app(environ: Environ, start_response: StartResponse) -> Result<&'static str> {
+    let write = start_response("200 OK", &[("Content-Type", "text/plain")]);
+    match environ.path().to_str()? {
+        "/fine" => return Ok("fine"),
+        "/late" => write(b"first")?,
+        _ => {}
+    }
+    panic!("no coffee in {}", environ.path())
+}

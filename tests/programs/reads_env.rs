@@ -1,0 +1,13 @@
+//! Tells all variables of its process, and the query's `name` as the environ has it.
+
+use std::env;
+
+use wasmserve_guest::{Environ, handler};
+
+handler!(app);
+
+fn app(environ: Environ) -> String {
+    let query = environ.query();
+    let name = query.get("name").unwrap_or_default();
+    format!("process: {:?}\nenviron: {:?}", env::vars().collect::<Vec<_>>(), environ.get(name))
+}

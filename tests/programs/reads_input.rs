@@ -1,0 +1,37 @@
+//! Reads the request's body to its end and tells its length and its trailers. For `/eager` it says so before it begins;
+//! for `/stubborn` it answers well even if the body has no end.
+
+use wasmserve_guest::{Environ, Result, StartResponse, handler};
+
+handler!(app);
+
+fn app(environ: Environ, start_response: StartResponse) -> Result<String> {
+    let write = start_response("200 OK", &[]);
+    let path = environ.path();
+    if path == "/eager" {
+        write(b"reading\n")?;
+    }
+    let mut chunks = environ.input().chunks();
+    let mut length = 0;
+    let end = loop {
+        match chunks.next() {
+            Some(Ok(chunk)) => length += chunk.len(),
+            Some(Err(error)) => break Err(error),
+            None => break Ok(()),
+        }
+    };
+    // Whatever was said once is said again.
+    let again = match chunks.next() {
+        None => Ok(()),
+        Some(Ok(_)) => panic!("there is something behind the end"),
+        Some(Err(error)) => Err(error),
+    };
+    assert_eq!(format!("{end:?}"), format!("{again:?}"));
+    if let Err(error) = end {
+        environ.errors().log(format!("read failed after {length} octets: {error}"));
+        if path != "/stubborn" {
+            return Err(error.into());
+        }
+    }
+    Ok(format!("{length} octets, trailers {:?}\n", environ.input().trailers()))
+}

@@ -1,0 +1,19 @@
+//! Computes for ever, for `/late` after the first chunk; but not for `/fine`.
+
+use std::hint::black_box;
+
+use wasmserve_guest::{Environ, Result, StartResponse, handler};
+
+handler!(app);
+
+fn app(environ: Environ, start_response: StartResponse) -> Result<&'static str> {
+    let write = start_response("200 OK", &[]);
+    match environ.path().to_str()? {
+        "/fine" => return Ok("fine"),
+        "/late" => write(b"first")?,
+        _ => {}
+    }
+    loop {
+        black_box(());
+    }
+}

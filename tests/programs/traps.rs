@@ -1,0 +1,11 @@
+//! Traps; but not for `/fine`.
+
+use std::process;
+
+use wasmserve_guest::{Environ, handler};
+
+handler!(app);
+
+fn app(environ: Environ) -> &'static str {
+    if environ.path() == "/fine" { "fine" } else { process::abort() }
+}

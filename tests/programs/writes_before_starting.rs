@@ -1,0 +1,19 @@
+//! Writes before it starts its response, and is content with what the host says to that.
+
+use wasmserve_guest::{Body, Environ, Outlet, Result, StartResponse, handler};
+
+handler!(app);
+
+fn app(environ: Environ, _start_response: StartResponse) -> Early {
+    Early(environ)
+}
+
+struct Early(Environ);
+
+impl Body<Early> for Early {
+    fn send(self, mut outlet: Outlet) -> Result<()> {
+        let refused = outlet.write(b"too early").expect_err("nothing was started");
+        self.0.errors().log(format!("write: {refused}"));
+        Ok(())
+    }
+}

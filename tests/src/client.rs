@@ -1,0 +1,392 @@
+//! A client of HTTP/1 that sends exactly what it is told, and takes nothing for granted that comes back.
+//!
+//! It panics where a server breaks the framing of RFC 9112, and tells a response that is complete from one that was cut.
+
+use std::{
+    fmt,
+    io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
+    ops::Deref,
+};
+
+use crate::PATIENCE;
+
+/// A connection.
+pub struct Client {
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens.
+    #[must_use]
+    pub fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is more than nothing");
+        stream.set_write_timeout(Some(PATIENCE)).expect("it is more than nothing");
+        // What is sent in two pieces is to arrive in two pieces.
+        stream.set_nodelay(true).expect("it is a TCP socket");
+        Self { reader: BufReader::with_capacity(64 << 10, stream) }
+    }
+
+    /// Sends octets.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take them.
+    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.try_send(octets).expect("the server takes what is sent");
+    }
+
+    /// Sends octets to a server that need not take them.
+    ///
+    /// # Errors
+    ///
+    /// It has closed the connection.
+    pub fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
+        self.reader.get_mut().write_all(octets.as_ref())
+    }
+
+    /// Another handle on the same connection, for sending while this one receives.
+    ///
+    /// # Panics
+    ///
+    /// The system has no more file descriptors.
+    #[must_use]
+    pub fn sender(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().expect("there are descriptors left")
+    }
+
+    /// Ends our side of the connection; answers still arrive.
+    ///
+    /// # Panics
+    ///
+    /// There is no connection any more.
+    pub fn end(&self) {
+        self.reader.get_ref().shutdown(Shutdown::Write).expect("the connection is open");
+    }
+
+    /// The next response, or the interim one (`100 Continue`).
+    ///
+    /// # Panics
+    ///
+    /// The server closes the connection without it.
+    #[must_use]
+    pub fn response(&mut self) -> Response {
+        self.try_response().expect("there is a response")
+    }
+
+    /// The next response, or `None` if the server has closed the connection before its first octet.
+    #[must_use]
+    pub fn try_response(&mut self) -> Option<Response> {
+        let head = self.head()?;
+        let mut body = self.body(&head);
+        let octets = body.by_ref().flatten().collect();
+        let end = body.end;
+        Some(Response { head, body: octets, end })
+    }
+
+    /// The next response, to a request of the method HEAD: its framing is told and not used.
+    ///
+    /// # Panics
+    ///
+    /// The server closes the connection without it.
+    #[must_use]
+    pub fn response_to_head(&mut self) -> Head {
+        self.head().expect("there is a response")
+    }
+
+    /// The head of the next response, or `None` if the server has closed the connection before its first octet.
+    ///
+    /// # Panics
+    ///
+    /// The head is cut or malformed.
+    #[must_use]
+    pub fn head(&mut self) -> Option<Head> {
+        let line = self.line()?;
+        let mut words = line.splitn(3, ' ');
+        let mut word = || words.next().unwrap_or_else(|| panic!("not a status line: {line:?}")).to_owned();
+        let (version, status, reason) = (word(), word(), word());
+        assert!(version == "HTTP/1.1" || version == "HTTP/1.0", "{line:?}");
+        assert!(status.len() == 3, "{line:?}");
+        let mut head = Head {
+            version,
+            status: status.parse().unwrap_or_else(|_| panic!("not a status: {line:?}")),
+            reason,
+            fields: Vec::new(),
+        };
+        loop {
+            let line = self.line().expect("the head is whole");
+            if line.is_empty() {
+                return Some(head);
+            }
+            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("not a field: {line:?}"));
+            let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+            assert!(!name.is_empty() && name.bytes().all(is_token), "not a name: {line:?}");
+            head.fields.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
+        }
+    }
+
+    /// What follows a head, piece by piece.
+    ///
+    /// # Panics
+    ///
+    /// The head frames its body in no way, or in two.
+    pub fn body(&mut self, head: &Head) -> Body<'_> {
+        let lengths = head.values("content-length");
+        let codings = head.values("transfer-encoding");
+        let framing = match (&*lengths, &*codings) {
+            _ if head.status < 200 || matches!(head.status, 204 | 304) => {
+                assert!(codings.is_empty(), "{head:?}");
+                Framing::Length(0)
+            }
+            ([length], []) => Framing::Length(length.parse().expect("a length is a number")),
+            ([], ["chunked"]) => {
+                assert_eq!(head.version, "HTTP/1.1");
+                Framing::Chunks
+            }
+            ([], []) => {
+                let closes = head.version == "HTTP/1.0" || head.field("connection") == Some("close");
+                assert!(closes, "a body up to the close says so: {head:?}");
+                Framing::Close
+            }
+            _ => panic!("no framing, or too much of it: {head:?}"),
+        };
+        Body { client: self, framing, end: End::Cut }
+    }
+
+    /// What else the server sends until it closes the connection, and whether it did so in an orderly way. Orderly means
+    /// that nothing was lost on the way: a reset can destroy what was sent before it.
+    ///
+    /// # Panics
+    ///
+    /// The server does not close it.
+    pub fn rest(&mut self) -> (Vec<u8>, Close) {
+        let mut rest = Vec::new();
+        let close = match self.reader.read_to_end(&mut rest) {
+            Ok(_) => Close::Orderly,
+            Err(error) if is_broken(&error) => Close::Reset,
+            Err(error) => panic!("the connection stays open: {error}"),
+        };
+        (rest, close)
+    }
+
+    /// A line without its end; `None` if the server closes the connection within it. Octets are shown as Latin-1.
+    fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        match self.reader.read_until(b'\n', &mut line) {
+            Ok(_) => {}
+            Err(error) if is_broken(&error) => return None,
+            Err(error) => panic!("nothing arrives: {error}"),
+        }
+        let line: String = line.into_iter().map(char::from).collect();
+        match line.strip_suffix("\r\n") {
+            Some(line) => Some(line.to_owned()),
+            None => {
+                assert!(!line.ends_with('\n'), "a bare line feed: {line:?}");
+                None
+            }
+        }
+    }
+}
+
+fn is_broken(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
+}
+
+/// How a server closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// After all that it has sent.
+    Orderly,
+    /// By a reset.
+    Reset,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// `HTTP/1.1`, say.
+    pub version: String,
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase, its octets as Latin-1.
+    pub reason: String,
+    /// Names as they were sent, and values as Latin-1, in order.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Head {
+    /// All values of a field.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let fields = self.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        fields.map(|(_, value)| &**value).collect()
+    }
+
+    /// The value of a field.
+    ///
+    /// # Panics
+    ///
+    /// It has several.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let values = self.values(name);
+        assert!(values.len() <= 1, "`{name}` has several values: {values:?}");
+        values.first().copied()
+    }
+}
+
+/// A response.
+pub struct Response {
+    /// Its head.
+    pub head: Head,
+    /// The octets of its body.
+    pub body: Vec<u8>,
+    /// How its body ended.
+    pub end: End,
+}
+
+impl Response {
+    /// The body as text.
+    ///
+    /// # Panics
+    ///
+    /// It is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("the body is text")
+    }
+}
+
+impl Deref for Response {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({:?}): {}", self.head, self.end, self.body.escape_ascii())
+    }
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As its framing says.
+    Whole,
+    /// By the end of the connection, which is all the framing that it has.
+    Closed,
+    /// Before the end that its framing says.
+    Cut,
+}
+
+enum Framing {
+    Length(usize),
+    Chunks,
+    Close,
+    /// Nothing more comes.
+    Done,
+}
+
+/// A body that arrives: chunk by chunk if it has chunks.
+pub struct Body<'a> {
+    client: &'a mut Client,
+    framing: Framing,
+    end: End,
+}
+
+impl Body<'_> {
+    /// How it ended, once there is no more of it.
+    #[must_use]
+    pub fn end(&self) -> End {
+        self.end
+    }
+
+    /// Reads up to that many octets of a piece; fewer if the connection ends, and that is the end of the body then.
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        let mut octets = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match self.client.reader.read(&mut octets[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if is_broken(&error) => break,
+                Err(error) => panic!("nothing arrives: {error}"),
+            }
+        }
+        if filled < length {
+            self.framing = Framing::Done;
+        }
+        octets.truncate(filled);
+        octets
+    }
+
+    fn done(&mut self, end: End) {
+        self.framing = Framing::Done;
+        self.end = end;
+    }
+
+    fn chunk(&mut self) -> Option<Vec<u8>> {
+        let Some(line) = self.client.line() else {
+            self.done(End::Cut);
+            return None;
+        };
+        let is_size = !line.is_empty() && line.bytes().all(|octet| octet.is_ascii_hexdigit());
+        assert!(is_size, "not the size of a chunk: {line:?}");
+        let size = usize::from_str_radix(&line, 16).expect("it is hexadecimal");
+        if size == 0 {
+            match self.client.line() {
+                Some(line) => assert_eq!(line, "", "there are no trailers"),
+                None => return None,
+            }
+            self.done(End::Whole);
+            return None;
+        }
+        let chunk = self.take(size);
+        if chunk.len() == size {
+            match self.client.line() {
+                Some(line) => assert_eq!(line, "", "a chunk is longer than its size"),
+                None => self.done(End::Cut),
+            }
+        }
+        Some(chunk)
+    }
+}
+
+/// What is read at once of a body that has no chunks.
+const PIECE: usize = 64 << 10;
+
+impl Iterator for Body<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let piece = match self.framing {
+            Framing::Done => return None,
+            Framing::Chunks => return self.chunk(),
+            Framing::Length(0) => {
+                self.done(End::Whole);
+                return None;
+            }
+            Framing::Length(left) => {
+                let length = left.min(PIECE);
+                self.framing = Framing::Length(left - length);
+                self.take(length)
+            }
+            Framing::Close => {
+                let piece = self.take(PIECE);
+                if piece.len() < PIECE {
+                    self.done(End::Closed);
+                }
+                piece
+            }
+        };
+        (!piece.is_empty()).then_some(piece)
+    }
+}

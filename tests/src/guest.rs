@@ -1,0 +1,95 @@
+//! Guest components and the server's own program, built by cargo when a test first asks for one.
+//!
+//! Cargo itself reports where everything is, so that no test ever runs what is stale.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use serde_json::{Deserializer, Value};
+
+/// Packages whose binaries are guests.
+const PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-test-programs"];
+
+type Built = Result<BTreeMap<String, PathBuf>, String>;
+
+static GUESTS: LazyLock<Built> =
+    LazyLock::new(|| build(&[&PACKAGES[..], &["--bins", "--target=wasm32-wasip2"]].concat()));
+static SERVER: LazyLock<Built> = LazyLock::new(|| build(&["--package=wasmserve", "--bin=wasmserve"]));
+
+/// The component of that name, out of `examples/` or `tests/programs/`.
+///
+/// # Panics
+///
+/// There is none, or the guests do not build.
+#[must_use]
+pub fn program(name: &str) -> &'static Path {
+    let guests = GUESTS.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
+    guests.get(name).unwrap_or_else(|| panic!("no guest is named `{name}`; there are {:?}", guests.keys()))
+}
+
+/// The server: `wasmserve`.
+///
+/// # Panics
+///
+/// It does not build.
+#[must_use]
+pub fn server() -> &'static Path {
+    &SERVER.as_ref().unwrap_or_else(|problem| panic!("{problem}"))["wasmserve"]
+}
+
+/// Has cargo build some binaries: their names, and where they are.
+fn build(what: &[&str]) -> Built {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo has told this program about its package is nothing to build scripts that ask for it: they would run
+    // again, and all that stands on them would be compiled again, in turn with `cargo test` itself.
+    for (name, _) in env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    let output = command
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .args(what)
+        // Flags that are meant for the tests would reach what they test too.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .map_err(|error| format!("cargo does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(problem(what, &String::from_utf8_lossy(&output.stderr)));
+    }
+    let messages = Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+    let built = messages.filter_map(|message| {
+        let message = message.expect("cargo speaks JSON");
+        Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
+    });
+    Ok(built.collect())
+}
+
+/// What is wrong, in the words that help.
+fn problem(what: &[&str], said: &str) -> String {
+    let has_no_std = ["E0463", "can't find crate for `core`", "can't find crate for `std`"];
+    if has_no_std.iter().any(|sign| said.contains(sign)) {
+        return "the wasm32-wasip2 target is missing. This adds it:\n\n    rustup target add wasm32-wasip2\n".into();
+    }
+    format!("`cargo build {}` failed:\n\n{said}", what.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_target_is_told_with_its_remedy() {
+        let said =
+            "error[E0463]: can't find crate for `core`\n  = note: the `wasm32-wasip2` target may not be installed";
+        assert!(problem(&[], said).contains("rustup target add wasm32-wasip2"));
+        assert!(problem(&["--bins"], "error: no").contains("`cargo build --bins` failed:\n\nerror: no"));
+    }
+}

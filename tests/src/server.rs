@@ -1,0 +1,311 @@
+//! The real server, as a process.
+
+use std::{
+    ffi::OsStr,
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    PATIENCE,
+    client::{Client, Response},
+    guest, place,
+};
+
+/// A server to be started.
+pub struct Launch {
+    command: Command,
+}
+
+impl Launch {
+    /// One that serves the guest of that name on a free port.
+    #[must_use]
+    pub fn program(name: &str) -> Self {
+        Self::file(guest::program(name))
+    }
+
+    /// One that serves a file on a free port.
+    #[must_use]
+    pub fn file(path: &Path) -> Self {
+        Self::bare().flags([path]).flags(["--addr", "127.0.0.1:0"])
+    }
+
+    /// `wasmserve` without a word behind it.
+    #[must_use]
+    pub fn bare() -> Self {
+        let mut command = Command::new(guest::server());
+        command.env("XDG_CACHE_HOME", place::shared_cache());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command }
+    }
+
+    /// The same with more words behind it.
+    #[must_use]
+    pub fn flags(mut self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(flags);
+        self
+    }
+
+    /// The same with another variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it, and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// It does not come to that.
+    #[must_use]
+    pub fn start(self) -> Server {
+        let mut server = self.spawn();
+        let ready = server.line(|line| line.starts_with(READY));
+        server.addr = ready[READY.len()..].parse().expect("the line ends in an address");
+        server
+    }
+
+    /// Runs one that is not to listen to its end: what it says, and how it ends.
+    ///
+    /// # Panics
+    ///
+    /// It listens.
+    #[must_use]
+    pub fn run(self) -> Ended {
+        let mut server = self.spawn();
+        let goes_on = |state: &State| !state.is_at_end && !state.lines.iter().any(|line| line.starts_with(READY));
+        let is_at_end = server.log.wait_while(goes_on).is_at_end;
+        assert!(is_at_end, "the server has started");
+        let mut stdout = String::new();
+        let pipe = server.child.stdout.as_mut().expect("stdout is piped");
+        pipe.read_to_string(&mut stdout).expect("the server speaks UTF-8");
+        let (code, lines) = server.wait();
+        Ended { code, stdout, stderr: lines.iter().flat_map(|line| [line, "\n"]).collect() }
+    }
+
+    fn spawn(mut self) -> Server {
+        let mut child = self.command.spawn().expect("the server can be spawned");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let log = Arc::<Log>::default();
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.read(stderr)
+        });
+        Server { child, addr: ([0, 0, 0, 0], 0).into(), log }
+    }
+}
+
+/// How the line begins by which a server says that it listens.
+const READY: &str = "listening on http://";
+
+/// A server that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code, if it ended by itself.
+    pub code: Option<i32>,
+    /// What it wrote there.
+    pub stdout: String,
+    /// What it wrote there.
+    pub stderr: String,
+}
+
+/// A server that runs. It is killed when it is dropped, and when a test fails its log is shown.
+pub struct Server {
+    child: Child,
+    addr: SocketAddr,
+    log: Arc<Log>,
+}
+
+impl Server {
+    /// Serves the guest of that name without any flag.
+    #[must_use]
+    pub fn start(program: &str) -> Self {
+        Launch::program(program).start()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// A new connection to it.
+    #[must_use]
+    pub fn connect(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// The response to a request of these octets on a connection of its own.
+    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+        let mut client = self.connect();
+        client.send(request);
+        client.response()
+    }
+
+    /// The response to a GET on a connection of its own.
+    pub fn get(&self, target: &str) -> Response {
+        self.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"))
+    }
+
+    /// The first line of the log of which this is true, as soon as it is there.
+    ///
+    /// # Panics
+    ///
+    /// It never comes.
+    pub fn line(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let find = |state: &State| state.lines.iter().find(|line| is_it(line)).cloned();
+        let found = find(&self.log.wait_while(|state| !state.is_at_end && find(state).is_none()));
+        found.expect("the line comes")
+    }
+
+    /// The first line of the log with this in it, as soon as it is there.
+    ///
+    /// # Panics
+    ///
+    /// It never comes.
+    pub fn line_with(&self, part: &str) -> String {
+        self.line(|line| line.contains(part))
+    }
+
+    /// All lines of the log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().lines.clone()
+    }
+
+    /// Asks it to stop.
+    ///
+    /// # Panics
+    ///
+    /// It has ended already.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
+    }
+
+    /// Waits for its end: the exit code and the whole log.
+    ///
+    /// # Panics
+    ///
+    /// It does not end.
+    #[must_use]
+    pub fn wait(mut self) -> (Option<i32>, Vec<String>) {
+        let is_at_end = self.log.wait_while(|state| !state.is_at_end).is_at_end;
+        assert!(is_at_end, "the server does not end");
+        let code = self.child.wait().expect("it is our child").code();
+        (code, self.log())
+    }
+
+    /// Has it stop as an administrator would: the whole log.
+    ///
+    /// # Panics
+    ///
+    /// It does not end well.
+    pub fn stop(self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        let (code, lines) = self.wait();
+        assert_eq!(code, Some(0), "{lines:#?}");
+        lines
+    }
+
+    /// How many file descriptors it has open.
+    ///
+    /// # Panics
+    ///
+    /// This is not Linux.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells").count()
+    }
+
+    /// How much memory it occupies, in octets.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that it ever occupied since the start or [`forget_peak`](Self::forget_peak), in octets.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// From now on [`peak`](Self::peak) is counted anew.
+    ///
+    /// # Panics
+    ///
+    /// This is not Linux.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("Linux lets us");
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux tells");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("it is one of the lines");
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("it is a number");
+        kib << 10
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if it has ended.
+        _ = self.child.kill();
+        _ = self.child.wait();
+        if thread::panicking() {
+            let lines = self.log();
+            let last = lines.len().saturating_sub(50);
+            let mut text = format!("--- log of {} ({last} lines left out)\n", self.addr);
+            for line in &lines[last..] {
+                _ = writeln!(text, "{line}");
+            }
+            #[expect(clippy::print_stderr, reason = "it helps to see why a test failed")]
+            {
+                eprint!("{text}");
+            }
+        }
+    }
+}
+
+/// What a server has written to stderr.
+#[derive(Default)]
+struct Log {
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<String>,
+    is_at_end: bool,
+}
+
+impl Log {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics in here")
+    }
+
+    /// Waits until this is no longer true, or until it takes too long.
+    fn wait_while(&self, goes_on: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.news.wait_timeout_while(self.lock(), PATIENCE, |state| goes_on(state));
+        waited.expect("nobody panics in here").0
+    }
+
+    /// Reads until the server closes it, so that it never has to wait for us.
+    fn read(&self, stderr: ChildStderr) {
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            self.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+            self.news.notify_all();
+        }
+        self.lock().is_at_end = true;
+        self.news.notify_all();
+    }
+}

@@ -1,0 +1,135 @@
+//! Ten thousand requests, a third of them answered, a third trapping, a third left by their clients: nothing stays behind.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+use wasmserve::{
+    config::{Grants, Limits},
+    exchange::Exchanges,
+    handler::Handler,
+    record::{Event, Listener},
+};
+use wasmserve_tests::{
+    PATIENCE,
+    client::{Client, End},
+    guest,
+    server::Server,
+};
+
+const REQUESTS: u64 = 10_000;
+
+/// One request of the many.
+fn ask(addr: SocketAddr, number: u64) {
+    let mut client = Client::connect(addr);
+    match number % 6 {
+        0 | 3 => {
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            let response = client.response();
+            assert_eq!((response.status, response.text(), response.end), (200, "well", End::Whole));
+        }
+        1 | 4 => {
+            client.send("GET /traps HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(client.response().status, 500);
+        }
+        // Leaves in the middle of the response.
+        2 => {
+            client.send("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(client.head().expect("it begins").status, 200);
+        }
+        // Leaves in the middle of the request.
+        _ => client.send("POST /waits HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello"),
+    }
+}
+
+/// Asks from two threads at a time.
+fn ask_all(addr: SocketAddr, numbers: std::ops::Range<u64>) {
+    let next = AtomicU64::new(numbers.start);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= numbers.end {
+                        break;
+                    }
+                    ask(addr, number);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn ten_thousand_requests_leave_no_descriptors_and_no_memory_behind() {
+    const FLAT: u64 = 16 << 20;
+    let server = Server::start("misbehaves");
+    drop(server.get("/"));
+    let descriptors = server.descriptors();
+    ask_all(server.addr(), 0..REQUESTS / 2);
+    let first = server.resident();
+    ask_all(server.addr(), REQUESTS / 2..REQUESTS);
+    let second = server.resident();
+    assert!(second.saturating_sub(first) <= FLAT, "memory went on growing from {first} to {second} octets");
+
+    // The last connections are closed a moment after their clients have what they wanted.
+    let left = (0..1000).map(|_| server.get("/")).find(|_| server.descriptors() <= descriptors + 2);
+    assert!(left.is_some(), "there were {descriptors} descriptors, and now there are {}", server.descriptors());
+
+    let log = server.stop();
+    let bugs: Vec<_> = log.iter().filter(|line| line.contains("host-bug")).collect();
+    assert!(bugs.is_empty(), "H26: {} bugs of the host, such as {}", bugs.len(), bugs[0]);
+    let ended = |path: &str, statuses: &[&str]| {
+        let is_one =
+            |line: &&String| statuses.iter().any(|status| line.contains(&format!("{path} HTTP/1.1\" {status} -")));
+        log.iter().filter(is_one).count() as u64
+    };
+    let of = |rest: u64| (0..REQUESTS).filter(|number| number % 6 == rest).count() as u64;
+    assert_eq!(ended("GET /traps", &["500"]), of(1) + of(4));
+    assert_eq!(ended("GET /streams", &["499"]), of(2));
+    assert_eq!(ended("POST /waits", &["400", "499"]), of(5));
+}
+
+/// Counts the exchanges that have ended.
+#[derive(Default)]
+struct Ended(AtomicU64);
+
+impl Listener for Ended {
+    fn tell(&self, event: Event) {
+        if let Event::Ended { .. } = event {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_requests_leave_no_instance_behind() {
+    let (handler, _) =
+        Handler::load(guest::program("misbehaves"), &Limits::DEFAULT, &Grants::default()).expect("it is a handler");
+    let ended = Arc::<Ended>::default();
+    let exchanges = Arc::new(Exchanges::new(handler, Arc::clone(&ended) as _));
+    let runtime = Runtime::new().expect("there are threads left");
+    let (stop, stopped) = oneshot::channel();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
+    let addr = listener.local_addr().expect("it is bound");
+    let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), PATIENCE, async {
+        _ = stopped.await;
+    }));
+
+    ask_all(addr, 0..REQUESTS);
+    stop.send(()).expect("it runs");
+    runtime.block_on(serving).expect("it ends well");
+    let deadline = Instant::now() + PATIENCE;
+    while exchanges.handler().live_instances() > 0 {
+        assert!(Instant::now() < deadline, "{} instances are left", exchanges.handler().live_instances());
+        thread::yield_now();
+    }
+    assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each was told of once");
+}

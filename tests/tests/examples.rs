@@ -1,0 +1,220 @@
+//! Each example does what its first lines say, and what rules.md asks of its forerunner.
+
+use wasmserve_tests::{
+    client::End,
+    server::{Launch, Server},
+};
+
+#[test]
+fn hello_says_hello() {
+    let server = Server::start("hello");
+    let response = server.get("/");
+    assert_eq!((response.status, &*response.reason, response.end), (200, "OK", End::Whole));
+    assert_eq!(response.text(), "Hello, World!\n");
+    assert_eq!(response.field("Content-Type"), Some("text/plain"));
+    assert_eq!(response.field("Content-Length"), Some("14"));
+    assert!(response.field("Server").expect("S12").starts_with("wasmserve/"));
+    let date = response.field("Date").expect("S12: a response has a date");
+    assert!(date.len() == 29 && date.ends_with(" GMT"), "{date:?}");
+    assert_eq!(response.fields.len(), 4, "S13: nothing is invented: {response:?}");
+    server.line_with("\"GET / HTTP/1.1\" 200 -");
+}
+
+#[test]
+fn environ_tells_every_variable_once_and_in_order() {
+    let server = Server::start("environ");
+    let mut client = server.connect();
+    let local = client.sender().local_addr().expect("it is connected");
+    client.send(
+        "POST /a%20path?a=query HTTP/1.1\r\nHost: test:1\r\nX-Mine: 1\r\nProxy: evil\r\nX_Mine: 2\r\nx-mine: caf\
+                 \u{e9}\r\nContent-Type: text/x\r\nContent-Length: 0\r\n\r\n",
+    );
+    let response = client.response();
+    let expected = [
+        "CONTENT_LENGTH = \"0\"".to_owned(),
+        "CONTENT_TYPE = \"text/x\"".to_owned(),
+        "GATEWAY_INTERFACE = \"CGI/1.1\"".to_owned(),
+        "PATH_INFO = \"/a path\"".to_owned(),
+        "QUERY_STRING = \"a=query\"".to_owned(),
+        "REMOTE_ADDR = \"127.0.0.1\"".to_owned(),
+        "REMOTE_HOST = \"127.0.0.1\"".to_owned(),
+        format!("REMOTE_PORT = \"{}\"", local.port()),
+        "REQUEST_METHOD = \"POST\"".to_owned(),
+        "REQUEST_URI = \"/a%20path?a=query\"".to_owned(),
+        "RAW_URI = \"/a%20path?a=query\"".to_owned(),
+        "SCRIPT_NAME = \"\"".to_owned(),
+        "SERVER_NAME = \"127.0.0.1\"".to_owned(),
+        format!("SERVER_PORT = \"{}\"", server.addr().port()),
+        "SERVER_PROTOCOL = \"HTTP/1.1\"".to_owned(),
+        "SERVER_SOFTWARE = \"wasmserve/0.1.0\"".to_owned(),
+        "HTTP_HOST = \"test:1\"".to_owned(),
+        "HTTP_X_MINE = \"1, caf\\xc3\\xa9\"".to_owned(),
+        "wsgi.version = \"1.0\"".to_owned(),
+        "wsgi.url_scheme = \"http\"".to_owned(),
+        "wsgi.multithread = \"0\"".to_owned(),
+        "wsgi.multiprocess = \"1\"".to_owned(),
+        "wsgi.run_once = \"1\"".to_owned(),
+        "wsgi.input_terminated = \"1\"".to_owned(),
+        "wasmserve.request_id = \"1\"".to_owned(),
+        "wasmserve.deadline_ms = \"30000\"".to_owned(),
+    ];
+    let got: Vec<&str> = response.text().lines().collect();
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn echo_sends_a_body_back_with_its_type() {
+    let server = Server::start("echo");
+    let response = server
+        .ask(b"PUT / HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\nContent-Length: 8\r\n\r\n\x89PNG\r\n\x1a\n");
+    assert_eq!((response.status, response.end), (200, End::Whole));
+    assert_eq!(response.body, b"\x89PNG\r\n\x1a\n");
+    assert_eq!(response.field("Content-Type"), Some("image/png"));
+
+    let response = server.get("/");
+    assert_eq!((response.status, &*response.body), (200, &b""[..]));
+    assert_eq!(response.field("Content-Type"), None, "S13");
+}
+
+#[test]
+fn echo_sends_each_chunk_back_before_the_next_one_comes() {
+    let server = Server::start("echo");
+    let mut client = server.connect();
+    let mut sender = client.sender();
+    let mut send = |octets: &[u8]| std::io::Write::write_all(&mut sender, octets).expect("the server takes it");
+    send(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nContent-Type: text/x\r\n\r\n");
+    send(b"5;ext=1\r\nhello\r\n");
+    let head = client.head().expect("the head leaves with the first chunk");
+    assert_eq!(head.field("Content-Type"), Some("text/x"));
+    let mut body = client.body(&head);
+    assert_eq!(body.next().as_deref(), Some(&b"hello"[..]), "B7");
+    send(b"6\r\n world\r\n");
+    assert_eq!(body.next().as_deref(), Some(&b" world"[..]), "B7");
+    send(b"0\r\n\r\n");
+    assert_eq!(body.next(), None);
+    assert_eq!(body.end(), End::Whole);
+}
+
+#[test]
+fn dump_has_the_exact_octets_of_the_request() {
+    let requests: [&[u8]; 3] = [
+        b"POST /a?b=%zz HTTP/1.1\r\nhOsT:x\r\nX-B:  2 \t\r\nX-a: 1\r\nx-b: caf\xe9\r\nEmpty:\r\nContent-Length: \
+          7\r\n\r\nabc=def",
+        b"GET / HTTP/1.1\nHost: bare.line.feeds\nUser-Agent:\told\n\n",
+        b"get //x/../y;p=1 HTTP/1.0\r\nA: 1\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n",
+    ];
+    let server = Server::start("dump");
+    for request in requests {
+        let response = server.ask(request);
+        assert_eq!(response.body.escape_ascii().to_string(), request.escape_ascii().to_string());
+    }
+    for line in [
+        "[1] log: POST /a?b=%zz HTTP/1.1",
+        "[1] log: hOsT:x",
+        "[1] log: X-B:  2 \t",
+        "[1] log: x-b: caf\\xe9",
+        "[1] log: abc=def",
+        "[2] log: Host: bare.line.feeds",
+        "[3] log: Cookie: b=2",
+    ] {
+        server.line(|logged| logged == line);
+    }
+}
+
+#[test]
+fn dump_shows_a_body_in_chunks_without_its_chunk_sizes() {
+    let server = Server::start("dump");
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n";
+    let response = server.ask(format!("{head}4\r\nabc=\r\n3\r\ndef\r\n0\r\n\r\n"));
+    assert_eq!(response.text(), format!("{head}abc=def"));
+}
+
+#[test]
+fn verbs_have_a_method_each_and_the_others_are_501() {
+    let server = Server::start("verbs");
+    let mut client = server.connect();
+    let mut ask = |method: &str, body: &str| {
+        client.send(format!("{method} / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        client.response()
+    };
+    assert_eq!(ask("GET", "").text(), "Test from GET!");
+    assert_eq!(ask("POST", "abc=def").text(), "Test from POST!");
+    assert_eq!(ask("POST", "").text(), "Test from POST!", "I3: no body does not block");
+    for method in ["BREW", "PUT", "get", "M-SEARCH"] {
+        let response = ask(method, "");
+        assert_eq!((response.status, response.reason.clone()), (501, format!("Unsupported method ('{method}')")), "V1");
+    }
+    server.line(|line| line == "[2] log: {'abc': ['def']}");
+    server.line_with("\"POST / HTTP/1.1\" 200 -");
+    server.line_with("\"BREW / HTTP/1.1\" 501 -");
+
+    client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.response_to_head().status, 501, "V3");
+}
+
+#[test]
+fn form_logs_what_parse_qs_makes_of_it() {
+    let server = Server::start("form");
+    let body = "abc=def&n=1&n=2&blank=&e=%C3%A9+x";
+    let response = server.ask(format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    let form = "{'abc': ['def'], 'n': ['1', '2'], 'e': ['é x']}";
+    assert_eq!(response.text(), format!("{form}\n"));
+    server.line(|line| line == format!("[1] log: {form}"));
+
+    server.ask("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 7\r\n\r\nabc=def");
+    server.line(|line| line == "[2] log: {'abc': ['def']}");
+}
+
+#[test]
+fn logsink_prints_a_record_of_pythons_http_handler() {
+    let server = Server::start("logsink");
+    let record = "name=MR_HANDLER.HTTP&msg=Received+arguments%3A+%5B%25s%5D+%5B%25s%5D&args=%28%27abc%27%2C+%27d%C3%A9f\
+                  %27%29&levelname=ERROR&levelno=40&created=1413734400.25&exc_info=None&exc_text=None";
+    let mut client = server.connect();
+    // The client sends head and body apart, and the names of fields in a case of its own.
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\nContent-type: \
+         application/x-www-form-urlencoded\r\nContent-length: {}\r\n\r\n",
+        record.len()
+    ));
+    client.send(record);
+    let response = client.response();
+    assert_eq!((response.status, response.end), (204, End::Whole));
+    let line = "2014-10-19 16:00:00                           MR_HANDLER.HTTP      ERROR  Received arguments: [%s] [%s]  \
+                ('abc', 'déf')";
+    server.line(|logged| logged == format!("[1] log: {line}"));
+
+    assert_eq!(server.get(&format!("/?{record}")).status, 204);
+    server.line(|logged| logged == format!("[2] log: {line}"));
+}
+
+#[test]
+fn ticks_arrive_one_by_one() {
+    let server = Server::start("ticks");
+    let response = server.get("/?n=2");
+    assert_eq!((response.text(), response.end), ("tick 1\ntick 2\n", End::Whole));
+
+    // Half a minute of them: when the first is there, the response is far from its end.
+    let mut client = server.connect();
+    client.send("GET /?n=29 HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.head().expect("the head leaves with the first tick");
+    assert_eq!(client.body(&head).next().as_deref(), Some(&b"tick 1\n"[..]));
+    assert!(!server.log().iter().any(|line| line.contains("n=29")), "it has ended");
+
+    // K10: when the client leaves the next tick is the last.
+    drop(client);
+    server.line_with("\"GET /?n=29 HTTP/1.1\" 499 -");
+}
+
+#[test]
+fn stuck_is_stopped_and_told_where_it_was() {
+    let server = Launch::program("stuck").flags(["--timeout", "1s"]).start();
+    for exchange in 1..=2 {
+        let response = server.get("/stuck");
+        assert_eq!((response.status, response.end), (504, End::Whole));
+        assert_eq!(response.text(), format!("504 Gateway Timeout: the handler took too long (exchange {exchange})\n"));
+        let line = server.line(|line| line.starts_with(&format!("[{exchange}] 504 wall-limit: ")));
+        assert!(line.contains("--timeout") && line.ends_with("(GET /stuck HTTP/1.1)"), "{line}");
+        assert!(line.contains("stuck_here"), "the example promises to show where it was stuck: {line}");
+    }
+}

@@ -1,0 +1,184 @@
+//! A handler can touch nothing but what was granted, and the log says what would grant it.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
+    thread::{self, JoinHandle},
+};
+
+use wasmserve_tests::{
+    place::Place,
+    server::{Launch, Server},
+};
+
+/// Somebody to talk to: answers one connection, whose first line it hands out.
+fn somebody() -> (SocketAddr, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    let addr = listener.local_addr().expect("it is bound");
+    let answering = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody connects");
+        let mut reader = BufReader::new(stream.try_clone().expect("there are descriptors left"));
+        let mut first = String::new();
+        reader.read_line(&mut first).expect("somebody speaks");
+        if first.contains("HTTP/1.1") {
+            let mut line = String::new();
+            while reader.read_line(&mut line).expect("the head goes on") > 2 {
+                line.clear();
+            }
+        }
+        stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").expect("somebody listens");
+        first
+    });
+    (addr, answering)
+}
+
+#[test]
+fn nothing_is_granted_unless_it_is_asked_for() {
+    let place = Place::new();
+    let file = place.file("secret", "secret");
+    let server = Server::start("reads_files");
+    for target in
+        [format!("/?file={}", file.display()), "/?file=/".into(), "/?file=.".into(), "/?file=/etc/passwd".into()]
+    {
+        let text = server.get(&target).text().to_owned();
+        assert!(text.starts_with("Err("), "{target}: {text}");
+    }
+    let new = place.join("new");
+    assert!(server.get(&format!("/?file={}&text=x", new.display())).text().starts_with("Err("));
+    assert!(!new.exists());
+    let note = server.line_with("] note: ");
+    assert!(note.contains("--dir HOST::GUEST"), "{note}");
+}
+
+#[test]
+fn a_directory_is_granted_with_dir() {
+    let place = Place::new();
+    place.file("page", "content");
+    let grant = format!("{}::/data", place.display());
+    let server = Launch::program("reads_files").flags(["--dir", &grant]).start();
+    assert_eq!(server.get("/?file=/data/page").text(), "Ok(\"content\")");
+    assert_eq!(server.get("/?file=/data/new&text=written+inside").text(), "Ok(\"written\")");
+    assert_eq!(fs::read_to_string(place.join("new")).expect("it was written"), "written inside");
+    for outside in ["/etc/passwd", "/data/../../etc/passwd", "/data/../etc/passwd"] {
+        let text = server.get(&format!("/?file={outside}")).text().to_owned();
+        assert!(text.starts_with("Err("), "{outside}: {text}");
+    }
+}
+
+#[test]
+fn a_link_does_not_lead_out_of_a_granted_directory() {
+    let (outside, inside) = (Place::new(), Place::new());
+    let secret = outside.file("secret", "secret");
+    std::os::unix::fs::symlink(&secret, inside.join("link")).expect("a place is writable");
+    let grant = format!("{}::/data", inside.display());
+    let server = Launch::program("reads_files").flags(["--dir", &grant]).start();
+    let text = server.get("/?file=/data/link").text().to_owned();
+    assert!(text.starts_with("Err("), "{text}");
+}
+
+#[test]
+fn a_directory_that_is_granted_for_reading_is_not_written_to() {
+    let place = Place::new();
+    let file = place.file("page", "content");
+    let grant = format!("{}::/data:ro", place.display());
+    let server = Launch::program("reads_files").flags(["--dir", &grant]).start();
+    assert_eq!(server.get("/?file=/data/page").text(), "Ok(\"content\")");
+    for name in ["page", "new"] {
+        let text = server.get(&format!("/?file=/data/{name}&text=x")).text().to_owned();
+        assert!(text.starts_with("Err("), "{name}: {text}");
+    }
+    assert_eq!(fs::read_to_string(file).expect("it is there"), "content");
+    assert!(!place.join("new").exists());
+    let note = server.line_with("] note: ");
+    assert!(note.contains("--dir HOST::GUEST (without :ro)"), "{note}");
+}
+
+#[test]
+fn no_connection_is_made_unless_it_is_granted() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    listener.set_nonblocking(true).expect("it is a socket");
+    let addr = listener.local_addr().expect("it is bound");
+    let server = Server::start("connects");
+    let text = server.get(&format!("/?addr={addr}")).text().to_owned();
+    assert!(text.starts_with("Err(") && text.contains("PermissionDenied"), "{text}");
+    assert!(listener.accept().is_err(), "nobody has come");
+    server.line(|line| line.starts_with("[1] note: ") && line.contains("--allow-net"));
+
+    let text = server.get("/?addr=localhost:80").text().to_owned();
+    assert!(text.starts_with("Err("), "{text}");
+    server.line_with("note: no look-up of localhost: not granted; --allow-net localhost:PORT would");
+}
+
+#[test]
+fn a_connection_is_granted_with_allow_net() {
+    let (addr, answering) = somebody();
+    let server = Launch::program("connects").flags(["--allow-net", &addr.to_string()]).start();
+    let text = server.get(&format!("/?addr={addr}")).text().to_owned();
+    assert!(text.starts_with("Ok(\"HTTP/1.1 202 Accepted"), "{text}");
+    assert_eq!(answering.join().expect("it has answered"), "hello from inside\n");
+
+    // One address, and no other port of it.
+    let other = format!("127.0.0.1:{}", server.addr().port());
+    let text = server.get(&format!("/?addr={other}")).text().to_owned();
+    assert!(text.starts_with("Err("), "{text}");
+    server.line_with(&format!("--allow-net {other} would"));
+}
+
+#[test]
+fn a_name_is_granted_with_allow_net() {
+    let (addr, answering) = somebody();
+    let name = format!("localhost:{}", addr.port());
+    let server = Launch::program("connects").flags(["--allow-net", &name]).start();
+    let text = server.get(&format!("/?addr={name}")).text().to_owned();
+    assert!(text.starts_with("Ok(\"HTTP/1.1 202 Accepted"), "{text}");
+    answering.join().expect("it has answered");
+}
+
+#[test]
+fn a_handler_never_listens() {
+    let (addr, _) = somebody();
+    let server = Launch::program("connects").flags(["--allow-net", &addr.to_string()]).start();
+    for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let text = server.get(&format!("/listen?addr={addr}")).text().to_owned();
+        assert!(text.starts_with("Err("), "{addr}: {text}");
+    }
+    server.line_with("never listen");
+}
+
+#[test]
+fn no_request_is_sent_unless_it_is_granted() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    listener.set_nonblocking(true).expect("it is a socket");
+    let addr = listener.local_addr().expect("it is bound");
+    let server = Server::start("requests");
+    let text = server.get(&format!("/?authority={addr}")).text().to_owned();
+    assert!(text.contains("HttpRequestDenied"), "{text}");
+    assert!(listener.accept().is_err(), "nobody has come");
+    let note = server.line_with("note: no request to ");
+    assert!(note.contains(&format!("--allow-net {addr} would")), "{note}");
+}
+
+#[test]
+fn a_request_is_granted_with_allow_net() {
+    let (addr, answering) = somebody();
+    let server = Launch::program("requests").flags(["--allow-net", &addr.to_string()]).start();
+    assert_eq!(server.get(&format!("/?authority={addr}")).text(), "Ok(202)");
+    assert_eq!(answering.join().expect("it has answered"), "GET /asked HTTP/1.1\r\n");
+}
+
+#[test]
+fn e15_the_environment_of_the_server_is_not_the_handlers() {
+    let server = Launch::program("reads_env").env("GREETING", "from outside").start();
+    assert_eq!(server.get("/?name=GREETING").text(), "process: []\nenviron: None");
+}
+
+#[test]
+fn a_variable_is_granted_with_env() {
+    let server = Launch::program("reads_env").flags(["--env", "GREETING=hi=there", "--env", "EMPTY="]).start();
+    assert_eq!(
+        server.get("/?name=GREETING").text(),
+        "process: [(\"GREETING\", \"hi=there\"), (\"EMPTY\", \"\")]\nenviron: Some(\"hi=there\")"
+    );
+    assert!(server.get("/?name=EMPTY").text().ends_with("environ: Some(\"\")"));
+}

@@ -1,0 +1,100 @@
+//! What handlers say, and what the server says of them.
+
+use wasmserve_tests::server::Server;
+
+/// The lines that one exchange has in the log.
+fn said(log: &[String], exchange: u32) -> Vec<&str> {
+    let prefix = format!("[{exchange}] ");
+    log.iter().filter_map(|line| line.strip_prefix(&prefix)).collect()
+}
+
+#[test]
+fn l7_each_line_says_whose_it_is_and_can_pass_for_no_other() {
+    let server = Server::start("prints");
+    assert_eq!(server.get("/").text(), "printed");
+    let log = server.stop();
+    let mut lines = said(&log, 1);
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "log: [1] 200 forged",
+            "log: not UTF-8: \\xff",
+            "stderr: \\x1b[2Jclear \\u{9b}2J \\u{202e}turn \\x07bell\\x0d127.0.0.1 - - forged",
+            "stderr: no end",
+            "stdout: lines",
+            "stdout: one line",
+            "stdout: two",
+        ]
+    );
+    assert!(!log.concat().contains(|char: char| char.is_control()), "H22: {log:?}");
+}
+
+#[test]
+fn h21_a_flood_is_cut_with_a_notice() {
+    let server = Server::start("floods_logs");
+    assert_eq!(server.get("/").text(), "flooded");
+    assert_eq!(server.get("/").text(), "flooded");
+    let log = server.stop();
+    for exchange in [1, 2] {
+        let lines = said(&log, exchange);
+        assert!(lines[0].starts_with("log: xxx") && lines[0].ends_with("octets dropped)"), "{}", lines[0]);
+        assert!(lines[0].len() < 9000, "a line is cut at 8 KiB");
+        let octets: usize = lines.iter().map(|line| line.len()).sum();
+        assert!(octets < 300_000, "an exchange is cut at 256 KiB, and this has {octets}");
+        assert!(lines.last().is_some_and(|line| line.contains("more than 256 KiB")), "{:?}", lines.last());
+    }
+}
+
+#[test]
+fn l5_each_request_has_one_line_in_the_access_log_whatever_became_of_it() {
+    let server = Server::start("misbehaves");
+    assert_eq!(server.get("/fine").status, 200);
+    assert_eq!(server.get("/traps").status, 500);
+    assert_eq!(server.ask("GET /no-host HTTP/1.1\r\n\r\n").status, 400);
+    assert_eq!(server.ask("GET /bad-field HTTP/1.1\r\nbad field: 1\r\n\r\n").status, 400);
+    let mut client = server.connect();
+    client.send("GET /streams HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.head().expect("it begins");
+    assert_eq!(head.status, 200);
+    drop(client);
+    server.line_with("/streams");
+
+    let log = server.stop();
+    let access = |line: &&String| line.starts_with("127.0.0.1 - - [");
+    let mut lines: Vec<&str> =
+        log.iter().filter(access).filter_map(|line| line.split_once("] ")).map(|it| it.1).collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "\"GET /bad-field HTTP/1.1\" 400 -",
+            "\"GET /fine HTTP/1.1\" 200 -",
+            "\"GET /no-host HTTP/1.1\" 400 -",
+            "\"GET /streams HTTP/1.1\" 499 -",
+            "\"GET /traps HTTP/1.1\" 500 -",
+        ]
+    );
+}
+
+#[test]
+fn l1_the_access_log_has_the_form_of_http_server_and_escapes_the_request_line() {
+    let server = Server::start("hello");
+    server.ask(b"GET /\"\\?\xff HTTP/1.1\r\nHost: test\r\n\r\n");
+    let line = server.line_with("- - [");
+    let (before, after) = line.split_once(" - - [").expect("it was just found");
+    let (time, request) = after.split_once("] ").expect("the time ends");
+    assert_eq!((before, request), ("127.0.0.1", "\"GET /\\\"\\\\?\\xFF HTTP/1.1\" 400 -"));
+    // `19/Oct/2014 15:28:47`
+    let shape = |char: char| {
+        if char.is_ascii_digit() {
+            '9'
+        } else if char.is_alphabetic() {
+            'a'
+        } else {
+            char
+        }
+    };
+    let shape: String = time.chars().map(shape).collect();
+    assert_eq!(shape, "99/aaa/9999 99:99:99");
+}

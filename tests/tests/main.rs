@@ -1,0 +1,19 @@
+//! All tests that need a server, a component or another program, as one program: each would link wasmtime again.
+//!
+//! A name is a claim, and starts with the rule that it stands for where there is one.
+
+mod bindings;
+mod client;
+mod endurance;
+mod examples;
+mod fault;
+mod fresh;
+mod grant;
+mod invariant;
+mod log;
+mod process;
+mod program;
+mod real;
+mod response;
+mod start;
+mod stream;

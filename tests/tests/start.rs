@@ -1,0 +1,285 @@
+//! From the command line to a server that listens; and each way in which it does not come to that, in one clear line.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use wasmserve_tests::{guest, place::Place, server::Launch};
+
+/// Runs a server that must not start, and checks that it says why in one line.
+fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
+    let ended = launch.run();
+    assert_eq!(ended.code, Some(code), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    let line = ended.stderr.strip_suffix('\n').expect("it ends in a line end");
+    assert!(line.starts_with("wasmserve: ") && !line.contains('\n'), "one line: {line}");
+    for unwanted in ["panicked", "backtrace", "RUST_BACKTRACE", "Caused by"] {
+        assert!(!line.contains(unwanted), "{line}");
+    }
+    for part in parts {
+        assert!(line.contains(part), "`{part}` is not in: {line}");
+    }
+    line.to_owned()
+}
+
+/// Has it serve a file with this content.
+fn refuses_content(content: impl AsRef<[u8]>, parts: &[&str]) -> String {
+    let place = Place::new();
+    let file = place.file("handler.wasm", content);
+    let line = refuses(Launch::file(&file), 4, parts);
+    assert!(line.contains(&*file.to_string_lossy()), "the file is named: {line}");
+    line
+}
+
+fn component(text: &str) -> Vec<u8> {
+    wat::parse_str(text).expect("it is well-formed")
+}
+
+#[test]
+fn no_such_file() {
+    let place = Place::new();
+    refuses(Launch::file(&place.join("missing.wasm")), 4, &["missing.wasm", "No such file"]);
+}
+
+#[test]
+fn a_directory() {
+    refuses(Launch::file(&Place::new()), 4, &["directory"]);
+}
+
+#[test]
+fn not_wasm() {
+    refuses_content("#!/bin/sh\n\x1b[2J", &["is not a wasm component", "`#!/bin/s`", "wasm32-wasip2"]);
+}
+
+#[test]
+fn an_empty_file() {
+    refuses_content("", &["is empty"]);
+}
+
+#[test]
+fn a_core_module() {
+    refuses_content(b"\0asm\x01\0\0\0", &["is a core module, not a component", "wasm32-wasip2"]);
+}
+
+#[test]
+fn a_component_of_a_newer_version() {
+    refuses_content(b"\0asm\x0e\0\x01\0", &["newer"]);
+}
+
+#[test]
+fn a_precompiled_component() {
+    let precompiled = wasmtime::Engine::default().precompile_component(&component("(component)"));
+    let precompiled = precompiled.expect("wasmtime can compile it");
+    refuses_content(precompiled, &["is a precompiled component, which is native code"]);
+}
+
+#[test]
+fn a_component_that_was_cut_short() {
+    let hello = fs::read(guest::program("hello")).expect("it was just built");
+    refuses_content(&hello[..hello.len() / 2], &["is not a valid component"]);
+    refuses_content(&hello[..8], &["does not export `wasmserve:gateway/handler@0.1.0`"]);
+}
+
+#[test]
+fn a_component_of_another_world_with_all_that_is_missing() {
+    let other = component(
+        r#"(component
+            (import "acme:store/blobs@1.0.0" (instance (export "open" (func)) (export "blob" (type (sub resource)))))
+            (import "acme:store/queue@1.0.0" (instance (export "push" (func (param "x" u32)))))
+            (import "now" (func (result u64)))
+            (import "wasi:cli/environment@0.2.0" (instance (export "initial-cwd" (func (result (option string)))))))"#,
+    );
+    let line = refuses_content(
+        other,
+        &[
+            "no import `acme:store/blobs@1.0.0`",
+            "no import `acme:store/queue@1.0.0`",
+            "no import `now`",
+            "does not export `wasmserve:gateway/handler@0.1.0`",
+        ],
+    );
+    assert!(!line.contains("wasi:cli"), "what is there is not missing: {line}");
+}
+
+#[test]
+fn a_wasi_http_component() {
+    let proxy = component(
+        r#"(component
+            (import "wasi:http/types@0.2.0" (instance $types
+                (export "incoming-request" (type (sub resource)))
+                (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $outparam))
+            (core module $module (func (export "handle") (param i32 i32)))
+            (core instance $instance (instantiate $module))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
+                (canon lift (core func $instance "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#,
+    );
+    refuses_content(proxy, &["it is a wasi:http component", "wasmserve:gateway/handler@0.1.0"]);
+}
+
+#[test]
+fn a_handler_of_the_wrong_type() {
+    let wrong = component(
+        r#"(component
+            (core module $module (func (export "handle")))
+            (core instance $instance (instantiate $module))
+            (func $handle (canon lift (core func $instance "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasmserve:gateway/handler@0.1.0" (instance $handler)))"#,
+    );
+    refuses_content(wrong, &["handle"]);
+}
+
+#[test]
+fn a_component_that_needs_more_than_the_limit() {
+    let line = refuses(Launch::program("hello").flags(["--max-memory", "64KiB"]), 4, &["--max-memory"]);
+    assert!(line.contains("its memory starts with"), "{line}");
+}
+
+#[test]
+fn an_address_in_use() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    let addr = listener.local_addr().expect("it is bound").to_string();
+    let hello = guest::program("hello");
+    let parts = [&*addr, "another process listens there", "--addr"];
+    refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &parts);
+
+    // The same between two of our own, which both reuse addresses.
+    let server = Launch::file(hello).start();
+    let addr = server.addr().to_string();
+    refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &["another process listens there"]);
+    assert_eq!(server.get("/").status, 200, "the first one does not mind");
+}
+
+#[test]
+fn an_address_that_cannot_be_bound() {
+    let on = |addr| Launch::bare().flags([guest::program("hello")]).flags(["--addr", addr]);
+    refuses(on("203.0.113.1:0"), 3, &["`203.0.113.1:0`", "no such address"]);
+    for addr in ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":"] {
+        refuses(on(addr), 3, &[&format!("`{addr}`"), "HOST:PORT"]);
+    }
+}
+
+#[test]
+fn flags_that_are_wrong() {
+    refuses(Launch::bare(), 2, &["HANDLER.WASM"]);
+    let cases: [(&[&str], &[&str]); 12] = [
+        (&["--nonsense"], &["--nonsense"]),
+        (&["--timeout", "5"], &["--timeout", "30s"]),
+        (&["--timeout", "0s"], &["--timeout"]),
+        (&["--max-body", "5KB"], &["--max-body", "64KiB"]),
+        (&["--max-head", "10"], &["--max-head", "1KiB"]),
+        (&["--env", "PATH_INFO=x"], &["--env", "PATH_INFO"]),
+        (&["--env", "HTTP_HOST=x"], &["--env", "HTTP_HOST"]),
+        (&["--env", "GREETING"], &["--env", "NAME=VALUE"]),
+        (&["--dir", "/nowhere-at-all::/data"], &["--dir", "/nowhere-at-all"]),
+        (&["--dir", "/tmp"], &["--dir", "HOST::GUEST"]),
+        (&["--allow-net", "localhost"], &["--allow-net", "HOST:PORT"]),
+        (&["another.wasm"], &["another.wasm"]),
+    ];
+    for (flags, parts) in cases {
+        refuses(Launch::program("hello").flags(flags), 2, parts);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let help = Launch::bare().flags(["--help"]).run();
+    assert_eq!((help.code, &*help.stderr), (Some(0), ""));
+    for word in ["HANDLER.WASM", "--addr", "--timeout", "--max-memory", "--max-body", "--dir", "--env", "--allow-net"] {
+        assert!(help.stdout.contains(word), "{word}");
+    }
+    assert!(help.stdout.contains("Exit codes: 0"));
+
+    let version = Launch::bare().flags(["--version"]).run();
+    assert_eq!((version.code, &*version.stdout), (Some(0), "wasmserve 0.1.0\n"));
+}
+
+#[test]
+fn grants_are_shown_and_secrets_are_not() {
+    let place = Place::new();
+    let dir = format!("{}::/data:ro", place.display());
+    let flags = ["--env", "TOKEN=secret", "--dir", &dir, "--allow-net", "127.0.0.1:5432"];
+    let server = Launch::program("hello").flags(flags).start();
+    let granted = ["granted: --env TOKEN", &format!("granted: --dir {dir}"), "granted: --allow-net 127.0.0.1:5432"];
+    let log = server.stop();
+    assert_eq!(log[..3], granted);
+    assert!(log[3].starts_with("listening on http://127.0.0.1:"));
+    assert!(!log.concat().contains("secret"));
+
+    let log = Launch::program("hello").start().stop();
+    assert_eq!(log.len(), 1, "one line when it is ready: {log:?}");
+}
+
+/// The compiled components in a cache, and what would change if they were written again.
+fn entries(cache: &Place) -> Vec<(PathBuf, u64, SystemTime)> {
+    let is_entry = |path: &PathBuf| path.extension().is_none();
+    let entries = cache.files().into_iter().filter(is_entry);
+    entries
+        .map(|path| {
+            let metadata = fs::metadata(&path).expect("it was just listed");
+            (path, metadata.ino(), metadata.modified().expect("Linux tells"))
+        })
+        .collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+#[test]
+fn the_second_start_finds_the_component_compiled() {
+    let cache = Place::new();
+    let start = || Launch::program("hello").env("XDG_CACHE_HOME", &*cache).start();
+    assert_eq!(start().get("/").status, 200);
+    let first = entries(&cache);
+    assert_eq!(first.len(), 1, "one component, one entry: {:?}", cache.files());
+    assert_eq!(mode(&cache.join("wasmserve/components")), 0o700, "it holds native code");
+
+    assert_eq!(start().get("/").status, 200);
+    assert_eq!(entries(&cache), first, "nothing was compiled again");
+}
+
+#[test]
+fn a_cache_that_others_could_write_to_is_closed_to_them() {
+    let cache = Place::new();
+    let directory = cache.join("wasmserve/components");
+    fs::create_dir_all(&directory).expect("a place is writable");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let server = Launch::program("hello").env("XDG_CACHE_HOME", &*cache).start();
+    assert_eq!(mode(&directory), 0o700);
+    server.stop();
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_a_warning() {
+    let place = Place::new();
+    let file = place.file("not-a-directory", "");
+    let server = Launch::program("hello").env("XDG_CACHE_HOME", &file).start();
+    assert_eq!(server.get("/").status, 200);
+    let log = server.stop();
+    assert!(log[0].starts_with("wasmserve: warning: no compile cache"), "{log:?}");
+    assert!(log[1].starts_with("listening on "), "the warning is one line: {log:?}");
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_cache_is_removed() {
+    let cache = Place::new();
+    let start = || Launch::program("hello").env("XDG_CACHE_HOME", &*cache).start();
+    drop(start());
+    let [(entry, ..)] = &*entries(&cache) else { panic!("one component, one entry: {:?}", cache.files()) };
+    fs::remove_file(entry).expect("it is ours");
+    let leftover = entry.with_extension("wip-atomic-write-mod");
+    fs::write(&leftover, "half").expect("a place is writable");
+
+    drop(start());
+    assert!(!leftover.exists());
+    assert!(entry.exists(), "the component is kept again");
+}
