@@ -24,14 +24,14 @@ fn app(environ: Environ) -> (u16, Headers, impl Iterator<Item = io::Result<Vec<u
 
 #[cfg(test)]
 mod tests {
-    use wasmserve_guest::testing::call;
+    use wasmserve_guest::{testing::call, validator};
 
     use super::*;
 
     #[test]
     fn the_reply_and_the_log_are_the_request() {
         let environ = Environ::made([]).with_raw_head("POST / HTTP/1.1\r\nhOsT: x\r\n\r\n").with_input(b"abc=\xff");
-        let answer = call(app, environ);
+        let answer = call(validator(app), environ);
         assert_eq!(answer.body, b"POST / HTTP/1.1\r\nhOsT: x\r\n\r\nabc=\xff");
         assert_eq!(answer.log.join("\n"), "POST / HTTP/1.1\r\nhOsT: x\r\n\r\nabc=\u{fffd}");
     }

@@ -15,15 +15,16 @@ fn app(environ: Environ) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use wasmserve_guest::testing::call;
+    use wasmserve_guest::{testing::call, validator};
 
     use super::*;
 
     #[test]
     fn the_body_comes_back_with_its_type() {
         let environ = Environ::made([("CONTENT_TYPE", "image/png")]).with_input(b"\x89PNG");
-        let answer = call(app, environ);
+        let answer = call(validator(app), environ);
         assert_eq!(answer.body, b"\x89PNG");
         assert_eq!(answer.header("Content-Type").unwrap(), &"image/png");
+        assert!(answer.log.is_empty());
     }
 }

@@ -11,3 +11,18 @@ fn app(environ: Environ) -> String {
     let variables = environ.copy_all().into_iter();
     variables.map(|(name, value)| format!("{name} = {value:?}\n")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmserve_guest::{testing::call, validator};
+
+    use super::*;
+
+    #[test]
+    fn a_variable_is_a_line() {
+        let answer = call(validator(app), Environ::made([("HTTP_X_MINE", "caf\u{e9}")]));
+        let lines = String::from_utf8(answer.body).unwrap();
+        assert!(lines.contains("\nHTTP_X_MINE = \"caf\\xc3\\xa9\"\n"), "{lines}");
+        assert!(answer.log.is_empty());
+    }
+}

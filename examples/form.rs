@@ -17,13 +17,13 @@ fn app(environ: Environ) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use wasmserve_guest::{ReadError, testing::call};
+    use wasmserve_guest::{ReadError, testing::call, validator};
 
     use super::*;
 
     #[test]
     fn the_form_is_logged_and_sent() {
-        let answer = call(app, Environ::made([]).with_input("abc=def"));
+        let answer = call(validator(app), Environ::made([]).with_input("abc=def"));
         assert_eq!(answer.log, ["{'abc': ['def']}"]);
         assert_eq!(answer.body, b"{'abc': ['def']}\n");
     }
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn half_a_form_is_none() {
         let environ = Environ::made([]).with_input("abc=d");
-        let answer = call(app, environ.with_read_error(ReadError::Disconnected));
+        let answer = call(validator(app), environ.with_read_error(ReadError::Disconnected));
         assert_eq!(answer.status, "500 Internal Server Error");
         assert!(answer.log.is_empty());
     }

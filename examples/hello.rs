@@ -11,3 +11,17 @@ fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item =
     start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &data.len().to_string())]);
     [&data[..]].into_iter()
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmserve_guest::{testing::call, validator};
+
+    use super::*;
+
+    #[test]
+    fn hello_keeps_to_the_contract() {
+        let answer = call(validator(app), Environ::made([]));
+        assert_eq!(answer.body, b"Hello, World!\n");
+        assert!(answer.log.is_empty());
+    }
+}

@@ -66,7 +66,7 @@ fn time(created: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wasmserve_guest::testing::call;
+    use wasmserve_guest::{testing::call, validator};
 
     use super::*;
 
@@ -77,7 +77,7 @@ mod tests {
 
     fn logged(record: &str) -> String {
         let environ = Environ::made([("REQUEST_METHOD", "POST")]).with_input(record);
-        let answer = call(app, environ);
+        let answer = call(validator(app), environ);
         assert_eq!(answer.status, "204 No Content");
         answer.log.join("\n")
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_record_may_come_by_get() {
         let environ = Environ::made([("QUERY_STRING", RECORD)]);
-        assert_eq!(call(app, environ).log, [LINE]);
+        assert_eq!(call(validator(app), environ).log, [LINE]);
     }
 
     #[test]

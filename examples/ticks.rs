@@ -22,3 +22,17 @@ fn app(environ: Environ) -> (u16, Headers, impl Iterator<Item = String>) {
     });
     (200, [("Content-Type", "text/plain")], ticks)
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmserve_guest::{testing::call, validator};
+
+    use super::*;
+
+    #[test]
+    fn a_tick_is_a_chunk() {
+        let answer = call(validator(app), Environ::made([("QUERY_STRING", "n=2")]));
+        assert_eq!(answer.chunks, [b"tick 1\n", b"tick 2\n"]);
+        assert!(answer.log.is_empty());
+    }
+}

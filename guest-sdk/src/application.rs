@@ -1,7 +1,7 @@
 //! What `handler!` takes: one trait, so that every kind of handler is spelt in the same way.
 
 use crate::{
-    Environ, Error, IntoResponse, Response, Result, StartResponse, Verbs, WriteError,
+    Environ, Error, IntoResponse, Result, StartResponse, Verbs, WriteError,
     body::{Body, Outlet},
     verbs,
 };
@@ -77,7 +77,9 @@ where
 impl<V: Verbs> Application<ByVerb> for V {
     fn run(mut self, environ: Environ, _start_response: StartResponse) -> Result<()> {
         let gateway = environ.gateway.clone();
-        verbs::dispatch(&mut self, environ).and_then(|response: Response| response.send(gateway))
+        let response = verbs::dispatch(&mut self, environ)?;
+        self.log_request(&Environ::new(gateway.clone()), response.status());
+        response.send(gateway)
     }
 }
 

@@ -49,6 +49,9 @@ impl Outlet {
 
     /// Sends a chunk. An empty one does nothing.
     pub fn write(&mut self, chunk: &[u8]) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
         if let Some(head) = self.head.take() {
             head.with(|status, headers| self.gateway.start_response(status, headers, None))?;
         }
@@ -175,5 +178,13 @@ mod tests {
     fn no_chunk_waits_for_the_next_one() {
         let unknown = iter::once("a").chain(iter::from_fn(|| None));
         assert_eq!(sent(unknown), (vec!["a".to_owned()], false));
+    }
+
+    #[test]
+    fn b5_an_empty_chunk_starts_and_sends_nothing() {
+        assert_eq!(sent(["", "a", "", "b"].into_iter()).0, ["a", "b"]);
+        assert_eq!(sent(["", "only"].into_iter()), (vec!["only".to_owned()], true));
+        let short = |_: Environ| (200, [("not a name", "1")], [Ok(""), Err("failed")].into_iter());
+        assert_eq!(call(short, Environ::made([])).fault.as_deref(), Some("failed"));
     }
 }

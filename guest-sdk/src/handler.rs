@@ -53,12 +53,15 @@ pub mod entry {
 mod hosted {
     use std::panic::{self, PanicHookInfo};
 
-    use crate::{Application, Environ, application, gateway::Gateway};
+    use crate::{
+        Application, Environ, application,
+        gateway::{Gateway, Host},
+    };
 
     /// The component's export.
     pub fn handle<M>(application: impl Application<M>) -> Result<(), String> {
         panic::set_hook(Box::new(report));
-        application::handle(application, Environ::new(Gateway))
+        application::handle(application, Environ::new(Gateway::new(Host)))
     }
 
     /// A panic ends the instance in a trap, too late to tell why. So it is told before, and in the way in which PEP 3333
@@ -66,7 +69,7 @@ mod hosted {
     fn report(panic: &PanicHookInfo<'_>) {
         let text = panic.to_string().replacen(":\n", ": ", 1);
         // Refused if the head has left; then too the host logs the text.
-        let _ = Gateway.start_response("500 Internal Server Error", &[], Some(text.as_bytes()));
+        let _ = Host.start_response("500 Internal Server Error", &[], Some(text.as_bytes()));
     }
 }
 

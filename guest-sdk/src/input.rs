@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_was_cut_short_is_an_error() {
+    fn i5_a_body_that_was_cut_short_is_an_error() {
         let environ = Environ::made([]).with_input("half").with_read_error(ReadError::Disconnected);
         let error = io::read_to_string(environ.input()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn no_body_is_an_empty_one() {
+    fn i3_no_body_is_an_empty_one() {
         assert_eq!(Environ::made([]).input().read_all(0).unwrap(), b"");
     }
 }

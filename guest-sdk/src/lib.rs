@@ -22,6 +22,8 @@
 //! [`Application`] tells what else `handler!` takes: functions that need no `start_response`, since what they return is
 //! the whole answer ([`IntoResponse`]), and types with one method for each HTTP method ([`Verbs`]).
 //!
+//! [`validator`] checks, around any of these, that both sides keep to the contract.
+//!
 //! Compiled natively, the same types stand on a made-up request, so that handlers have ordinary tests (`testing`).
 //!
 //! [PEP 3333]: https://peps.python.org/pep-3333/
@@ -33,11 +35,13 @@ mod errors;
 mod file_wrapper;
 mod form;
 mod gateway;
+mod grammar;
 mod handler;
 mod input;
 mod response;
 mod start_response;
 mod status;
+mod validator;
 mod value;
 mod verbs;
 mod write;
@@ -69,6 +73,7 @@ pub use input::{Chunks, Input, ReadError};
 pub use response::{IntoResponse, Response};
 pub use start_response::{StartError, StartResponse};
 pub use status::Status;
+pub use validator::{Validator, validator};
 pub use value::Value;
 pub use verbs::Verbs;
 pub use write::{Write, WriteError};

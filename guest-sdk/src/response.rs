@@ -85,6 +85,10 @@ impl Response {
         self
     }
 
+    pub(crate) fn status(&self) -> &str {
+        &self.head.status
+    }
+
     pub(crate) fn send(self, gateway: Gateway) -> Result<()> {
         (self.body)(Outlet::held(gateway, self.head))
     }

@@ -126,7 +126,7 @@ mod tests {
     use crate::{Environ, testing::call};
 
     #[test]
-    fn an_error_replaces_status_and_all_headers() {
+    fn s3_an_error_replaces_status_and_all_headers() {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[("X-First", "1")]);
             let octets: [(&str, &[u8]); 1] = [("X-Second", b"\xe9")];
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_call_still_counts() {
+    fn s5_a_refused_call_still_counts() {
         let app = |_: Environ, start_response: StartResponse| {
             let none: [(&str, &str); 0] = [];
             let mut attempts = ["100 Continue", "200 OK"].map(|status| start_response.attempt(status, &none).err());
@@ -150,5 +150,38 @@ mod tests {
             start_response.replace("200 OK", &none, "again").map(|_| ())
         };
         assert_eq!(call(app, Environ::made([])).status, "200 OK");
+    }
+
+    #[test]
+    fn s_heads_are_taken_or_refused_as_by_the_host() {
+        const OK: &str = "";
+        for (rule, status, headers, expected) in [
+            ("S6", "200", &[][..], OK),
+            ("S6", "599 ", &[], OK),
+            ("S6", "099 Low", &[], "the status is not"),
+            ("S6", "1000 High", &[], "the status is not"),
+            ("S6", "200 O\nK", &[], "the status is not"),
+            ("S8", "200 OK", &[("X", "\ta b\u{e9} ")], OK),
+            ("S8", "200 OK", &[("X A", "1")], "bad header field"),
+            ("S8", "200 OK", &[("X", "a\r\nb")], "bad header field"),
+            ("S9", "200 OK", &[("keep-alive", "1")], "hop-by-hop"),
+            ("S10", "200 OK", &[("Content-Length", " 3 ")], OK),
+            ("S10", "200 OK", &[("Content-Length", "")], "bad header field"),
+            ("S10", "200 OK", &[("Content-Length", "3, 3")], "bad header field"),
+            ("S10", "200 OK", &[("Content-Length", "3"), ("content-length", "3")], "bad header field"),
+            ("S11", "200 OK", &[("Set-Cookie", "a"), ("Set-Cookie", "b")], OK),
+            ("S14", "200 OK", &[("Status", "404 Not Found")], OK),
+        ] {
+            let app = |_: Environ, start_response: StartResponse| start_response.attempt(status, headers).map(|_| ());
+            let answer = call(app, Environ::made([]));
+            match answer.fault {
+                Some(fault) => assert!(expected != OK && fault.starts_with(expected), "{rule}: {status}: {fault}"),
+                None => {
+                    let given: Vec<_> = headers.iter().map(|(_, value)| value.trim().as_bytes()).collect();
+                    let taken: Vec<_> = answer.headers.iter().map(|(_, value)| &**value).collect();
+                    assert_eq!((expected, taken), (OK, given), "{rule}: {status}");
+                }
+            }
+        }
     }
 }

@@ -15,8 +15,13 @@
 //! # }
 //! # form_is_shown();
 //! ```
+//!
+//! `call(validator(app), environ)` also tells whether the handler keeps to the contract, see [`validator`](crate::validator).
 
-use crate::{Application, Environ, ReadError, Value, application, environ, gateway::Gateway};
+use crate::{
+    Application, Environ, ReadError, Value, application, environ,
+    gateway::{Gateway, Host},
+};
 
 /// What a handler answered.
 #[derive(Clone, Debug)]
@@ -80,7 +85,7 @@ impl Environ {
     /// A request with these variables, and with what else there has to be: without any it is `GET / HTTP/1.1` from
     /// this machine.
     pub fn made<const N: usize>(variables: [(&str, &str); N]) -> Self {
-        let gateway = Gateway::default();
+        let gateway = Gateway::new(Host::default());
         gateway.with(|exchange| {
             for (name, value) in DEFAULTS.into_iter().chain(variables) {
                 exchange.set(name, value.into());

@@ -85,6 +85,28 @@ pub trait Verbs {
         let problem = format!("Unsupported method ('{}')", environ.method());
         (format!("501 {problem}"), format!("{problem}\n")).into_response()
     }
+
+    /// Is told of each answer before it is sent, also of a 501 or 405; not of an error, since that has no answer yet. It
+    /// does nothing, because the host has an access log: the counterpart of `BaseHTTPRequestHandler.log_request`, for a
+    /// handler that wants lines of its own.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs};
+    /// # struct Test;
+    /// impl Verbs for Test {
+    ///     fn do_get(&mut self, _environ: Environ) -> Result {
+    ///         "Test from GET!".into_response()
+    ///     }
+    ///
+    ///     fn log_request(&self, environ: &Environ, status: &str) {
+    ///         // With `:?` nobody can ask for a path that looks like another line.
+    ///         environ.errors().log(format!("{} {:?}: {status}", environ.method(), environ.path()));
+    ///     }
+    /// }
+    /// # let answer = wasmserve_guest::testing::call(Test, Environ::made([("PATH_INFO", "/a\nb")]));
+    /// # assert_eq!(answer.log, [r#"GET "/a\nb": 200 OK"#]);
+    /// ```
+    fn log_request(&self, environ: &Environ, status: &str) {}
 }
 
 pub(crate) fn dispatch<V: Verbs>(verbs: &mut V, environ: Environ) -> Result<Response> {
@@ -150,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_implemented_is_a_501() {
+    fn v1_v3_v5_what_is_not_implemented_is_a_501() {
         assert_eq!(ask(Plain, "GET").body, b"got");
         for method in ["HEAD", "POST", "OPTIONS", "TRACE", "BREW", "get"] {
             let answer = ask(Plain, method);
@@ -160,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_methods_makes_a_405_of_the_others() {
+    fn v2_a_list_of_methods_makes_a_405_of_the_others() {
         let answer = ask(Listed, "DELETE");
         assert_eq!(answer.status, "405 Method Not Allowed");
         assert_eq!(answer.header("Allow").unwrap(), &"GET, POST, HEAD, OPTIONS");
@@ -169,15 +191,42 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_methods_answers_options() {
+    fn v4_a_list_of_methods_answers_options() {
         let answer = ask(Listed, "OPTIONS");
         assert_eq!(answer.status, "204 No Content");
         assert_eq!(answer.header("Allow").unwrap(), &"GET, POST, HEAD, OPTIONS");
         assert_eq!(answer.headers.len(), 1);
     }
 
+    struct Logging;
+
+    impl Verbs for Logging {
+        const METHODS: &'static [&'static str] = &["GET", "POST"];
+
+        fn do_get(&mut self, environ: Environ) -> Result {
+            environ.errors().log("decided");
+            (404, ["sent"].into_iter().inspect(move |chunk| environ.errors().log(chunk))).into_response()
+        }
+
+        fn do_post(&mut self, _environ: Environ) -> Result {
+            Err("no disk".into())
+        }
+
+        fn log_request(&self, environ: &Environ, status: &str) {
+            environ.errors().log(format!("{} {status}", environ.method()));
+        }
+    }
+
     #[test]
-    fn head_is_get_where_one_says_so() {
+    fn an_answer_is_logged_once_before_it_is_sent() {
+        assert_eq!(ask(Logging, "GET").log, ["decided", "GET 404 Not Found", "sent"]);
+        assert_eq!(ask(Logging, "PUT").log, ["PUT 405 Method Not Allowed"]);
+        assert_eq!(ask(Logging, "BREW").log, ["BREW 501 Unsupported method ('BREW')"]);
+        assert!(ask(Logging, "POST").log.is_empty());
+    }
+
+    #[test]
+    fn v3_head_is_get_where_one_says_so() {
         assert_eq!(ask(Listed, "HEAD").status, "200 OK");
     }
 }

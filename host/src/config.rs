@@ -46,6 +46,16 @@ pub struct Gateway {
     pub server: Option<HeaderValue>,
 }
 
+impl Gateway {
+    /// The settings without any flag.
+    pub const DEFAULT: Self = Self {
+        buffer_body: 0,
+        trusted_proxies: Vec::new(),
+        lint: false,
+        server: Some(HeaderValue::from_static(environ::SOFTWARE)),
+    };
+}
+
 /// The format of the access log (rules L1 to L6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessLog {

@@ -9,12 +9,13 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker, ready},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Body, Frame};
+use tokio::time::timeout;
 
 use crate::{
     config::{Gateway, Limits},
@@ -145,7 +146,7 @@ pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Respons
     });
     let mut running = Running { call: Some(call), fault: None, reader };
     match poll_fn(|cx| running.poll_head(cx)).await {
-        Some(parts) => Reply { running, entry }.with_head(parts),
+        Some(parts) => Reply { running, entry, is_flushed: false }.with_head(parts),
         None => {
             let fault = running.fault.unwrap_or_else(|| Fault::HostBug("an exchange without an end".into()));
             fail(entry, terms, fault)
@@ -188,7 +189,7 @@ fn answer(entry: Entry, terms: Terms, status: &str, fields: Vec<Field>, body: By
     _ = writer.finish(body);
     let mut running = Running { call: None, fault: None, reader };
     match running.poll_head(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Some(parts)) => Reply { running, entry }.with_head(parts),
+        Poll::Ready(Some(parts)) => Reply { running, entry, is_flushed: false }.with_head(parts),
         _ => unreachable!("a finished response has a head"),
     }
 }
@@ -206,17 +207,23 @@ impl Running {
     /// The head, or `None` if the handler ended without one. The fault then tells why.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
         self.go_on(cx);
-        self.reader.poll_head(cx)
+        match self.reader.poll_head(cx) {
+            // Its writer is gone, but how it ended is still on its way from the other lane.
+            Poll::Ready(None) if self.call.is_some() => Poll::Pending,
+            head => head,
+        }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         // What is there goes out before the handler may go on.
-        let mut chunk = self.reader.poll_chunk(cx);
-        if chunk.is_pending() {
-            self.go_on(cx);
-            chunk = self.reader.poll_chunk(cx);
+        if let chunk @ Poll::Ready(None | Some(Ok(_))) = self.reader.poll_chunk(cx) {
+            return chunk;
         }
-        chunk
+        self.go_on(cx);
+        match self.reader.poll_chunk(cx) {
+            Poll::Ready(Some(Err(Cut))) if self.call.is_some() => Poll::Pending,
+            chunk => chunk,
+        }
     }
 
     /// Lets the handler go on until it waits, ends or has computed for a tick.
@@ -235,10 +242,15 @@ fn poll_or_catch(call: &mut Ongoing, cx: &mut Context<'_>) -> Poll<Result<(), Fa
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::HostBug("a host function panicked".into()))))
 }
 
+/// How long a handler may go on when its client has left.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The body of a response, which the handler makes while it is read.
 pub struct Reply {
     running: Running,
     entry: Entry,
+    /// Whether the end of a body that is cut was held back once.
+    is_flushed: bool,
 }
 
 impl Reply {
@@ -262,6 +274,12 @@ impl Body for Reply {
                 this.entry.sent += chunk.len() as u64;
                 Some(Ok(Frame::data(chunk)))
             }
+            // hyper throws away what it has not written when it learns of a failure, so it gets to write first.
+            Some(Err(Cut)) if !this.is_flushed => {
+                this.is_flushed = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // Whoever gets this must not take the response for a complete one (rule X3).
             Some(Err(Cut)) => {
                 let fault = this.running.fault.clone();
@@ -284,6 +302,10 @@ impl Drop for Reply {
             self.entry.tell(fault);
         } else if !is_complete {
             self.entry.status = None;
+            if let Some(mut call) = call.take() {
+                // The handler's next write or read tells it that the client is gone (rule K10).
+                tokio::spawn(timeout(GRACE, poll_fn(move |cx| poll_or_catch(&mut call, cx))));
+            }
         } else if let Some(mut call) = call.take() {
             // The client has its answer; what the handler still has to do is its own affair, within the same deadline.
             let (id, request, record) = (self.entry.id, self.entry.request.clone(), Arc::clone(self.entry.record()));

@@ -25,7 +25,10 @@ pub enum Fault {
     /// The handler wanted more memory than it may have, and did not survive the refusal.
     OutOfMemory,
     /// The handler ran for longer than it may.
-    TimedOut,
+    TimedOut {
+        /// The function that it was computing in; `None` if it was waiting.
+        place: Option<String>,
+    },
     /// The handler returned without a response.
     NoStartResponse,
     /// The handler returned after its response had been refused.
@@ -67,7 +70,7 @@ impl Fault {
             | Self::BadResponseHead(_)
             | Self::ShortBody { .. }
             | Self::HostBug(_) => 500,
-            Self::TimedOut => 504,
+            Self::TimedOut { .. } => 504,
             Self::Busy | Self::Stopped => 503,
             // nginx's habit (rule K10); never on the wire.
             Self::Disconnected => 499,
@@ -84,7 +87,7 @@ impl Fault {
             Self::Exception(_) => "exception",
             Self::Exited(_) => "exited",
             Self::OutOfMemory => "memory-limit",
-            Self::TimedOut => "wall-limit",
+            Self::TimedOut { .. } => "wall-limit",
             Self::NoStartResponse => "no-start-response",
             Self::BadResponseHead(_) => "bad-response-head",
             Self::ShortBody { .. } => "short-body",
@@ -109,7 +112,7 @@ impl Fault {
             Self::Refused { why, .. } => why,
             Self::BadInput { why, .. } => why,
             Self::BodyTooLarge => "the request body is too large",
-            Self::TimedOut => "the handler took too long",
+            Self::TimedOut { .. } => "the handler took too long",
             Self::Busy => "too many requests at the moment, try again",
             Self::Stopped => "the server is stopping",
             Self::Trap(_)
@@ -148,7 +151,10 @@ impl fmt::Display for Fault {
             Self::Trap(what) | Self::Exception(what) => write!(f, "{what}"),
             Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
             Self::OutOfMemory => write!(f, "the handler needs more memory than --max-memory allows"),
-            Self::TimedOut => write!(f, "the handler ran for longer than --timeout allows"),
+            Self::TimedOut { place: None } => write!(f, "the handler ran for longer than --timeout allows"),
+            Self::TimedOut { place: Some(place) } => {
+                write!(f, "the handler ran for longer than --timeout allows, and was in `{place}`")
+            }
             Self::NoStartResponse => write!(f, "the handler returned without calling start-response"),
             Self::BadResponseHead(error) => write!(f, "{error}"),
             Self::ShortBody { missing } => {

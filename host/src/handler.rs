@@ -94,7 +94,7 @@ impl Handler {
             Some(Err(error)) => (None, Some(error.context("no compile cache, so that each start compiles anew"))),
             None => (None, None),
         };
-        let engine = engine::build(limits, cache)?;
+        let engine = engine::build(cache)?;
         let component = Component::from_binary(&engine, &octets)
             .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))?;
         let linker = link(&engine)?;
@@ -157,10 +157,13 @@ impl Handler {
             .await;
             let result = match outcome {
                 Ok(outcome) => conclude(outcome, store.data_mut()),
-                Err(_) => Err(Fault::TimedOut),
+                Err(_) => Err(Fault::TimedOut { place: None }),
             };
             // The exception that a handler reported is told once: as the reason of a fault, or else on its own.
             let guest = store.data_mut();
+            if let Some(note) = guest.writer.unsent() {
+                guest.journal.say("note", note.as_bytes());
+            }
             if let Some(exception) = guest.writer.take_exception() {
                 guest.journal.say("exception", &exception);
             }
@@ -213,7 +216,7 @@ fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) ->
         Ok(Err(exception)) => Fault::Exception(exception),
         Err(error) => {
             if error.is::<Overdue>() {
-                return Err(Fault::TimedOut);
+                return Err(Fault::TimedOut { place: place(&error) });
             }
             if error.is::<PoolConcurrencyLimitError>() {
                 return Err(Fault::Busy);
@@ -240,15 +243,17 @@ fn explain(error: &wasmtime::Error, guest: &mut Guest) -> String {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    let place = error.downcast_ref::<WasmBacktrace>().and_then(|stack| {
-        let frame = stack.frames().first()?;
-        let name = frame.func_name()?;
-        Some(format!("{:#}", rustc_demangle::demangle(name)))
-    });
-    match place {
+    match place(error) {
         Some(place) => format!("{trap} in `{place}`"),
         None => trap,
     }
+}
+
+/// The function that the handler was in.
+fn place(error: &wasmtime::Error) -> Option<String> {
+    let stack = error.downcast_ref::<WasmBacktrace>()?;
+    let name = stack.frames().first()?.func_name()?;
+    Some(format!("{:#}", rustc_demangle::demangle(name)))
 }
 
 /// Counts an instance for as long as it lives.

@@ -29,9 +29,15 @@ const REQUEST_MAX: usize = 200;
 
 /// The log. Dropping it writes what is waiting.
 pub struct Log {
-    sender: Option<Sender<Event>>,
+    sender: Option<Sender<Message>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+enum Message {
+    Event(Event),
+    /// Somebody waits until all that came before is written.
+    Flush(Sender<()>),
 }
 
 #[derive(Default)]
@@ -55,6 +61,16 @@ impl Log {
         })?;
         Ok(Self { sender: Some(sender), shared, thread: Some(thread) })
     }
+
+    /// Waits until all that was told is written.
+    pub fn flush(&self) {
+        let (done, is_done) = mpsc::channel();
+        if let Some(sender) = &self.sender
+            && sender.send(Message::Flush(done)).is_ok()
+        {
+            _ = is_done.recv();
+        }
+    }
 }
 
 impl Listener for Log {
@@ -65,7 +81,7 @@ impl Listener for Log {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         } else if let Some(sender) = &self.sender {
             // It fails only when the thread is gone, and then there is nowhere to say so.
-            _ = sender.send(event);
+            _ = sender.send(Message::Event(event));
         }
     }
 }
@@ -89,14 +105,20 @@ fn weight(event: &Event) -> usize {
 }
 
 /// Writes events until the last sender is gone, as many as there are with one call.
-fn write_all(receiver: &Receiver<Event>, shared: &Shared, format: AccessLog) {
+fn write_all(receiver: &Receiver<Message>, shared: &Shared, format: AccessLog) {
     let zone = TimeZone::system();
     let mut text = String::new();
-    while let Ok(event) = receiver.recv() {
+    while let Ok(message) = receiver.recv() {
         text.clear();
-        for event in std::iter::once(event).chain(receiver.try_iter()) {
-            shared.waiting.fetch_sub(weight(&event), Ordering::Relaxed);
-            render(&event, format, &zone, &mut text);
+        let mut waiting = Vec::new();
+        for message in std::iter::once(message).chain(receiver.try_iter()) {
+            match message {
+                Message::Event(event) => {
+                    shared.waiting.fetch_sub(weight(&event), Ordering::Relaxed);
+                    render(&event, format, &zone, &mut text);
+                }
+                Message::Flush(done) => waiting.push(done),
+            }
             if text.len() > 64 << 10 {
                 break;
             }
@@ -107,6 +129,9 @@ fn write_all(receiver: &Receiver<Event>, shared: &Shared, format: AccessLog) {
         }
         // Nobody reads: serving goes on.
         _ = io::stderr().write_all(text.as_bytes());
+        for done in waiting {
+            _ = done.send(());
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     if let Some(warning) = warning {
         say(&format!("wasmserve: warning: {warning:#}\n"));
     }
-    let exchanges = Arc::new(Exchanges::new(handler, config.gateway, log));
+    let exchanges = Arc::new(Exchanges::new(handler, config.gateway, Arc::clone(&log) as _));
 
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
@@ -61,6 +61,7 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     });
     // What handlers still do (a file system that does not answer, say) is no reason to stay.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    log.flush();
     exit
 }
 

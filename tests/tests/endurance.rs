@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 use wasmserve::{
-    config::{Grants, Limits},
+    config::{Gateway, Grants, Limits},
     exchange::Exchanges,
     handler::Handler,
     record::{Event, Listener},
@@ -114,7 +114,7 @@ fn ten_thousand_requests_leave_no_instance_behind() {
     let (handler, _) =
         Handler::load(guest::program("misbehaves"), &Limits::DEFAULT, &Grants::default()).expect("it is a handler");
     let ended = Arc::<Ended>::default();
-    let exchanges = Arc::new(Exchanges::new(handler, Arc::clone(&ended) as _));
+    let exchanges = Arc::new(Exchanges::new(handler, Gateway::DEFAULT, Arc::clone(&ended) as _));
     let runtime = Runtime::new().expect("there are threads left");
     let (stop, stopped) = oneshot::channel();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");

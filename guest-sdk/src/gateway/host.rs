@@ -1,5 +1,8 @@
 //! The host, through the generated bindings.
 
+use std::{cell::Cell, rc::Rc};
+
+use super::Layer;
 use crate::{
     ReadError, StartError, WriteError,
     bindings::wasmserve::gateway::{environ, errors, input, response},
@@ -7,9 +10,21 @@ use crate::{
 
 /// One instance serves one request, so there is nothing to hold.
 #[derive(Clone)]
-pub(crate) struct Gateway;
+pub(crate) struct Host;
 
-impl Gateway {
+thread_local! {
+    static LAYER: Cell<Option<&'static dyn Layer>> = const { Cell::new(None) };
+}
+
+impl Host {
+    pub(crate) fn layer(&self) -> Option<&'static dyn Layer> {
+        LAYER.get()
+    }
+
+    pub(crate) fn set_layer(&self, layer: &Rc<impl Layer + 'static>) {
+        LAYER.set(Some(&**Box::leak(Box::new(Rc::clone(layer)))));
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
         environ::get(name)
     }

@@ -1,14 +1,20 @@
 //! The host's stand-in: a made-up request, and the contract of `start_response` and `write`, kept as the host keeps it.
 
-use std::{cell::RefCell, mem, rc::Rc, str};
+use std::{
+    cell::RefCell,
+    mem,
+    rc::{Rc, Weak},
+};
 
-use crate::{ReadError, StartError, WriteError};
-
-type Fields = Vec<(String, Vec<u8>)>;
+use super::{Fields, Layer};
+use crate::{
+    ReadError, StartError, WriteError,
+    grammar::{is_hop_by_hop, is_status, is_text, is_token, number, trim},
+};
 
 /// One exchange.
 #[derive(Clone, Default)]
-pub(crate) struct Gateway(Rc<RefCell<Exchange>>);
+pub(crate) struct Host(Rc<RefCell<Exchange>>);
 
 #[derive(Default)]
 pub(crate) struct Exchange {
@@ -20,6 +26,8 @@ pub(crate) struct Exchange {
     pub(crate) read_error: Option<ReadError>,
     pub(crate) log: Vec<String>,
     pub(crate) response: Response,
+    /// As long as it lives.
+    layer: Option<Weak<dyn Layer>>,
 }
 
 #[derive(Default)]
@@ -33,10 +41,19 @@ pub(crate) struct Response {
     finished: bool,
 }
 
-impl Gateway {
+impl Host {
     /// The whole exchange, for those who make one up and who look at what became of it.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Exchange) -> T) -> T {
         look(&mut self.0.borrow_mut())
+    }
+
+    pub(crate) fn layer(&self) -> Option<Rc<dyn Layer>> {
+        self.with(|exchange| exchange.layer.as_ref()?.upgrade())
+    }
+
+    pub(crate) fn set_layer(&self, layer: &Rc<impl Layer + 'static>) {
+        let layer: Weak<_> = Rc::downgrade(layer);
+        self.with(|exchange| exchange.layer = Some(layer));
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
@@ -169,12 +186,16 @@ impl Response {
         if !is_status(status) {
             return Err(StartError::BadStatus);
         }
+        let mut checked = Fields::new();
         for &(name, value) in headers {
+            let value = trim(value);
             check_field(name, value)?;
+            if is_length(name) && checked.iter().any(|(other, _)| is_length(other)) {
+                return Err(StartError::BadHeader(format!("{name} is given more than once")));
+            }
+            checked.push((name.to_owned(), value.to_vec()));
         }
-        let headers = headers.iter();
-        let headers = headers.map(|&(name, value)| (name.to_owned(), value.to_vec()));
-        self.head = Some((status.to_owned(), headers.collect()));
+        self.head = Some((status.to_owned(), checked));
         Ok(())
     }
 
@@ -185,12 +206,9 @@ impl Response {
         if self.finished {
             return Err(WriteError::Disconnected);
         }
-        let length = headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("Content-Length"))
-            .and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok());
+        let length = headers.iter().find(|(name, _)| is_length(name)).and_then(|(_, value)| number(value));
         let sent: usize = self.chunks.iter().map(Vec::len).sum();
-        let room = length.map_or(chunk.len(), |length: usize| length - sent);
+        let room = length.map_or(chunk.len(), |length| usize::try_from(length).unwrap_or(usize::MAX) - sent);
         let fits = &chunk[..chunk.len().min(room)];
         if !fits.is_empty() {
             self.chunks.push(fits.to_vec());
@@ -202,39 +220,20 @@ impl Response {
     }
 }
 
-fn is_status(status: &str) -> bool {
-    let (code, reason) = status.split_once(' ').unwrap_or((status, ""));
-    code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit()) && code >= "200" && is_text(reason.as_bytes())
+fn is_length(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Content-Length")
 }
 
 fn check_field(name: &str, value: &[u8]) -> Result<(), StartError> {
-    const HOP_BY_HOP: [&str; 9] = [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if !is_token(name.as_bytes()) {
         return Err(StartError::BadHeader(format!("{name:?} is not a name")));
     }
-    if HOP_BY_HOP.contains(&&*name.to_ascii_lowercase()) {
+    if is_hop_by_hop(name) {
         return Err(StartError::HopByHop(name.to_owned()));
     }
-    let is_length = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    if !is_text(value) || (name.eq_ignore_ascii_case("Content-Length") && !is_length) {
+    if !is_text(value) || (is_length(name) && number(value).is_none()) {
         let value = value.escape_ascii();
         return Err(StartError::BadHeader(format!("{name}: \"{value}\"")));
     }
     Ok(())
-}
-
-/// No control characters but tabs.
-fn is_text(octets: &[u8]) -> bool {
-    octets.iter().all(|octet| *octet == b'\t' || !octet.is_ascii_control())
 }

@@ -52,6 +52,8 @@ pub fn channel(terms: Terms) -> (Writer, Reader) {
         waiting: 0,
         left: None,
         is_bodyless: terms.is_head,
+        has_failed: false,
+        unsent: 0,
         end: None,
         reader_is_gone: false,
         on_chunk: None,
@@ -81,8 +83,12 @@ impl Writer {
         }
         let mut state = lock(&self.shared);
         match state.head {
-            Head::Sent(_) => return Err(StartError::HeadersSent),
-            Head::Held(_) | Head::Refused(_) if !is_retry => return Err(StartError::AlreadyStarted),
+            Head::Sent(_) if is_retry => {
+                // Rule S4: what has left is no whole response any more.
+                state.has_failed = true;
+                return Err(StartError::HeadersSent);
+            }
+            Head::Held(_) | Head::Refused(_) | Head::Sent(_) if !is_retry => return Err(StartError::AlreadyStarted),
             _ => {}
         }
         match ResponseHead::check(status, fields, state.terms.limits) {
@@ -145,8 +151,24 @@ impl Writer {
         }
         state.end();
         match state.end {
+            Some(End::Cut { .. }) if state.has_failed => {
+                let exception = self.exception.take().unwrap_or_default();
+                Err(Fault::Exception(String::from_utf8_lossy(&exception).into_owned()))
+            }
             Some(End::Cut { missing }) => Err(Fault::ShortBody { missing }),
             _ => Ok(()),
+        }
+    }
+
+    /// What the client did not get although the handler wrote it, in words, if there is anything to say (rules B1, B10).
+    #[must_use]
+    pub fn unsent(&self) -> Option<String> {
+        let State { unsent, is_bodyless, terms, .. } = &*lock(&self.shared);
+        match (*unsent, *is_bodyless) {
+            (0, _) => None,
+            _ if terms.is_head => None,
+            (octets, true) => Some(format!("{octets} octets of a body were dropped: its status has none")),
+            (octets, false) => Some(format!("{octets} octets beyond the Content-Length were cut off")),
         }
     }
 
@@ -274,6 +296,10 @@ struct State {
     /// The octets still missing from `Content-Length`.
     left: Option<u64>,
     is_bodyless: bool,
+    /// Whether the handler has told of an exception after the head had left.
+    has_failed: bool,
+    /// The octets of the body that were not sent although the handler wrote them (rules B1, B10).
+    unsent: u64,
     end: Option<End>,
     reader_is_gone: bool,
     on_chunk: Option<Waker>,
@@ -284,6 +310,7 @@ impl State {
     fn check_writable(&self) -> Result<(), WriteError> {
         match self.head {
             Head::Unstarted | Head::Refused(_) => Err(WriteError::NotStarted),
+            Head::Sent(_) if self.left == Some(0) && self.end.is_none() => Ok(()),
             Head::Held(_) | Head::Sent(_) if self.reader_is_gone || self.end.is_some() => Err(WriteError::Disconnected),
             Head::Held(_) | Head::Sent(_) => Ok(()),
         }
@@ -309,7 +336,9 @@ impl State {
             *left -= chunk.len() as u64;
         }
         let is_past = chunk.len() < len;
-        if !chunk.is_empty() && !self.is_bodyless {
+        let kept = if self.is_bodyless { 0 } else { chunk.len() };
+        self.unsent += (len - kept) as u64;
+        if kept > 0 {
             self.waiting += chunk.len();
             self.chunks.push_back(chunk);
         }
@@ -331,7 +360,7 @@ impl State {
     fn end(&mut self) {
         if self.end.is_none() {
             let missing = self.left.filter(|_| !self.is_bodyless).unwrap_or(0);
-            self.end = Some(if missing > 0 { End::Cut { missing } } else { End::Finished });
+            self.end = Some(if missing > 0 || self.has_failed { End::Cut { missing } } else { End::Finished });
         }
         wake(&mut self.on_chunk);
     }
@@ -469,8 +498,8 @@ mod tests {
                 "S4",
                 false,
                 &[Start("200 OK", &[]), Write("a"), Restart("500 No"), Done],
-                "200 |a|end",
-                &["ok", "ok", "HeadersSent", "ok"],
+                "200 |a|cut",
+                &["ok", "ok", "HeadersSent", "exception"],
             ),
             (
                 "S5",

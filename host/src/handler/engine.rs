@@ -14,8 +14,6 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use crate::config::Limits;
-
 /// How many instances may live at the same time. Waiting ones cost memory but no time, so it is not the number of cores.
 pub(super) const INSTANCES_MAX: u32 = 1000;
 
@@ -33,7 +31,7 @@ const TICK: Duration = Duration::from_millis(2);
 /// # Errors
 ///
 /// wasmtime's own checks of the settings, which do not depend on what the user gave.
-pub(super) fn build(limits: &Limits, cache: Option<Cache>) -> anyhow::Result<Engine> {
+pub(super) fn build(cache: Option<Cache>) -> anyhow::Result<Engine> {
     let mut config = Config::new();
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
@@ -53,7 +51,7 @@ pub(super) fn build(limits: &Limits, cache: Option<Cache>) -> anyhow::Result<Eng
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.cache(cache);
 
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     match Engine::new(&config) {
         Ok(engine) => Ok(engine),
         // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
@@ -65,7 +63,7 @@ pub(super) fn build(limits: &Limits, cache: Option<Cache>) -> anyhow::Result<Eng
 }
 
 /// Instances come out of a pool: the same memory again and again, wiped by the kernel or by hand.
-fn pool(limits: &Limits) -> PoolingAllocationConfig {
+fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
         .total_stacks(INSTANCES_MAX)
@@ -75,7 +73,8 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .total_memories(2 * INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_memories_per_module(2)
-        .max_memory_size(usize::try_from(limits.memory).unwrap_or(usize::MAX))
+        // What an instance may use is for the limiter to say, in the user's words.
+        .max_memory_size(usize::try_from(4_u64 << 30).unwrap_or(usize::MAX))
         .total_tables(4 * INSTANCES_MAX)
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)

@@ -75,7 +75,7 @@ impl Guest {
 
     pub(super) fn note_missing_dirs(&self) {
         if self.grants.dirs.is_empty() && !self.missing_dirs_noted.swap(true, Ordering::Relaxed) {
-            self.journal.say("note", b"the handler looks for files: none granted; --dir HOST::GUEST would");
+            self.journal.say("note", b"the handler asked for its directories: none granted; --dir HOST::GUEST would");
         }
     }
 }

