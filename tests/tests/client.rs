@@ -282,8 +282,8 @@ fn k10_when_the_client_leaves_during_its_response_the_handler_is_told_and_the_lo
     assert_eq!(client.body(&head).next().map(|chunk| chunk.len()), Some(64 << 10));
     drop(client);
     server.line_with("\"GET / HTTP/1.1\" 499 -");
+    server.line_with("[1] log: sent less than asked for: the client is gone");
     let log = server.stop();
-    assert!(log.iter().any(|line| line == "[1] log: sent less than asked for: the client is gone"), "{log:#?}");
     assert!(!log.iter().any(|line| line.contains(" 500 ")), "it is not the handler's fault: {log:#?}");
 }
 
@@ -371,7 +371,10 @@ fn i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
 
     let response = post(chunked(1025));
     assert_eq!((response.status, response.field("Connection")), (413, Some("close")));
-    server.line_with("[3] log: read failed after 0 octets: the request's body is longer than the host allows");
+    server.line(|line| {
+        line.starts_with("[3] log: read failed after ")
+            && line.ends_with("octets: the request's body is longer than the host allows")
+    });
     server.line_with("[3] 413 body-too-large: ");
 
     // A client that goes on sending, and listens only then.

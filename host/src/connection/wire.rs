@@ -41,6 +41,9 @@ struct Linger {
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_OCTETS: usize = 4 << 20;
 
+/// The same for a client that has sent all of its request: another one may be on its way.
+const LINGER_TIME_BETWEEN: Duration = Duration::from_millis(100);
+
 /// What is read from the socket at once.
 const READ: usize = 16 << 10;
 
@@ -112,12 +115,9 @@ impl hyper::rt::Write for Wire {
         let this = &mut *self;
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.has_more_to_come() {
-                return Poll::Ready(Ok(()));
-            }
         }
-        let linger =
-            this.linger.get_or_insert_with(|| Linger { timer: Box::pin(sleep(LINGER_TIME)), left: LINGER_OCTETS });
+        let time = if this.has_more_to_come() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
+        let linger = this.linger.get_or_insert_with(|| Linger { timer: Box::pin(sleep(time)), left: LINGER_OCTETS });
         let mut octets = [const { MaybeUninit::uninit() }; READ];
         while linger.left > 0 && linger.timer.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::uninit(&mut octets);

@@ -1,7 +1,5 @@
 //! Whether a file is a component, and one of our world: everything that is wrong with it, in the user's words.
 
-use std::fmt::Write as _;
-
 use anyhow::bail;
 use wasmtime::{
     Engine,
@@ -132,30 +130,27 @@ fn stub_all(
     Ok(())
 }
 
+/// The unit in which wasm counts memory.
+const WASM_PAGE: u64 = 64 << 10;
+
 /// Whether instances fit into the limits, so that it is said now and not with each request.
 fn check_size(component: &Component, limits: &Limits) -> anyhow::Result<()> {
     let Some(required) = component.resources_required() else {
         bail!("it imports core modules, which wasmserve does not support");
     };
-    let mut too_large = String::new();
-    if let Some(octets) = required.max_initial_memory_size.filter(|octets| *octets > limits.memory) {
-        _ = write!(too_large, "its memory starts with {octets} octets, and --max-memory is {}", limits.memory);
+    let mut too_large = Vec::new();
+    let octets = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
+    if octets > limits.memory {
+        too_large.push(format!("its memory starts with {octets} octets, and --max-memory is {}", limits.memory));
     }
-    if required.num_memories > engine::MEMORIES_PER_COMPONENT {
-        _ = write!(
-            too_large,
-            "it has {} memories, and {} is the limit",
-            required.num_memories,
-            engine::MEMORIES_PER_COMPONENT
-        );
+    let counts = [
+        ("memories", required.num_memories, engine::MEMORIES_PER_COMPONENT),
+        ("tables", required.num_tables, engine::TABLES_PER_COMPONENT),
+    ];
+    for (what, count, limit) in counts {
+        if count > limit {
+            too_large.push(format!("it has {count} {what}, and {limit} is the limit"));
+        }
     }
-    if required.num_tables > engine::TABLES_PER_COMPONENT {
-        _ = write!(
-            too_large,
-            "it has {} tables, and {} is the limit",
-            required.num_tables,
-            engine::TABLES_PER_COMPONENT
-        );
-    }
-    if too_large.is_empty() { Ok(()) } else { bail!("{too_large}") }
+    if too_large.is_empty() { Ok(()) } else { bail!("{}", too_large.join("; ")) }
 }
