@@ -249,11 +249,16 @@ fn explain(error: &wasmtime::Error, guest: &mut Guest) -> String {
     }
 }
 
-/// The function that the handler was in.
+/// The function that the handler was in: its own, as far as that can be told, and not one of the library that it called.
 fn place(error: &wasmtime::Error) -> Option<String> {
     let stack = error.downcast_ref::<WasmBacktrace>()?;
-    let name = stack.frames().first()?.func_name()?;
-    Some(format!("{:#}", rustc_demangle::demangle(name)))
+    let names = stack.frames().iter().filter_map(|frame| frame.func_name());
+    let mut names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).peekable();
+    let first = names.peek().cloned();
+    let is_library = |name: &str| {
+        ["core::", "alloc::", "std::", "<core::", "__", "rust_"].iter().any(|library| name.starts_with(library))
+    };
+    names.find(|name| !is_library(name)).or(first)
 }
 
 /// Counts an instance for as long as it lives.
