@@ -63,12 +63,6 @@ impl Exchanges {
         &self.handler
     }
 
-    /// Who is told what happens.
-    #[must_use]
-    pub fn record(&self) -> &Record {
-        &self.record
-    }
-
     /// From now on an exchange that ends early does so because the server does.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);

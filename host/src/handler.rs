@@ -159,11 +159,11 @@ impl Handler {
                 Ok(outcome) => conclude(outcome, store.data_mut()),
                 Err(_) => Err(Fault::TimedOut { place: None }),
             };
-            // The exception that a handler reported is told once: as the reason of a fault, or else on its own.
             let guest = store.data_mut();
             if let Some(note) = guest.writer.unsent() {
                 guest.journal.say("note", note.as_bytes());
             }
+            // The exception that a handler reported is told once: as the reason of a fault, or else on its own.
             if let Some(exception) = guest.writer.take_exception() {
                 guest.journal.say("exception", &exception);
             }
