@@ -2,13 +2,16 @@
 
 use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum, error::ErrorKind};
+use clap::{Parser, ValueEnum, builder::NonEmptyStringValueParser, error::ErrorKind};
 use http::HeaderValue;
 
 use crate::{
     config::{AccessLog, Config, Dir, Gateway, Grants, Limits, Net, Variable},
     exit::{Exit, StartError},
-    gateway::environ::SOFTWARE,
+    gateway::{
+        environ::SOFTWARE,
+        mounts::{Mount, Mounts},
+    },
 };
 
 /// Serve a wasm component, with a fresh instance for every request.
@@ -16,8 +19,12 @@ use crate::{
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Args {
     /// The handler: a component that exports `wasmserve:gateway/handler`
-    #[arg(value_name = "HANDLER.WASM")]
-    handler: PathBuf,
+    #[arg(value_name = "HANDLER.WASM", required_unless_present = "mount")]
+    handler: Option<PathBuf>,
+
+    /// Serve another handler for a path and all below it; the longest path wins
+    #[arg(long, value_name = "PATH=HANDLER.WASM", value_parser = mount)]
+    mount: Vec<(Mount, PathBuf)>,
 
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
@@ -30,6 +37,18 @@ pub struct Args {
     /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed
     #[arg(long, value_name = "IP,..", value_delimiter = ',')]
     forwarded_allow_ips: Vec<IpAddr>,
+
+    /// Who answers `OPTIONS *`: the host, or the handler as any other request
+    #[arg(long, value_name = "WHO", value_enum, default_value = "host")]
+    asterisk: Asterisk,
+
+    /// Take a client that ends its side of the connection for gone, instead of answering it
+    #[arg(long)]
+    abort_on_half_close: bool,
+
+    /// The SERVER_NAME of the environ, instead of the address that the client has connected to
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    server_name: Option<String>,
 
     /// The Server field of responses; an empty text leaves it out
     #[arg(long, value_name = "TEXT", default_value = SOFTWARE, value_parser = server_header)]
@@ -63,6 +82,26 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "32KiB", value_parser = head_size, help_heading = "Limits")]
     max_head: u64,
 
+    /// How long a request's target may be
+    #[arg(long, value_name = "SIZE", default_value = "8KiB", value_parser = head_size, help_heading = "Limits")]
+    max_target: u64,
+
+    /// How many fields a request or a response may have
+    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = fields, help_heading = "Limits")]
+    max_fields: usize,
+
+    /// How long a client may take to send a head
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
+    head_timeout: Duration,
+
+    /// How long a client may send nothing while the handler waits for the body
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
+    body_timeout: Duration,
+
+    /// How long a connection may be idle between two requests
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration, help_heading = "Limits")]
+    keep_alive: Duration,
+
     /// How long the running exchanges may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
     drain: Duration,
@@ -78,6 +117,12 @@ pub struct Args {
     /// Let the handler connect or send requests to an address
     #[arg(long, value_name = "HOST:PORT", help_heading = "Grants: a handler may touch nothing else")]
     allow_net: Vec<Net>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Asterisk {
+    Host,
+    App,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -103,25 +148,36 @@ impl Args {
     }
 
     fn parse_from_iter(words: impl IntoIterator<Item = OsString>) -> Result<Config, StartError> {
-        Args::try_parse_from(words).map(Self::into_config).map_err(|error| match error.kind() {
+        let args = Args::try_parse_from(words).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(error.render().to_string()),
-            _ => StartError::new(Exit::Usage, &anyhow::Error::msg(in_one_line(&error.render().to_string()))),
-        })
+            _ => usage(in_one_line(&error.render().to_string())),
+        })?;
+        args.into_config()
     }
 
-    fn into_config(self) -> Config {
-        Config {
-            handler: self.handler,
+    fn into_config(self) -> Result<Config, StartError> {
+        let root = self.handler.map(|handler| (Mount::ROOT, handler));
+        let handlers = Mounts::new(self.mount.into_iter().chain(root))
+            .map_err(|mount| usage(format!("two handlers are mounted at `{mount}`; see --help")))?;
+        Ok(Config {
+            handlers,
             addr: self.addr,
             limits: Limits {
                 timeout: self.timeout,
                 memory: self.max_memory,
                 body: self.max_body,
                 head: self.max_head,
-                ..Limits::DEFAULT
+                target: usize::try_from(self.max_target).unwrap_or(usize::MAX),
+                fields: self.max_fields,
+                head_timeout: self.head_timeout,
+                body_timeout: self.body_timeout,
+                keep_alive: self.keep_alive,
             },
             gateway: Gateway {
                 lint: self.lint,
+                asterisk_to_handler: self.asterisk == Asterisk::App,
+                abort_on_half_close: self.abort_on_half_close,
+                server_name: self.server_name,
                 buffer_body: self.buffer_body,
                 trusted_proxies: self.forwarded_allow_ips.iter().map(IpAddr::to_canonical).collect(),
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
@@ -136,8 +192,12 @@ impl Args {
             },
             drain: self.drain,
             grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
-        }
+        })
     }
+}
+
+fn usage(what: String) -> StartError {
+    StartError::new(Exit::Usage, &anyhow::Error::msg(what))
 }
 
 /// What clap lays out on several lines, without its usage.
@@ -146,6 +206,22 @@ fn in_one_line(text: &str) -> String {
         text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let cause: Vec<&str> = cause.filter(|line| !line.is_empty()).collect();
     format!("{}; see --help", cause.join(" ").trim_start_matches("error: "))
+}
+
+/// `/app=app.wasm`.
+fn mount(text: &str) -> Result<(Mount, PathBuf), String> {
+    match text.split_once('=') {
+        Some((path, file)) if !file.is_empty() => Ok((path.parse()?, file.into())),
+        _ => Err("write PATH=HANDLER.WASM, as in /app=app.wasm".into()),
+    }
+}
+
+/// hyper keeps the fields of a head in a table that it allocates beforehand.
+fn fields(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1000) => Ok(number),
+        _ => Err("must be from 1 to 1000".into()),
+    }
 }
 
 fn server_header(text: &str) -> Result<HeaderValue, String> {
@@ -233,6 +309,21 @@ mod tests {
         assert_eq!(config.limits.body, 32 << 20);
         assert_eq!(config.limits.head, 32 << 10);
         assert!(config.grants.is_empty());
+    }
+
+    #[test]
+    fn e3_handlers_are_mounted_at_paths() {
+        let mounted = |words: &[&str]| {
+            config(words).map(|config| {
+                config.handlers.iter().map(|(mount, file)| format!("{mount}={}", file.display())).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(mounted(&["a.wasm", "--mount", "/b=b=c.wasm"]), Ok(vec!["/b=b=c.wasm".into(), "/=a.wasm".into()]));
+        assert_eq!(mounted(&["--mount", "/b/=b.wasm"]), Ok(vec!["/b=b.wasm".into()]));
+        assert!(mounted(&[]).is_err());
+        assert!(mounted(&["--mount", "b=b.wasm"]).is_err());
+        assert!(mounted(&["--mount", "/b"]).is_err());
+        assert!(mounted(&["a.wasm", "--mount", "/=b.wasm"]).is_err_and(|error| error.contains("`/`")));
     }
 
     #[test]

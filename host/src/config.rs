@@ -10,13 +10,13 @@ use std::{
 
 use http::HeaderValue;
 
-use crate::gateway::environ;
+use crate::gateway::{environ, mounts::Mounts};
 
 /// All that decides how the server behaves.
 #[derive(Debug)]
 pub struct Config {
-    /// The component to serve.
-    pub handler: PathBuf,
+    /// The components to serve, and where.
+    pub handlers: Mounts<PathBuf>,
     /// Where to listen, as `HOST:PORT`; a name is looked up when it is bound.
     pub addr: String,
     /// What one exchange may use.
@@ -42,6 +42,13 @@ pub struct Gateway {
     pub trusted_proxies: Vec<IpAddr>,
     /// Whether to tell what is unusual in requests.
     pub lint: bool,
+    /// Whether `OPTIONS *` goes to the handler of `/` instead of being answered by the host (rule T5).
+    pub asterisk_to_handler: bool,
+    /// Whether a client that ends its side of the connection is taken to be gone, though it may only have said all that it
+    /// has to say (rules K9, K10).
+    pub abort_on_half_close: bool,
+    /// What `SERVER_NAME` says instead of our address (rule E6).
+    pub server_name: Option<String>,
     /// The `Server` field of responses in which the handler sets none; no field if `None`.
     pub server: Option<HeaderValue>,
 }
@@ -52,6 +59,9 @@ impl Gateway {
         buffer_body: 0,
         trusted_proxies: Vec::new(),
         lint: false,
+        asterisk_to_handler: false,
+        abort_on_half_close: false,
+        server_name: None,
         server: Some(HeaderValue::from_static(environ::SOFTWARE)),
     };
 }
@@ -87,8 +97,10 @@ pub struct Limits {
     pub target: usize,
     /// Header lines in a request or response.
     pub fields: usize,
-    /// How long a client may take to send a head, and how long a connection may be idle.
+    /// How long a client may take to send a head, from its first octet, or from the beginning of the connection.
     pub head_timeout: Duration,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
     /// How long a client may send nothing while its body is awaited (rule I12).
     pub body_timeout: Duration,
 }
@@ -103,8 +115,18 @@ impl Limits {
         target: 8 << 10,
         fields: 100,
         head_timeout: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(15),
         body_timeout: Duration::from_secs(30),
     };
+}
+
+/// What a handler may use, and what it may touch.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// What one exchange may use.
+    pub limits: Limits,
+    /// What it may touch.
+    pub grants: Grants,
 }
 
 /// What handlers may touch outside of their instance: nothing but this.

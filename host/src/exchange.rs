@@ -27,6 +27,7 @@ use crate::{
         head::HeadLimits,
         input::{BoxBody, Input},
         lint,
+        mounts::Mounts,
         request::RequestHead,
         response::{self, Cut, Reader, Terms},
     },
@@ -36,8 +37,9 @@ use crate::{
 
 /// What all exchanges have in common.
 pub struct Exchanges {
-    handler: Handler,
-    gateway: Gateway,
+    mounts: Mounts<Handler>,
+    limits: Limits,
+    gateway: Arc<Gateway>,
     record: Record,
     /// The id of the last exchange.
     last: AtomicU64,
@@ -45,22 +47,29 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
-    /// Exchanges with this handler, which tell `record` what happens.
+    /// Exchanges with these handlers within these limits, which tell `record` what happens.
     #[must_use]
-    pub fn new(handler: Handler, gateway: Gateway, record: Record) -> Self {
-        Self { handler, gateway, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
+    pub fn new(mounts: Mounts<Handler>, limits: Limits, gateway: Gateway, record: Record) -> Self {
+        let gateway = Arc::new(gateway);
+        Self { mounts, limits, gateway, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
     }
 
     /// What one exchange may use.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        self.handler.limits()
+        &self.limits
     }
 
-    /// The handler that answers them.
+    /// What the gateway does with requests and responses.
     #[must_use]
-    pub fn handler(&self) -> &Handler {
-        &self.handler
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// How many instances exist at the moment.
+    #[must_use]
+    pub fn live_instances(&self) -> usize {
+        self.mounts.iter().map(|(_, handler)| handler.live_instances()).sum()
     }
 
     /// From now on an exchange that ends early does so because the server does.
@@ -106,12 +115,15 @@ pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Respons
     if content_length.is_some_and(|length| length > limits.body) {
         return fail(entry, terms, Fault::BodyTooLarge);
     }
-    if head.target() == b"*" {
+    if head.target() == b"*" && !exchanges.gateway.asterisk_to_handler {
         // Rule T5: it asks about the server, not about anything that a handler has.
         let allow = ("Allow".to_owned(), b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec());
         return answer(entry, terms, "200 OK", vec![allow], Bytes::new());
     }
 
+    let Some((mount, handler)) = exchanges.mounts.find(head.parts().path) else {
+        return fail(entry, terms, Fault::NotMounted);
+    };
     let forwarded = match forwarded::read(&head, peer.remote.ip(), &exchanges.gateway.trusted_proxies) {
         Ok(forwarded) => forwarded,
         Err(fault) => return fail(entry, terms, fault),
@@ -127,16 +139,19 @@ pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Respons
     }
 
     let (writer, reader) = response::channel(terms);
-    let call = exchanges.handler.call(Call {
+    let call = handler.call(Call {
         id: entry.id,
-        request: head,
+        request: head.clone(),
         peer,
+        mount: mount.clone(),
         forwarded,
         content_length,
-        is_buffered: buffer > 0,
+        gateway: Arc::clone(&exchanges.gateway),
+        allowance: Arc::clone(handler.allowance()),
         input,
         writer,
         record: Arc::clone(&exchanges.record),
+        environ: None,
     });
     let mut running = Running { call: Some(call), fault: None, reader };
     match poll_fn(|cx| running.poll_head(cx)).await {
@@ -284,7 +299,9 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.running.reader.is_at_end()
+        // hyper takes the handler's Content-Length out of a response whose body has ended already. In a 304 it is not about
+        // this body (rule B10).
+        self.entry.status != Some(304) && self.running.reader.is_at_end()
     }
 }
 

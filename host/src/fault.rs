@@ -16,6 +16,8 @@ pub enum Fault {
     },
     /// The request's body is longer than the limit.
     BodyTooLarge,
+    /// No handler is mounted where the request's path leads.
+    NotMounted,
     /// The handler trapped. Tells the trap, and the panic's message if there was one.
     Trap(String),
     /// The handler returned an error: an exception that left the application.
@@ -62,6 +64,7 @@ impl Fault {
         match self {
             Self::Refused { status, .. } | Self::BadInput { status, .. } => *status,
             Self::BodyTooLarge => 413,
+            Self::NotMounted => 404,
             Self::Trap(_)
             | Self::Exception(_)
             | Self::Exited(_)
@@ -83,6 +86,7 @@ impl Fault {
         match self {
             Self::Refused { .. } => "refused",
             Self::BodyTooLarge => "body-too-large",
+            Self::NotMounted => "not-mounted",
             Self::Trap(_) => "trap",
             Self::Exception(_) => "exception",
             Self::Exited(_) => "exited",
@@ -112,6 +116,7 @@ impl Fault {
             Self::Refused { why, .. } => why,
             Self::BadInput { why, .. } => why,
             Self::BodyTooLarge => "the request body is too large",
+            Self::NotMounted => "no handler is mounted here",
             Self::TimedOut { .. } => "the handler took too long",
             Self::Busy => "too many requests at the moment, try again",
             Self::Stopped => "the server is stopping",
@@ -148,6 +153,7 @@ impl fmt::Display for Fault {
             Self::Refused { why, .. } => write!(f, "{why}"),
             Self::BadInput { why, .. } => write!(f, "{why}"),
             Self::BodyTooLarge => write!(f, "the request body is longer than --max-body allows"),
+            Self::NotMounted => write!(f, "no handler is mounted where this path leads; --mount PATH=FILE would"),
             Self::Trap(what) | Self::Exception(what) => write!(f, "{what}"),
             Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
             Self::OutOfMemory => write!(f, "the handler needs more memory than --max-memory allows"),

@@ -9,6 +9,8 @@ pub mod lint;
 
 pub mod forwarded;
 
+pub mod mounts;
+
 pub mod environ;
 
 pub mod input;

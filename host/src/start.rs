@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
     config::Config,
     exchange::Exchanges,
     exit::{Exit, StartError},
-    handler::Handler,
+    handler::{Engine, Handler},
     log::Log,
     server,
 };
@@ -37,12 +38,13 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
 
     // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
     let socket = runtime.block_on(bind(&config.addr, config.linger)).map_err(failed(Exit::Address))?;
-    let (handler, warning) =
-        Handler::load(&config.handler, &config.limits, &config.grants).map_err(failed(Exit::Handler))?;
+    let (engine, warning) = Engine::new().map_err(failed(Exit::Failed))?;
     if let Some(warning) = warning {
         say(&format!("wasmserve: warning: {warning:#}\n"));
     }
-    let exchanges = Arc::new(Exchanges::new(handler, config.gateway, Arc::clone(&log) as _));
+    let load = |path: PathBuf| Handler::load(&engine, &path, &config.limits, &config.grants);
+    let handlers = config.handlers.try_map(load).map_err(failed(Exit::Handler))?;
+    let exchanges = Arc::new(Exchanges::new(handlers, config.limits, config.gateway, Arc::clone(&log) as _));
 
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;

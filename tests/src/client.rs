@@ -64,9 +64,12 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// There is no connection any more.
+    /// Something other than that the server was faster to end it.
     pub fn end(&self) {
-        self.reader.get_ref().shutdown(Shutdown::Write).expect("the connection is open");
+        match self.reader.get_ref().shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != ErrorKind::NotConnected => panic!("the connection cannot be ended: {error}"),
+            _ => {}
+        }
     }
 
     /// The next response, or the interim one (`100 Continue`).
@@ -155,7 +158,7 @@ impl Client {
             }
             _ => panic!("no framing, or too much of it: {head:?}"),
         };
-        Body { client: self, framing, end: End::Cut }
+        Body { client: self, framing, end: End::Cut, is_reset: false }
     }
 
     /// What else the server sends until it closes the connection, and whether it did so in an orderly way. Orderly means
@@ -300,6 +303,8 @@ pub struct Body<'a> {
     client: &'a mut Client,
     framing: Framing,
     end: End,
+    /// Whether the connection was reset, which tells a body that ends with its connection from a complete one.
+    is_reset: bool,
 }
 
 impl Body<'_> {
@@ -317,7 +322,10 @@ impl Body<'_> {
             match self.client.reader.read(&mut octets[filled..]) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
-                Err(error) if is_broken(&error) => break,
+                Err(error) if is_broken(&error) => {
+                    self.is_reset = true;
+                    break;
+                }
                 Err(error) => panic!("nothing arrives: {error}"),
             }
         }
@@ -382,7 +390,7 @@ impl Iterator for Body<'_> {
             Framing::Close => {
                 let piece = self.take(PIECE);
                 if piece.len() < PIECE {
-                    self.done(End::Closed);
+                    self.done(if self.is_reset { End::Cut } else { End::Closed });
                 }
                 piece
             }

@@ -176,6 +176,11 @@ impl Server {
         self.line(|line| line.contains(part))
     }
 
+    /// Waits until the log says so, or for as long as that may take.
+    pub fn wait_for(&self, is_said: impl Fn(&[String]) -> bool) {
+        drop(self.log.wait_while(|state| !state.is_at_end && !is_said(&state.lines)));
+    }
+
     /// All lines of the log so far.
     #[must_use]
     pub fn log(&self) -> Vec<String> {

@@ -10,19 +10,14 @@ use std::{
     time::Instant,
 };
 
-use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
-use wasmserve::{
-    config::{Gateway, Grants, Limits},
-    exchange::Exchanges,
-    handler::Handler,
-    record::{Event, Listener},
-};
+use wasmserve::record::{Event, Listener};
 use wasmserve_tests::{
     PATIENCE,
     client::{Client, End},
-    guest,
     server::Server,
 };
+
+use crate::local::{self, Local};
 
 const REQUESTS: u64 = 10_000;
 
@@ -111,24 +106,14 @@ impl Listener for Ended {
 
 #[test]
 fn ten_thousand_requests_leave_no_instance_behind() {
-    let (handler, _) =
-        Handler::load(guest::program("misbehaves"), &Limits::DEFAULT, &Grants::default()).expect("it is a handler");
     let ended = Arc::<Ended>::default();
-    let exchanges = Arc::new(Exchanges::new(handler, Gateway::DEFAULT, Arc::clone(&ended) as _));
-    let runtime = Runtime::new().expect("there are threads left");
-    let (stop, stopped) = oneshot::channel();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
-    let addr = listener.local_addr().expect("it is bound");
-    let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), PATIENCE, async {
-        _ = stopped.await;
-    }));
-
-    ask_all(addr, 0..REQUESTS);
-    stop.send(()).expect("it runs");
-    runtime.block_on(serving).expect("it ends well");
+    let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
+    ask_all(local.addr, 0..REQUESTS);
+    let exchanges = Arc::clone(&local.exchanges);
+    local.stop();
     let deadline = Instant::now() + PATIENCE;
-    while exchanges.handler().live_instances() > 0 {
-        assert!(Instant::now() < deadline, "{} instances are left", exchanges.handler().live_instances());
+    while exchanges.live_instances() > 0 {
+        assert!(Instant::now() < deadline, "{} instances are left", exchanges.live_instances());
         thread::yield_now();
     }
     assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each was told of once");

@@ -2,6 +2,7 @@
 //!
 //! A name is a claim, and starts with the rule that it stands for where there is one.
 
+mod behaviour;
 mod bindings;
 mod client;
 mod endurance;
@@ -10,6 +11,7 @@ mod fault;
 mod fresh;
 mod grant;
 mod invariant;
+mod local;
 mod log;
 mod process;
 mod program;

@@ -3,10 +3,13 @@
 use std::{
     fmt,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
@@ -28,16 +31,22 @@ use crate::{
 /// Serves a connection of HTTP/1.
 pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
     let limits = exchanges.limits();
+    let resets = wire.resets();
+    // Whether the end of the response is the end of the connection.
+    let is_until_close = AtomicBool::new(false);
     let tee = Arc::<Mutex<Tee>>::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        let is_http_1_0 = request.version() == Version::HTTP_10;
         let begun = begin(request, peer, &tee, limits);
-        let (exchanges, tee) = (Arc::clone(&exchanges), Arc::clone(&tee));
+        let (exchanges, tee, is_until_close) = (Arc::clone(&exchanges), Arc::clone(&tee), &is_until_close);
         async move {
             let (request, unread) = begun?;
             let mut response = with_reason(exchange::serve(exchanges, request).await);
             if unread.is_some_and(|unread| unread.closes(&tee)) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
+            let has_length = response.headers().contains_key(header::CONTENT_LENGTH);
+            is_until_close.store(is_http_1_0 && !has_length, Ordering::Relaxed);
             Ok::<_, OutOfStep>(response)
         }
     });
@@ -49,7 +58,7 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
             .max_header_size(head_max)
             .max_buf_size(head_max.max(64 << 10))
             // A client may end its side and still wait for the answer (rule K9).
-            .half_close(true)
+            .half_close(!exchanges.gateway().abort_on_half_close)
             .title_case_headers(true)
             .serve_connection(wire.with_tee(&tee), service)
     );
@@ -61,6 +70,10 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
             connection.await
         }
     };
+    // A body that failed is an error of the one who made it, in hyper's eyes.
+    if result.as_ref().is_err_and(hyper::Error::is_user) && is_until_close.load(Ordering::Relaxed) {
+        resets.store(true, Ordering::Relaxed);
+    }
     if let Err(error) = result
         && let Some(fault) = refused_by_hyper(&error)
     {

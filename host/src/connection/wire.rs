@@ -5,13 +5,17 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf as _, BytesMut};
 use hyper::rt::ReadBufCursor;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
@@ -28,6 +32,8 @@ pub(super) struct Wire {
     /// Only for HTTP/1, where a connection is one stream of heads and bodies.
     tee: Option<Arc<Mutex<Tee>>>,
     linger: Option<Linger>,
+    /// Whether the connection ends with a reset instead of an orderly close.
+    resets: Arc<AtomicBool>,
 }
 
 /// What is still read after our side has ended, so that the client gets to read the answer: closing a socket with unread
@@ -49,12 +55,19 @@ const READ: usize = 16 << 10;
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, begun: BytesMut) -> Self {
-        Self { stream, begun, tee: None, linger: None }
+        Self { stream, begun, tee: None, linger: None, resets: Arc::default() }
+    }
+
+    /// Set this to have the connection end with a reset, which is how a client learns that a response was cut whose end is
+    /// the end of the connection (rule X3).
+    pub(super) fn resets(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.resets)
     }
 
     /// Shows all octets that hyper reads to a tee as well.
-    pub(super) fn with_tee(self, tee: &Arc<Mutex<Tee>>) -> Self {
-        Self { tee: Some(Arc::clone(tee)), ..self }
+    pub(super) fn with_tee(mut self, tee: &Arc<Mutex<Tee>>) -> Self {
+        self.tee = Some(Arc::clone(tee));
+        self
     }
 
     fn has_more_to_come(&self) -> bool {
@@ -69,6 +82,15 @@ impl Wire {
         buffer.put_slice(&self.begun[..length]);
         self.begun.advance(length);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.resets.load(Ordering::Relaxed) {
+            // If the system refuses, the client is told by the log only.
+            _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 

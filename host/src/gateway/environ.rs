@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{
     forwarded::Forwarded,
-    request::{RequestHead, Version, authority_and_path},
+    mounts::Mount,
+    request::{RequestHead, Target, Version},
 };
 use crate::config::Variable;
 
@@ -30,6 +31,10 @@ pub struct Peer {
 pub struct Facts<'a> {
     /// The two ends of the connection.
     pub peer: Peer,
+    /// What `SERVER_NAME` says instead of our address (rule E6).
+    pub server_name: Option<&'a str>,
+    /// Where the handler is mounted, which covers the request's path (rule E3).
+    pub mount: &'a Mount,
     /// The length of the body, if the framing tells it; `None` for one in chunks, and without a body.
     pub content_length: Option<u64>,
     /// What a trusted proxy said of the connection that it forwards.
@@ -52,17 +57,8 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     let fixed = |text: &'static str| Bytes::from_static(text.as_bytes());
 
     let target = head.target();
-    let (authority, path_and_query) = match authority_and_path(target) {
-        Some((authority, path)) => (Some(authority), path),
-        None => (None, target),
-    };
-    // A fragment is the client's own affair and never part of a request (rule T8).
-    let path_and_query = path_and_query.split(|octet| *octet == b'#').next().unwrap_or_default();
-    let (path, query) = match path_and_query.iter().position(|octet| *octet == b'?') {
-        Some(mark) => (&path_and_query[..mark], &path_and_query[mark + 1..]),
-        None => (path_and_query, &b""[..]),
-    };
-    let path = if authority.is_some() && path.is_empty() { Bytes::from_static(b"/") } else { decode(&slice(path)) };
+    let Target { authority, path, query } = head.parts();
+    let path = decode(path.get(facts.mount.path().len()..).unwrap_or_default());
 
     let protocol = match head.version() {
         Version::Http10 => "HTTP/1.0",
@@ -71,6 +67,8 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     };
     let remote = facts.forwarded.client.unwrap_or_else(|| facts.peer.remote.ip().to_canonical());
     let remote = text(remote.to_string());
+    let server_name = facts.server_name.map(str::to_owned);
+    let server_name = server_name.unwrap_or_else(|| facts.peer.local.ip().to_canonical().to_string());
     let is_https = facts.forwarded.is_https.unwrap_or(false);
 
     let mut vars: Vec<Var> = Vec::with_capacity(32);
@@ -90,8 +88,8 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     add("REQUEST_METHOD", slice(head.method()));
     add("REQUEST_URI", slice(target));
     add("RAW_URI", slice(target));
-    add("SCRIPT_NAME", Bytes::new());
-    add("SERVER_NAME", text(facts.peer.local.ip().to_canonical().to_string()));
+    add("SCRIPT_NAME", decode(facts.mount.path()));
+    add("SERVER_NAME", text(server_name));
     add("SERVER_PORT", text(facts.peer.local.port().to_string()));
     add("SERVER_PROTOCOL", fixed(protocol));
     add("SERVER_SOFTWARE", fixed(SOFTWARE));
@@ -132,6 +130,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     add("wsgi.input_terminated", fixed("1"));
     add("wasmserve.request_id", text(facts.id.to_string()));
     add("wasmserve.deadline_ms", text(facts.timeout.as_millis().to_string()));
+    add("wasmserve.mount", if facts.mount.path().is_empty() { fixed("/") } else { facts.mount.path().clone() });
     for variable in facts.env {
         vars.push((Cow::Owned(variable.name.clone()), text(variable.value.clone())));
     }
@@ -184,10 +183,7 @@ fn variable_name(name: &[u8]) -> Option<String> {
 }
 
 /// Decodes `%XX` once and leaves what is no such thing as it is (rule T10).
-fn decode(path: &Bytes) -> Bytes {
-    if !path.contains(&b'%') {
-        return path.clone();
-    }
+fn decode(path: &[u8]) -> Bytes {
     let digit = |at: usize| path.get(at).and_then(|octet| (*octet as char).to_digit(16));
     let mut decoded = Vec::with_capacity(path.len());
     let mut at = 0;
@@ -211,11 +207,17 @@ mod tests {
     use super::*;
 
     fn build_from(wire: &[u8], content_length: Option<u64>) -> Vec<Var> {
+        build_at(&Mount::ROOT, wire, content_length)
+    }
+
+    fn build_at(mount: &Mount, wire: &[u8], content_length: Option<u64>) -> Vec<Var> {
         let peer = Peer { remote: ([192, 0, 2, 7], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
         let env = [Variable { name: "GREETING".into(), value: "hi".into() }];
         let forwarded = Forwarded::default();
         let facts = Facts {
             peer,
+            server_name: None,
+            mount,
             content_length,
             forwarded,
             is_buffered: false,
@@ -282,6 +284,23 @@ mod tests {
         for (rule, wire, name, value) in cases {
             let vars = build_from(wire, None);
             assert_eq!(get(&vars, name), *value, "{rule}: {name} of {:?}", String::from_utf8_lossy(wire));
+        }
+    }
+
+    #[test]
+    fn e3_script_name_and_path_info_are_the_path_again() {
+        for (mount, target, script_name, path_info) in [
+            ("/app", "/app", "/app", ""),
+            ("/app/", "/app/", "/app", "/"),
+            ("/app", "/app/x%20y?q", "/app", "/x y"),
+            ("/a%20b", "/a%20b/c", "/a b", "/c"),
+            ("/app", "http://x/app?q", "/app", ""),
+        ] {
+            let mount = mount.parse().expect("a path");
+            let vars = build_at(&mount, format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(), None);
+            let got = (get(&vars, "SCRIPT_NAME"), get(&vars, "PATH_INFO"));
+            assert_eq!(got, (Some(script_name.as_bytes()), Some(path_info.as_bytes())), "{target}");
+            assert_eq!(get(&vars, "wasmserve.mount"), Some(&mount.path()[..]));
         }
     }
 

@@ -24,6 +24,17 @@ pub enum Version {
     Http2,
 }
 
+/// A request target, taken apart (rules T3, T4, T8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// What stands for Host, in absolute form.
+    pub authority: Option<&'a [u8]>,
+    /// The path as it was sent, not decoded; never empty.
+    pub path: &'a [u8],
+    /// What follows the first `?`, which may be nothing.
+    pub query: &'a [u8],
+}
+
 impl RequestHead {
     /// The head in these octets.
     #[must_use]
@@ -53,6 +64,22 @@ impl RequestHead {
     #[must_use]
     pub fn target(&self) -> &[u8] {
         self.words()[1]
+    }
+
+    /// The parts of the request target.
+    #[must_use]
+    pub fn parts(&self) -> Target<'_> {
+        let (authority, rest) = match authority_and_path(self.target()) {
+            Some((authority, path)) => (Some(authority), path),
+            None => (None, self.target()),
+        };
+        // A fragment is the client's own affair and never part of a request (rule T8).
+        let rest = rest.split(|octet| *octet == b'#').next().unwrap_or_default();
+        let (path, query) = match rest.iter().position(|octet| *octet == b'?') {
+            Some(mark) => (&rest[..mark], &rest[mark + 1..]),
+            None => (rest, &b""[..]),
+        };
+        Target { authority, path: if path.is_empty() { b"/" } else { path }, query }
     }
 
     /// The version.
@@ -145,8 +172,7 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The parts of a target in absolute form (rule T4): what stands for Host, and the path with its query.
-#[must_use]
-pub fn authority_and_path(target: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn authority_and_path(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = target.iter().position(|octet| *octet == b':')?;
     let scheme = &target[..colon];
     if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {

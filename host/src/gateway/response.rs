@@ -118,8 +118,8 @@ impl Writer {
             state.commit(None);
             state.push(chunk)
         };
-        poll_fn(|cx| lock(&self.shared).poll_space(cx)).await?;
-        pushed
+        pushed?;
+        poll_fn(|cx| lock(&self.shared).poll_space(cx)).await
     }
 
     /// Sends the last chunk and ends the response. Never waits.
@@ -310,10 +310,14 @@ impl State {
     fn check_writable(&self) -> Result<(), WriteError> {
         match self.head {
             Head::Unstarted | Head::Refused(_) => Err(WriteError::NotStarted),
-            Head::Sent(_) if self.left == Some(0) && self.end.is_none() => Ok(()),
-            Head::Held(_) | Head::Sent(_) if self.reader_is_gone || self.end.is_some() => Err(WriteError::Disconnected),
+            Head::Held(_) | Head::Sent(_) if self.is_abandoned() || self.end.is_some() => Err(WriteError::Disconnected),
             Head::Held(_) | Head::Sent(_) => Ok(()),
         }
+    }
+
+    /// Whether the client has left before it had all that it gets.
+    fn is_abandoned(&self) -> bool {
+        self.reader_is_gone && !self.is_bodyless && self.left != Some(0)
     }
 
     /// Lets a held head go. `whole` is the length of the whole body, if that is known now.
@@ -347,10 +351,10 @@ impl State {
     }
 
     fn poll_space(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
-        if self.reader_is_gone {
+        if self.is_abandoned() {
             return Poll::Ready(Err(WriteError::Disconnected));
         }
-        if self.waiting <= HIGH_WATER {
+        if self.waiting <= HIGH_WATER || self.reader_is_gone {
             return Poll::Ready(Ok(()));
         }
         self.on_space = Some(cx.waker().clone());

@@ -1,18 +1,23 @@
-//! The one place that builds an [`Engine`], and the thread that keeps its time.
+//! What all components of a process share: the one place that builds wasmtime's engine, and the thread that keeps its time.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::mpsc::{self, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    component::{HasSelf, Linker},
 };
+
+use super::{bindings::Application, host::Guest, lanes::SlowLane, sandbox};
 
 /// How many instances may live at the same time. Waiting ones cost memory but no time, so it is not the number of cores.
 pub(super) const INSTANCES_MAX: u32 = 1000;
@@ -26,12 +31,58 @@ const TABLE_ELEMENTS: usize = 20_000;
 /// How long a handler may hold a thread that others wait for.
 const TICK: Duration = Duration::from_millis(2);
 
-/// Builds the engine. `cache` is where compiled components are kept.
+/// What all components of a process share: compiler, pool of memory, host functions, threads for handlers that compute.
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Linker<Guest>,
+    slow_lane: Arc<SlowLane>,
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// An engine that keeps what it compiles in the user's cache directory.
+    ///
+    /// Returns a warning as well if the cache cannot be used, which costs time only.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses more threads.
+    pub fn new() -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
+        let (cache, warning) = match cache_directory().map(|directory| open_cache(&directory)) {
+            Some(Ok(cache)) => (Some(cache), None),
+            Some(Err(error)) => (None, Some(error.context("no compile cache, so that each start compiles anew"))),
+            None => (None, None),
+        };
+        let engine = build(cache)?;
+        let mut linker = Linker::new(&engine);
+        sandbox::link(&mut linker)?;
+        Application::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+        let ticker = Ticker::spawn(&engine)?;
+        Ok((Arc::new(Self { engine, linker, slow_lane: Arc::new(SlowLane::spawn()?), _ticker: ticker }), warning))
+    }
+
+    /// wasmtime's own.
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// All that a component may import.
+    pub(super) fn linker(&self) -> &Linker<Guest> {
+        &self.linker
+    }
+
+    /// Where handlers go that compute for long.
+    pub(super) fn slow_lane(&self) -> &Arc<SlowLane> {
+        &self.slow_lane
+    }
+}
+
+/// Builds wasmtime's engine. `cache` is where compiled components are kept.
 ///
 /// # Errors
 ///
 /// wasmtime's own checks of the settings, which do not depend on what the user gave.
-pub(super) fn build(cache: Option<Cache>) -> anyhow::Result<Engine> {
+fn build(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
     let mut config = Config::new();
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
@@ -52,12 +103,12 @@ pub(super) fn build(cache: Option<Cache>) -> anyhow::Result<Engine> {
     config.cache(cache);
 
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    match Engine::new(&config) {
+    match wasmtime::Engine::new(&config) {
         Ok(engine) => Ok(engine),
         // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
         Err(_) => {
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            Ok(Engine::new(&config)?)
+            Ok(wasmtime::Engine::new(&config)?)
         }
     }
 }
@@ -94,7 +145,7 @@ fn pool() -> PoolingAllocationConfig {
 /// # Errors
 ///
 /// The directory cannot be made, or belongs to somebody else. The server can do without it.
-pub(super) fn open_cache(directory: &Path) -> anyhow::Result<Cache> {
+fn open_cache(directory: &Path) -> anyhow::Result<Cache> {
     make_private(directory).with_context(|| format!("`{}`", directory.display()))?;
     remove_leftovers(directory);
     let mut config = CacheConfig::new();
@@ -104,7 +155,7 @@ pub(super) fn open_cache(directory: &Path) -> anyhow::Result<Cache> {
 
 /// Where compiled components are kept: `wasmserve/components` in the user's cache directory, if there is one.
 #[must_use]
-pub(super) fn cache_directory() -> Option<PathBuf> {
+fn cache_directory() -> Option<PathBuf> {
     let from = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("wasmserve").join("components"))
@@ -144,7 +195,7 @@ fn remove_leftovers(directory: &Path) {
 }
 
 /// The thread that advances an engine's epoch. Not a task: tasks starve together with the handlers that they should stop.
-pub(super) struct Ticker {
+struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -155,7 +206,7 @@ impl Ticker {
     /// # Errors
     ///
     /// The system refuses another thread.
-    pub(super) fn spawn(engine: &Engine) -> io::Result<Self> {
+    fn spawn(engine: &wasmtime::Engine) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let engine = engine.weak();
         let thread = thread::Builder::new().name("ticker".into()).spawn(move || {

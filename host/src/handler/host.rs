@@ -5,76 +5,40 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 
 use super::{
+    Call,
     bindings::wasmserve::gateway::{
         environ as wit_environ, errors, input as wit_input, response as wit_response, types,
     },
     journal::Journal,
     sandbox::{Memory, Wasi},
 };
-use crate::{
-    config::Grants,
-    gateway::{
-        Field,
-        environ::{self, Facts, Peer, Var},
-        forwarded::Forwarded,
-        head::StartError,
-        input::{Input, ReadError},
-        request::RequestHead,
-        response::{WriteError, Writer},
-    },
-};
+use crate::gateway::{Field, head::StartError, input::ReadError, response::WriteError};
 
 /// Everything that one instance can reach: the data of its store.
 pub(super) struct Guest {
-    pub(super) id: u64,
-    pub(super) request: RequestHead,
-    pub(super) peer: Peer,
-    pub(super) forwarded: Forwarded,
-    pub(super) content_length: Option<u64>,
-    pub(super) is_buffered: bool,
-    pub(super) timeout: Duration,
+    pub(super) call: Call,
     pub(super) deadline: Instant,
-    pub(super) input: Input,
-    pub(super) writer: Writer,
     pub(super) journal: Journal,
     pub(super) memory: Memory,
-    pub(super) grants: Arc<Grants>,
     /// Whether somebody was told that no directory is granted: once a process is enough.
     pub(super) missing_dirs_noted: Arc<AtomicBool>,
-    /// Made when the guest first asks for it.
-    pub(super) environ: Option<Vec<Var>>,
     /// Made when the guest first touches it.
     pub(super) wasi: Option<Box<Wasi>>,
 }
 
 impl Guest {
-    fn environ(&mut self) -> &[Var] {
-        self.environ.get_or_insert_with(|| {
-            let facts = Facts {
-                peer: self.peer,
-                forwarded: self.forwarded,
-                content_length: self.content_length,
-                is_buffered: self.is_buffered,
-                id: self.id,
-                timeout: self.timeout,
-                env: &self.grants.env,
-            };
-            environ::build(&self.request, &facts)
-        })
-    }
-
     pub(super) fn wasi(&mut self) -> &mut Wasi {
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.grants, &self.journal)))
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.call.allowance, &self.journal)))
     }
 
     pub(super) fn note_missing_dirs(&self) {
-        if self.grants.dirs.is_empty() && !self.missing_dirs_noted.swap(true, Ordering::Relaxed) {
+        if self.call.allowance.grants.dirs.is_empty() && !self.missing_dirs_noted.swap(true, Ordering::Relaxed) {
             self.journal.say("note", b"the handler asked for its directories: none granted; --dir HOST::GUEST would");
         }
     }
@@ -84,29 +48,30 @@ impl types::Host for Guest {}
 
 impl wit_environ::Host for Guest {
     fn get(&mut self, name: String) -> Option<Vec<u8>> {
-        self.environ().iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec())
+        self.call.environ().iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec())
     }
 
     fn copy_all(&mut self) -> Vec<Field> {
-        self.environ().iter().map(|(name, value)| (name.as_ref().to_owned(), value.to_vec())).collect()
+        self.call.environ().iter().map(|(name, value)| (name.as_ref().to_owned(), value.to_vec())).collect()
     }
 
     fn headers(&mut self) -> Vec<Field> {
-        self.request
+        self.call
+            .request
             .fields()
             .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
             .collect()
     }
 
     fn raw_head(&mut self) -> Vec<u8> {
-        self.request.raw().to_vec()
+        self.call.request.raw().to_vec()
     }
 }
 
 impl wit_input::Host for Guest {
     async fn read(&mut self, max: u32) -> Result<Vec<u8>, wit_input::ReadError> {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        self.input.read(max).await.map(Vec::from).map_err(|error| match error {
+        self.call.input.read(max).await.map(Vec::from).map_err(|error| match error {
             ReadError::Disconnected => wit_input::ReadError::Disconnected,
             ReadError::Malformed => wit_input::ReadError::Malformed,
             ReadError::TooLarge => wit_input::ReadError::TooLarge,
@@ -115,7 +80,7 @@ impl wit_input::Host for Guest {
     }
 
     fn trailers(&mut self) -> Vec<Field> {
-        self.input.trailers().to_vec()
+        self.call.input.trailers().to_vec()
     }
 }
 
@@ -132,26 +97,26 @@ impl wit_response::Host for Guest {
         headers: Vec<Field>,
         exc_info: Option<Vec<u8>>,
     ) -> Result<(), wit_response::StartError> {
-        self.writer.start(&status, &headers, exc_info).map_err(start_error)
+        self.call.writer.start(&status, &headers, exc_info).map_err(start_error)
     }
 
     async fn write(&mut self, chunk: Vec<u8>) -> Result<(), wit_response::WriteError> {
-        self.writer.write(Bytes::from(chunk)).await.map_err(write_error)
+        self.call.writer.write(Bytes::from(chunk)).await.map_err(write_error)
     }
 
     fn finish(&mut self, last: Vec<u8>) -> Result<(), wit_response::WriteError> {
-        self.writer.finish(Bytes::from(last)).map_err(write_error)
+        self.call.writer.finish(Bytes::from(last)).map_err(write_error)
     }
 
     fn respond(&mut self, status: String, headers: Vec<Field>, body: Vec<u8>) -> Result<(), wit_response::StartError> {
-        self.writer.start(&status, &headers, None).map_err(start_error)?;
+        self.call.writer.start(&status, &headers, None).map_err(start_error)?;
         // What may be wrong with the body (longer than the Content-Length, a client that is gone) is not the start's.
-        _ = self.writer.finish(Bytes::from(body));
+        _ = self.call.writer.finish(Bytes::from(body));
         Ok(())
     }
 
     fn connected(&mut self) -> bool {
-        self.writer.is_connected()
+        self.call.writer.is_connected()
     }
 }
 

@@ -122,7 +122,8 @@ impl Future for Guided {
 /// A call in the lane where it belongs. It computes while it is polled, in the fast lane for a tick at most; dropping it
 /// ends the instance, in either lane.
 pub struct Ongoing {
-    slow_lane: Arc<SlowLane>,
+    /// `None` for what may compute anywhere.
+    slow_lane: Option<Arc<SlowLane>>,
     fast: Option<Call>,
     slow: Option<JoinHandle<Outcome>>,
 }
@@ -130,7 +131,12 @@ pub struct Ongoing {
 impl Ongoing {
     /// Begins in the fast lane.
     pub(super) fn new(slow_lane: &Arc<SlowLane>, call: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { slow_lane: Arc::clone(slow_lane), fast: Some(Box::pin(call)), slow: None }
+        Self { slow_lane: Some(Arc::clone(slow_lane)), fast: Some(Box::pin(call)), slow: None }
+    }
+
+    /// Stays on the thread that polls it.
+    pub(super) fn anywhere(call: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { slow_lane: None, fast: Some(Box::pin(call)), slow: None }
     }
 }
 
@@ -144,11 +150,13 @@ impl Future for Ongoing {
             if polled.is_ready() {
                 return polled;
             }
-            if !HAS_OVERRUN.take() {
-                self.fast = Some(call);
-                return Poll::Pending;
+            match &self.slow_lane {
+                Some(slow_lane) if HAS_OVERRUN.take() => self.slow = Some(slow_lane.take(call)),
+                _ => {
+                    self.fast = Some(call);
+                    return Poll::Pending;
+                }
             }
-            self.slow = Some(self.slow_lane.take(call));
         }
         let Some(task) = &mut self.slow else { return Poll::Pending };
         let joined = ready!(Pin::new(task).poll(cx));

@@ -27,7 +27,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::{host::Guest, journal::Journal};
-use crate::config::{Dir, Grants, Net};
+use crate::config::{Allowance, Dir, Net};
 
 /// The sum of an instance's memories and tables.
 #[derive(Debug)]
@@ -90,7 +90,8 @@ pub(super) struct Wasi {
 impl Wasi {
     /// Everything is there, and nothing is granted but what the user granted.
     #[must_use]
-    pub(super) fn new(grants: &Arc<Grants>, journal: &Journal) -> Self {
+    pub(super) fn new(allowance: &Arc<Allowance>, journal: &Journal) -> Self {
+        let grants = &allowance.grants;
         let mut ctx = WasiCtx::builder();
         ctx.stdout(journal.stream("stdout")).stderr(journal.stream("stderr"));
         for variable in &grants.env {
@@ -104,9 +105,9 @@ impl Wasi {
         }
         ctx.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(!grants.net.is_empty());
         ctx.socket_addr_check({
-            let (grants, journal) = (Arc::clone(grants), journal.clone());
+            let (allowance, journal) = (Arc::clone(allowance), journal.clone());
             move |addr, purpose| {
-                let is_allowed = may_use(&grants.net, addr, purpose);
+                let is_allowed = may_use(&allowance.grants.net, addr, purpose);
                 if !is_allowed {
                     journal.say("note", refusal(addr, purpose).as_bytes());
                 }
@@ -115,7 +116,7 @@ impl Wasi {
         });
         let mut table = ResourceTable::new();
         table.set_max_capacity(1000);
-        let outgoing = Outgoing { grants: Arc::clone(grants), journal: journal.clone() };
+        let outgoing = Outgoing { allowance: Arc::clone(allowance), journal: journal.clone() };
         Self { ctx: ctx.build(), http: WasiHttpCtx::new(), table, outgoing }
     }
 }
@@ -161,7 +162,7 @@ impl WasiHttpView for Guest {
 
 /// The outgoing side of wasi:http, behind the same grants as sockets.
 struct Outgoing {
-    grants: Arc<Grants>,
+    allowance: Arc<Allowance>,
     journal: Journal,
 }
 
@@ -177,7 +178,7 @@ impl WasiHttpHooks for Outgoing {
         let uri = request.uri();
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
-        if !self.grants.net.iter().any(|net| net.port == port && net.names(host)) {
+        if !self.allowance.grants.net.iter().any(|net| net.port == port && net.names(host)) {
             let note = format!("no request to {host}:{port}: not granted; --allow-net {host}:{port} would");
             self.journal.say("note", note.as_bytes());
             return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
@@ -260,7 +261,7 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "resolve-addresses",
         |mut store: StoreContextMut<'_, Guest>, (network, name): (Resource<network::Network>, String)| {
             let guest = store.data_mut();
-            if !guest.grants.net.iter().any(|net| net.names(&name)) {
+            if !guest.call.allowance.grants.net.iter().any(|net| net.names(&name)) {
                 let note = format!("no look-up of {name}: not granted; --allow-net {name}:PORT would");
                 guest.journal.say("note", note.as_bytes());
                 return Ok::<Looked, _>((Err(network::ErrorCode::AccessDenied),));

@@ -1,0 +1,102 @@
+//! A native handler that follows scripts.
+
+use wasmserve::{
+    gateway::{
+        head::StartError,
+        input::{Input, ReadError},
+        response::WriteError,
+    },
+    handler::{Answering, Call},
+    record::Event,
+};
+use wasmserve_test_programs::{self as script, Step};
+
+/// Does what the request's script says, and reports into its log.
+pub(super) fn follow(call: &mut Call) -> Answering<'_> {
+    Box::pin(async move {
+        let field = call.request.values(script::FIELD).next().ok_or("the request has no script")?;
+        let steps = script::from_field(std::str::from_utf8(field).map_err(|error| error.to_string())?)?;
+        for step in steps {
+            let line = perform(call, step).await?.into_bytes();
+            call.record.tell(Event::Said { id: call.id, through: "log", line });
+        }
+        Ok(())
+    })
+}
+
+async fn perform(call: &mut Call, step: Step) -> Result<String, String> {
+    Ok(match step {
+        Step::Start { status, fields, exc_info } => {
+            started(call.writer.start(&status, &fields, exc_info.map(String::into_bytes)))
+        }
+        Step::Write(chunk) => written(call.writer.write(chunk.into()).await),
+        Step::Finish(last) => written(call.writer.finish(last.into())),
+        Step::Respond { status, fields, body } => match call.writer.start(&status, &fields, None) {
+            Ok(()) => {
+                _ = call.writer.finish(body.into());
+                script::OK.into()
+            }
+            error => started(error),
+        },
+        Step::Read(max) => {
+            let part = call.input.read(usize::try_from(max).unwrap_or(usize::MAX)).await;
+            part.map_or_else(failed, |part| script::octets(&part))
+        }
+        Step::ReadAll => read_all(&mut call.input).await,
+        Step::Trailers => {
+            let trailers = call.input.trailers();
+            let lines = trailers.iter().map(|(name, value)| format!("{name}: {}", script::octets(value)));
+            lines.collect::<Vec<_>>().join("; ")
+        }
+        Step::Get(name) => {
+            let found = call.environ().iter().find(|(known, _)| *known == name);
+            found.map_or_else(|| "absent".into(), |(_, value)| script::octets(value))
+        }
+        Step::Fail(text) => return Err(text),
+        // There is no sandbox to trap in: the nearest that there is to it is an exception.
+        Step::Trap => return Err("a trap".into()),
+    })
+}
+
+async fn read_all(input: &mut Input) -> String {
+    let mut whole = Vec::new();
+    loop {
+        match input.read(usize::MAX).await {
+            Ok(part) if part.is_empty() => return script::digest(&whole),
+            Ok(part) => whole.extend_from_slice(&part),
+            Err(error) => return format!("{}, then {}", script::digest(&whole), failed(error)),
+        }
+    }
+}
+
+fn started(result: Result<(), StartError>) -> String {
+    match result {
+        Ok(()) => script::OK,
+        Err(StartError::AlreadyStarted) => "already-started",
+        Err(StartError::HeadersSent) => "headers-sent",
+        Err(StartError::BadStatus) => "bad-status",
+        Err(StartError::BadHeader(_)) => "bad-header",
+        Err(StartError::HopByHop(_)) => "hop-by-hop",
+    }
+    .into()
+}
+
+fn written(result: Result<(), WriteError>) -> String {
+    match result {
+        Ok(()) => script::OK,
+        Err(WriteError::NotStarted) => "not-started",
+        Err(WriteError::Disconnected) => "disconnected",
+        Err(WriteError::PastContentLength) => "past-content-length",
+    }
+    .into()
+}
+
+fn failed(error: ReadError) -> String {
+    match error {
+        ReadError::Disconnected => "disconnected",
+        ReadError::Malformed => "malformed",
+        ReadError::TooLarge => "too-large",
+        ReadError::TimedOut => "timed-out",
+    }
+    .into()
+}

@@ -1,0 +1,356 @@
+//! Behaviours one by one, with the rules that ask for them.
+
+use wasmserve_test_programs::{self as script, Step};
+use wasmserve_tests::client::{Client, Close, End, Head, Response};
+
+use super::{
+    model::part,
+    stage::{Stage, Tale},
+};
+
+/// A response in one line: status, fields (without `Date` and our `Server`), how the body is framed, the body.
+pub(super) fn render(client: &mut Client, is_head: bool) -> Option<String> {
+    let head = client.head()?;
+    assert!(head.field("date").is_some(), "every answer has a Date: {head:?}");
+    let is_bodyless = is_head || matches!(head.status, 204 | 205 | 304);
+    let mut chunks = Vec::new();
+    let mut end = End::Whole;
+    if !is_head {
+        let mut body = client.body(&head);
+        chunks.extend(body.by_ref());
+        end = body.end();
+    }
+    if let Some(fault) = head.field("wasmserve-fault") {
+        let text = String::from_utf8_lossy(&chunks.concat()).into_owned();
+        assert!(is_head || text.starts_with(&head.status.to_string()) && end == End::Whole, "{head:?}: {text}");
+        return Some(format!("{} {fault}", head.status));
+    }
+    let body = if is_bodyless {
+        assert!(chunks.is_empty(), "{head:?} has a body: {chunks:?}");
+        "none".to_owned()
+    } else if head.field("transfer-encoding").is_some() {
+        format!("chunks {}", chunks.iter().map(|chunk| part(chunk)).collect::<Vec<_>>().join(", "))
+    } else if head.field("content-length").is_some() {
+        format!("length {}", part(&chunks.concat()))
+    } else {
+        format!("until close {}", part(&chunks.concat()))
+    };
+    let cut = if end == End::Cut { " (cut)" } else { "" };
+    Some(format!("{} {}{}|{body}{cut}", head.status, head.reason, fields(&head)))
+}
+
+/// The fields in alphabetical order, without those that are in every response and those that only frame.
+fn fields(head: &Head) -> String {
+    let is_ours = |name: &str, value: &str| name == "server" && value.starts_with("wasmserve/");
+    let frames = |name: &str| matches!(name, "date" | "connection" | "transfer-encoding");
+    let mut fields: Vec<_> = head.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    fields.retain(|(name, value)| !frames(name) && !is_ours(name, value));
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+    fields.iter().map(|(name, value)| format!("|{name}: {value}")).collect()
+}
+
+/// A request that carries a script.
+pub(super) fn request(line: &str, fields: &str, steps: &[Step], body: &[u8]) -> Vec<u8> {
+    let head = format!("{line}\r\nHost: test\r\n{fields}{}: {}\r\n\r\n", script::FIELD, script::to_field(steps));
+    [head.as_bytes(), body].concat()
+}
+
+/// What a request of the table is.
+struct Row {
+    rule: &'static str,
+    line: &'static str,
+    fields: &'static str,
+    body: &'static str,
+    steps: Vec<Step>,
+    answer: &'static str,
+    said: &'static [&'static str],
+    fault: Option<&'static str>,
+    goes_on: bool,
+}
+
+fn start(status: &str, fields: &[(&str, &str)]) -> Step {
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    Step::Start { status: status.into(), fields, exc_info: None }
+}
+
+fn restart(status: &str, fields: &[(&str, &str)]) -> Step {
+    let Step::Start { status, fields, .. } = start(status, fields) else { unreachable!("it is what it makes") };
+    Step::Start { status, fields, exc_info: Some("boom".into()) }
+}
+
+fn respond(status: &str, fields: &[(&str, &str)], body: &str) -> Step {
+    let Step::Start { status, fields, .. } = start(status, fields) else { unreachable!("it is what it makes") };
+    Step::Respond { status, fields, body: body.into() }
+}
+
+fn write(chunk: &str) -> Step {
+    Step::Write(chunk.into())
+}
+
+fn finish(last: &str) -> Step {
+    Step::Finish(last.into())
+}
+
+/// A GET with this script.
+fn row(rule: &'static str, steps: impl IntoIterator<Item = Step>, answer: &'static str) -> Row {
+    let steps = steps.into_iter().collect();
+    let (line, fields, body) = ("GET", "", "");
+    Row { rule, line, fields, body, steps, answer, said: &[], fault: None, goes_on: true }
+}
+
+impl Row {
+    fn line(self, line: &'static str) -> Self {
+        Self { line, ..self }
+    }
+
+    fn sends(self, fields: &'static str, body: &'static str) -> Self {
+        Self { line: "POST", fields, body, ..self }
+    }
+
+    fn says(self, said: &'static [&'static str]) -> Self {
+        Self { said, ..self }
+    }
+
+    fn fault(self, fault: &'static str) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
+    fn closes(self) -> Self {
+        Self { goes_on: false, ..self }
+    }
+}
+
+fn table() -> Vec<Row> {
+    let ok = || start("200 OK", &[]);
+    let length = |length: &'static str| start("200 OK", &[("Content-Length", length)]);
+    vec![
+        // start_response
+        row("S1", [ok(), Step::Fail("no".into())], "500 exception").says(&["ok"]).fault("exception"),
+        row("S2", [ok(), start("201 No", &[]), finish("a")], "200 OK|content-length: 1|length <a>").says(&[
+            "ok",
+            "already-started",
+            "ok",
+        ]),
+        row(
+            "S3",
+            [start("200 OK", &[("A", "b")]), restart("503 Sorry", &[("C", "d")])],
+            "503 Sorry|c: d|content-length: 0|length <>",
+        )
+        .says(&["ok", "ok"]),
+        row("S4", [ok(), write("a"), restart("503 Sorry", &[])], "200 OK|chunks <a> (cut)")
+            .says(&["ok", "ok", "headers-sent"])
+            .fault("exception")
+            .closes(),
+        row("S5", [start("nonsense", &[]), ok()], "500 bad-response-head")
+            .says(&["bad-status", "already-started"])
+            .fault("bad-response-head"),
+        row("S5", [start("nonsense", &[]), restart("200 OK", &[])], "200 OK|content-length: 0|length <>")
+            .says(&["bad-status", "ok"]),
+        row("S6", [start("099 Low", &[])], "500 bad-response-head").says(&["bad-status"]).fault("bad-response-head"),
+        row("S6", [start("1000 High", &[])], "500 bad-response-head").says(&["bad-status"]).fault("bad-response-head"),
+        row("S6", [start("101 Switching Protocols", &[])], "500 bad-response-head")
+            .says(&["bad-status"])
+            .fault("bad-response-head"),
+        row("S6", [start("999", &[])], "999 |content-length: 0|length <>").says(&["ok"]),
+        row("S7", [start("200 Fine by me", &[])], "200 Fine by me|content-length: 0|length <>").says(&["ok"]),
+        row("S7", [start("200 ", &[])], "200 |content-length: 0|length <>").says(&["ok"]),
+        row("S8", [start("200 OK", &[("X", "a\r\nSet-Cookie: evil")])], "500 bad-response-head")
+            .says(&["bad-header"])
+            .fault("bad-response-head"),
+        row("S8", [start("200 OK", &[("X Y", "a")])], "500 bad-response-head")
+            .says(&["bad-header"])
+            .fault("bad-response-head"),
+        row(
+            "S8",
+            [start("200 OK", &[("X", " \tcaf\u{e9} ")])],
+            "200 OK|content-length: 0|x: caf\u{c3}\u{a9}|length <>",
+        )
+        .says(&["ok"]),
+        row("S9", [start("200 OK", &[("Connection", "close")])], "500 bad-response-head")
+            .says(&["hop-by-hop"])
+            .fault("bad-response-head"),
+        row("S9", [start("200 OK", &[("Transfer-Encoding", "chunked")])], "500 bad-response-head")
+            .says(&["hop-by-hop"])
+            .fault("bad-response-head"),
+        row("S10", [start("200 OK", &[("Content-Length", "1"), ("Content-Length", "1")])], "500 bad-response-head")
+            .says(&["bad-header"])
+            .fault("bad-response-head"),
+        row("S10", [start("200 OK", &[("Content-Length", "1, 1")])], "500 bad-response-head")
+            .says(&["bad-header"])
+            .fault("bad-response-head"),
+        row(
+            "S11",
+            [start("200 OK", &[("Set-Cookie", "a"), ("B", "x"), ("Set-Cookie", "c")])],
+            "200 OK|b: x|content-length: 0|set-cookie: a|set-cookie: c|length <>",
+        )
+        .says(&["ok"]),
+        row("S12", [start("200 OK", &[("Server", "mine")])], "200 OK|content-length: 0|server: mine|length <>")
+            .says(&["ok"]),
+        // Bodies
+        row("B1", [length("2"), write("abc"), write("d")], "200 OK|content-length: 2|length <ab>").says(&[
+            "ok",
+            "past-content-length",
+            "past-content-length",
+        ]),
+        row("B1", [length("2"), write("ab"), write("")], "200 OK|content-length: 2|length <ab>")
+            .says(&["ok", "ok", "ok"]),
+        row("B2", [length("5"), write("ab")], "200 OK|content-length: 5|length <ab> (cut)")
+            .says(&["ok", "ok"])
+            .fault("short-body")
+            .closes(),
+        row("B2", [length("5"), finish("ab")], "200 OK|content-length: 5|length <ab> (cut)")
+            .says(&["ok", "ok"])
+            .fault("short-body")
+            .closes(),
+        row("B3", [respond("200 OK", &[], "abc")], "200 OK|content-length: 3|length <abc>").says(&["ok"]),
+        row("B3", [ok(), finish("abc")], "200 OK|content-length: 3|length <abc>").says(&["ok", "ok"]),
+        row("B4", [ok(), write("a"), write(""), write("bc")], "200 OK|chunks <a>, <bc>")
+            .says(&["ok", "ok", "ok", "ok"]),
+        row("B4", [ok(), write("a"), finish("bc")], "200 OK|chunks <a>, <bc>").says(&["ok", "ok", "ok"]),
+        row("B4", [ok(), write("a"), write("bc")], "200 OK|until close <abc>")
+            .line("GET 1.0")
+            .says(&["ok", "ok", "ok"])
+            .closes(),
+        row("X3", [ok(), write("a"), Step::Fail("no".into())], "200 OK|until close <a> (cut)")
+            .line("GET 1.0")
+            .says(&["ok", "ok"])
+            .fault("exception")
+            .closes(),
+        row("B5", [ok(), write(""), restart("503 Later", &[])], "503 Later|content-length: 0|length <>")
+            .says(&["ok", "ok", "ok"]),
+        row("B6", [ok()], "200 OK|content-length: 0|length <>").says(&["ok"]),
+        row("B6", [ok(), write("")], "200 OK|content-length: 0|length <>").says(&["ok", "ok"]),
+        row("B9", [ok(), write("a"), write("b")], "200 OK|none").line("HEAD").says(&["ok", "ok", "ok"]),
+        row("B9", [ok(), finish("abc")], "200 OK|content-length: 3|none").line("HEAD").says(&["ok", "ok"]),
+        row("B9", [length("7"), write("abc")], "200 OK|content-length: 7|none").line("HEAD").says(&["ok", "ok"]),
+        row("B10", [start("204 No Content", &[("Content-Length", "3")]), write("abc")], "204 No Content|none")
+            .says(&["ok", "ok"]),
+        row("B10", [start("205 Reset Content", &[]), write("abc")], "205 Reset Content|content-length: 0|none")
+            .says(&["ok", "ok"]),
+        row(
+            "B10",
+            [start("304 Not Modified", &[("ETag", "\"x\"")]), write("abc")],
+            "304 Not Modified|etag: \"x\"|none",
+        )
+        .says(&["ok", "ok"]),
+        row("B10", [start("304 Not Modified", &[("Content-Length", "7")])], "304 Not Modified|content-length: 7|none")
+            .says(&["ok"]),
+        row("B11", [ok(), finish("a\r\nb\nc\0")], "200 OK|content-length: 7|length <a\\r\\nb\\nc\\x00>")
+            .says(&["ok", "ok"]),
+        row("B12", [ok(), finish("abc"), Step::Fail("late".into())], "200 OK|content-length: 3|length <abc>")
+            .says(&["ok", "ok"])
+            .fault("exception"),
+        row("B12", [ok(), finish("a"), write("b"), finish("c")], "200 OK|content-length: 1|length <a>").says(&[
+            "ok",
+            "ok",
+            "disconnected",
+            "disconnected",
+        ]),
+        // Errors
+        row("X1", [Step::Fail("no".into())], "500 exception").fault("exception"),
+        row("X2", [], "500 no-start-response").fault("no-start-response"),
+        row("X2", [write("a"), finish("b")], "500 no-start-response")
+            .says(&["not-started", "not-started"])
+            .fault("no-start-response"),
+        row("X3", [ok(), write("a"), Step::Fail("no".into())], "200 OK|chunks <a> (cut)")
+            .says(&["ok", "ok"])
+            .fault("exception")
+            .closes(),
+        row("X3", [length("9"), write("a"), Step::Fail("no".into())], "200 OK|content-length: 9|length <a> (cut)")
+            .says(&["ok", "ok"])
+            .fault("exception")
+            .closes(),
+        // Input
+        row(
+            "I1",
+            [Step::ReadAll, Step::ReadAll, Step::Read(9), respond("200 OK", &[], "")],
+            "200 OK|content-length: 0|length <>",
+        )
+        .sends("Content-Length: 5\r\n", "hello")
+        .says(&["5 octets, a430d84680aabd0b", "0 octets, cbf29ce484222325", "", "ok"]),
+        row("I2", [Step::ReadAll, respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
+            .sends("Content-Length: 2\r\n", "hi")
+            .says(&["2 octets, 08ba5f07b55ec3da", "ok"]),
+        row("I3", [Step::ReadAll, respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
+            .line("POST")
+            .says(&["0 octets, cbf29ce484222325", "ok"]),
+        row(
+            "I4",
+            [Step::Trailers, Step::ReadAll, Step::Trailers, respond("200 OK", &[], "")],
+            "200 OK|content-length: 0|length <>",
+        )
+        .sends("Transfer-Encoding: Chunked\r\n", "3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nX-Sum: 7\r\nHost: evil\r\n\r\n")
+        .says(&["", "5 octets, a430d84680aabd0b", "x-sum: 7", "ok"]),
+        row("I6", [Step::ReadAll, respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
+            .sends("Transfer-Encoding: chunked\r\n", "zz\r\n")
+            .says(&["0 octets, cbf29ce484222325, then malformed", "ok"])
+            .closes(),
+        row("I9", [Step::Get("HTTP_EXPECT".into()), respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
+            .sends("Expect: 100-continue\r\n", "")
+            .says(&["100-continue", "ok"]),
+        row(
+            "E4",
+            [Step::Get("CONTENT_LENGTH".into()), Step::Get("HTTP_CONTENT_LENGTH".into()), respond("200 OK", &[], "")],
+            "200 OK|content-length: 0|length <>",
+        )
+        .sends("Content-Length: 2\r\n", "hi")
+        .says(&["2", "absent", "ok"]),
+        row("K5", [respond("200 OK", &[], "unread")], "200 OK|content-length: 6|length <unread>")
+            .sends("Content-Length: 5\r\n", "hello")
+            .says(&["ok"]),
+        row("K6", [respond("200 OK", &[], "unread")], "200 OK|content-length: 6|length <unread>")
+            .sends("Content-Length: 35\r\n", "GET /evil HTTP/1.1\r\nHost: evil\r\n\r\n\n")
+            .says(&["ok"]),
+    ]
+}
+
+/// Plays a row on a connection of its own, and says what is different from what it should be.
+fn play(stage: &Stage, number: usize, row: &Row) -> Vec<String> {
+    let target = format!("/{number}");
+    let (method, version) = row.line.split_once(' ').unwrap_or((row.line, "1.1"));
+    let mut client = stage.connect();
+    client.send(request(&format!("{method} {target} HTTP/{version}"), row.fields, &row.steps, row.body.as_bytes()));
+    let answer = render(&mut client, method == "HEAD").unwrap_or_else(|| "(nothing)".into());
+    let said = row.said.iter().map(|line| (*line).to_owned()).collect();
+    let told = Tale { status: 0, fault: row.fault.map(str::to_owned), said };
+    let tale = stage.tale(&target, &told);
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, got: String, expected: String| {
+        if got != expected {
+            wrong.push(format!("{} on {}: {what}\n     got {got}\nexpected {expected}", row.rule, stage.name));
+        }
+    };
+    compare("answer", answer, row.answer.into());
+    compare("said", format!("{:?}", tale.said), format!("{:?}", told.said));
+    compare("fault", format!("{:?}", tale.fault), format!("{:?}", told.fault));
+    if row.goes_on {
+        client.send(request("GET /next HTTP/1.1", "", &[respond("200 OK", &[], "next")], b""));
+        let next = client.try_response().as_ref().map(Response::text).map(str::to_owned);
+        compare("the next request", format!("{next:?}"), format!("{:?}", Some("next")));
+    } else {
+        let (rest, close) = client.rest();
+        compare("the close", format!("{rest:?} {close:?}"), format!("[] {:?}", Close::Orderly));
+    }
+    wrong
+}
+
+fn plays_on(stage: Stage) {
+    let wrong: Vec<String> = table().iter().enumerate().flat_map(|(number, row)| play(&stage, number, row)).collect();
+    assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
+    stage.stop();
+}
+
+#[test]
+fn each_behaviour_is_right_without_a_sandbox() {
+    plays_on(Stage::native());
+}
+
+#[test]
+fn each_behaviour_is_right_with_a_component_in_this_process() {
+    plays_on(Stage::component());
+}
+
+#[test]
+fn each_behaviour_is_right_with_the_real_server() {
+    plays_on(Stage::real());
+}

@@ -1,0 +1,49 @@
+//! A server in this process.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
+use wasmserve::{
+    config::{Gateway, Grants, Limits},
+    exchange::Exchanges,
+    gateway::mounts::Mounts,
+    handler::{Engine, Handler},
+    record::Record,
+};
+use wasmserve_tests::{PATIENCE, guest};
+
+/// A server of one handler with the default limits, on a free port.
+pub(crate) struct Local {
+    pub(crate) addr: SocketAddr,
+    pub(crate) exchanges: Arc<Exchanges>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    runtime: Runtime,
+}
+
+impl Local {
+    pub(crate) fn start(handler: Handler, record: Record) -> Self {
+        let runtime = Runtime::new().expect("there are threads left");
+        let exchanges = Exchanges::new(Mounts::root(handler), Limits::DEFAULT, Gateway::DEFAULT, record);
+        let exchanges = Arc::new(exchanges);
+        let (stop, stopped) = oneshot::channel();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
+        let addr = listener.local_addr().expect("it is bound");
+        let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), PATIENCE, async {
+            _ = stopped.await;
+        }));
+        Self { addr, exchanges, stop, serving, runtime }
+    }
+
+    /// Lets the running exchanges end.
+    pub(crate) fn stop(self) {
+        self.stop.send(()).expect("it runs");
+        self.runtime.block_on(self.serving).expect("it ends well");
+    }
+}
+
+/// A handler of the tests, by its name.
+pub(crate) fn component(name: &str) -> Handler {
+    let (engine, _) = Engine::new().expect("there are threads left");
+    Handler::load(&engine, guest::program(name), &Limits::DEFAULT, &Grants::default()).expect("it is a handler")
+}
