@@ -4,6 +4,7 @@
 
 mod http1;
 mod http2;
+mod patience;
 mod received;
 mod tee;
 mod wire;
@@ -11,7 +12,11 @@ mod wire;
 use std::{io, sync::Arc};
 
 use bytes::BytesMut;
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use self::wire::Wire;
 use crate::{exchange::Exchanges, gateway::environ::Peer};
@@ -21,14 +26,15 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection until it is closed; until it is idle, once `drain` says that the server stops.
 pub async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
+    let accepted = Instant::now();
     let mut begun = BytesMut::new();
     let protocol = tokio::select! {
-        protocol = timeout(exchanges.limits().head_timeout, sniff(&stream, &mut begun)) => protocol,
+        protocol = timeout_at(accepted + exchanges.limits().head_timeout, sniff(&stream, &mut begun)) => protocol,
         () = stopped(&mut drain) => return,
     };
     let wire = Wire::new(stream, begun);
     match protocol {
-        Ok(Ok(Protocol::Http1)) => http1::serve(wire, peer, exchanges, drain).await,
+        Ok(Ok(Protocol::Http1)) => http1::serve(wire, accepted, peer, exchanges, drain).await,
         Ok(Ok(Protocol::Http2)) => http2::serve(wire, peer, exchanges, drain).await,
         // It has not said anything, or not enough to tell: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}

@@ -102,10 +102,15 @@ pub struct Request {
 }
 
 /// Answers a request. Ready when the head of the response is; the body follows as the handler makes it.
-pub async fn serve(exchanges: Arc<Exchanges>, request: Request) -> http::Response<Reply> {
-    let Request { head, peer, content_length, body } = request;
-    let entry = Arc::clone(&exchanges).begin(peer, head.clone());
+///
+/// The exchange begins now, whether the future is ever polled or not.
+pub fn serve(exchanges: Arc<Exchanges>, request: Request) -> impl Future<Output = http::Response<Reply>> + Send {
+    let entry = Arc::clone(&exchanges).begin(request.peer, request.head.clone());
+    answer_request(exchanges, request, entry)
+}
 
+async fn answer_request(exchanges: Arc<Exchanges>, request: Request, entry: Entry) -> http::Response<Reply> {
+    let Request { head, peer, content_length, body } = request;
     let limits = exchanges.limits();
     let terms =
         Terms { is_head: head.method() == b"HEAD", limits: HeadLimits { octets: limits.head, fields: limits.fields } };

@@ -1,7 +1,8 @@
 //! HTTP/1.0 and 1.1.
 
 use std::{
-    fmt,
+    error::Error as _,
+    fmt, io,
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -12,8 +13,7 @@ use std::{
 use http::{HeaderValue, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioTimer;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     received::{DRAIN_OCTETS, Progress, Received},
@@ -28,8 +28,16 @@ use crate::{
     gateway::{environ::Peer, head::Reason, input::BoxBody, request::RequestHead},
 };
 
+const FIELDS_ON_STACK: usize = 100;
+
 /// Serves a connection of HTTP/1.
-pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    wire: Wire,
+    accepted: Instant,
+    peer: Peer,
+    exchanges: Arc<Exchanges>,
+    mut drain: watch::Receiver<bool>,
+) {
     let limits = exchanges.limits();
     let resets = wire.resets();
     // Whether the end of the response is the end of the connection.
@@ -38,10 +46,11 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let is_http_1_0 = request.version() == Version::HTTP_10;
         let begun = begin(request, peer, &tee, limits);
-        let (exchanges, tee, is_until_close) = (Arc::clone(&exchanges), Arc::clone(&tee), &is_until_close);
+        let served = begun.map(|(request, unread)| (exchange::serve(Arc::clone(&exchanges), request), unread));
+        let (tee, is_until_close) = (Arc::clone(&tee), &is_until_close);
         async move {
-            let (request, unread) = begun?;
-            let mut response = with_reason(exchange::serve(exchanges, request).await);
+            let (response, unread) = served?;
+            let mut response = with_reason(response.await);
             if unread.is_some_and(|unread| unread.closes(&tee)) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -51,16 +60,21 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
         }
     });
     let head_max = usize::try_from(limits.head).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    // hyper has room for so many on its stack; more are put on the heap, for each request.
+    if limits.fields > FIELDS_ON_STACK {
+        builder.max_headers(limits.fields);
+    }
     let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_timeout)
+        builder
+            // The wire has a timer of its own, which knows an idle connection from a slow head.
+            .header_read_timeout(None)
             .max_header_size(head_max)
             .max_buf_size(head_max.max(64 << 10))
             // A client may end its side and still wait for the answer (rule K9).
             .half_close(!exchanges.gateway().abort_on_half_close)
             .title_case_headers(true)
-            .serve_connection(wire.with_tee(&tee), service)
+            .serve_connection(wire.with_tee(&tee, limits, accepted), service)
     );
 
     let result = tokio::select! {
@@ -75,10 +89,13 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
         resets.store(true, Ordering::Relaxed);
     }
     if let Err(error) = result
-        && let Some(fault) = refused_by_hyper(&error)
+        && let Some(fault) = refused_on_the_wire(&error)
     {
-        let head = RequestHead::new(lock(&tee).unaccepted());
-        exchange::refused(&exchanges, peer, head, fault);
+        let head = lock(&tee).unaccepted();
+        // A connection that has said nothing was refused nothing.
+        if !head.is_empty() {
+            exchange::refused(&exchanges, peer, RequestHead::new(head), fault);
+        }
     }
 }
 
@@ -153,9 +170,13 @@ fn with_reason(mut response: http::Response<Reply>) -> http::Response<Reply> {
     response
 }
 
-/// What hyper has answered by itself, before there was an exchange (rule X5).
-fn refused_by_hyper(error: &hyper::Error) -> Option<Fault> {
-    if error.is_parse_too_large() {
+/// What was refused before there was an exchange: what hyper has answered by itself (rule X5), and heads that did not come
+/// in time, which get no answer.
+fn refused_on_the_wire(error: &hyper::Error) -> Option<Fault> {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+        Some(Fault::Refused { status: 408, why: "the request head did not arrive in time".into() })
+    } else if error.is_parse_too_large() {
         Some(Fault::Refused { status: 431, why: "the request head is too large".into() })
     } else if error.is_parse() {
         Some(Fault::Refused { status: 400, why: format!("the request head is malformed: {error}").into() })

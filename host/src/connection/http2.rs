@@ -37,9 +37,9 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (exchanges, begun, ended) = (Arc::clone(&exchanges), Arc::clone(&begun), Arc::clone(&ended));
         begun.fetch_add(1, Ordering::Relaxed);
-        let request = begin(request, peer, limits.body_timeout);
+        let response = exchange::serve(exchanges, begin(request, peer, limits.body_timeout));
         async move {
-            let mut response = exchange::serve(exchanges, request).await;
+            let mut response = response.await;
             // There is no such thing in HTTP/2 (RFC 9113 section 8.2.2); the stream ends by itself.
             response.headers_mut().remove(header::CONNECTION);
             ended.fetch_add(1, Ordering::Relaxed);

@@ -20,6 +20,19 @@ pub(super) struct Tee {
     held: BytesMut,
     /// What is left of the body of the last head.
     body: Body,
+    /// How many heads were taken.
+    taken: u64,
+}
+
+/// What a client has to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// A head, of which something may be there.
+    Head,
+    /// Nothing, or another request.
+    NextRequest,
+    /// More of a body.
+    Body,
 }
 
 /// What is kept of a head that was not accepted.
@@ -49,6 +62,7 @@ impl Tee {
         self.held.advance(blank);
         let end = end_of_head(&self.held)?;
         let head = self.held.split_to(end).freeze();
+        self.taken += 1;
         self.body = match framing {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(Chunks::default()),
@@ -56,6 +70,16 @@ impl Tee {
         let held = self.held.split();
         self.feed(&held);
         Some(head)
+    }
+
+    /// What we wait for, and after how many heads.
+    pub(super) fn awaited(&self) -> (Awaited, u64) {
+        let awaited = match (&self.body, self.held.is_empty()) {
+            (Body::None | Body::Length(0), true) if self.taken > 0 => Awaited::NextRequest,
+            (Body::None | Body::Length(0), _) => Awaited::Head,
+            (Body::Length(_) | Body::Chunked(_), _) => Awaited::Body,
+        };
+        (awaited, self.taken)
     }
 
     /// Whether the client has nothing more to send before it gets its answer.

@@ -19,10 +19,14 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
-use super::tee::Tee;
+use super::{
+    patience::Patience,
+    tee::{Awaited, Tee},
+};
+use crate::config::Limits;
 
 /// A socket, of which something may have been read already.
 pub(super) struct Wire {
@@ -30,10 +34,42 @@ pub(super) struct Wire {
     /// What was read before hyper came.
     begun: BytesMut,
     /// Only for HTTP/1, where a connection is one stream of heads and bodies.
-    tee: Option<Arc<Mutex<Tee>>>,
+    heads: Option<Heads>,
     linger: Option<Linger>,
     /// Whether the connection ends with a reset instead of an orderly close.
     resets: Arc<AtomicBool>,
+}
+
+/// The heads on a connection, and how long we wait for them.
+struct Heads {
+    tee: Arc<Mutex<Tee>>,
+    /// How long a head may take.
+    head_timeout: Duration,
+    /// How long nothing may come between two requests.
+    keep_alive: Duration,
+    /// What we wait for, and since how many heads.
+    awaited: (Awaited, u64),
+    patience: Patience,
+}
+
+impl Heads {
+    /// Ready when the client has kept us waiting for too long. Asked when there is nothing to read.
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let awaited = lock(&self.tee).awaited();
+        if awaited != self.awaited {
+            self.awaited = awaited;
+            match awaited.0 {
+                Awaited::Head => self.patience.renew(self.head_timeout),
+                Awaited::NextRequest => self.patience.renew(self.keep_alive),
+                Awaited::Body => {}
+            }
+        }
+        match awaited.0 {
+            // How long a body may take is for its reader to say.
+            Awaited::Body => Poll::Pending,
+            Awaited::Head | Awaited::NextRequest => self.patience.poll_end(cx),
+        }
+    }
 }
 
 /// What is still read after our side has ended, so that the client gets to read the answer: closing a socket with unread
@@ -55,7 +91,7 @@ const READ: usize = 16 << 10;
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, begun: BytesMut) -> Self {
-        Self { stream, begun, tee: None, linger: None, resets: Arc::default() }
+        Self { stream, begun, heads: None, linger: None, resets: Arc::default() }
     }
 
     /// Set this to have the connection end with a reset, which is how a client learns that a response was cut whose end is
@@ -64,14 +100,21 @@ impl Wire {
         Arc::clone(&self.resets)
     }
 
-    /// Shows all octets that hyper reads to a tee as well.
-    pub(super) fn with_tee(mut self, tee: &Arc<Mutex<Tee>>) -> Self {
-        self.tee = Some(Arc::clone(tee));
+    /// Shows all octets that hyper reads to a tee as well, and closes the connection when a head does not come in time. The
+    /// first one is awaited since the connection was accepted.
+    pub(super) fn with_tee(mut self, tee: &Arc<Mutex<Tee>>, limits: &Limits, accepted: Instant) -> Self {
+        self.heads = Some(Heads {
+            tee: Arc::clone(tee),
+            head_timeout: limits.head_timeout,
+            keep_alive: limits.keep_alive,
+            awaited: (Awaited::Head, 0),
+            patience: Patience::until(accepted + limits.head_timeout),
+        });
         self
     }
 
     fn has_more_to_come(&self) -> bool {
-        self.tee.as_ref().is_some_and(|tee| !lock(tee).is_between_requests())
+        self.heads.as_ref().is_some_and(|heads| !lock(&heads.tee).is_between_requests())
     }
 
     fn poll_octets(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -103,10 +146,15 @@ impl hyper::rt::Read for Wire {
         // Only unsafe code may read straight into hyper's buffer, so the octets take a detour over the stack.
         let mut octets = [const { MaybeUninit::uninit() }; READ];
         let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
-        ready!(self.poll_octets(cx, &mut buffer))?;
-        if let Some(tee) = &self.tee {
-            lock(tee).feed(buffer.filled());
+        let polled = self.poll_octets(cx, &mut buffer);
+        if let Some(heads) = &mut self.heads {
+            if polled.is_pending() {
+                ready!(heads.poll_timeout(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            lock(&heads.tee).feed(buffer.filled());
         }
+        ready!(polled)?;
         cursor.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }

@@ -1,0 +1,115 @@
+//! What a client may cost: each limit of a head and of waiting, with its flag.
+
+use wasmserve_tests::{
+    client::{Client, Close},
+    server::{Launch, Server},
+};
+
+fn server(flags: &[&str]) -> Server {
+    Launch::program("reads_input").flags(flags).start()
+}
+
+/// The server is as good as new.
+fn serves(server: &Server) {
+    assert_eq!(server.get("/").status, 200);
+}
+
+/// That the server ends the connection, without a word.
+fn is_closed(mut client: Client) {
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
+fn t12_a_target_beyond_max_target_is_414() {
+    let server = server(&["--max-target", "1KiB"]);
+    assert_eq!(server.get(&format!("/{}", "a".repeat(1023))).status, 200);
+    let refused = server.get(&format!("/{}", "a".repeat(1024)));
+    assert_eq!((refused.status, refused.field("connection")), (414, Some("close")));
+    serves(&server);
+}
+
+#[test]
+fn t12_fields_beyond_max_fields_are_431() {
+    let server = server(&["--max-fields", "3"]);
+    let ask = |fields: &str| server.ask(format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
+    assert_eq!(ask("A: 1\r\nB: 2\r\n").status, 200);
+    let refused = ask("A: 1\r\nB: 2\r\nC: 3\r\n");
+    assert_eq!((refused.status, refused.field("connection")), (431, Some("close")));
+    serves(&server);
+}
+
+#[test]
+fn t12_max_fields_may_be_more_than_the_parser_is_used_to() {
+    let server = server(&["--max-fields", "500"]);
+    let fields: String = (0..400).map(|number| format!("A{number}: 1\r\n")).collect();
+    assert_eq!(server.ask(format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n")).status, 200);
+}
+
+#[test]
+fn c1_a_client_that_says_nothing_is_left() {
+    let server = server(&["--head-timeout", "300ms", "--keep-alive", "1h"]);
+    is_closed(server.connect());
+    serves(&server);
+    assert_eq!(server.stop().len(), 2, "nothing is logged but the start and the one request");
+}
+
+#[test]
+fn c1_a_head_that_does_not_end_is_given_up() {
+    let server = server(&["--head-timeout", "300ms", "--keep-alive", "1h"]);
+    for begun in ["G", "GET /slow HTTP/1.1\r\nHost: te", "PRI * HTTP/2.0\r\n", "\r\n"] {
+        let mut client = server.connect();
+        client.send(begun);
+        is_closed(client);
+    }
+    server.line_with("408 refused: the request head did not arrive in time (GET /slow HTTP/1.1)");
+    serves(&server);
+}
+
+#[test]
+fn c1_the_head_of_a_later_request_has_its_own_time() {
+    let server = server(&["--head-timeout", "300ms", "--keep-alive", "1h"]);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+    client.send("GET /late HTTP/1.1\r\n");
+    is_closed(client);
+    server.line_with("408 refused: the request head did not arrive in time (GET /late HTTP/1.1)");
+    serves(&server);
+}
+
+#[test]
+fn k11_an_idle_connection_is_closed_after_keep_alive() {
+    let server = server(&["--head-timeout", "1h", "--keep-alive", "300ms"]);
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(client.response().text(), "5 octets, trailers []\n");
+    is_closed(client);
+    serves(&server);
+}
+
+#[test]
+fn k11_a_handler_that_takes_its_time_is_not_idle() {
+    let server = server(&["--head-timeout", "300ms", "--keep-alive", "300ms"]);
+    let mut client = server.connect();
+    client.send("POST /eager HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
+    let head = client.head().expect("it begins");
+    // Another client is given up meanwhile, so that the time has passed.
+    is_closed(server.connect());
+    is_closed(server.connect());
+    client.send("hello");
+    let body: Vec<u8> = client.body(&head).flatten().collect();
+    assert_eq!(String::from_utf8_lossy(&body), "reading\n5 octets, trailers []\n");
+}
+
+#[test]
+fn i12_a_body_that_stops_coming_times_out() {
+    let server = server(&["--body-timeout", "300ms"]);
+    for body in ["Content-Length: 5\r\n\r\nhel", "Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n"] {
+        let refused = server.ask(format!("POST / HTTP/1.1\r\nHost: test\r\n{body}"));
+        assert_eq!((refused.status, refused.field("connection")), (408, Some("close")));
+        server.line_with("read failed after 3 octets: ");
+        serves(&server);
+    }
+}

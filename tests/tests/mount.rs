@@ -1,0 +1,89 @@
+//! Several handlers in one server, and what else is said about where a handler is.
+
+use wasmserve_tests::{
+    client::Response,
+    guest,
+    server::{Launch, Server},
+};
+
+/// The value of a variable that the example `environ` shows.
+fn variable<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
+}
+
+#[test]
+fn e3_the_longest_mount_answers_and_the_path_is_split_between_the_two_names() {
+    let at = |path: &str, name: &str| format!("{path}={}", guest::program(name).display());
+    let server = Launch::program("hello")
+        .flags(["--mount", &at("/app", "environ"), "--mount", &at("/app/echo/", "echo")])
+        .start();
+    for target in ["/", "/application", "/%61pp", "/x/app"] {
+        assert_eq!(server.get(target).text(), "Hello, World!\n", "{target}");
+    }
+    for (target, script_name, path_info) in
+        [("/app", "\"/app\"", "\"\""), ("/app/", "\"/app\"", "\"/\""), ("/app/a%20b?q", "\"/app\"", "\"/a b\"")]
+    {
+        let response = server.get(target);
+        assert_eq!(variable(&response, "SCRIPT_NAME"), Some(script_name), "{}", response.text());
+        assert_eq!(variable(&response, "PATH_INFO"), Some(path_info), "{}", response.text());
+        assert_eq!(variable(&response, "wasmserve.mount"), Some("\"/app\""));
+    }
+    let echoed = server.ask("POST /app/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(echoed.text(), "hi");
+}
+
+#[test]
+fn e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
+    let mount = format!("/app={}", guest::program("hello").display());
+    let server = Launch::bare().flags(["--addr", "127.0.0.1:0", "--mount", &mount]).start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /app HTTP/1.1\r\nHost: x\r\n\r\n");
+    let missing = client.response();
+    assert_eq!((missing.status, missing.field("wasmserve-fault")), (404, Some("not-mounted")));
+    assert_eq!(client.response().text(), "Hello, World!\n");
+    server.line_with("404 not-mounted: no handler is mounted where this path leads; --mount PATH=FILE would");
+}
+
+fn environ(flags: &[&str]) -> Server {
+    Launch::program("environ").flags(flags).start()
+}
+
+#[test]
+fn t5_asterisk_is_answered_by_the_host_or_by_the_handler() {
+    const ASTERISK: &str = "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n";
+    let answer = environ(&[]).ask(ASTERISK);
+    assert_eq!((answer.status, answer.field("content-length"), &*answer.body), (200, Some("0"), &b""[..]));
+    assert!(answer.field("allow").is_some_and(|allow| allow.contains("GET")), "{answer:?}");
+    let answer = environ(&["--asterisk", "app"]).ask(ASTERISK);
+    assert_eq!(variable(&answer, "PATH_INFO"), Some("\"*\""));
+}
+
+#[test]
+fn e6_server_name_is_the_address_or_what_the_user_says() {
+    let server = environ(&[]);
+    let answer = server.ask("GET / HTTP/1.1\r\nHost: evil:1\r\n\r\n");
+    assert_eq!(variable(&answer, "SERVER_NAME"), Some("\"127.0.0.1\""));
+    assert_eq!(variable(&answer, "SERVER_PORT"), Some(&*format!("\"{}\"", server.addr().port())));
+    let answer = environ(&["--server-name", "example.org"]).get("/");
+    assert_eq!(variable(&answer, "SERVER_NAME"), Some("\"example.org\""));
+}
+
+#[test]
+fn k9_k10_a_half_closed_client_is_answered_or_given_up_as_the_user_says() {
+    let hello = |flags: &[&str]| {
+        let server = Launch::program("reads_input").flags(flags).start();
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.end();
+        client.try_response().map(|answer| answer.status)
+    };
+    assert_eq!(hello(&[]), Some(200));
+    // Whoever waits for its client sees it leave.
+    let server = Launch::program("sleeps").flags(["--abort-on-half-close"]).start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.end();
+    assert!(client.try_response().is_none());
+    server.line_with("\"GET / HTTP/1.1\" 499");
+    assert_eq!(server.get("/fine").status, 200);
+}
