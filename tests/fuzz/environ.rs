@@ -1,0 +1,65 @@
+//! Any octets as a request head: it is refused, or becomes an environ that keeps the rules. Nothing panics.
+
+#![no_main]
+
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use wasmserve::{
+    config::Limits,
+    gateway::{
+        environ::{self, Facts, Peer},
+        forwarded, lint,
+        mounts::Mount,
+        request::RequestHead,
+    },
+    log,
+};
+
+fuzz_target!(|octets: &[u8]| {
+    let head = RequestHead::new(Bytes::copy_from_slice(octets));
+    let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
+    for finding in lint::check(&head) {
+        assert!(!finding.clause.is_empty(), "a finding without a clause");
+    }
+    let shown = log::escape(head.line());
+    assert!(!shown.contains(|char: char| char.is_control() && char != '\t'), "{shown:?} reaches a terminal");
+    if head.check(&Limits::DEFAULT).is_err() {
+        return;
+    }
+    let Ok(forwarded) = forwarded::read(&head, peer.remote.ip(), &[peer.remote.ip()]) else { return };
+
+    let mount: Mount = "/app".parse().expect("a path");
+    let is_mounted = mount.covers(head.parts().path);
+    let mount = if is_mounted { &mount } else { &Mount::ROOT };
+    let facts = Facts {
+        peer,
+        server_name: None,
+        mount,
+        content_length: Some(7),
+        forwarded,
+        is_buffered: octets.len().is_multiple_of(2),
+        id: 1,
+        timeout: Duration::from_secs(30),
+        env: &[],
+    };
+    let vars = environ::build(&head, &facts);
+
+    let names: HashSet<&str> = vars.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names.len(), vars.len(), "a variable is there twice");
+    assert!(names.iter().all(|name| environ::is_reserved(name)), "a variable that --env could forge");
+    assert!(!names.contains("HTTP_PROXY") && !names.contains("HTTP_CONTENT_LENGTH"), "H7, E4");
+    for name in ["REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL", "wsgi.url_scheme"] {
+        assert!(names.contains(name), "{name} is missing");
+    }
+    for (name, value) in &vars {
+        let is_decoded = matches!(&**name, "PATH_INFO" | "SCRIPT_NAME");
+        assert!(is_decoded || !value.contains(&b'\n'), "{name} has a line end");
+        if let Some(field) = name.strip_prefix("HTTP_") {
+            let is_of_field = |other: &[u8]| other.to_ascii_uppercase() == field.replace('_', "-").as_bytes();
+            let is_sent = head.fields().any(|(other, _)| is_of_field(other));
+            assert!(is_sent || field == "HOST", "{name} comes from nowhere");
+        }
+    }
+});
