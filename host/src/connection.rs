@@ -6,7 +6,9 @@ mod http1;
 mod http2;
 mod patience;
 mod received;
+mod refusal;
 mod tee;
+mod turn;
 mod wire;
 
 use std::{io, sync::Arc};

@@ -112,8 +112,7 @@ pub fn serve(exchanges: Arc<Exchanges>, request: Request) -> impl Future<Output 
 async fn answer_request(exchanges: Arc<Exchanges>, request: Request, entry: Entry) -> http::Response<Reply> {
     let Request { head, peer, content_length, body } = request;
     let limits = exchanges.limits();
-    let terms =
-        Terms { is_head: head.method() == b"HEAD", limits: HeadLimits { octets: limits.head, fields: limits.fields } };
+    let terms = terms(&head, limits);
     if let Err(fault) = head.check(limits) {
         return fail(entry, terms, fault);
     }
@@ -168,11 +167,14 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, entry: Entr
     }
 }
 
-/// Tells of a request that was answered before there could be an exchange.
-pub fn refused(exchanges: &Arc<Exchanges>, peer: Peer, head: RequestHead, fault: Fault) {
-    let mut entry = Arc::clone(exchanges).begin(peer, head);
-    entry.status = Some(fault.status());
-    entry.tell(fault);
+/// Answers a request whose head could not even be parsed.
+pub fn refuse(exchanges: &Arc<Exchanges>, peer: Peer, head: RequestHead, fault: Fault) -> http::Response<Reply> {
+    let terms = terms(&head, exchanges.limits());
+    fail(Arc::clone(exchanges).begin(peer, head), terms, fault)
+}
+
+fn terms(head: &RequestHead, limits: &Limits) -> Terms {
+    Terms { is_head: head.method() == b"HEAD", limits: HeadLimits { octets: limits.head, fields: limits.fields } }
 }
 
 /// Answers a fault. It says nothing of the handler's inside.

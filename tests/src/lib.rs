@@ -11,6 +11,8 @@ pub mod client;
 
 pub mod place;
 
+pub mod case;
+
 use std::time::Duration;
 
 /// How long a test waits for what must happen. Much longer than it ever takes: a limit for what hangs, not a measure.

@@ -176,9 +176,11 @@ impl Server {
         self.line(|line| line.contains(part))
     }
 
-    /// Waits until the log says so, or for as long as that may take.
-    pub fn wait_for(&self, is_said: impl Fn(&[String]) -> bool) {
-        drop(self.log.wait_while(|state| !state.is_at_end && !is_said(&state.lines)));
+    /// All lines of the log, as soon as they are enough; or what there is of them when that does not come.
+    #[must_use]
+    pub fn log_with(&self, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let state = self.log.wait_while(|state| !state.is_at_end && !is_enough(&state.lines));
+        state.lines.clone()
     }
 
     /// All lines of the log so far.

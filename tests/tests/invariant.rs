@@ -104,8 +104,9 @@ fn the_environment_is_read_at_start_only() {
 
 #[test]
 fn an_engine_is_built_in_one_place() {
-    let builds =
-        |source: &Source| source.code().any(|line| line.contains("Engine::new") || line.contains("Config::new()"));
+    let builds = |source: &Source| {
+        source.code().any(|line| line.contains("wasmtime::Engine::new") || line.contains("Config::new()"))
+    };
     only_in(&["handler/engine.rs"], "how to build an engine", builds);
 }
 

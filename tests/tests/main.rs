@@ -18,6 +18,7 @@ mod mount;
 mod process;
 mod program;
 mod real;
+mod requests;
 mod response;
 mod start;
 mod stream;

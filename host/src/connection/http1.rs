@@ -3,7 +3,7 @@
 use std::{
     error::Error as _,
     fmt, io,
-    pin::pin,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -13,12 +13,16 @@ use std::{
 use http::{HeaderValue, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::service_fn};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::{
     received::{DRAIN_OCTETS, Progress, Received},
-    stopped,
+    refusal, stopped,
     tee::{Framing, Tee},
+    turn::{Answer, Turn},
     wire::{Wire, lock},
 };
 use crate::{
@@ -39,15 +43,16 @@ pub(super) async fn serve(
     mut drain: watch::Receiver<bool>,
 ) {
     let limits = exchanges.limits();
-    let resets = wire.resets();
     // Whether the end of the response is the end of the connection.
     let is_until_close = AtomicBool::new(false);
     let tee = Arc::<Mutex<Tee>>::default();
+    let turn = Arc::<Turn>::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        turn.begin();
         let is_http_1_0 = request.version() == Version::HTTP_10;
         let begun = begin(request, peer, &tee, limits);
         let served = begun.map(|(request, unread)| (exchange::serve(Arc::clone(&exchanges), request), unread));
-        let (tee, is_until_close) = (Arc::clone(&tee), &is_until_close);
+        let (tee, turn, is_until_close) = (Arc::clone(&tee), Arc::clone(&turn), &is_until_close);
         async move {
             let (response, unread) = served?;
             let mut response = with_reason(response.await);
@@ -56,7 +61,7 @@ pub(super) async fn serve(
             }
             let has_length = response.headers().contains_key(header::CONTENT_LENGTH);
             is_until_close.store(is_http_1_0 && !has_length, Ordering::Relaxed);
-            Ok::<_, OutOfStep>(response)
+            Ok::<_, OutOfStep>(response.map(|reply| Answer::new(reply, &turn)))
         }
     });
     let head_max = usize::try_from(limits.head).unwrap_or(usize::MAX);
@@ -65,36 +70,40 @@ pub(super) async fn serve(
     if limits.fields > FIELDS_ON_STACK {
         builder.max_headers(limits.fields);
     }
-    let mut connection = pin!(
-        builder
-            // The wire has a timer of its own, which knows an idle connection from a slow head.
-            .header_read_timeout(None)
-            .max_header_size(head_max)
-            .max_buf_size(head_max.max(64 << 10))
-            // A client may end its side and still wait for the answer (rule K9).
-            .half_close(!exchanges.gateway().abort_on_half_close)
-            .title_case_headers(true)
-            .serve_connection(wire.with_tee(&tee, limits, accepted), service)
-    );
+    let mut connection = builder
+        // The wire has a timer of its own, which knows an idle connection from a slow head.
+        .header_read_timeout(None)
+        .max_header_size(head_max)
+        .max_buf_size(head_max.max(64 << 10))
+        // A client may end its side and still wait for the answer (rule K9).
+        .half_close(!exchanges.gateway().abort_on_half_close)
+        .title_case_headers(true)
+        .serve_connection(wire.of_http1(&tee, &turn, limits, accepted), service);
 
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stopped(&mut drain) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = tokio::select! {
+        result = &mut connection => Some(result),
+        () = stopped(&mut drain) => None,
+    };
+    let result = match ended {
+        Some(result) => result,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
-    // A body that failed is an error of the one who made it, in hyper's eyes.
-    if result.as_ref().is_err_and(hyper::Error::is_user) && is_until_close.load(Ordering::Relaxed) {
-        resets.store(true, Ordering::Relaxed);
-    }
-    if let Err(error) = result
-        && let Some(fault) = refused_on_the_wire(&error)
-    {
-        let head = lock(&tee).unaccepted();
-        // A connection that has said nothing was refused nothing.
-        if !head.is_empty() {
-            exchange::refused(&exchanges, peer, RequestHead::new(head), fault);
+    let mut wire = connection.into_parts().io;
+    match result {
+        // hyper takes a CONNECT for the beginning of a tunnel, whatever the answer, and leaves the socket open.
+        Ok(()) => wire.end().await,
+        // A body that failed is an error of the one who made it, in hyper's eyes.
+        Err(error) if error.is_user() && is_until_close.load(Ordering::Relaxed) => wire.reset(),
+        Err(error) => {
+            let head = RequestHead::new(lock(&tee).unaccepted());
+            if let Some(fault) = refused_on_the_wire(&error, &head, limits) {
+                let octets = refusal::octets(exchange::refuse(&exchanges, peer, head, fault)).await;
+                // A client that does not read is not waited for any longer than one that does not write.
+                _ = timeout(limits.head_timeout, wire.answer_instead(&octets)).await;
+            }
         }
     }
 }
@@ -170,17 +179,19 @@ fn with_reason(mut response: http::Response<Reply>) -> http::Response<Reply> {
     response
 }
 
-/// What was refused before there was an exchange: what hyper has answered by itself (rule X5), and heads that did not come
-/// in time, which get no answer.
-fn refused_on_the_wire(error: &hyper::Error) -> Option<Fault> {
+/// Why a head was not accepted, if one was there: hyper could not parse it, or it did not come in time (rules X5, T12).
+fn refused_on_the_wire(error: &hyper::Error, head: &RequestHead, limits: &Limits) -> Option<Fault> {
+    let (status, why) = match error {
+        _ if is_timeout(error) && !head.raw().is_empty() => (408, "the request head did not arrive in time".into()),
+        error if !error.is_parse() => return None,
+        _ if head.target().len() > limits.target => (414, "the request target is too long".into()),
+        error if error.is_parse_too_large() => (431, "the request head is too large".into()),
+        error => (400, format!("the request head is malformed: {error}").into()),
+    };
+    Some(Fault::Refused { status, why })
+}
+
+fn is_timeout(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
-        Some(Fault::Refused { status: 408, why: "the request head did not arrive in time".into() })
-    } else if error.is_parse_too_large() {
-        Some(Fault::Refused { status: 431, why: "the request head is too large".into() })
-    } else if error.is_parse() {
-        Some(Fault::Refused { status: 400, why: format!("the request head is malformed: {error}").into() })
-    } else {
-        None
-    }
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }

@@ -35,8 +35,8 @@ pub(super) enum Awaited {
     Body,
 }
 
-/// What is kept of a head that was not accepted.
-const UNACCEPTED_MAX: usize = 8 << 10;
+/// What is kept of a head that was not accepted: more than a target may have.
+const UNACCEPTED_MAX: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 enum Body {

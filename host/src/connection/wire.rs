@@ -1,14 +1,11 @@
 //! The socket, as hyper reads and writes it.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +14,7 @@ use bytes::{Buf as _, BytesMut};
 use hyper::rt::ReadBufCursor;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
@@ -25,6 +22,7 @@ use tokio::{
 use super::{
     patience::Patience,
     tee::{Awaited, Tee},
+    turn::Turn,
 };
 use crate::config::Limits;
 
@@ -36,13 +34,16 @@ pub(super) struct Wire {
     /// Only for HTTP/1, where a connection is one stream of heads and bodies.
     heads: Option<Heads>,
     linger: Option<Linger>,
-    /// Whether the connection ends with a reset instead of an orderly close.
-    resets: Arc<AtomicBool>,
+    /// Whether the client is owed an answer of ours: to a head that hyper has refused, or that did not come in time.
+    owes_a_refusal: bool,
+    has_ended: bool,
 }
 
 /// The heads on a connection, and how long we wait for them.
 struct Heads {
     tee: Arc<Mutex<Tee>>,
+    /// Whether hyper answers for us, or by itself.
+    turn: Arc<Turn>,
     /// How long a head may take.
     head_timeout: Duration,
     /// How long nothing may come between two requests.
@@ -91,20 +92,21 @@ const READ: usize = 16 << 10;
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, begun: BytesMut) -> Self {
-        Self { stream, begun, heads: None, linger: None, resets: Arc::default() }
+        Self { stream, begun, heads: None, linger: None, owes_a_refusal: false, has_ended: false }
     }
 
-    /// Set this to have the connection end with a reset, which is how a client learns that a response was cut whose end is
-    /// the end of the connection (rule X3).
-    pub(super) fn resets(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.resets)
-    }
-
-    /// Shows all octets that hyper reads to a tee as well, and closes the connection when a head does not come in time. The
-    /// first one is awaited since the connection was accepted.
-    pub(super) fn with_tee(mut self, tee: &Arc<Mutex<Tee>>, limits: &Limits, accepted: Instant) -> Self {
+    /// Shows all octets that hyper reads to a tee as well, keeps back what hyper says when it is its turn, and closes the
+    /// connection when a head does not come in time. The first one is awaited since the connection was accepted.
+    pub(super) fn of_http1(
+        mut self,
+        tee: &Arc<Mutex<Tee>>,
+        turn: &Arc<Turn>,
+        limits: &Limits,
+        accepted: Instant,
+    ) -> Self {
         self.heads = Some(Heads {
             tee: Arc::clone(tee),
+            turn: Arc::clone(turn),
             head_timeout: limits.head_timeout,
             keep_alive: limits.keep_alive,
             awaited: (Awaited::Head, 0),
@@ -113,8 +115,56 @@ impl Wire {
         self
     }
 
+    /// Ends the connection with a reset, which is how a client learns that a response was cut whose end is the end of the
+    /// connection (rule X3).
+    pub(super) fn reset(self) {
+        // If the system refuses, the client is told by the log only.
+        _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends the connection, if hyper has not.
+    pub(super) async fn end(&mut self) {
+        if !self.has_ended {
+            _ = poll_fn(|cx| self.poll_end(cx)).await;
+        }
+    }
+
+    /// Sends this if the client is owed an answer, instead of what was kept back of hyper, and ends the connection.
+    pub(super) async fn answer_instead(&mut self, octets: &[u8]) {
+        if self.owes_a_refusal && self.stream.write_all(octets).await.is_ok() {
+            self.end().await;
+        }
+    }
+
+    /// Whether what hyper writes is its own, so that it is kept back.
+    fn keeps_back(&mut self) -> bool {
+        let keeps_back = self.heads.as_ref().is_some_and(|heads| heads.turn.is_hypers());
+        self.owes_a_refusal |= keeps_back;
+        keeps_back
+    }
+
     fn has_more_to_come(&self) -> bool {
         self.heads.as_ref().is_some_and(|heads| !lock(&heads.tee).is_between_requests())
+    }
+
+    /// Ends our side, and reads until the client ends its own, within limits.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        let time = if self.has_more_to_come() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
+        let linger = self.linger.get_or_insert_with(|| Linger { timer: Box::pin(sleep(time)), left: LINGER_OCTETS });
+        let mut octets = [const { MaybeUninit::uninit() }; READ];
+        while linger.left > 0 && linger.timer.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::uninit(&mut octets);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            linger.left = linger.left.saturating_sub(buffer.filled().len());
+        }
+        self.has_ended = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_octets(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -125,15 +175,6 @@ impl Wire {
         buffer.put_slice(&self.begun[..length]);
         self.begun.advance(length);
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        if self.resets.load(Ordering::Relaxed) {
-            // If the system refuses, the client is told by the log only.
-            _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        }
     }
 }
 
@@ -150,6 +191,7 @@ impl hyper::rt::Read for Wire {
         if let Some(heads) = &mut self.heads {
             if polled.is_pending() {
                 ready!(heads.poll_timeout(cx));
+                self.owes_a_refusal = true;
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             lock(&heads.tee).feed(buffer.filled());
@@ -162,6 +204,9 @@ impl hyper::rt::Read for Wire {
 
 impl hyper::rt::Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        if self.keeps_back() {
+            return Poll::Ready(Ok(octets.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, octets)
     }
 
@@ -174,30 +219,23 @@ impl hyper::rt::Write for Wire {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.keeps_back() {
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Some(heads) = &self.heads {
+            heads.turn.flushed();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.linger.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-        }
-        let time = if this.has_more_to_come() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
-        let linger = this.linger.get_or_insert_with(|| Linger { timer: Box::pin(sleep(time)), left: LINGER_OCTETS });
-        let mut octets = [const { MaybeUninit::uninit() }; READ];
-        while linger.left > 0 && linger.timer.as_mut().poll(cx).is_pending() {
-            let mut buffer = ReadBuf::uninit(&mut octets);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                break;
-            }
-            linger.left = linger.left.saturating_sub(buffer.filled().len());
-        }
-        Poll::Ready(Ok(()))
+        // There is still something to say.
+        if self.owes_a_refusal { Poll::Ready(Ok(())) } else { self.poll_end(cx) }
     }
 }
 

@@ -146,13 +146,26 @@ impl RequestHead {
         if self.values("content-type").nth(1).is_some() {
             return refuse(400, "the request has more than one Content-Type");
         }
-        let mut codings = self.values("transfer-encoding");
-        match (codings.next(), codings.next()) {
-            (None, _) => {}
-            (Some(_), _) if self.version() == Version::Http10 => {
+        let mut lengths = self.values("content-length");
+        if let Some(length) = lengths.next() {
+            let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+            if !is_number || lengths.any(|other| other != length) {
+                return refuse(400, "the Content-Length of the request is not one number");
+            }
+        }
+        let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        let codings: Vec<&[u8]> =
+            self.values("transfer-encoding").flat_map(|value| value.split(|octet| *octet == b',')).collect();
+        match &*codings {
+            [] => {}
+            _ if self.version() == Version::Http10 => {
                 return refuse(400, "Transfer-Encoding is not part of HTTP/1.0");
             }
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => {}
+            [coding] if is_chunked(coding) => {}
+            // RFC 9112 section 6.3: without them nobody knows where the body ends.
+            [.., coding] if !is_chunked(coding) => {
+                return refuse(400, "the last Transfer-Encoding of the request is not `chunked`");
+            }
             _ => return refuse(501, "the only Transfer-Encoding supported is a single `chunked`"),
         }
         if self.version() != Version::Http10
@@ -179,7 +192,7 @@ pub(super) fn authority_and_path(target: &[u8]) -> Option<(&[u8], &[u8])> {
         return None;
     }
     let rest = target[colon..].strip_prefix(b"://")?;
-    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
+    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     (is_host(authority) && !authority.is_empty()).then_some((authority, path))
 }
@@ -236,6 +249,10 @@ mod tests {
             ("H5", "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: a\r\nContent-Type: b\r\n\r\n", 400),
             ("K8", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n", 0),
             ("K8", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+            ("K8", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", 400),
+            ("H5", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 0),
+            ("H5", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", 400),
+            ("H5", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: +3\r\n\r\n", 400),
             ("K8", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n\r\n", 0),
             ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n", 417),

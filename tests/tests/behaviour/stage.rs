@@ -88,10 +88,7 @@ impl Stage {
         };
         match &self.play {
             Play::Local(_, tales) => tales.wait_for(target, is_all),
-            Play::Real(server) => {
-                server.wait_for(|log| is_all(&read(log, target)));
-                read(&server.log(), target)
-            }
+            Play::Real(server) => read(&server.log_with(|log| is_all(&read(log, target))), target),
         }
     }
 

@@ -1,0 +1,75 @@
+//! Whose octets hyper writes: those of an answer, or its own about a head that it cannot parse.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{exchange::Reply, fault::Fault};
+
+/// Whose turn it is. hyper tells when it has flushed an answer; what it writes before it has the next request is its own.
+#[derive(Debug, Default)]
+pub(super) struct Turn(AtomicU8);
+
+const HYPERS: u8 = 0;
+const ANSWERING: u8 = 1;
+const ANSWERED: u8 = 2;
+
+impl Turn {
+    /// hyper has a request for us.
+    pub(super) fn begin(&self) {
+        self.0.store(ANSWERING, Ordering::Relaxed);
+    }
+
+    /// hyper has all that it had buffered on its way.
+    pub(super) fn flushed(&self) {
+        _ = self.0.compare_exchange(ANSWERED, HYPERS, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether hyper says something by itself.
+    pub(super) fn is_hypers(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == HYPERS
+    }
+}
+
+/// The body of an answer, which is over for hyper when this is dropped.
+pub(super) struct Answer {
+    reply: Reply,
+    turn: Arc<Turn>,
+}
+
+impl Answer {
+    pub(super) fn new(reply: Reply, turn: &Arc<Turn>) -> Self {
+        Self { reply, turn: Arc::clone(turn) }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.turn.0.store(ANSWERED, Ordering::Relaxed);
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        Pin::new(&mut self.reply).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reply.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.reply.size_hint()
+    }
+}
