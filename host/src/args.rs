@@ -6,12 +6,13 @@ use clap::{Parser, ValueEnum, builder::NonEmptyStringValueParser, error::ErrorKi
 use http::HeaderValue;
 
 use crate::{
-    config::{AccessLog, Config, Dir, Gateway, Grants, Limits, Net, Variable},
+    config::{AccessLog, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Variable},
     exit::{Exit, StartError},
     gateway::{
         environ::SOFTWARE,
         mounts::{Mount, Mounts},
     },
+    handler::INSTANCES_MAX,
 };
 
 /// Serve a wasm component, with a fresh instance for every request.
@@ -70,9 +71,33 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
     timeout: Duration,
 
+    /// How long it may compute in that time
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = "Limits")]
+    cpu_time: Duration,
+
     /// How much memory one instance may use: the sum of its memories and tables
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size, help_heading = "Limits")]
     max_memory: u64,
+
+    /// How much memory all instances may use together
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size, help_heading = "Limits")]
+    max_total_memory: u64,
+
+    /// How many handlers may run at the same time
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = exchanges, help_heading = "Limits")]
+    max_exchanges: usize,
+
+    /// How many handlers may compute at the same time; 32 for each core if not given
+    #[arg(long, value_name = "NUMBER", value_parser = exchanges, help_heading = "Limits")]
+    max_computing: Option<usize>,
+
+    /// How many requests may wait for a handler that may run; more get a 503 at once
+    #[arg(long, value_name = "NUMBER", default_value = "256", help_heading = "Limits")]
+    max_queue: usize,
+
+    /// How long a request may wait for that before it gets a 503
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, help_heading = "Limits")]
+    queue_wait: Duration,
 
     /// How long a request body may be
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = size, help_heading = "Limits")]
@@ -164,6 +189,7 @@ impl Args {
             addr: self.addr,
             limits: Limits {
                 timeout: self.timeout,
+                cpu_time: self.cpu_time,
                 memory: self.max_memory,
                 body: self.max_body,
                 head: self.max_head,
@@ -190,6 +216,13 @@ impl Args {
                 AccessLogFormat::Json => AccessLog::Json,
                 AccessLogFormat::None => AccessLog::None,
             },
+            crowd: Crowd {
+                exchanges: self.max_exchanges,
+                computing: self.max_computing.unwrap_or(Crowd::of_this_machine().computing),
+                queue: self.max_queue,
+                queue_wait: self.queue_wait,
+            },
+            total_memory: self.max_total_memory,
             drain: self.drain,
             grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
         })
@@ -213,6 +246,14 @@ fn mount(text: &str) -> Result<(Mount, PathBuf), String> {
     match text.split_once('=') {
         Some((path, file)) if !file.is_empty() => Ok((path.parse()?, file.into())),
         _ => Err("write PATH=HANDLER.WASM, as in /app=app.wasm".into()),
+    }
+}
+
+/// No more than instances fit into the pool.
+fn exchanges(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=INSTANCES_MAX) => Ok(number),
+        _ => Err(format!("must be from 1 to {INSTANCES_MAX}")),
     }
 }
 

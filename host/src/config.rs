@@ -21,6 +21,10 @@ pub struct Config {
     pub addr: String,
     /// What one exchange may use.
     pub limits: Limits,
+    /// How many handlers may run at the same time.
+    pub crowd: Crowd,
+    /// Octets in all instances of the process together.
+    pub total_memory: u64,
     /// How long running exchanges may go on after the server was asked to stop.
     pub drain: Duration,
     /// What handlers may touch.
@@ -87,6 +91,8 @@ pub enum AccessLog {
 pub struct Limits {
     /// How long a handler may run, from the request's head to the end of the response.
     pub timeout: Duration,
+    /// How long it may compute in that time.
+    pub cpu_time: Duration,
     /// Octets in all memories and tables of one instance together.
     pub memory: u64,
     /// Octets of a request body.
@@ -109,6 +115,7 @@ impl Limits {
     /// The limits without any flag.
     pub const DEFAULT: Self = Self {
         timeout: Duration::from_secs(30),
+        cpu_time: Duration::from_secs(5),
         memory: 128 << 20,
         body: 32 << 20,
         head: 32 << 10,
@@ -118,6 +125,28 @@ impl Limits {
         keep_alive: Duration::from_secs(15),
         body_timeout: Duration::from_secs(30),
     };
+}
+
+/// How many handlers may run at the same time.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// Exchanges whose handlers run, most of which wait: each costs memory.
+    pub exchanges: usize,
+    /// Handlers that compute for longer than a tick: they share what the cores have left.
+    pub computing: usize,
+    /// Exchanges that wait until a handler may run. More are refused at once.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_wait: Duration,
+}
+
+impl Crowd {
+    /// The limits without any flag.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { exchanges: 1000, computing: 32 * cores, queue: 256, queue_wait: Duration::from_secs(2) }
+    }
 }
 
 /// What a handler may use, and what it may touch.

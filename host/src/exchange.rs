@@ -18,7 +18,7 @@ use http_body::{Body, Frame};
 use tokio::time::timeout;
 
 use crate::{
-    config::{Gateway, Limits},
+    config::{Crowd, Gateway, Limits},
     fault::Fault,
     gateway::{
         Field,
@@ -33,6 +33,7 @@ use crate::{
     },
     handler::{Call, Handler, Ongoing},
     record::{Event, Record},
+    roster::{Roster, Watch},
 };
 
 /// What all exchanges have in common.
@@ -40,6 +41,7 @@ pub struct Exchanges {
     mounts: Mounts<Handler>,
     limits: Limits,
     gateway: Arc<Gateway>,
+    roster: Arc<Roster>,
     record: Record,
     /// The id of the last exchange.
     last: AtomicU64,
@@ -49,9 +51,10 @@ pub struct Exchanges {
 impl Exchanges {
     /// Exchanges with these handlers within these limits, which tell `record` what happens.
     #[must_use]
-    pub fn new(mounts: Mounts<Handler>, limits: Limits, gateway: Gateway, record: Record) -> Self {
+    pub fn new(mounts: Mounts<Handler>, limits: Limits, crowd: Crowd, gateway: Gateway, record: Record) -> Self {
         let gateway = Arc::new(gateway);
-        Self { mounts, limits, gateway, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
+        let roster = Arc::new(Roster::new(crowd));
+        Self { mounts, limits, gateway, roster, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
     }
 
     /// What one exchange may use.
@@ -69,7 +72,7 @@ impl Exchanges {
     /// How many instances exist at the moment.
     #[must_use]
     pub fn live_instances(&self) -> usize {
-        self.mounts.iter().map(|(_, handler)| handler.live_instances()).sum()
+        self.roster.len()
     }
 
     /// From now on an exchange that ends early does so because the server does.
@@ -85,7 +88,7 @@ impl Exchanges {
                 self.record.tell(Event::Said { id, through: "lint", line });
             }
         }
-        Entry { exchanges: self, id, peer, request, status: None, sent: 0, began: Instant::now() }
+        Entry { exchanges: self, id, peer, request, status: None, sent: 0, watch: None, began: Instant::now() }
     }
 }
 
@@ -109,7 +112,7 @@ pub fn serve(exchanges: Arc<Exchanges>, request: Request) -> impl Future<Output 
     answer_request(exchanges, request, entry)
 }
 
-async fn answer_request(exchanges: Arc<Exchanges>, request: Request, entry: Entry) -> http::Response<Reply> {
+async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: Entry) -> http::Response<Reply> {
     let Request { head, peer, content_length, body } = request;
     let limits = exchanges.limits();
     let terms = terms(&head, limits);
@@ -142,8 +145,12 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, entry: Entr
         }
     }
 
+    let Ok(running) = exchanges.roster.enter(entry.id, head.clone(), peer).await else {
+        return fail(entry, terms, Fault::Busy);
+    };
+    entry.watch = Some(Arc::clone(running.watch()));
     let (writer, reader) = response::channel(terms);
-    let call = handler.call(Call {
+    let call = Call {
         id: entry.id,
         request: head.clone(),
         peer,
@@ -156,7 +163,8 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, entry: Entr
         writer,
         record: Arc::clone(&exchanges.record),
         environ: None,
-    });
+    };
+    let call = handler.call(call, running);
     let mut running = Running { call: Some(call), fault: None, reader };
     match poll_fn(|cx| running.poll_head(cx)).await {
         Some(parts) => Reply { running, entry, is_flushed: false }.with_head(parts),
@@ -345,6 +353,8 @@ struct Entry {
     /// The status of the answer; `None` while the client does not have all that it can get.
     status: Option<u16>,
     sent: u64,
+    /// What its handler has used, if it had one.
+    watch: Option<Arc<Watch>>,
     began: Instant,
 }
 
@@ -372,6 +382,8 @@ impl Drop for Entry {
             request: self.request.clone(),
             status,
             sent: self.sent,
+            cpu: self.watch.as_ref().map(|watch| watch.cpu()),
+            memory: self.watch.as_ref().map(|watch| watch.memory()),
             at: SystemTime::now(),
             took: self.began.elapsed(),
         });

@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::gateway::{head::StartError, input::ReadError};
+use crate::{
+    gateway::{head::StartError, input::ReadError},
+    roster::Wait,
+    stack::Stack,
+};
 
 /// Why an exchange did not go as it should.
 #[derive(Clone, Debug)]
@@ -18,18 +22,32 @@ pub enum Fault {
     BodyTooLarge,
     /// No handler is mounted where the request's path leads.
     NotMounted,
-    /// The handler trapped. Tells the trap, and the panic's message if there was one.
-    Trap(String),
+    /// The handler trapped.
+    Trap {
+        /// The panic's message if there was one, else the trap.
+        reason: String,
+        /// Where.
+        stack: Stack,
+    },
+    /// The handler called itself too often.
+    StackOverflow {
+        /// The innermost functions of all that it was in.
+        stack: Stack,
+    },
     /// The handler returned an error: an exception that left the application.
     Exception(String),
     /// The handler ended its own process instead of returning.
     Exited(i32),
     /// The handler wanted more memory than it may have, and did not survive the refusal.
-    OutOfMemory,
+    OutOfMemory(MemoryLimit),
     /// The handler ran for longer than it may.
     TimedOut {
-        /// The function that it was computing in; `None` if it was waiting.
-        place: Option<String>,
+        /// Which time was over.
+        limit: Limit,
+        /// What it was waiting for, if it was.
+        wait: Option<Wait>,
+        /// Where it was, if that is known.
+        stack: Stack,
     },
     /// The handler returned without a response.
     NoStartResponse,
@@ -57,7 +75,34 @@ pub enum Fault {
     HostBug(String),
 }
 
+/// A limit of a handler's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The time that passes.
+    Wall,
+    /// The time in which it computes.
+    Cpu,
+}
+
+/// A limit of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// That of one instance.
+    Instance,
+    /// That of all instances together.
+    Process,
+}
+
 impl Fault {
+    /// Where the handler was, if that is known.
+    #[must_use]
+    pub fn stack(&self) -> Option<&Stack> {
+        match self {
+            Self::Trap { stack, .. } | Self::StackOverflow { stack } | Self::TimedOut { stack, .. } => Some(stack),
+            _ => None,
+        }
+    }
+
     /// The status of the answer, or of the access log where no answer can be given any more.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -65,10 +110,11 @@ impl Fault {
             Self::Refused { status, .. } | Self::BadInput { status, .. } => *status,
             Self::BodyTooLarge => 413,
             Self::NotMounted => 404,
-            Self::Trap(_)
+            Self::Trap { .. }
+            | Self::StackOverflow { .. }
             | Self::Exception(_)
             | Self::Exited(_)
-            | Self::OutOfMemory
+            | Self::OutOfMemory(_)
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::ShortBody { .. }
@@ -87,11 +133,13 @@ impl Fault {
             Self::Refused { .. } => "refused",
             Self::BodyTooLarge => "body-too-large",
             Self::NotMounted => "not-mounted",
-            Self::Trap(_) => "trap",
+            Self::Trap { .. } => "trap",
+            Self::StackOverflow { .. } => "stack-overflow",
             Self::Exception(_) => "exception",
             Self::Exited(_) => "exited",
-            Self::OutOfMemory => "memory-limit",
-            Self::TimedOut { .. } => "wall-limit",
+            Self::OutOfMemory(_) => "memory-limit",
+            Self::TimedOut { limit: Limit::Wall, .. } => "wall-limit",
+            Self::TimedOut { limit: Limit::Cpu, .. } => "cpu-limit",
             Self::NoStartResponse => "no-start-response",
             Self::BadResponseHead(_) => "bad-response-head",
             Self::ShortBody { .. } => "short-body",
@@ -120,10 +168,11 @@ impl Fault {
             Self::TimedOut { .. } => "the handler took too long",
             Self::Busy => "too many requests at the moment, try again",
             Self::Stopped => "the server is stopping",
-            Self::Trap(_)
+            Self::Trap { .. }
+            | Self::StackOverflow { .. }
             | Self::Exception(_)
             | Self::Exited(_)
-            | Self::OutOfMemory
+            | Self::OutOfMemory(_)
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::ShortBody { .. }
@@ -154,12 +203,28 @@ impl fmt::Display for Fault {
             Self::BadInput { why, .. } => write!(f, "{why}"),
             Self::BodyTooLarge => write!(f, "the request body is longer than --max-body allows"),
             Self::NotMounted => write!(f, "no handler is mounted where this path leads; --mount PATH=FILE would"),
-            Self::Trap(what) | Self::Exception(what) => write!(f, "{what}"),
+            Self::Trap { reason, .. } | Self::Exception(reason) => write!(f, "{reason}"),
+            Self::StackOverflow { .. } => write!(f, "the handler's calls are nested too deeply: the stack is full"),
             Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
-            Self::OutOfMemory => write!(f, "the handler needs more memory than --max-memory allows"),
-            Self::TimedOut { place: None } => write!(f, "the handler ran for longer than --timeout allows"),
-            Self::TimedOut { place: Some(place) } => {
-                write!(f, "the handler ran for longer than --timeout allows, and was in `{place}`")
+            Self::OutOfMemory(MemoryLimit::Instance) => {
+                write!(f, "the handler needs more memory than --max-memory allows")
+            }
+            Self::OutOfMemory(MemoryLimit::Process) => {
+                write!(f, "all handlers together need more memory than --max-total-memory allows")
+            }
+            Self::TimedOut { limit: Limit::Cpu, .. } => {
+                write!(f, "the handler computed for longer than --cpu-time allows")
+            }
+            Self::TimedOut { limit: Limit::Wall, wait: None, .. } => {
+                write!(f, "the handler ran for longer than --timeout allows")
+            }
+            Self::TimedOut { limit: Limit::Wall, wait: Some(wait), .. } => {
+                let waited = wait.since.elapsed().as_secs_f32();
+                write!(
+                    f,
+                    "the handler ran for longer than --timeout allows, the last {waited:.1} s in `{}`",
+                    wait.import
+                )
             }
             Self::NoStartResponse => write!(f, "the handler returned without calling start-response"),
             Self::BadResponseHead(error) => write!(f, "{error}"),

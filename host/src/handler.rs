@@ -12,22 +12,16 @@ mod lanes;
 mod sandbox;
 mod world;
 
-use std::{
-    future::Future,
-    path::Path,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 use self::component::Component;
-pub use self::{engine::Engine, lanes::Ongoing};
+pub use self::{
+    engine::{Engine, INSTANCES_MAX},
+    lanes::Ongoing,
+};
 use crate::{
     config::{Allowance, Gateway, Grants, Limits},
-    fault::Fault,
+    fault::{Fault, Limit},
     gateway::{
         environ::{self, Facts, Peer, Var},
         forwarded::Forwarded,
@@ -37,13 +31,14 @@ use crate::{
         response::Writer,
     },
     record::Record,
+    roster::Running,
+    stack::Stack,
 };
 
 /// What answers exchanges.
 pub struct Handler {
     kind: Kind,
     allowance: Arc<Allowance>,
-    live: Arc<AtomicUsize>,
 }
 
 enum Kind {
@@ -147,7 +142,7 @@ impl Handler {
 
     fn new(kind: Kind, limits: &Limits, grants: &Grants) -> Self {
         let allowance = Allowance { limits: limits.clone(), grants: grants.clone() };
-        Self { kind, allowance: Arc::new(allowance), live: Arc::default() }
+        Self { kind, allowance: Arc::new(allowance) }
     }
 
     /// What each exchange may use and touch.
@@ -156,45 +151,22 @@ impl Handler {
         &self.allowance
     }
 
-    /// How many calls run at the moment, which is how many instances exist.
-    #[must_use]
-    pub fn live_instances(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
-    }
-
     /// Has an exchange answered: makes an instance, has it handle the exchange, and throws it away.
     ///
     /// The response has ended when the call has, one way or the other. Must be called from within a tokio runtime.
-    pub fn call(&self, call: Call) -> Ongoing {
-        let live = Live::new(&self.live);
-        let deadline = Instant::now() + call.allowance.limits.timeout;
+    pub fn call(&self, call: Call, running: Running) -> Ongoing {
+        let deadline = running.watch().began + call.allowance.limits.timeout;
         match &self.kind {
-            Kind::Component(component) => component.call(call, deadline, live),
+            Kind::Component(component) => component.call(call, deadline, running),
             Kind::Native(answer) => {
                 let answer = Arc::clone(answer);
-                Ongoing::anywhere(async move {
+                Ongoing::new(None, running, async move {
                     let mut call = call;
                     let answered = tokio::time::timeout_at(deadline.into(), answer(&mut call)).await;
-                    drop(live);
-                    answered.map_or(Err(Fault::TimedOut { place: None }), |returned| call.conclude(returned))
+                    let overdue = Fault::TimedOut { limit: Limit::Wall, wait: None, stack: Stack::default() };
+                    answered.map_or(Err(overdue), |returned| call.conclude(returned))
                 })
             }
         }
-    }
-}
-
-/// Counts an instance for as long as it lives.
-struct Live(Arc<AtomicUsize>);
-
-impl Live {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,8 @@
 //! 4. [`exchange`] is one request to one response, the only room that sees every stage;
 //! 5. [`gateway`] is the protocol in words, pure: environ, input, start_response;
 //! 6. [`handler`] is the component: loaded once, called once per exchange, each time in a new instance;
-//! 7. [`fault`] is why an exchange did not go as it should, [`record`] what it tells, [`log`] who listens.
+//! 7. [`roster`] is who runs, and who has to wait;
+//! 8. [`fault`] is why an exchange did not go as it should, [`stack`] where a handler was, [`record`] what it tells, [`log`] who listens.
 
 pub mod args;
 
@@ -28,7 +29,11 @@ pub mod gateway;
 
 pub mod handler;
 
+pub mod roster;
+
 pub mod fault;
+
+pub mod stack;
 
 pub mod record;
 

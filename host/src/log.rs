@@ -10,6 +10,7 @@ use std::{
         mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
@@ -148,7 +149,7 @@ fn render(event: &Event, format: AccessLog, zone: &TimeZone, text: &mut String) 
                 escape(&line[..line.len().min(REQUEST_MAX)])
             );
         }
-        Event::Ended { id, peer, request, status, sent, at, took } => {
+        Event::Ended { id, peer, request, status, sent, cpu, memory, at, took } => {
             let remote = peer.remote.ip().to_canonical();
             let line = escape_quoted(request.line());
             let at = Timestamp::try_from(*at).unwrap_or_default().to_zoned(zone.clone());
@@ -169,7 +170,9 @@ fn render(event: &Event, format: AccessLog, zone: &TimeZone, text: &mut String) 
                         "request": escape(request.line()),
                         "status": status,
                         "sent": sent,
-                        "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                        "cpu_us": cpu.map(micros),
+                        "memory": memory,
+                        "took_us": micros(*took),
                         "referer": request.values("referer").next().map(escape),
                         "user_agent": request.values("user-agent").next().map(escape),
                     });
@@ -179,6 +182,10 @@ fn render(event: &Event, format: AccessLog, zone: &TimeZone, text: &mut String) 
             };
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The Common Log Format (rule L2).
@@ -251,7 +258,20 @@ mod tests {
         let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_413_732_527);
         let request = RequestHead::new(bytes::Bytes::from_static(head));
-        rendered(&Event::Ended { id: 1, peer, request, status: 200, sent, at, took: Duration::from_micros(7) }, format)
+        rendered(
+            &Event::Ended {
+                id: 1,
+                peer,
+                request,
+                status: 200,
+                sent,
+                cpu: None,
+                memory: None,
+                at,
+                took: Duration::from_micros(7),
+            },
+            format,
+        )
     }
 
     #[test]

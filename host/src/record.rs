@@ -43,6 +43,10 @@ pub enum Event {
         status: u16,
         /// Octets of the body that were given to the connection.
         sent: u64,
+        /// How long its handler has computed, if it had one.
+        cpu: Option<Duration>,
+        /// The most memory that its instance had, in octets, if it had one.
+        memory: Option<u64>,
         /// When the exchange ended.
         at: SystemTime,
         /// How long it took.

@@ -38,13 +38,14 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
 
     // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
     let socket = runtime.block_on(bind(&config.addr, config.linger)).map_err(failed(Exit::Address))?;
-    let (engine, warning) = Engine::new().map_err(failed(Exit::Failed))?;
+    let (engine, warning) = Engine::new(config.total_memory).map_err(failed(Exit::Failed))?;
     if let Some(warning) = warning {
         say(&format!("wasmserve: warning: {warning:#}\n"));
     }
     let load = |path: PathBuf| Handler::load(&engine, &path, &config.limits, &config.grants);
     let handlers = config.handlers.try_map(load).map_err(failed(Exit::Handler))?;
-    let exchanges = Arc::new(Exchanges::new(handlers, config.limits, config.gateway, Arc::clone(&log) as _));
+    let exchanges =
+        Arc::new(Exchanges::new(handlers, config.limits, config.crowd, config.gateway, Arc::clone(&log) as _));
 
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;

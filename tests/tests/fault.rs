@@ -171,7 +171,7 @@ fn h3_a_handler_that_asks_how_much_memory_there_is_gets_it() {
 
 #[test]
 fn h6_a_handler_that_overflows_its_stack_is_a_500() {
-    Promise { program: "overflows_the_stack", ..FAILED }.is_kept();
+    Promise { program: "overflows_the_stack", kind: "stack-overflow", ..FAILED }.is_kept();
 }
 
 #[test]

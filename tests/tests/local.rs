@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use wasmserve::{
-    config::{Gateway, Grants, Limits},
+    config::{Crowd, Gateway, Grants, Limits},
     exchange::Exchanges,
     gateway::mounts::Mounts,
     handler::{Engine, Handler},
@@ -24,7 +24,8 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn start(handler: Handler, record: Record) -> Self {
         let runtime = Runtime::new().expect("there are threads left");
-        let exchanges = Exchanges::new(Mounts::root(handler), Limits::DEFAULT, Gateway::DEFAULT, record);
+        let exchanges =
+            Exchanges::new(Mounts::root(handler), Limits::DEFAULT, Crowd::of_this_machine(), Gateway::DEFAULT, record);
         let exchanges = Arc::new(exchanges);
         let (stop, stopped) = oneshot::channel();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
@@ -44,6 +45,6 @@ impl Local {
 
 /// A handler of the tests, by its name.
 pub(crate) fn component(name: &str) -> Handler {
-    let (engine, _) = Engine::new().expect("there are threads left");
+    let (engine, _) = Engine::new(1 << 30).expect("there are threads left");
     Handler::load(&engine, guest::program(name), &Limits::DEFAULT, &Grants::default()).expect("it is a handler")
 }

@@ -1,7 +1,7 @@
 //! A component as a handler: its instances, their limits, and what their ends mean.
 
 use std::{
-    fs,
+    fmt, fs,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
@@ -12,7 +12,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::{
-    Call, Live,
+    Call,
     bindings::ApplicationPre,
     engine::Engine,
     host::Guest,
@@ -21,7 +21,12 @@ use super::{
     sandbox::Memory,
     world,
 };
-use crate::{config::Limits, fault::Fault};
+use crate::{
+    config::Limits,
+    fault::{Fault, Limit},
+    roster::Running,
+    stack::{Frame, Stack},
+};
 
 /// A component that is ready to serve.
 pub(super) struct Component {
@@ -44,17 +49,19 @@ impl Component {
     }
 
     /// Makes an instance, has it handle the exchange, and throws it away.
-    pub(super) fn call(&self, call: Call, deadline: Instant, live: Live) -> Ongoing {
+    pub(super) fn call(&self, call: Call, deadline: Instant, running: Running) -> Ongoing {
         let pre = self.pre.clone();
+        let watch = Arc::clone(running.watch());
         let guest = Guest {
             deadline,
             journal: Journal::new(call.id, Arc::clone(&call.record)),
-            memory: Memory::new(call.allowance.limits.memory),
+            memory: Memory::new(call.allowance.limits.memory, self.engine.budget(), &watch),
             missing_dirs_noted: Arc::clone(&self.missing_dirs_noted),
             wasi: None,
+            watch,
             call,
         };
-        Ongoing::new(self.engine.slow_lane(), async move {
+        Ongoing::new(Some(self.engine.slow_lane()), running, async move {
             let mut store = new_store(pre.engine(), guest);
             let outcome = tokio::time::timeout_at(deadline.into(), async {
                 let instance = pre.instantiate_async(&mut store).await?;
@@ -63,7 +70,7 @@ impl Component {
             .await;
             let result = match outcome {
                 Ok(outcome) => conclude(outcome, store.data_mut()),
-                Err(_) => Err(Fault::TimedOut { place: None }),
+                Err(_) => Err(store.data().overdue(Limit::Wall, Stack::default())),
             };
             let guest = store.data_mut();
             if let Some(note) = guest.call.writer.unsent() {
@@ -73,7 +80,6 @@ impl Component {
             if let Some(exception) = guest.call.writer.take_exception() {
                 guest.journal.say("exception", &exception);
             }
-            drop((store, live));
             result
         })
     }
@@ -88,21 +94,29 @@ fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
     store.set_max_component_handles(1000);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| {
-        if Instant::now() >= store.data().deadline {
-            return Err(Overdue.into());
+        let guest = store.data();
+        let computed = lanes::charge(&guest.watch);
+        if guest.watch.is_asked_for_stack() {
+            guest.watch.set_stack(stack(&WasmBacktrace::force_capture(&store)));
+        }
+        if Instant::now() >= guest.deadline {
+            return Err(Overdue(Limit::Wall).into());
+        }
+        if computed >= guest.call.allowance.limits.cpu_time {
+            return Err(Overdue(Limit::Cpu).into());
         }
         Ok(lanes::overrun())
     });
     store
 }
 
-/// The time of a handler that computes is over.
+/// A handler has no more time.
 #[derive(Debug)]
-struct Overdue;
+pub(super) struct Overdue(pub(super) Limit);
 
-impl std::fmt::Display for Overdue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the deadline has passed")
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the time is over")
     }
 }
 
@@ -114,45 +128,48 @@ fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) ->
         Ok(returned) => return guest.call.conclude(returned),
         Err(error) => error,
     };
-    if error.is::<Overdue>() {
-        return Err(Fault::TimedOut { place: place(&error) });
+    let stack = error.downcast_ref::<WasmBacktrace>().map(stack).unwrap_or_default();
+    if let Some(Overdue(limit)) = error.downcast_ref() {
+        return Err(guest.overdue(*limit, stack));
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Err(Fault::Busy);
     }
-    let fault = match error.downcast_ref::<I32Exit>() {
+    let fault = match (error.downcast_ref::<I32Exit>(), guest.memory.refusal()) {
         // A program's way to say that all went well.
-        Some(I32Exit(0)) => return guest.call.conclude(Ok(())),
-        Some(I32Exit(status)) => Fault::Exited(*status),
-        None if guest.memory.was_refused() => return Err(Fault::OutOfMemory),
-        None => Fault::Trap(explain(&error, guest)),
+        (Some(I32Exit(0)), _) => return guest.call.conclude(Ok(())),
+        (Some(I32Exit(status)), _) => Fault::Exited(*status),
+        (None, Some(refusal)) => return Err(Fault::OutOfMemory(refusal)),
+        (None, None) => trap(&error, stack, guest),
     };
     Err(guest.call.blame(fault))
 }
 
-/// A panic's message if there is one, else the trap in wasmtime's words and the function that it was in.
-fn explain(error: &wasmtime::Error, guest: &mut Guest) -> String {
-    if let Some(exception) = guest.call.writer.take_exception() {
-        return String::from_utf8_lossy(&exception).into_owned();
+/// A panic's message if there is one, else the trap in wasmtime's words.
+fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::StackOverflow) {
+        return Fault::StackOverflow { stack };
     }
-    let trap = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+    let reason = match (guest.call.writer.take_exception(), trap) {
+        (Some(exception), _) => String::from_utf8_lossy(&exception).into_owned(),
+        (None, Some(trap)) => trap.to_string(),
+        (None, None) => error.root_cause().to_string(),
     };
-    match place(error) {
-        Some(place) => format!("{trap} in `{place}`"),
-        None => trap,
-    }
+    Fault::Trap { reason, stack }
 }
 
-/// The function that the handler was in: its own, as far as that can be told, and not one of the library that it called.
-fn place(error: &wasmtime::Error) -> Option<String> {
-    let stack = error.downcast_ref::<WasmBacktrace>()?;
-    let names = stack.frames().iter().filter_map(|frame| frame.func_name());
-    let mut names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).peekable();
-    let first = names.peek().cloned();
-    let is_library = |name: &str| {
-        ["core::", "alloc::", "std::", "<core::", "__", "rust_"].iter().any(|library| name.starts_with(library))
-    };
-    names.find(|name| !is_library(name)).or(first)
+/// wasmtime's frames, in our words.
+pub(super) fn stack(backtrace: &WasmBacktrace) -> Stack {
+    let frames = backtrace.frames().iter().map(|frame| {
+        let symbol = frame.symbols().first();
+        let name = frame.func_name().or_else(|| symbol?.name());
+        let function = match name {
+            Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
+            None => format!("function {}", frame.func_index()),
+        };
+        let place = symbol.and_then(|symbol| Some(format!("{}:{}", symbol.file()?, symbol.line()?)));
+        Frame { function, place }
+    });
+    Stack::new(frames.collect())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -17,10 +18,18 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::{bindings::Application, host::Guest, lanes::SlowLane, sandbox};
+use super::{
+    bindings::Application,
+    host::Guest,
+    lanes::SlowLane,
+    sandbox::{self, Budget},
+};
 
 /// How many instances may live at the same time. Waiting ones cost memory but no time, so it is not the number of cores.
-pub(super) const INSTANCES_MAX: u32 = 1000;
+pub const INSTANCES_MAX: usize = 1000;
+
+/// The same, as wasmtime counts.
+const INSTANCES: u32 = INSTANCES_MAX as u32;
 
 /// What handlers made by real toolchains need of one instance: componentize-py links 14 core modules, for example.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
@@ -36,18 +45,20 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<Guest>,
     slow_lane: Arc<SlowLane>,
+    budget: Arc<Budget>,
     _ticker: Ticker,
 }
 
 impl Engine {
-    /// An engine that keeps what it compiles in the user's cache directory.
+    /// An engine that keeps what it compiles in the user's cache directory, and whose instances use no more than `memory`
+    /// octets together.
     ///
     /// Returns a warning as well if the cache cannot be used, which costs time only.
     ///
     /// # Errors
     ///
     /// The system refuses more threads.
-    pub fn new() -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
+    pub fn new(memory: u64) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
         let (cache, warning) = match cache_directory().map(|directory| open_cache(&directory)) {
             Some(Ok(cache)) => (Some(cache), None),
             Some(Err(error)) => (None, Some(error.context("no compile cache, so that each start compiles anew"))),
@@ -58,7 +69,8 @@ impl Engine {
         sandbox::link(&mut linker)?;
         Application::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
         let ticker = Ticker::spawn(&engine)?;
-        Ok((Arc::new(Self { engine, linker, slow_lane: Arc::new(SlowLane::spawn()?), _ticker: ticker }), warning))
+        let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(memory)));
+        Ok((Arc::new(Self { engine, linker, slow_lane, budget, _ticker: ticker }), warning))
     }
 
     /// wasmtime's own.
@@ -69,6 +81,11 @@ impl Engine {
     /// All that a component may import.
     pub(super) fn linker(&self) -> &Linker<Guest> {
         &self.linker
+    }
+
+    /// What all instances may use together.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Where handlers go that compute for long.
@@ -100,6 +117,8 @@ fn build(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
 
     // A component's debug sections are the author's input to us; function names are enough for one line.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    // A panic alone has a dozen of its library's.
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(100));
     config.cache(cache);
 
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
@@ -116,17 +135,17 @@ fn build(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
 /// Instances come out of a pool: the same memory again and again, wiped by the kernel or by hand.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES_MAX)
-        .total_stacks(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_PER_COMPONENT)
+    pool.total_component_instances(INSTANCES)
+        .total_stacks(INSTANCES)
+        .total_core_instances(INSTANCES * CORE_INSTANCES_PER_COMPONENT)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         // Nearly every component has one memory and a few tables; the totals are address space, not memory.
-        .total_memories(2 * INSTANCES_MAX)
+        .total_memories(2 * INSTANCES)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_memories_per_module(2)
         // What an instance may use is for the limiter to say, in the user's words.
         .max_memory_size(usize::try_from(4_u64 << 30).unwrap_or(usize::MAX))
-        .total_tables(4 * INSTANCES_MAX)
+        .total_tables(4 * INSTANCES)
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
         // Measured: the reset of a small instance by hand costs a fraction of giving its pages back, if the kernel can

@@ -18,11 +18,18 @@ use super::{
     journal::Journal,
     sandbox::{Memory, Wasi},
 };
-use crate::gateway::{Field, head::StartError, input::ReadError, response::WriteError};
+use crate::{
+    fault::{Fault, Limit},
+    gateway::{Field, head::StartError, input::ReadError, response::WriteError},
+    roster::Watch,
+    stack::Stack,
+};
 
 /// Everything that one instance can reach: the data of its store.
 pub(super) struct Guest {
     pub(super) call: Call,
+    /// What others see of it.
+    pub(super) watch: Arc<Watch>,
     pub(super) deadline: Instant,
     pub(super) journal: Journal,
     pub(super) memory: Memory,
@@ -33,6 +40,11 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// Its time is over.
+    pub(super) fn overdue(&self, limit: Limit, stack: Stack) -> Fault {
+        Fault::TimedOut { limit, wait: self.watch.wait(), stack }
+    }
+
     pub(super) fn wasi(&mut self) -> &mut Wasi {
         self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.call.allowance, &self.journal)))
     }

@@ -9,8 +9,9 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -19,18 +20,22 @@ use tokio::{
 };
 use wasmtime::UpdateDeadline;
 
-use crate::fault::Fault;
+use crate::{
+    fault::Fault,
+    roster::{Running, Watch},
+};
 
 thread_local! {
     /// Whether this is a thread of the slow lane.
     static IS_SLOW: Cell<bool> = const { Cell::new(false) };
-    /// Whether the handler that was just polled on this thread, in the fast lane, has to leave it.
+    /// Whether the handler that was just polled on this thread was still computing at a tick.
     static HAS_OVERRUN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What a handler that is still computing at a tick has to do: leave the fast lane, or let others of the slow one go on.
 pub(super) fn overrun() -> UpdateDeadline {
     if IS_SLOW.get() {
+        HAS_OVERRUN.set(true);
         UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
     } else {
         UpdateDeadline::YieldCustom(1, Box::pin(UntilSlow))
@@ -76,9 +81,9 @@ impl SlowLane {
         Ok(Self { runtime: Some(runtime) })
     }
 
-    fn take(&self, call: Call) -> JoinHandle<Outcome> {
+    fn take(&self, task: Task) -> JoinHandle<Outcome> {
         let runtime = self.runtime.as_ref().unwrap_or_else(|| unreachable!("only dropping takes it"));
-        runtime.spawn(Guided { call, timers: Handle::current() })
+        runtime.spawn(Guided { task, timers: Handle::current() })
     }
 }
 
@@ -101,11 +106,55 @@ fn lower_priority() {
 fn lower_priority() {}
 
 type Outcome = Result<(), Fault>;
-type Call = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// A call in the slow lane, whose timers and files are still those of the fast one.
+/// A call of a handler, with its place on the roster: both end together, the call first.
+struct Task {
+    call: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    running: Running,
+}
+
+impl Task {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        COUNTED.set(clock());
+        let polled = self.call.as_mut().poll(cx);
+        charge(self.running.watch());
+        polled
+    }
+}
+
+thread_local! {
+    /// Up to when the time of this thread is counted.
+    static COUNTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Adds what the handler on this thread has computed since the last time, and gives all that it has computed.
+pub(super) fn charge(watch: &Watch) -> Duration {
+    let now = clock();
+    watch.add_cpu(now.saturating_sub(COUNTED.replace(now)))
+}
+
+/// The time that this thread has computed. In the fast lane, where nobody computes for long, the time that has passed is
+/// near enough, and asking for it is cheaper.
+fn clock() -> Duration {
+    if IS_SLOW.get() { cpu_time() } else { STARTED.elapsed() }
+}
+
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+#[cfg(unix)]
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+fn cpu_time() -> Duration {
+    STARTED.elapsed()
+}
+
+/// A task in the slow lane, whose timers and files are still those of the fast one.
 struct Guided {
-    call: Call,
+    task: Task,
     timers: Handle,
 }
 
@@ -115,7 +164,12 @@ impl Future for Guided {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = &mut *self;
         let _timers = this.timers.enter();
-        this.call.as_mut().poll(cx)
+        HAS_OVERRUN.set(false);
+        this.task.running.set_computing(true);
+        let polled = this.task.poll(cx);
+        // It lets others go on, or else it waits for something.
+        this.task.running.set_computing(HAS_OVERRUN.take());
+        polled
     }
 }
 
@@ -124,19 +178,18 @@ impl Future for Guided {
 pub struct Ongoing {
     /// `None` for what may compute anywhere.
     slow_lane: Option<Arc<SlowLane>>,
-    fast: Option<Call>,
+    fast: Option<Task>,
     slow: Option<JoinHandle<Outcome>>,
 }
 
 impl Ongoing {
     /// Begins in the fast lane.
-    pub(super) fn new(slow_lane: &Arc<SlowLane>, call: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { slow_lane: Some(Arc::clone(slow_lane)), fast: Some(Box::pin(call)), slow: None }
-    }
-
-    /// Stays on the thread that polls it.
-    pub(super) fn anywhere(call: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { slow_lane: None, fast: Some(Box::pin(call)), slow: None }
+    pub(super) fn new(
+        slow_lane: Option<&Arc<SlowLane>>,
+        running: Running,
+        call: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Self {
+        Self { slow_lane: slow_lane.cloned(), fast: Some(Task { call: Box::pin(call), running }), slow: None }
     }
 }
 
@@ -144,16 +197,16 @@ impl Future for Ongoing {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some(mut call) = self.fast.take() {
+        if let Some(mut task) = self.fast.take() {
             HAS_OVERRUN.set(false);
-            let polled = call.as_mut().poll(cx);
+            let polled = task.poll(cx);
             if polled.is_ready() {
                 return polled;
             }
             match &self.slow_lane {
-                Some(slow_lane) if HAS_OVERRUN.take() => self.slow = Some(slow_lane.take(call)),
+                Some(slow_lane) if HAS_OVERRUN.take() => self.slow = Some(slow_lane.take(task)),
                 _ => {
-                    self.fast = Some(call);
+                    self.fast = Some(task);
                     return Poll::Pending;
                 }
             }

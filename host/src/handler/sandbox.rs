@@ -1,6 +1,14 @@
 //! What an instance may use: memory within its limit, and of the world only what was granted.
 
-use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use http_body_util::BodyExt as _;
 use wasmtime::{
@@ -27,21 +35,51 @@ use wasmtime_wasi_http::{
 };
 
 use super::{host::Guest, journal::Journal};
-use crate::config::{Allowance, Dir, Net};
+use crate::{
+    config::{Allowance, Dir, Net},
+    fault::MemoryLimit,
+    roster::Watch,
+};
+
+/// What all instances of a process may use together, in octets.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    /// At most `limit` octets.
+    pub(super) fn new(limit: u64) -> Self {
+        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: AtomicUsize::new(0) }
+    }
+
+    fn take(&self, octets: usize) -> bool {
+        let more = |used: usize| used.checked_add(octets).filter(|used| *used <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, octets: usize) {
+        self.used.fetch_sub(octets, Ordering::Relaxed);
+    }
+}
 
 /// The sum of an instance's memories and tables.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
     used: usize,
-    was_refused: bool,
+    refusal: Option<MemoryLimit>,
+    budget: Arc<Budget>,
+    watch: Arc<Watch>,
 }
 
 impl Memory {
-    /// At most `limit` octets.
+    /// At most `limit` octets, as long as the budget lasts.
     #[must_use]
-    pub(super) fn new(limit: u64) -> Self {
-        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, was_refused: false }
+    pub(super) fn new(limit: u64, budget: &Arc<Budget>, watch: &Arc<Watch>) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Self { limit, used: 0, refusal: None, budget: Arc::clone(budget), watch: Arc::clone(watch) }
     }
 
     /// The limit, in octets.
@@ -50,20 +88,31 @@ impl Memory {
         self.limit
     }
 
-    /// Whether the instance asked for more than it may have. What it did then may well be due to it.
+    /// The limit that the instance has met. What it did then may well be due to it.
     #[must_use]
-    pub(super) fn was_refused(&self) -> bool {
-        self.was_refused
+    pub(super) fn refusal(&self) -> Option<MemoryLimit> {
+        self.refusal
     }
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        let fits = used <= self.limit;
-        if fits {
+        let more = desired.saturating_sub(current);
+        let used = self.used.saturating_add(more);
+        if used > self.limit {
+            self.refusal = Some(MemoryLimit::Instance);
+        } else if !self.budget.take(more) {
+            self.refusal = Some(MemoryLimit::Process);
+        } else {
             self.used = used;
+            self.watch.set_memory(used as u64);
+            return true;
         }
-        self.was_refused |= !fits;
-        fits
+        false
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.budget.give_back(self.used);
     }
 }
 
@@ -276,17 +325,37 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::gateway::{environ::Peer, request::RequestHead};
+
+    fn memory(budget: &Arc<Budget>) -> Memory {
+        let peer = Peer { remote: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 2).into() };
+        Memory::new(100, budget, &Arc::new(Watch::new(1, RequestHead::new(Bytes::new()), peer)))
+    }
 
     #[test]
     fn h4_the_limit_is_on_the_sum_of_all_memories_and_tables() {
-        let mut memory = Memory::new(100);
+        let budget = Arc::new(Budget::new(150));
+        let mut memory = memory(&budget);
         assert!(memory.memory_growing(0, 60, None).expect("never fails"));
         assert!(!memory.memory_growing(0, 60, None).expect("never fails"));
-        assert!(memory.was_refused());
+        assert_eq!(memory.refusal(), Some(MemoryLimit::Instance));
         assert!(memory.memory_growing(60, 90, None).expect("never fails"));
         assert!(!memory.table_growing(0, 2, None).expect("never fails"));
         assert!(memory.table_growing(0, 1, None).expect("never fails"));
+    }
+
+    #[test]
+    fn h5_all_instances_share_a_budget_and_give_back_what_they_had() {
+        let budget = Arc::new(Budget::new(150));
+        let (mut first, mut second) = (memory(&budget), memory(&budget));
+        assert!(first.memory_growing(0, 90, None).expect("never fails"));
+        assert!(!second.memory_growing(0, 90, None).expect("never fails"));
+        assert_eq!(second.refusal(), Some(MemoryLimit::Process));
+        drop(first);
+        assert!(second.memory_growing(0, 90, None).expect("never fails"));
     }
 
     #[test]

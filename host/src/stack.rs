@@ -1,0 +1,137 @@
+//! Where a handler was: its stack, for somebody who wrote the handler and not the library below it.
+
+use std::fmt;
+
+/// The functions that a handler was in, the innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack(Vec<Frame>);
+
+/// One function of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its name, demangled.
+    pub function: String,
+    /// Where in its source, as `file:line`, if the component tells.
+    pub place: Option<String>,
+}
+
+/// How many frames are shown.
+const SHOWN_MAX: usize = 12;
+
+/// How much of a name is shown: it is the author's, and may be of any length.
+const NAME_MAX: usize = 120;
+
+impl Stack {
+    /// A stack of these frames, the innermost first.
+    #[must_use]
+    pub fn new(frames: Vec<Frame>) -> Self {
+        Self(frames)
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The innermost function that is the handler's own; the innermost of all if none is.
+    #[must_use]
+    pub fn place(&self) -> Option<&Frame> {
+        self.0.iter().find(|frame| !frame.is_library()).or(self.0.first())
+    }
+
+    /// A line for each frame that says something: those of libraries are counted only.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let is_all_library = self.0.iter().all(Frame::is_library);
+        let mut folded = 0;
+        let fold = |folded: &mut usize, lines: &mut Vec<String>| {
+            if *folded > 0 {
+                lines.push(format!("({folded} of libraries)"));
+            }
+            *folded = 0;
+        };
+        for frame in &self.0 {
+            if frame.is_library() && !is_all_library {
+                folded += 1;
+                continue;
+            }
+            fold(&mut folded, &mut lines);
+            lines.push(format!("at {frame}"));
+        }
+        fold(&mut folded, &mut lines);
+        if lines.len() > SHOWN_MAX {
+            let left = lines.len() - SHOWN_MAX;
+            // A recursion begins somewhere, and ends somewhere: both tell more than its middle.
+            lines.splice(SHOWN_MAX - 3..lines.len() - 3, [format!("({left} more)")]);
+        }
+        lines
+    }
+}
+
+impl Frame {
+    /// Whether its author has nothing to do with the handler: the standard library, the SDK, what toolchains add.
+    fn is_library(&self) -> bool {
+        const LIBRARIES: [&str; 14] = [
+            "core::",
+            "alloc::",
+            "std::",
+            "<core::",
+            "<alloc::",
+            "<std::",
+            "__",
+            "rust_",
+            "wasmserve_guest::",
+            "<wasmserve_guest::",
+            "_start",
+            "cabi_",
+            "dlmalloc",
+            "wasmserve:gateway/",
+        ];
+        LIBRARIES.iter().any(|library| self.function.starts_with(library)) || self.function.contains("__export")
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name: String = self.function.chars().take(NAME_MAX).collect();
+        let cut = if name.len() < self.function.len() { "..." } else { "" };
+        match &self.place {
+            Some(place) => write!(f, "{name}{cut} ({place})"),
+            None => write!(f, "{name}{cut}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(names: &[&str]) -> Stack {
+        Stack::new(names.iter().map(|name| Frame { function: (*name).to_owned(), place: None }).collect())
+    }
+
+    #[test]
+    fn what_is_not_the_handlers_is_counted_only() {
+        let stack =
+            stack(&["core::panicking::panic", "rust_panic", "app::inner", "app", "wasmserve_guest::run", "__main"]);
+        assert_eq!(stack.lines(), ["(2 of libraries)", "at app::inner", "at app", "(2 of libraries)"]);
+        assert_eq!(stack.place().map(|frame| &*frame.function), Some("app::inner"));
+    }
+
+    #[test]
+    fn a_stack_of_libraries_is_better_than_none() {
+        let stack = stack(&["std::thread::sleep", "__main"]);
+        assert_eq!(stack.lines(), ["at std::thread::sleep", "at __main"]);
+    }
+
+    #[test]
+    fn a_deep_recursion_fits_on_a_screen() {
+        let names = vec!["app::deeper"; 1000];
+        let lines = stack(&[&names[..], &["app"]].concat()).lines();
+        assert_eq!(lines.len(), SHOWN_MAX + 1);
+        assert_eq!(lines[SHOWN_MAX - 3], "(989 more)");
+        assert_eq!(lines[SHOWN_MAX], "at app");
+    }
+}
