@@ -2,8 +2,10 @@
 //!
 //! The only room that knows hyper.
 
+mod frames;
 mod http1;
 mod http2;
+mod open;
 mod patience;
 mod received;
 mod refusal;

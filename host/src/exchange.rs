@@ -278,6 +278,12 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Whether all of it was said by the handler, even if it has not been read or the handler goes on.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        self.running.reader.is_said()
+    }
+
     fn with_head(mut self, mut parts: http::response::Parts) -> http::Response<Self> {
         if let Some(server) = &self.entry.exchanges.gateway.server {
             parts.headers.entry(header::SERVER).or_insert_with(|| server.clone());

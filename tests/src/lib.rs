@@ -9,6 +9,8 @@ pub mod server;
 
 pub mod client;
 
+pub mod http2;
+
 pub mod place;
 
 pub mod case;

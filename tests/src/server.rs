@@ -167,6 +167,18 @@ impl Server {
         found.expect("the line comes")
     }
 
+    /// The lines of the log of which this is true, as soon as there are so many.
+    ///
+    /// # Panics
+    ///
+    /// There are never so many.
+    pub fn lines(&self, count: usize, is_it: impl Fn(&str) -> bool) -> Vec<String> {
+        let find = |state: &State| state.lines.iter().filter(|line| is_it(line)).cloned().collect::<Vec<_>>();
+        let found = find(&self.log.wait_while(|state| !state.is_at_end && find(state).len() < count));
+        assert!(found.len() >= count, "the lines come");
+        found
+    }
+
     /// The first line of the log with this in it, as soon as it is there.
     ///
     /// # Panics

@@ -218,6 +218,46 @@ fn k5_after_a_long_body_that_nobody_read_the_connection_closes_and_the_answer_ar
 }
 
 #[test]
+fn k5_the_client_is_told_of_that_even_by_a_handler_that_takes_its_time() {
+    let server = Server::start("ignores_input");
+    // The first `/slowly` has computed for long enough to be moved to the slow lane.
+    let mut client = server.connect();
+    client.send(format!("POST /slowly HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 3 << 20));
+    let response = client.response();
+    assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole));
+    assert_eq!(response.field("Connection"), Some("close"));
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
+fn a_client_that_sends_on_behind_what_is_no_tunnel_reads_the_answer() {
+    let server = Server::start("hello");
+    let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n";
+    for (request, status) in [("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501), (upgrade, 200)] {
+        let mut client = server.connect();
+        client.send(request);
+        _ = client.try_send(vec![b'x'; 1 << 20]);
+        let response = client.response();
+        assert_eq!((response.status, response.end), (status, End::Whole));
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    }
+    // What hyper cannot read behind it is refused as always.
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n\0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.response().status, 400);
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    // With an upgrade that nobody wants the connection goes on.
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    _ = client.try_send(vec![b'x'; 1 << 20]);
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
 fn k6_a_body_that_nobody_read_is_never_taken_for_a_request() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let last = "GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -56,7 +56,7 @@ pub(super) async fn serve(
         async move {
             let (response, unread) = served?;
             let mut response = with_reason(response.await);
-            if unread.is_some_and(|unread| unread.closes(&tee)) {
+            if unread.is_some_and(|unread| unread.closes(&tee, response.body().is_said())) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let has_length = response.headers().contains_key(header::CONTENT_LENGTH);
@@ -161,10 +161,12 @@ struct Unread {
 
 impl Unread {
     /// Whether the connection cannot be used after the answer, and the client should know (rules I11, K5).
-    fn closes(&self, tee: &Mutex<Tee>) -> bool {
+    ///
+    /// A handler on its way through the slow lane still has the body when its answer is said as a whole.
+    fn closes(&self, tee: &Mutex<Tee>, is_said: bool) -> bool {
         let is_refused = self.is_awaited && !self.progress.has_begun();
         let is_too_long = || lock(tee).body_left() > DRAIN_OCTETS;
-        is_refused || self.progress.is_abandoned() && is_too_long()
+        is_refused || (is_said || self.progress.is_abandoned()) && is_too_long()
     }
 }
 

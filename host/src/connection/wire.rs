@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::rt::ReadBufCursor;
 use socket2::SockRef;
 use tokio::{
@@ -20,6 +20,8 @@ use tokio::{
 };
 
 use super::{
+    frames::Frames,
+    open::Open,
     patience::Patience,
     tee::{Awaited, Tee},
     turn::Turn,
@@ -33,6 +35,8 @@ pub(super) struct Wire {
     begun: BytesMut,
     /// Only for HTTP/1, where a connection is one stream of heads and bodies.
     heads: Option<Heads>,
+    /// Only for HTTP/2.
+    watch: Option<Watch>,
     linger: Option<Linger>,
     /// Whether the client is owed an answer of ours: to a head that hyper has refused, or that did not come in time.
     owes_a_refusal: bool,
@@ -73,6 +77,25 @@ impl Heads {
     }
 }
 
+/// Looks out for floods of control frames.
+struct Watch {
+    frames: Frames,
+    open: Arc<Open>,
+    /// What is still to be said after a flood: nothing is read any more then, and hyper takes it for the end.
+    goodbye: Option<Bytes>,
+}
+
+impl Watch {
+    /// How many of these octets may be read.
+    fn admit(&mut self, octets: &[u8]) -> usize {
+        let admitted = self.frames.admit(octets, self.open.is_any(), Instant::now().into_std());
+        if self.frames.is_flood() && self.goodbye.is_none() {
+            self.goodbye = Some(self.frames.go_away().into());
+        }
+        admitted
+    }
+}
+
 /// What is still read after our side has ended, so that the client gets to read the answer: closing a socket with unread
 /// input resets the connection, which may destroy what is on its way (rule K5; RFC 9112 section 9.6).
 struct Linger {
@@ -92,7 +115,7 @@ const READ: usize = 16 << 10;
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, begun: BytesMut) -> Self {
-        Self { stream, begun, heads: None, linger: None, owes_a_refusal: false, has_ended: false }
+        Self { stream, begun, heads: None, watch: None, linger: None, owes_a_refusal: false, has_ended: false }
     }
 
     /// Shows all octets that hyper reads to a tee as well, keeps back what hyper says when it is its turn, and closes the
@@ -143,13 +166,37 @@ impl Wire {
         keeps_back
     }
 
+    /// Ends what is read where there are too many control frames while nothing is open.
+    pub(super) fn with_watch(self, frames: Frames, open: &Arc<Open>) -> Self {
+        Self { watch: Some(Watch { frames, open: Arc::clone(open), goodbye: None }), ..self }
+    }
+
     fn has_more_to_come(&self) -> bool {
-        self.heads.as_ref().is_some_and(|heads| !lock(&heads.tee).is_between_requests())
+        let is_flooded = self.watch.as_ref().is_some_and(|watch| watch.goodbye.is_some());
+        is_flooded || self.heads.as_ref().is_some_and(|heads| !lock(&heads.tee).is_between_requests())
+    }
+
+    /// Says the last word, if there is one. All of hyper's is written by then.
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(goodbye) = self.watch.as_mut().and_then(|watch| watch.goodbye.as_mut()) else {
+            return Poll::Ready(Ok(()));
+        };
+        while !goodbye.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, goodbye))?;
+            goodbye.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ends our side, and reads until the client ends its own, within limits.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
+            ready!(self.poll_goodbye(cx))?;
+            // `--linger 0s`: it is to be reset, and an end in good order would leave something behind (`TIME_WAIT`).
+            if SockRef::from(&self.stream).linger()? == Some(Duration::ZERO) {
+                self.has_ended = true;
+                return Poll::Ready(Ok(()));
+            }
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
         let time = if self.has_more_to_come() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
@@ -197,6 +244,10 @@ impl hyper::rt::Read for Wire {
             lock(&heads.tee).feed(buffer.filled());
         }
         ready!(polled)?;
+        if let Some(watch) = &mut self.watch {
+            let admitted = watch.admit(buffer.filled());
+            buffer.set_filled(admitted);
+        }
         cursor.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }

@@ -132,6 +132,10 @@ impl RequestHead {
         } else if !target.starts_with(b"/") && authority_and_path(target).is_none() {
             return refuse(400, "the request target is neither a path nor a URL");
         }
+        // hyper has looked after that already, but not in HTTP/2.
+        if self.raw.len() as u64 > limits.head {
+            return refuse(431, "the request head is too large");
+        }
         if self.fields().count() > limits.fields {
             return refuse(431, "the request has too many header lines");
         }
@@ -142,6 +146,10 @@ impl RequestHead {
             (Some(host), None) if !is_host(host) => return refuse(400, "the Host of the request is malformed"),
             (None, None) if self.version() != Version::Http10 => return refuse(400, "the request has no Host"),
             _ => {}
+        }
+        let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        if !self.values("content-length").all(is_number) {
+            return refuse(400, "the Content-Length of the request is not a number");
         }
         if self.values("content-type").nth(1).is_some() {
             return refuse(400, "the request has more than one Content-Type");
@@ -246,6 +254,9 @@ mod tests {
             ("H4", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 0),
             ("H4", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
             ("H4", "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n", 400),
+            ("H5", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 007\r\n\r\n", 0),
+            ("H5", "POST / HTTP/2\r\nhost: x\r\ncontent-length: \r\n\r\n", 400),
+            ("H5", "POST / HTTP/2\r\nhost: x\r\ncontent-length: +1\r\n\r\n", 400),
             ("H5", "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: a\r\nContent-Type: b\r\n\r\n", 400),
             ("K8", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n", 0),
             ("K8", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
@@ -265,5 +276,7 @@ mod tests {
         assert_eq!(head(&long).check(&Limits::DEFAULT).expect_err("T12").status(), 414);
         let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(100));
         assert_eq!(head(&many).check(&Limits::DEFAULT).expect_err("T12").status(), 431);
+        let large = format!("GET / HTTP/2\r\nhost: x\r\na: {}\r\n\r\n", "b".repeat(32 << 10));
+        assert_eq!(head(&large).check(&Limits::DEFAULT).expect_err("T12").status(), 431);
     }
 }

@@ -247,6 +247,12 @@ impl Reader {
         state.chunks.is_empty() && (state.end == Some(End::Finished) || state.left == Some(0))
     }
 
+    /// Whether the handler has said the end of its response.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        lock(&self.shared).end == Some(End::Finished)
+    }
+
     /// Whether the client gets no octet of the body, however long the handler goes on writing (rules B9, B10).
     #[must_use]
     pub fn is_bodyless(&self) -> bool {

@@ -1,0 +1,525 @@
+//! A client of HTTP/2 by prior knowledge that sends exactly the frames it is told, well-formed or not.
+//!
+//! It answers SETTINGS, and PING unless it is told not to, and gives back what it has read of the windows. It panics where
+//! a server breaks the framing of RFC 9113.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    io::{self, BufReader, ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    ops::Deref,
+};
+
+use httlib_hpack::Decoder;
+
+use crate::{
+    PATIENCE,
+    client::{Close, Head},
+};
+
+/// How a connection begins.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Types of frames (RFC 9113 section 6).
+pub mod kind {
+    #![expect(missing_docs, reason = "they are the names of the RFC")]
+    pub const DATA: u8 = 0;
+    pub const HEADERS: u8 = 1;
+    pub const PRIORITY: u8 = 2;
+    pub const RST_STREAM: u8 = 3;
+    pub const SETTINGS: u8 = 4;
+    pub const PUSH_PROMISE: u8 = 5;
+    pub const PING: u8 = 6;
+    pub const GOAWAY: u8 = 7;
+    pub const WINDOW_UPDATE: u8 = 8;
+    pub const CONTINUATION: u8 = 9;
+}
+
+/// Codes of errors (RFC 9113 section 7).
+pub mod code {
+    #![expect(missing_docs, reason = "they are the names of the RFC")]
+    pub const NO_ERROR: u32 = 0;
+    pub const PROTOCOL_ERROR: u32 = 1;
+    pub const INTERNAL_ERROR: u32 = 2;
+    pub const REFUSED_STREAM: u32 = 7;
+    pub const CANCEL: u32 = 8;
+    pub const ENHANCE_YOUR_CALM: u32 = 11;
+}
+
+/// The flag of DATA and HEADERS that ends a stream; of SETTINGS and PING that they are an answer.
+pub const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+
+/// The flag of HEADERS and CONTINUATION that ends a block of fields.
+pub const END_HEADERS: u8 = 4;
+
+const HEAD: usize = 9;
+
+/// The longest frame that a server takes without having said so.
+const FRAME_MAX: usize = 16 << 10;
+
+/// The octets of a frame.
+///
+/// # Panics
+///
+/// The payload is longer than any frame can be.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let length = u32::try_from(payload.len()).expect("it fits").to_be_bytes();
+    assert_eq!(length[0], 0, "it fits");
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A block of fields: each a literal that no table remembers (RFC 7541 section 6.2.2).
+#[must_use]
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            put_length(&mut block, text.len());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// A number with a prefix of seven bits (RFC 7541 section 5.1).
+fn put_length(block: &mut Vec<u8>, length: usize) {
+    const PREFIX: usize = 0x7f;
+    if length < PREFIX {
+        block.push(length.to_le_bytes()[0]);
+        return;
+    }
+    block.push(0x7f);
+    let mut left = length - PREFIX;
+    while left >= 0x80 {
+        block.push(left.to_le_bytes()[0] | 0x80);
+        left >>= 7;
+    }
+    block.push(left.to_le_bytes()[0]);
+}
+
+/// HEADERS, and as many CONTINUATION as the block needs.
+#[must_use]
+pub fn headers(stream: u32, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
+    let block = block(fields);
+    let mut parts = block.chunks(FRAME_MAX).peekable();
+    let mut octets = Vec::new();
+    let mut next = (kind::HEADERS, flags);
+    while let Some(part) = parts.next() {
+        let end = if parts.peek().is_none() { END_HEADERS } else { 0 };
+        octets.extend(frame(next.0, next.1 | end, stream, part));
+        next = (kind::CONTINUATION, 0);
+    }
+    octets
+}
+
+/// The fields of an ordinary request.
+#[must_use]
+pub fn fields<'a>(method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![(":method", method), (":scheme", "http"), (":path", path), (":authority", "test")]
+}
+
+/// A connection.
+pub struct Http2 {
+    reader: BufReader<TcpStream>,
+    decoder: Decoder<'static>,
+    /// The stream of the next request.
+    next: u32,
+    streams: BTreeMap<u32, Stream>,
+    go_away: Option<GoAway>,
+    answers_pings: bool,
+    /// How the connection has ended, if it has.
+    close: Option<Close>,
+}
+
+/// What has come in of a stream.
+#[derive(Default)]
+struct Stream {
+    head: Option<Head>,
+    pieces: VecDeque<Vec<u8>>,
+    end: Option<End>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As it should.
+    Whole,
+    /// By a RST_STREAM with this code.
+    Reset(u32),
+    /// With its connection.
+    Cut,
+}
+
+/// The last GOAWAY of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoAway {
+    /// The last stream that it has looked at.
+    pub last: u32,
+    /// Why it closes the connection.
+    pub code: u32,
+    /// The same in words.
+    pub why: String,
+}
+
+impl Http2 {
+    /// Connects, and says what every client has to say first.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens.
+    #[must_use]
+    pub fn connect(addr: SocketAddr) -> Self {
+        let mut client = Self::silent(addr);
+        client.send([PREFACE, &frame(kind::SETTINGS, 0, 0, b"")].concat());
+        client
+    }
+
+    /// Connects and says nothing.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens.
+    #[must_use]
+    pub fn silent(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is more than nothing");
+        stream.set_write_timeout(Some(PATIENCE)).expect("it is more than nothing");
+        // What is sent in two pieces is to arrive in two pieces.
+        stream.set_nodelay(true).expect("it is a TCP socket");
+        Self {
+            reader: BufReader::with_capacity(64 << 10, stream),
+            decoder: Decoder::default(),
+            next: 1,
+            streams: BTreeMap::new(),
+            go_away: None,
+            answers_pings: true,
+            close: None,
+        }
+    }
+
+    /// From now on it does not say that it is still there.
+    pub fn ignore_pings(&mut self) {
+        self.answers_pings = false;
+    }
+
+    /// Sends octets.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take them.
+    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.try_send(octets).expect("the server takes what is sent");
+    }
+
+    /// Sends octets to a server that need not take them.
+    ///
+    /// # Errors
+    ///
+    /// It has closed the connection.
+    pub fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
+        self.reader.get_mut().write_all(octets.as_ref())
+    }
+
+    /// The number of the next stream.
+    pub fn stream(&mut self) -> u32 {
+        self.next += 2;
+        self.next - 2
+    }
+
+    /// Begins a request whose body follows: its stream.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take it.
+    pub fn begin(&mut self, fields: &[(&str, &str)]) -> u32 {
+        let stream = self.stream();
+        self.send(headers(stream, fields, 0));
+        stream
+    }
+
+    /// Sends a request without a body: its stream.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take it.
+    pub fn ask(&mut self, fields: &[(&str, &str)]) -> u32 {
+        let stream = self.stream();
+        self.send(headers(stream, fields, END_STREAM));
+        stream
+    }
+
+    /// The response to a GET.
+    ///
+    /// # Panics
+    ///
+    /// There is none.
+    pub fn get(&mut self, path: &str) -> Response {
+        let stream = self.ask(&fields("GET", path));
+        self.response(stream)
+    }
+
+    /// Sends a part of a body.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take it.
+    pub fn data(&mut self, stream: u32, octets: impl AsRef<[u8]>) {
+        self.send(frame(kind::DATA, 0, stream, octets));
+    }
+
+    /// Sends the last part of a body.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take it.
+    pub fn last(&mut self, stream: u32, octets: impl AsRef<[u8]>) {
+        self.send(frame(kind::DATA, END_STREAM, stream, octets));
+    }
+
+    /// Takes a request back.
+    ///
+    /// # Panics
+    ///
+    /// The server does not take it.
+    pub fn reset(&mut self, stream: u32) {
+        self.send(frame(kind::RST_STREAM, 0, stream, code::CANCEL.to_be_bytes()));
+    }
+
+    /// The head of a response; `None` if the stream ends without one.
+    #[must_use]
+    pub fn head(&mut self, stream: u32) -> Option<Head> {
+        self.wait(stream, |stream| stream.head.is_some() || stream.end.is_some()).head.clone()
+    }
+
+    /// The next piece of a body, as soon as it is there; `None` at its end.
+    pub fn piece(&mut self, stream: u32) -> Option<Vec<u8>> {
+        self.wait(stream, |stream| !stream.pieces.is_empty() || stream.end.is_some()).pieces.pop_front()
+    }
+
+    /// How a stream ended. Waits for that.
+    ///
+    /// # Panics
+    ///
+    /// It does not end.
+    #[must_use]
+    pub fn end(&mut self, stream: u32) -> End {
+        self.wait(stream, |stream| stream.end.is_some()).end.expect("it was waited for")
+    }
+
+    /// A response.
+    ///
+    /// # Panics
+    ///
+    /// There is none.
+    #[must_use]
+    pub fn response(&mut self, stream: u32) -> Response {
+        let end = self.end(stream);
+        let Stream { head, pieces, .. } = self.streams.remove(&stream).unwrap_or_default();
+        let head = head.unwrap_or_else(|| panic!("stream {stream} has no response: {end:?}, {:?}", self.go_away));
+        Response { head, body: pieces.into_iter().flatten().collect(), end }
+    }
+
+    /// What the server says when it will take no more requests.
+    ///
+    /// # Panics
+    ///
+    /// It says nothing of that.
+    #[must_use]
+    pub fn go_away(&mut self) -> GoAway {
+        while self.go_away.is_none() && self.close.is_none() {
+            self.step();
+        }
+        self.go_away.clone().expect("there is a GOAWAY")
+    }
+
+    /// Waits until the server closes the connection: the GOAWAY before, if there was one, and whether nothing was lost on
+    /// the way.
+    ///
+    /// # Panics
+    ///
+    /// It does not.
+    #[must_use]
+    pub fn closed(&mut self) -> (Option<GoAway>, Close) {
+        while self.close.is_none() {
+            self.step();
+        }
+        (self.go_away.clone(), self.close.expect("it was waited for"))
+    }
+
+    /// Waits until the server has answered a PING, and so has seen all that was sent before it.
+    ///
+    /// # Panics
+    ///
+    /// It does not.
+    pub fn settle(&mut self) {
+        const MARK: &[u8; 8] = b"settled?";
+        self.send(frame(kind::PING, 0, 0, MARK));
+        loop {
+            let frame = self.step().expect("the connection is open");
+            if (frame.kind, frame.flags, &*frame.payload) == (kind::PING, ACK, &MARK[..]) {
+                break;
+            }
+        }
+    }
+
+    fn wait(&mut self, stream: u32, is_enough: impl Fn(&Stream) -> bool) -> &mut Stream {
+        while !is_enough(self.streams.entry(stream).or_default()) {
+            self.step();
+        }
+        self.streams.entry(stream).or_default()
+    }
+
+    /// Reads a frame and does what it asks for; `None` when the connection is closed.
+    fn step(&mut self) -> Option<Frame> {
+        let frame = match self.read() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => {
+                self.end_all(Close::Orderly);
+                return None;
+            }
+            Err(error) if is_broken(&error) => {
+                self.end_all(Close::Reset);
+                return None;
+            }
+            Err(error) => panic!("nothing arrives: {error}"),
+        };
+        let is_last = frame.flags & END_STREAM != 0;
+        let number = |octets: &[u8]| u32::from_be_bytes(octets.try_into().expect("it is a number"));
+        match frame.kind {
+            kind::DATA => {
+                assert_ne!(frame.flags & 8, 8, "nobody asked for padding");
+                let stream = self.streams.entry(frame.stream).or_default();
+                assert!(stream.head.is_some() && stream.end.is_none(), "DATA where none can be: {}", frame.stream);
+                if !frame.payload.is_empty() {
+                    stream.pieces.push_back(frame.payload.clone());
+                    // A server that is done may have closed its side already.
+                    let read = u32::try_from(frame.payload.len()).expect("a frame is short").to_be_bytes();
+                    for stream in [0, frame.stream] {
+                        _ = self.try_send(self::frame(kind::WINDOW_UPDATE, 0, stream, read));
+                    }
+                }
+            }
+            kind::HEADERS => {
+                assert_eq!(frame.flags & END_HEADERS, END_HEADERS, "a short head is in one frame");
+                let mut fields = Vec::new();
+                self.decoder.decode(&mut frame.payload.clone(), &mut fields).expect("the fields can be read");
+                let fields = fields.iter().map(|(name, value, _)| (text(name), text(value)));
+                self.streams.entry(frame.stream).or_default().begin(fields.collect());
+            }
+            kind::RST_STREAM => {
+                let stream = self.streams.entry(frame.stream).or_default();
+                // What is whole stays whole: the server only does not want the rest of the request.
+                stream.end.get_or_insert(End::Reset(number(&frame.payload)));
+            }
+            kind::SETTINGS if frame.flags & ACK == 0 => _ = self.try_send(self::frame(kind::SETTINGS, ACK, 0, b"")),
+            kind::PING if frame.flags & ACK == 0 && self.answers_pings => {
+                _ = self.try_send(self::frame(kind::PING, ACK, 0, &frame.payload));
+            }
+            kind::GOAWAY => {
+                let why = text(&frame.payload[8..]);
+                self.go_away =
+                    Some(GoAway { last: number(&frame.payload[..4]), code: number(&frame.payload[4..8]), why });
+            }
+            kind::SETTINGS | kind::PING | kind::WINDOW_UPDATE => {}
+            other => panic!("a server has no reason to send a frame of type {other}"),
+        }
+        if is_last && matches!(frame.kind, kind::DATA | kind::HEADERS) {
+            self.streams.entry(frame.stream).or_default().end = Some(End::Whole);
+        }
+        Some(frame)
+    }
+
+    fn end_all(&mut self, close: Close) {
+        self.close = Some(close);
+        for stream in self.streams.values_mut() {
+            stream.end.get_or_insert(End::Cut);
+        }
+    }
+
+    /// The next frame, or `None` at the end of the connection.
+    fn read(&mut self) -> io::Result<Option<Frame>> {
+        let mut head = [0; HEAD];
+        if let Err(error) = self.reader.read_exact(&mut head) {
+            return if error.kind() == ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+        }
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let length = u32::from_be_bytes([0, a, b, c]) as usize;
+        assert!(length <= FRAME_MAX, "a frame is longer than we have said: {length}");
+        let mut payload = vec![0; length];
+        self.reader.read_exact(&mut payload)?;
+        Ok(Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload }))
+    }
+}
+
+impl Stream {
+    fn begin(&mut self, fields: Vec<(String, String)>) {
+        assert!(self.head.is_none(), "a response has one head: {fields:?}");
+        let (pseudo, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| name.starts_with(':'));
+        let [(name, status)] = &pseudo[..] else { panic!("a response has a status and no more: {pseudo:?}") };
+        assert_eq!(name, ":status");
+        let has_capitals = |(name, _): &(String, String)| name.bytes().any(|octet| octet.is_ascii_uppercase());
+        assert!(!fields.iter().any(has_capitals), "names are in lower case: {fields:?}");
+        let status = status.parse().expect("a status is a number");
+        self.head = Some(Head { version: "HTTP/2".into(), status, reason: String::new(), fields });
+    }
+}
+
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+/// Octets as Latin-1.
+fn text(octets: &[u8]) -> String {
+    octets.iter().copied().map(char::from).collect()
+}
+
+fn is_broken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
+    )
+}
+
+/// A response.
+pub struct Response {
+    /// Its head.
+    pub head: Head,
+    /// The octets of its body.
+    pub body: Vec<u8>,
+    /// How it ended.
+    pub end: End,
+}
+
+impl Response {
+    /// The body as text.
+    ///
+    /// # Panics
+    ///
+    /// It is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("the body is text")
+    }
+}
+
+impl Deref for Response {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({:?}): {}", self.head, self.end, self.body.escape_ascii())
+    }
+}

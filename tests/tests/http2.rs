@@ -1,0 +1,826 @@
+//! HTTP/2 by prior knowledge: the same promises on other frames, and floods that harm nobody.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Instant,
+};
+
+use rustix::process::Signal;
+use wasmserve::record::{Event, Listener};
+use wasmserve_tests::{
+    PATIENCE,
+    client::Close,
+    http2::{END_HEADERS, END_STREAM, End, GoAway, Http2, PREFACE, code, fields, frame, headers, kind},
+    place::Place,
+    server::{Launch, Server},
+};
+
+use crate::local::{self, Local};
+
+fn connect(server: &Server) -> Http2 {
+    Http2::connect(server.addr())
+}
+
+/// The fields of an ordinary request, and more.
+fn with<'a>(method: &'a str, path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [fields(method, path), more.to_vec()].concat()
+}
+
+#[test]
+fn e5_a_request_of_http2_has_the_environ_of_any_other() {
+    let server = Server::start("environ");
+    let mut client = connect(&server);
+    let more = [("cookie", "a=1"), ("x-mine", "caf\u{e9}"), ("cookie", "b=2"), ("x-mine", ""), ("x_mine", "no")];
+    let stream = client.ask(&with("GET", "/a%20b//c?x=%2F?y", &more));
+    let response = client.response(stream);
+    assert_eq!((response.status, response.end), (200, End::Whole));
+    let text = response.text();
+    for line in [
+        "SERVER_PROTOCOL = \"HTTP/2\"",
+        "REQUEST_METHOD = \"GET\"",
+        "PATH_INFO = \"/a b//c\"",
+        "QUERY_STRING = \"x=%2F?y\"",
+        "REQUEST_URI = \"/a%20b//c?x=%2F?y\"",
+        "REMOTE_ADDR = \"127.0.0.1\"",
+        // RFC 9113 section 8.3.1.
+        "HTTP_HOST = \"test\"",
+        // H3; RFC 9113 section 8.2.3.
+        "HTTP_COOKIE = \"a=1; b=2\"",
+        "HTTP_X_MINE = \"caf\\xc3\\xa9, \"",
+        "wsgi.url_scheme = \"http\"",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    for absent in ["CONTENT_LENGTH", "HTTP_:", "HTTP_AUTHORITY", "\"no\"", "HTTPS"] {
+        assert!(!text.contains(absent), "{absent}: {text}");
+    }
+    assert_eq!(text.matches("HTTP_HOST").count(), 1);
+    let port = server.addr().port();
+    assert!(text.contains(&format!("SERVER_PORT = \"{port}\"\n")), "E6: {text}");
+    server.line_with("\"GET /a%20b//c?x=%2F?y HTTP/2\" 200 -");
+}
+
+#[test]
+fn h4_the_authority_counts_more_than_a_host_and_one_of_them_must_be_there() {
+    let server = Server::start("environ");
+    let mut client = connect(&server);
+    let mut host = |fields: &[(&str, &str)]| {
+        let request = [&[(":method", "GET"), (":scheme", "http"), (":path", "/")], fields].concat();
+        let stream = client.ask(&request);
+        let response = client.response(stream);
+        let line = response.text().lines().find(|line| line.starts_with("HTTP_HOST")).map(ToOwned::to_owned);
+        (response.status, line.unwrap_or_default())
+    };
+    assert_eq!(host(&[(":authority", "a:1"), ("host", "b")]), (200, "HTTP_HOST = \"a:1\"".into()));
+    assert_eq!(host(&[("host", "b:2")]), (200, "HTTP_HOST = \"b:2\"".into()));
+    assert_eq!(host(&[]), (400, String::new()));
+    assert_eq!(host(&[("host", "b"), ("host", "c")]), (400, String::new()));
+    assert_eq!(host(&[("host", "b c")]), (400, String::new()));
+}
+
+#[test]
+fn streams_of_one_connection_run_at_once_and_each_has_an_instance_of_its_own() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let streams: Vec<u32> = (0..50).map(|_| client.begin(&fields("POST", "/eager"))).collect();
+    for stream in &streams {
+        assert_eq!(client.piece(*stream).as_deref(), Some(&b"reading\n"[..]), "all run before one has ended");
+    }
+    for stream in streams.iter().rev() {
+        client.last(*stream, vec![b'x'; *stream as usize]);
+    }
+    for stream in streams {
+        let response = client.response(stream);
+        assert_eq!((response.text(), response.end), (&*format!("{stream} octets, trailers []\n"), End::Whole));
+    }
+
+    let server = Server::start("counts");
+    let mut client = connect(&server);
+    let streams: Vec<u32> = (0..50).map(|_| client.ask(&fields("GET", "/"))).collect();
+    for stream in streams {
+        assert_eq!(client.response(stream).text(), "1 None");
+    }
+}
+
+#[test]
+fn b7_a_chunk_is_there_before_the_end() {
+    let server = Server::start("echo");
+    let mut client = connect(&server);
+    let stream = client.begin(&fields("POST", "/"));
+    for number in 0..20 {
+        let chunk = format!("chunk {number}");
+        client.data(stream, &chunk);
+        assert_eq!(client.piece(stream), Some(chunk.into_bytes()));
+    }
+    client.last(stream, "");
+    assert_eq!((client.piece(stream), client.end(stream)), (None, End::Whole));
+}
+
+#[test]
+fn e4_i1_a_body_may_tell_its_length_or_not() {
+    let server = Server::start("environ");
+    let mut client = connect(&server);
+    let mut length = |more: &[(&str, &str)], body: Option<&str>| {
+        let stream = client.begin(&with("POST", "/", more));
+        client.last(stream, body.unwrap_or_default());
+        let response = client.response(stream);
+        assert_eq!(response.status, 200);
+        response.text().lines().find(|line| line.contains("CONTENT_LENGTH")).map(ToOwned::to_owned)
+    };
+    assert_eq!(length(&[("content-length", "5")], Some("hello")).as_deref(), Some("CONTENT_LENGTH = \"5\""));
+    assert_eq!(length(&[], Some("hello")), None);
+    assert_eq!(length(&[("content-length", "0")], None).as_deref(), Some("CONTENT_LENGTH = \"0\""));
+
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    for more in [&[][..], &[("content-length", "10")]] {
+        let stream = client.begin(&with("POST", "/", more));
+        client.data(stream, "hello");
+        client.data(stream, "");
+        client.last(stream, "world");
+        assert_eq!(client.response(stream).text(), "10 octets, trailers []\n");
+    }
+    assert_eq!(client.get("/").text(), "0 octets, trailers []\n", "I3");
+}
+
+#[test]
+fn i4_trailers_reach_the_handler_and_never_the_environ() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let stream = client.begin(&with("POST", "/", &[("trailer", "x-sum")]));
+    client.data(stream, "hello");
+    client.send(headers(stream, &[("x-sum", "7"), ("host", "evil"), ("content-length", "9")], END_STREAM));
+    assert_eq!(client.response(stream).text(), "5 octets, trailers [(\"x-sum\", \"7\")]\n");
+}
+
+#[test]
+fn i13_a_body_larger_than_any_window_passes_in_both_directions() {
+    let place = Place::new();
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (file, back) = (place.file("upload", &content), place.join("download"));
+    let server = Server::start("echo");
+    let url = format!("http://{}/", server.addr());
+    let told = told(
+        "curl",
+        &["-sS", "--max-time", "60", "--http2-prior-knowledge", "-w", "%{http_version} %{http_code}"],
+        &["-T", &file.to_string_lossy(), "-o", &back.to_string_lossy(), &url],
+    );
+    assert_eq!(told, "2 200");
+    assert!(std::fs::read(&back).expect("it was written") == content);
+}
+
+#[test]
+fn b9_b10_what_has_no_body_has_none() {
+    let server = Server::start("hello");
+    let mut client = connect(&server);
+    let stream = client.ask(&fields("HEAD", "/"));
+    let response = client.response(stream);
+    assert_eq!((response.status, response.field("content-length"), response.end), (200, Some("14"), End::Whole));
+    assert!(response.body.is_empty());
+
+    let server = Server::start("starts_as_told");
+    let mut client = connect(&server);
+    for (query, status, length) in [
+        ("status=204%20No&chunk=text", 204, None),
+        ("status=204%20No&field=Content-Length:4&chunk=text", 204, None),
+        ("status=304%20Not&field=Content-Length:4&chunk=text", 304, Some("4")),
+        ("status=205%20Reset&chunk=text", 205, Some("0")),
+        ("status=200%20OK", 200, Some("0")),
+    ] {
+        let response = client.get(&format!("/?{query}"));
+        assert_eq!((response.status, response.field("content-length")), (status, length), "{query}");
+        assert_eq!((response.body.len(), response.end), (0, End::Whole), "{query}");
+    }
+}
+
+#[test]
+fn s11_s12_s15_fields_keep_their_order_and_have_a_date_and_a_server() {
+    let server = Server::start("starts_as_told");
+    let mut client = connect(&server);
+    let response = client.get("/?field=Set-Cookie:a%3D1&field=X-Mine:1&field=SET-COOKIE:b%3D2&chunk=text");
+    assert_eq!(response.values("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(response.text(), "text");
+    assert!(response.field("date").is_some_and(|date| date.ends_with(" GMT")), "{response:?}");
+    assert!(response.field("server").is_some_and(|server| server.starts_with("wasmserve/")), "{response:?}");
+    for hop in ["connection", "transfer-encoding", "keep-alive", "upgrade"] {
+        assert_eq!(response.field(hop), None, "RFC 9113 section 8.2.2");
+    }
+}
+
+#[test]
+fn x1_what_fails_before_the_head_is_a_500_and_the_connection_goes_on() {
+    let server = Server::start("traps");
+    let mut client = connect(&server);
+    for exchange in [1, 3] {
+        let response = client.get("/");
+        assert_eq!((response.status, response.end), (500, End::Whole));
+        assert_eq!(response.field("wasmserve-fault"), Some("trap"));
+        assert_eq!(response.text(), format!("500 Internal Server Error: the handler failed (exchange {exchange})\n"));
+        assert_eq!(client.get("/fine").text(), "fine");
+    }
+}
+
+#[test]
+fn x3_what_fails_after_the_head_is_reset_and_never_ended() {
+    let cases = [
+        ("traps_after_first_write", "/", &[][..], "500 trap: "),
+        ("traps_after_first_write", "/length", &[], "500 trap: "),
+        ("returns_an_error", "/late", &[], "500 exception: "),
+        ("spins", "/late", &["--timeout", "1s"], "504 wall-limit: "),
+        ("sleeps", "/late", &["--timeout", "1s"], "504 wall-limit: "),
+    ];
+    for (program, path, flags, fault) in cases {
+        let server = Launch::program(program).flags(flags).start();
+        let mut client = connect(&server);
+        for exchange in 1..=3 {
+            let stream = client.ask(&fields("GET", path));
+            assert_eq!(client.end(stream), End::Reset(code::INTERNAL_ERROR), "{program} {path}");
+            let response = client.response(stream);
+            assert_eq!((response.status, response.text()), (200, "first"), "{program} {path}");
+            server.line(|line| line.starts_with(&format!("[{exchange}] {fault}")));
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_a_connection_is_no_field_of_http2() {
+    let server = Server::start("dump");
+    let mut client = connect(&server);
+    let oddities: [&[(&str, &str)]; 11] = [
+        &[("connection", "close")],
+        &[("keep-alive", "timeout=5")],
+        &[("proxy-connection", "close")],
+        &[("transfer-encoding", "chunked")],
+        &[("upgrade", "h2c")],
+        &[("te", "gzip")],
+        &[("X-Mine", "in capitals")],
+        &[("x mine", "not a token")],
+        &[("x-mine", "a\r\nb: c")],
+        &[("x-mine", "1"), (":path", "/late")],
+        &[(":mine", "1")],
+    ];
+    for more in oddities {
+        // Some of these break the whole connection, and may.
+        let stream = client.ask(&with("GET", "/smuggled", more));
+        let end = client.end(stream);
+        assert!(matches!(end, End::Reset(code::PROTOCOL_ERROR) | End::Cut), "{more:?}: {end:?}");
+        assert!(client.head(stream).is_none(), "{more:?}");
+        if end == End::Cut {
+            assert_eq!(client.go_away().code, code::PROTOCOL_ERROR, "{more:?}");
+            client = connect(&server);
+        }
+    }
+    for missing in [":method", ":scheme", ":path"] {
+        let request: Vec<_> = fields("GET", "/smuggled").into_iter().filter(|(name, _)| *name != missing).collect();
+        let stream = client.ask(&request);
+        assert_eq!(client.end(stream), End::Reset(code::PROTOCOL_ERROR), "{missing}");
+    }
+    let stream = client.ask(&with("GET", "/", &[("te", "trailers")]));
+    assert_eq!(client.response(stream).status, 200);
+    // Whoever does not answer its goodbye would hold it up.
+    drop(client);
+    let log = server.stop();
+    assert!(!log.iter().any(|line| line.contains("smuggled")), "no handler has seen it: {log:#?}");
+}
+
+#[test]
+fn t2_any_method_reaches_the_handler() {
+    let server = Server::start("dump");
+    let mut client = connect(&server);
+    for method in ["FROBNICATE", "M-SEARCH", "get", "PRI"] {
+        let stream = client.ask(&fields(method, "/x"));
+        assert_eq!(client.response(stream).text(), format!("{method} /x HTTP/2\r\nhost: test\r\n\r\n"));
+    }
+}
+
+#[test]
+fn x5_what_a_gateway_refuses_is_answered_and_the_connection_goes_on() {
+    let server = Launch::program("dump").flags(["--max-body", "1KiB"]).start();
+    let mut client = connect(&server);
+    let long = format!("/{}", "a".repeat(8192));
+    let large = "b".repeat(33 << 10);
+    let many: Vec<String> = (0..100).map(|number| format!("x-{number}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (&**name, "1")).collect();
+    let cases = [
+        ("T5", with("GET", "*", &[]), 400),
+        ("T12", with("GET", &long, &[]), 414),
+        ("T12", with("GET", "/", &[("x-large", &large)]), 431),
+        ("T12", with("GET", "/", &many), 431),
+        ("H4", vec![(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a b")], 400),
+        ("H5", with("POST", "/", &[("content-type", "a"), ("content-type", "b")]), 400),
+        ("I7", with("POST", "/", &[("content-length", "1025")]), 413),
+        ("I10", with("POST", "/", &[("expect", "more")]), 417),
+    ];
+    for (rule, request, status) in &cases {
+        let stream = client.begin(request);
+        let head = client.head(stream);
+        // h2 itself refuses some of them, as malformed.
+        let Some(head) = head else {
+            assert_eq!((client.end(stream), *rule), (End::Reset(code::PROTOCOL_ERROR), "H4"));
+            continue;
+        };
+        assert_eq!((head.status, head.field("connection")), (*status, None), "{rule}: {request:?}");
+        assert!(head.field("date").is_some() && head.field("content-length").is_some(), "{rule}");
+        assert!(client.piece(stream).is_some_and(|text| text.starts_with(status.to_string().as_bytes())), "{rule}");
+        client.reset(stream);
+    }
+    let stream = client.ask(&[(":method", "CONNECT"), (":authority", "a:443")]);
+    assert_eq!(client.response(stream).status, 501, "T6");
+    let stream = client.ask(&fields("OPTIONS", "*"));
+    let response = client.response(stream);
+    assert_eq!((response.status, response.field("allow").is_some()), (200, true), "T5");
+    assert_eq!(client.get("/").status, 200);
+
+    drop(client);
+    let log = server.stop();
+    let lines = |status| log.iter().filter(|line| line.contains(&format!(" HTTP/2\" {status} -"))).count();
+    let counts: Vec<_> = [413, 414, 417, 431, 501].into_iter().map(lines).collect();
+    assert_eq!(counts, [1, 1, 1, 2, 1], "L5: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains(" log: POST")), "no handler has seen it: {log:#?}");
+}
+
+#[test]
+fn i7_a_body_that_is_too_long_is_a_413() {
+    let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
+    let mut client = connect(&server);
+    let mut post = |more: &[(&str, &str)], length: usize| {
+        let stream = client.begin(&with("POST", "/", more));
+        client.last(stream, "x".repeat(length));
+        client.response(stream)
+    };
+    assert_eq!(post(&[], 1024).text(), "1024 octets, trailers []\n");
+    assert_eq!(post(&[("content-length", "1024")], 1024).text(), "1024 octets, trailers []\n");
+    let response = post(&[], 1025);
+    assert_eq!((response.status, response.field("wasmserve-fault")), (413, Some("body-too-large")));
+    assert_eq!(post(&[("content-length", "1025")], 1025).status, 413);
+    assert_eq!(post(&[], 3).text(), "3 octets, trailers []\n", "the connection goes on");
+}
+
+#[test]
+fn i5_a_body_of_another_length_than_was_said_is_never_taken_for_a_whole_one() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    for (body, rest) in [("hell", ""), ("hello", "!"), ("hello!", ""), ("", "")] {
+        let stream = client.begin(&with("POST", "/stubborn", &[("content-length", "5")]));
+        client.data(stream, body);
+        // A server that has refused it may have forgotten the stream.
+        client.last(stream, rest);
+        assert_eq!(client.end(stream), End::Reset(code::PROTOCOL_ERROR), "{body:?} {rest:?}");
+        assert!(client.head(stream).is_none(), "{body:?} {rest:?}");
+    }
+    let stream = client.begin(&with("POST", "/", &[("content-length", "5")]));
+    client.last(stream, "hello");
+    assert_eq!(client.response(stream).text(), "5 octets, trailers []\n");
+    for value in ["5, 5", "+5", "five", "", "99999999999999999999"] {
+        let stream = client.begin(&with("POST", "/smuggled", &[("content-length", value)]));
+        let end = match client.head(stream) {
+            Some(head) => head.status,
+            None => 0,
+        };
+        assert!(end == 400 || client.end(stream) == End::Reset(code::PROTOCOL_ERROR), "H5: {value:?}: {end}");
+    }
+    assert_eq!(client.get("/").status, 200);
+}
+
+#[test]
+fn i10_expect_does_not_keep_anybody_waiting() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let stream = client.begin(&with("POST", "/", &[("expect", "100-continue"), ("content-length", "5")]));
+    client.last(stream, "hello");
+    assert_eq!(client.response(stream).text(), "5 octets, trailers []\n");
+    let stream = client.ask(&with("GET", "/", &[("expect", "100-continue")]));
+    assert_eq!(client.response(stream).status, 200);
+
+    let server = Server::start("ignores_input");
+    let mut client = connect(&server);
+    let stream = client.begin(&with("POST", "/", &[("expect", "100-continue"), ("content-length", "5")]));
+    let response = client.response(stream);
+    assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole));
+}
+
+#[test]
+fn k5_a_body_that_nobody_reads_is_none_of_the_others_business() {
+    let server = Server::start("ignores_input");
+    let mut client = connect(&server);
+    // What it may send at all comes before the answer.
+    client.settle();
+    for _ in 0..100 {
+        let stream = client.begin(&fields("POST", "/"));
+        client.data(stream, vec![b'x'; 16 << 10]);
+        let response = client.response(stream);
+        assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole));
+    }
+    assert_eq!(client.get("/").text(), "ignored");
+}
+
+#[test]
+fn k10_a_request_that_is_taken_back_ends_its_handler() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let stream = client.begin(&fields("POST", "/eager"));
+    assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
+    client.reset(stream);
+    server.line_with("\"POST /eager HTTP/2\" 499 -");
+    server.line_with("[1] log: read failed after 0 octets: the client went away");
+
+    // Before there is a head as well.
+    let stream = client.begin(&fields("POST", "/waits"));
+    client.settle();
+    client.reset(stream);
+    server.line_with("\"POST /waits HTTP/2\" 499 -");
+    assert_eq!(client.get("/").status, 200, "the connection goes on");
+
+    // And with the whole connection.
+    let stream = client.begin(&fields("POST", "/eager"));
+    assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
+    drop(client);
+    server.line_with("[4] log: read failed after 0 octets: the client went away");
+    let log = server.stop();
+    assert_eq!(log.iter().filter(|line| line.contains("HTTP/2\" 499 -")).count(), 3, "L5: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains(" 500 ")), "it is not the handler's fault: {log:#?}");
+}
+
+#[test]
+fn k12_a_server_that_stops_says_so_and_lets_what_runs_end() {
+    let server = Server::start("reads_input");
+    let (mut idle, mut client) = (connect(&server), connect(&server));
+    assert_eq!(idle.get("/").status, 200);
+    let stream = client.begin(&fields("POST", "/eager"));
+    assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
+    server.signal(Signal::TERM);
+    assert_eq!(client.go_away().code, code::NO_ERROR);
+    let (told, close) = idle.closed();
+    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    client.last(stream, "hello");
+    let response = client.response(stream);
+    assert_eq!((response.text(), response.end), ("5 octets, trailers []\n", End::Whole));
+    let (told, close) = client.closed();
+    assert_eq!((told.map(|told| (told.last, told.code)), close), (Some((stream, code::NO_ERROR)), Close::Orderly));
+    let (code, log) = server.wait();
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("\"POST /eager HTTP/2\" 200 -")), "{log:#?}");
+}
+
+#[test]
+fn the_preface_may_come_octet_by_octet() {
+    let server = Server::start("hello");
+    let mut client = Http2::silent(server.addr());
+    for octet in PREFACE {
+        client.send([*octet]);
+    }
+    for octet in frame(kind::SETTINGS, 0, 0, b"") {
+        client.send([octet]);
+    }
+    for octet in headers(1, &fields("GET", "/"), END_STREAM) {
+        client.send([octet]);
+    }
+    let response = client.response(1);
+    assert_eq!((response.status, response.text()), (200, "Hello, World!\n"));
+}
+
+#[test]
+fn what_only_begins_like_the_preface_is_answered_as_http1() {
+    let server = Server::start("dump");
+    let mut client = server.connect();
+    client.send("PRI");
+    client.send(" /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "PRI /x HTTP/1.1\r\nHost: x\r\n\r\n", "it is a method like others");
+
+    for wrong in ["PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\n\n\n\n", "PRI * HTTP/2.1\r\n\r\n"]
+    {
+        let mut client = server.connect();
+        client.send(wrong);
+        assert_eq!(client.response().status, 400, "{wrong:?}");
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{wrong:?}");
+    }
+    // Behind the preface there must be SETTINGS (RFC 9113 section 3.4).
+    let mut client = Http2::silent(server.addr());
+    client.send([PREFACE, b"GET / HTTP/1.1\r\n\r\n"].concat());
+    _ = client.closed();
+    assert_eq!(server.get("/").status, 200);
+    assert!(!server.stop().iter().any(|line| line.contains("HTTP/2.0\" 200")));
+}
+
+#[test]
+fn lint_looks_at_http2_as_well() {
+    let server = Launch::program("ignores_input").flags(["--lint"]).start();
+    let mut client = connect(&server);
+    let stream = client.ask(&with("POST", "/", &[("content-type", "a/b"), ("accept", "*/*")]));
+    assert_eq!(client.response(stream).status, 200);
+    let stream = client.ask(&with("get", "/%zz", &[("user-agent", "a"), ("user-agent", "b"), ("proxy", "x")]));
+    assert_eq!(client.response(stream).status, 200);
+    drop(client);
+    let log = server.stop();
+    let found = |exchange: u32| {
+        let prefix = format!("[{exchange}] lint: ");
+        let lines = log.iter().filter_map(|line| line.strip_prefix(&prefix));
+        lines.map(|line| line[line.rfind('(').expect("a clause")..].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(1), [""; 0], "an ordinary request: {log:#?}");
+    assert_eq!(
+        found(2),
+        ["(RFC 9110 section 9.1)", "(RFC 3986 section 2.1)", "(RFC 9110 section 5.3)", "(CVE-2016-5385)"]
+    );
+}
+
+/// What a program prints, if it is content.
+fn told(program: &str, words: &[&str], more: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(words)
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("`{program}` is needed for this test, and does not start: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn curl_and_node_speak_http2_with_it() {
+    let server = Server::start("echo");
+    let url = format!("http://{}/", server.addr());
+    let curl = ["-sS", "--max-time", "60", "--http2-prior-knowledge", "-w", " %{http_version}"];
+    assert_eq!(told("curl", &curl, &["-d", "abc=def", &url]), "abc=def 2");
+    let program = r#"
+        const session = require("node:http2").connect(process.argv[1]);
+        const ask = (text) => new Promise((resolve, reject) => {
+            const stream = session.request({ ":method": "POST", "content-type": "text/x" });
+            let answer = "";
+            stream.on("response", (fields) => (answer = `${fields[":status"]} ${fields["content-type"]} `));
+            stream.on("data", (data) => (answer += data));
+            stream.on("end", () => resolve(answer));
+            stream.on("error", reject);
+            stream.end(text);
+        });
+        Promise.all(["one", "two", "three"].map(ask)).then((all) => console.log(all.join("\n"))).then(() => session.close());
+    "#;
+    let text = told("node", &["-e", program], &[&url]);
+    assert_eq!(text, "200 text/x one\n200 text/x two\n200 text/x three\n");
+}
+
+/// Something that a client does to a server and to no end.
+struct Flood {
+    name: &'static str,
+    /// What is sent again and again, given the number of the round.
+    round: fn(u32) -> Vec<u8>,
+    rounds: u32,
+    /// What the server says when it has enough of it.
+    told: (u32, &'static str),
+}
+
+/// A request with a window that overflows: the server has to reset the stream by itself.
+fn overflowing(round: u32) -> Vec<u8> {
+    let stream = 2 * round + 1;
+    let update = frame(kind::WINDOW_UPDATE, 0, stream, (u32::MAX >> 1).to_be_bytes());
+    [headers(stream, &fields("POST", "/waits"), 0), update].concat()
+}
+
+/// A request that is taken back at once.
+fn reset(round: u32) -> Vec<u8> {
+    let stream = 2 * round + 1;
+    let reset = frame(kind::RST_STREAM, 0, stream, code::CANCEL.to_be_bytes());
+    [headers(stream, &fields("POST", "/waits"), 0), reset].concat()
+}
+
+/// One field of four thousand octets, and then the same again and again, an octet each.
+fn bomb(round: u32) -> Vec<u8> {
+    let mut block = wasmserve_tests::http2::block(&fields("GET", "/"));
+    // A literal that is remembered (RFC 7541 section 6.2.1): `x`, and 4000 octets.
+    block.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
+    block.extend([b'x'; 4000]);
+    block.extend([0x80 | 62; 8000]);
+    frame(kind::HEADERS, END_HEADERS | END_STREAM, 2 * round + 1, block)
+}
+
+const FLOODS: [Flood; 8] = [
+    Flood { name: "rapid reset", round: reset, rounds: 2000, told: (code::ENHANCE_YOUR_CALM, "too_many_resets") },
+    Flood {
+        name: "MadeYouReset",
+        round: overflowing,
+        rounds: 3000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_internal_resets"),
+    },
+    Flood {
+        name: "CONTINUATION",
+        round: |round| match round {
+            0 => frame(kind::HEADERS, END_STREAM, 1, wasmserve_tests::http2::block(&fields("GET", "/"))),
+            _ => frame(kind::CONTINUATION, 0, 1, wasmserve_tests::http2::block(&[("x", "y")])),
+        },
+        rounds: 5000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_continuations"),
+    },
+    Flood {
+        name: "empty DATA",
+        round: |round| match round {
+            0 => headers(1, &fields("POST", "/waits"), 0),
+            _ => frame(kind::DATA, 0, 1, b""),
+        },
+        rounds: 50_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_data_frames"),
+    },
+    Flood { name: "HPACK bomb", round: bomb, rounds: 10, told: (code::ENHANCE_YOUR_CALM, "header_list_way_too_large") },
+    Flood {
+        name: "PING",
+        round: |_| frame(kind::PING, 0, 0, b"flooding"),
+        rounds: 20_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+    },
+    Flood {
+        name: "SETTINGS",
+        round: |_| frame(kind::SETTINGS, 0, 0, b""),
+        rounds: 20_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+    },
+    Flood {
+        name: "PRIORITY",
+        round: |_| frame(kind::PRIORITY, 0, 1, [0, 0, 0, 3, 1]),
+        rounds: 20_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+    },
+];
+
+impl Flood {
+    /// Sends it all, or as much as the server takes, and gives what the server has to say.
+    fn pour(&self, client: &mut Http2) -> (Option<GoAway>, Close) {
+        let octets: Vec<u8> = (0..self.rounds).flat_map(self.round).collect();
+        for part in octets.chunks(64 << 10) {
+            if client.try_send(part).is_err() {
+                break;
+            }
+        }
+        client.closed()
+    }
+}
+
+#[test]
+fn floods_end_their_own_connection_and_harm_nobody_else() {
+    let server = Server::start("misbehaves");
+    let mut before = connect(&server);
+    assert_eq!(before.get("/").text(), "well");
+    drop(connect(&server).get("/"));
+    let descriptors = server.descriptors();
+    for flood in &FLOODS {
+        let mut client = connect(&server);
+        let (told, close) = flood.pour(&mut client);
+        match told {
+            Some(GoAway { code, why, .. }) => assert_eq!((code, &*why), flood.told, "{}", flood.name),
+            // What a client does not read before it is reset is its own loss.
+            None => assert_eq!(close, Close::Reset, "{}: nothing is said", flood.name),
+        }
+        drop(client);
+        assert_eq!(connect(&server).get("/").text(), "well", "after {}: on a new connection", flood.name);
+        assert_eq!(before.get("/").text(), "well", "after {}: on one from before", flood.name);
+    }
+    // The last connections are closed a moment after their clients have what they wanted.
+    let left = (0..1000).map(|_| server.get("/")).find(|_| server.descriptors() <= descriptors + 2);
+    assert!(left.is_some(), "there were {descriptors} descriptors, and now there are {}", server.descriptors());
+    drop(before);
+    let log = server.stop();
+    assert!(!log.iter().any(|line| line.contains("host-bug")), "{log:#?}");
+}
+
+#[test]
+fn whoever_reads_is_told_that_there_were_too_many_control_frames() {
+    let server = Server::start("hello");
+    let mut client = connect(&server);
+    assert_eq!(client.get("/").status, 200);
+    // The client's own acknowledgements count, as nothing is open.
+    client.settle();
+    for _ in 0..1000 {
+        client.send(frame(kind::PING, 0, 0, b"flooding"));
+    }
+    let (told, close) = client.closed();
+    let why = "too_many_control_frames".into();
+    assert_eq!(told, Some(GoAway { last: 1, code: code::ENHANCE_YOUR_CALM, why }));
+    assert_eq!(close, Close::Orderly);
+}
+
+#[test]
+fn control_frames_beside_an_exchange_or_between_many_are_no_flood() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let stream = client.begin(&fields("POST", "/eager"));
+    assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
+    for _ in 0..5 {
+        client.send(frame(kind::PING, 0, 0, b"no flood").repeat(600));
+        client.settle();
+    }
+    client.last(stream, "");
+    assert_eq!(client.response(stream).text(), "0 octets, trailers []\n");
+    for _ in 0..5 {
+        client.send(frame(kind::PING, 0, 0, b"no flood").repeat(600));
+        client.settle();
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
+    let server = Server::start("echo");
+    let mut client = connect(&server);
+    let stream = client.begin(&fields("POST", "/"));
+    for _ in 0..40 {
+        client.send(frame(kind::DATA, 0, stream, b"x").repeat(500));
+        let mut back = 0;
+        while back < 500 {
+            back += client.piece(stream).expect("it goes on").len();
+        }
+    }
+    client.last(stream, "");
+    assert_eq!((client.piece(stream), client.end(stream)), (None, End::Whole));
+}
+
+#[test]
+fn more_than_a_hundred_streams_at_once_are_refused_and_the_hundred_are_served() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let streams: Vec<u32> = (0..300).map(|_| client.begin(&fields("POST", "/eager"))).collect();
+    let (served, refused) = streams.split_at(100);
+    for stream in refused {
+        assert_eq!(client.end(*stream), End::Reset(code::REFUSED_STREAM));
+    }
+    for stream in served {
+        client.last(*stream, "x");
+        assert_eq!(client.response(*stream).text(), "reading\n1 octets, trailers []\n");
+    }
+    assert_eq!(client.get("/").status, 200, "there is room again");
+}
+
+#[test]
+fn a_connection_that_is_idle_is_asked_whether_it_is_there_and_closed_in_the_end() {
+    let server = Server::start("hello");
+    let (mut silent, mut idle) = (connect(&server), connect(&server));
+    assert_eq!(idle.get("/").status, 200);
+    silent.ignore_pings();
+    let began = Instant::now();
+    // It would be closed for nothing more than that as well, but later.
+    _ = silent.closed();
+    let silent_for = began.elapsed();
+    let (told, close) = idle.closed();
+    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    assert!(silent_for < began.elapsed(), "whoever does not answer is closed before");
+}
+
+/// Counts how the exchanges have ended.
+#[derive(Default)]
+struct Ended(Mutex<Vec<u16>>);
+
+impl Listener for Ended {
+    fn tell(&self, event: Event) {
+        if let Event::Ended { status, .. } = event {
+            self.0.lock().expect("nobody panics in here").push(status);
+        }
+    }
+}
+
+#[test]
+fn floods_leave_no_instance_behind() {
+    let ended = Arc::<Ended>::default();
+    let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
+    let addr = local.addr;
+    let settle = || {
+        let deadline = Instant::now() + PATIENCE;
+        while local.exchanges.live_instances() > 0 {
+            assert!(Instant::now() < deadline, "{} instances are left", local.exchanges.live_instances());
+            thread::yield_now();
+        }
+    };
+    for flood in &FLOODS {
+        _ = flood.pour(&mut Http2::connect(addr));
+        settle();
+    }
+    // A client that takes its requests back one after the other, while they run.
+    let mut client = Http2::connect(addr);
+    for _ in 0..50 {
+        let streams = [client.begin(&fields("POST", "/waits")), client.ask(&fields("GET", "/streams"))];
+        assert_eq!(client.head(streams[1]).expect("it begins").status, 200);
+        for stream in streams {
+            client.reset(stream);
+        }
+    }
+    settle();
+    assert_eq!(client.get("/").status, 200);
+    drop(client);
+    local.stop();
+    let ended = ended.0.lock().expect("nobody panics in here");
+    assert_eq!(ended.iter().filter(|status| **status == 200).count(), 1, "of all these one was answered: {ended:?}");
+    assert!(ended.iter().filter(|status| **status == 499).count() >= 100, "L5: {ended:?}");
+}
+
+#[test]
+fn a_gigantic_frame_is_refused_before_it_is_here() {
+    let server = Server::start("hello");
+    let mut client = server.connect();
+    client.send([PREFACE, &frame(kind::SETTINGS, 0, 0, b""), b"\xff\xff\xff\0\0\0\0\0\x01"].concat());
+    let mut sender = client.sender();
+    // It need not take any of it.
+    _ = sender.write_all(&[0; 1 << 20]);
+    let (told, _) = client.rest();
+    drop(told);
+    assert_eq!(server.get("/").status, 200);
+}
