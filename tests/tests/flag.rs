@@ -264,7 +264,7 @@ fn l2_l3_l4_l5_common_and_combined_look_like_those_of_apache() {
     let refused = log.iter().find_map(|line| line.split_once("no-host HTTP/1.1\" 400 ")).expect("it has a line").1;
     let expected = [
         // hyper's own answer has no body.
-        r#"127.0.0.1 - - [] "GET /\"bad\" field" 400 -"#.to_owned(),
+        r#"127.0.0.1 - - [] "GET /\"bad\" field" 400 89"#.to_owned(),
         format!(r#"127.0.0.1 - - [] "GET /no-host HTTP/1.1" 400 {refused}"#),
         r#"127.0.0.1 - - [] "GET /plain HTTP/1.1" 200 4"#.to_owned(),
         r#"127.0.0.1 - - [] "GET /streams HTTP/1.1" 499 "#.to_owned(),
