@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Body, Frame};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     config::{Crowd, Gateway, Limits},
@@ -33,7 +33,7 @@ use crate::{
     },
     handler::{Call, Handler, Ongoing},
     record::{Event, Record},
-    roster::{Roster, Watch},
+    roster::{Roster, Sight, Watch},
 };
 
 /// What all exchanges have in common.
@@ -73,6 +73,21 @@ impl Exchanges {
     #[must_use]
     pub fn live_instances(&self) -> usize {
         self.roster.len()
+    }
+
+    /// Tells what runs: each handler with its stack, if it gives one within a moment.
+    pub async fn tell_running(&self) {
+        const TRIES: u32 = 60;
+        let running = self.roster.all();
+        running.iter().for_each(|watch| watch.ask_for_stack());
+        for _ in 0..TRIES {
+            if running.iter().all(|watch| watch.stack().is_some()) {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        let sights = running.into_iter().map(|watch| Sight { wait: watch.wait(), stack: watch.stack(), watch });
+        self.record.tell(Event::Running(sights.collect()));
     }
 
     /// From now on an exchange that ends early does so because the server does.

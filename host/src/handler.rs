@@ -10,6 +10,7 @@ mod host;
 mod journal;
 mod lanes;
 mod sandbox;
+mod waiting;
 mod world;
 
 use std::{future::Future, path::Path, pin::Pin, sync::Arc};

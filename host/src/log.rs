@@ -19,6 +19,8 @@ use crate::{
     config::AccessLog,
     gateway::request::RequestHead,
     record::{Event, Listener},
+    roster::Sight,
+    stack::Stack,
 };
 
 /// How many octets may wait to be written. Beyond it lines are dropped and counted: a terminal that does not read must not
@@ -101,6 +103,7 @@ fn weight(event: &Event) -> usize {
     size_of::<Event>()
         + match event {
             Event::Said { line, .. } => line.len(),
+            Event::Running(running) => running.len() * size_of::<Sight>(),
             Event::Faulted { request, .. } | Event::Ended { request, .. } => request.raw().len(),
         }
 }
@@ -140,15 +143,18 @@ fn render(event: &Event, format: AccessLog, zone: &TimeZone, text: &mut String) 
     match event {
         Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
         Event::Faulted { id, request, fault } => {
-            let line = request.line();
             *text += &format!(
                 "[{id}] {} {}: {} ({})\n",
                 fault.status(),
                 fault.kind(),
                 escape(fault.to_string().as_bytes()),
-                escape(&line[..line.len().min(REQUEST_MAX)])
+                request_line(request)
             );
+            if let Some(stack) = fault.stack() {
+                render_stack(*id, stack, text);
+            }
         }
+        Event::Running(running) => render_running(running, text),
         Event::Ended { id, peer, request, status, sent, cpu, memory, at, took } => {
             let remote = peer.remote.ip().to_canonical();
             let line = escape_quoted(request.line());
@@ -182,6 +188,44 @@ fn render(event: &Event, format: AccessLog, zone: &TimeZone, text: &mut String) 
             };
         }
     }
+}
+
+/// What runs: each handler with what it has used, what it does and where it is.
+fn render_running(running: &[Sight], text: &mut String) {
+    *text += &match running.len() {
+        0 => "no handler is running\n".to_owned(),
+        1 => "1 handler is running:\n".to_owned(),
+        number => format!("{number} handlers are running:\n"),
+    };
+    for Sight { watch, wait, stack } in running {
+        let does = match wait {
+            Some(wait) => format!("waits in `{}` for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()),
+            None => "computes".to_owned(),
+        };
+        *text += &format!(
+            "[{}] {} from {}: for {:.1} s, computed {:.1} s, {:.1} MiB, {does}\n",
+            watch.id,
+            request_line(&watch.request),
+            watch.peer.remote,
+            watch.began.elapsed().as_secs_f32(),
+            watch.cpu().as_secs_f32(),
+            watch.memory() as f64 / f64::from(1 << 20),
+        );
+        if let Some(stack) = stack {
+            render_stack(watch.id, stack, text);
+        }
+    }
+}
+
+fn render_stack(id: u64, stack: &Stack, text: &mut String) {
+    for line in stack.lines() {
+        *text += &format!("[{id}]   {}\n", escape(line.as_bytes()));
+    }
+}
+
+fn request_line(request: &RequestHead) -> String {
+    let line = request.line();
+    escape(&line[..line.len().min(REQUEST_MAX)])
 }
 
 fn micros(time: Duration) -> u64 {

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     fault::Fault,
     gateway::{environ::Peer, request::RequestHead},
+    roster::Sight,
 };
 
 /// Something that happened in an exchange.
@@ -31,6 +32,8 @@ pub enum Event {
         /// Why.
         fault: Fault,
     },
+    /// Somebody wants to know what runs.
+    Running(Vec<Sight>),
     /// The exchange is over. Told exactly once for each (rule L5).
     Ended {
         /// The exchange.

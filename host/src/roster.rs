@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::Future,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -184,7 +185,19 @@ pub struct Watch {
     memory: AtomicU64,
     wait: Mutex<Option<Wait>>,
     wants_stack: AtomicBool,
+    asked: Notify,
     stack: Mutex<Option<Stack>>,
+}
+
+/// A handler as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// The handler.
+    pub watch: Arc<Watch>,
+    /// What it waited for.
+    pub wait: Option<Wait>,
+    /// Where it was, if it has answered in time.
+    pub stack: Option<Stack>,
 }
 
 /// A call of the host that has not returned yet.
@@ -209,6 +222,7 @@ impl Watch {
             memory: AtomicU64::new(0),
             wait: Mutex::default(),
             wants_stack: AtomicBool::new(false),
+            asked: Notify::new(),
             stack: Mutex::default(),
         }
     }
@@ -247,10 +261,16 @@ impl Watch {
         *lock(&self.wait) = wait;
     }
 
-    /// Asks for the stack. It is there at the handler's next tick, if it computes.
+    /// Asks for the stack. It is there at the handler's next tick if it computes, and soon if it waits.
     pub fn ask_for_stack(&self) {
         *lock(&self.stack) = None;
         self.wants_stack.store(true, Ordering::Relaxed);
+        self.asked.notify_one();
+    }
+
+    /// Ready when somebody may have asked for the stack.
+    pub fn asked(&self) -> impl Future<Output = ()> {
+        self.asked.notified()
     }
 
     /// Whether somebody has asked for the stack, which is answered once.

@@ -40,27 +40,22 @@ impl Stack {
         self.0.iter().find(|frame| !frame.is_library()).or(self.0.first())
     }
 
-    /// A line for each frame that says something: those of libraries are counted only.
+    /// A line for each frame that says something: those of libraries are counted only, and so are repeats.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
         let is_all_library = self.0.iter().all(Frame::is_library);
-        let mut folded = 0;
-        let fold = |folded: &mut usize, lines: &mut Vec<String>| {
-            if *folded > 0 {
-                lines.push(format!("({folded} of libraries)"));
-            }
-            *folded = 0;
-        };
-        for frame in &self.0 {
-            if frame.is_library() && !is_all_library {
-                folded += 1;
-                continue;
-            }
-            fold(&mut folded, &mut lines);
-            lines.push(format!("at {frame}"));
-        }
-        fold(&mut folded, &mut lines);
+        let is_folded = |frame: &Frame| frame.is_library() && !is_all_library;
+        let alike = |one: &Frame, other: &Frame| is_folded(one) && is_folded(other) || one == other;
+        let mut lines: Vec<String> = self
+            .0
+            .chunk_by(alike)
+            .map(|run| match (run, is_folded(&run[0])) {
+                ([_], true) => "(1 frame of a library)".to_owned(),
+                (run, true) => format!("({} frames of libraries)", run.len()),
+                ([frame], false) => format!("at {frame}"),
+                (run, false) => format!("at {}, {} times", run[0], run.len()),
+            })
+            .collect();
         if lines.len() > SHOWN_MAX {
             let left = lines.len() - SHOWN_MAX;
             // A recursion begins somewhere, and ends somewhere: both tell more than its middle.
@@ -71,9 +66,9 @@ impl Stack {
 }
 
 impl Frame {
-    /// Whether its author has nothing to do with the handler: the standard library, the SDK, what toolchains add.
+    /// Whether its author has nothing to do with the handler: the standard library, the SDK, libc, what toolchains add.
     fn is_library(&self) -> bool {
-        const LIBRARIES: [&str; 14] = [
+        const PREFIXES: [&str; 14] = [
             "core::",
             "alloc::",
             "std::",
@@ -82,14 +77,17 @@ impl Frame {
             "<std::",
             "__",
             "rust_",
-            "wasmserve_guest::",
-            "<wasmserve_guest::",
             "_start",
             "cabi_",
             "dlmalloc",
+            "poll_",
             "wasmserve:gateway/",
+            "function ",
         ];
-        LIBRARIES.iter().any(|library| self.function.starts_with(library)) || self.function.contains("__export")
+        const NAMES: [&str; 4] = ["abort", "clock_nanosleep", "nanosleep", "sleep"];
+        PREFIXES.iter().any(|prefix| self.function.starts_with(prefix))
+            || NAMES.contains(&&*self.function)
+            || self.function.contains("wasmserve_guest::")
     }
 }
 
@@ -116,7 +114,8 @@ mod tests {
     fn what_is_not_the_handlers_is_counted_only() {
         let stack =
             stack(&["core::panicking::panic", "rust_panic", "app::inner", "app", "wasmserve_guest::run", "__main"]);
-        assert_eq!(stack.lines(), ["(2 of libraries)", "at app::inner", "at app", "(2 of libraries)"]);
+        let lines = ["(2 frames of libraries)", "at app::inner", "at app", "(2 frames of libraries)"];
+        assert_eq!(stack.lines(), lines);
         assert_eq!(stack.place().map(|frame| &*frame.function), Some("app::inner"));
     }
 
@@ -129,6 +128,8 @@ mod tests {
     #[test]
     fn a_deep_recursion_fits_on_a_screen() {
         let names = vec!["app::deeper"; 1000];
+        assert_eq!(stack(&[&names[..], &["app"]].concat()).lines(), ["at app::deeper, 1000 times", "at app"]);
+        let names = ["app::even", "app::odd"].repeat(500);
         let lines = stack(&[&names[..], &["app"]].concat()).lines();
         assert_eq!(lines.len(), SHOWN_MAX + 1);
         assert_eq!(lines[SHOWN_MAX - 3], "(989 more)");

@@ -50,12 +50,22 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
         let addr = listener.local_addr().context("no address").map_err(failed(Exit::Failed))?;
-        let mut stop = Stop::new().context("no signals").map_err(failed(Exit::Failed))?;
+        let mut signals = Signals::new().context("no signals").map_err(failed(Exit::Failed))?;
         say(&format!("{}listening on http://{addr}\n", config.grants));
-        server::run(listener, exchanges, config.drain, async {
-            stop.recv().await;
+        server::run(listener, Arc::clone(&exchanges), config.drain, async move {
+            loop {
+                match signals.recv().await {
+                    Signal::Tell => exchanges.tell_running().await,
+                    Signal::Interrupt => {
+                        // Whoever presses Ctrl-C may do so because something is stuck.
+                        tokio::spawn(async move { exchanges.tell_running().await });
+                        break;
+                    }
+                    Signal::Terminate => break,
+                }
+            }
             tokio::spawn(async move {
-                stop.recv().await;
+                while signals.recv().await == Signal::Tell {}
                 std::process::exit(Exit::Interrupted as i32);
             });
         })
@@ -116,39 +126,59 @@ fn unusable(addr: &str, error: &io::Error) -> anyhow::Error {
     anyhow!("cannot listen on `{addr}`: {error}: {remedy}")
 }
 
-/// The two signals that ask a server to stop.
-#[cfg(unix)]
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// To tell what runs, and stop: SIGINT.
+    Interrupt,
+    /// To stop: SIGTERM.
+    Terminate,
+    /// To tell what runs, and go on: SIGQUIT or SIGUSR1.
+    Tell,
 }
 
 #[cfg(unix)]
-impl Stop {
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+    user: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    async fn recv(&mut self) {
+    async fn recv(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.quit.recv() => Signal::Tell,
+            _ = self.user.recv() => Signal::Tell,
         }
     }
 }
 
 #[cfg(not(unix))]
-struct Stop;
+struct Signals;
 
 #[cfg(not(unix))]
-impl Stop {
+impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self)
     }
 
-    async fn recv(&mut self) {
+    async fn recv(&mut self) -> Signal {
         // It fails only if no handler can be installed, and then nothing would ever arrive.
         _ = tokio::signal::ctrl_c().await;
+        Signal::Interrupt
     }
 }

@@ -24,3 +24,4 @@ mod requests;
 mod response;
 mod start;
 mod stream;
+mod stuck;

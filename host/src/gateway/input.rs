@@ -26,7 +26,8 @@ pub type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = ReadError> + Send>>;
 /// What one `read` gives at most, however much is asked for.
 const READ_MAX: usize = 64 << 10;
 
-/// `wsgi.input`.
+/// `wsgi.input`. The default one is that of a request without a body.
+#[derive(Default)]
 pub struct Input {
     /// `None` when there is no body, and when all of it was read.
     body: Option<BoxBody>,

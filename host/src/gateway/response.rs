@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
+    future::{Future, poll_fn},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -109,17 +109,33 @@ impl Writer {
     ///
     /// See [`WriteError`].
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
-        let pushed = {
-            let mut state = lock(&self.shared);
-            state.check_writable()?;
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            state.commit(None);
-            state.push(chunk)
-        };
-        pushed?;
-        poll_fn(|cx| lock(&self.shared).poll_space(cx)).await
+        self.push(chunk)?;
+        self.space().await
+    }
+
+    /// The first half of [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`].
+    pub fn push(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+        let mut state = lock(&self.shared);
+        state.check_writable()?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        state.commit(None);
+        state.push(chunk)
+    }
+
+    /// The second half of [`write`](Self::write): ready when not too much waits for the client.
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`].
+    pub fn space(&self) -> impl Future<Output = Result<(), WriteError>> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        poll_fn(move |cx| lock(&shared).poll_space(cx))
     }
 
     /// Sends the last chunk and ends the response. Never waits.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::Limits,
     fault::{Fault, Limit},
-    roster::Running,
+    roster::{Running, Wait},
     stack::{Frame, Stack},
 };
 
@@ -70,7 +70,8 @@ impl Component {
             .await;
             let result = match outcome {
                 Ok(outcome) => conclude(outcome, store.data_mut()),
-                Err(_) => Err(store.data().overdue(Limit::Wall, Stack::default())),
+                // It waits for something that nobody watches.
+                Err(_) => Err(Fault::TimedOut { limit: Limit::Wall, wait: None, stack: Stack::default() }),
             };
             let guest = store.data_mut();
             if let Some(note) = guest.call.writer.unsent() {
@@ -100,10 +101,10 @@ fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
             guest.watch.set_stack(stack(&WasmBacktrace::force_capture(&store)));
         }
         if Instant::now() >= guest.deadline {
-            return Err(Overdue(Limit::Wall).into());
+            return Err(Overdue { limit: Limit::Wall, wait: None }.into());
         }
         if computed >= guest.call.allowance.limits.cpu_time {
-            return Err(Overdue(Limit::Cpu).into());
+            return Err(Overdue { limit: Limit::Cpu, wait: None }.into());
         }
         Ok(lanes::overrun())
     });
@@ -112,7 +113,11 @@ fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
 
 /// A handler has no more time.
 #[derive(Debug)]
-pub(super) struct Overdue(pub(super) Limit);
+pub(super) struct Overdue {
+    pub(super) limit: Limit,
+    /// What it waited for, if it did.
+    pub(super) wait: Option<Wait>,
+}
 
 impl fmt::Display for Overdue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,8 +134,8 @@ fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) ->
         Err(error) => error,
     };
     let stack = error.downcast_ref::<WasmBacktrace>().map(stack).unwrap_or_default();
-    if let Some(Overdue(limit)) = error.downcast_ref() {
-        return Err(guest.overdue(*limit, stack));
+    if let Some(Overdue { limit, wait }) = error.downcast_ref() {
+        return Err(Fault::TimedOut { limit: *limit, wait: *wait, stack });
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Err(Fault::Busy);

@@ -15,12 +15,11 @@ use std::{
 use anyhow::Context as _;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
-    component::{HasSelf, Linker},
+    component::Linker,
 };
 
 use super::{
-    bindings::Application,
-    host::Guest,
+    host::{self, Guest},
     lanes::SlowLane,
     sandbox::{self, Budget},
 };
@@ -67,7 +66,7 @@ impl Engine {
         let engine = build(cache)?;
         let mut linker = Linker::new(&engine);
         sandbox::link(&mut linker)?;
-        Application::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+        host::link(&mut linker)?;
         let ticker = Ticker::spawn(&engine)?;
         let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(memory)));
         Ok((Arc::new(Self { engine, linker, slow_lane, budget, _ticker: ticker }), warning))

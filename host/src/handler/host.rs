@@ -1,6 +1,8 @@
 //! The host functions: what a guest's imports do, each a few words around the gateway.
 
 use std::{
+    future::Future,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,20 +11,21 @@ use std::{
 };
 
 use bytes::Bytes;
+use wasmtime::{
+    StoreContextMut,
+    component::{HasSelf, Linker},
+};
 
 use super::{
     Call,
-    bindings::wasmserve::gateway::{
-        environ as wit_environ, errors, input as wit_input, response as wit_response, types,
-    },
+    bindings::wasmserve::gateway::{environ as wit_environ, errors, input as wit_input, response as wit_response},
     journal::Journal,
     sandbox::{Memory, Wasi},
+    waiting,
 };
 use crate::{
-    fault::{Fault, Limit},
     gateway::{Field, head::StartError, input::ReadError, response::WriteError},
     roster::Watch,
-    stack::Stack,
 };
 
 /// Everything that one instance can reach: the data of its store.
@@ -40,11 +43,6 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Its time is over.
-    pub(super) fn overdue(&self, limit: Limit, stack: Stack) -> Fault {
-        Fault::TimedOut { limit, wait: self.watch.wait(), stack }
-    }
-
     pub(super) fn wasi(&mut self) -> &mut Wasi {
         self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.call.allowance, &self.journal)))
     }
@@ -55,8 +53,6 @@ impl Guest {
         }
     }
 }
-
-impl types::Host for Guest {}
 
 impl wit_environ::Host for Guest {
     fn get(&mut self, name: String) -> Option<Vec<u8>> {
@@ -80,55 +76,90 @@ impl wit_environ::Host for Guest {
     }
 }
 
-impl wit_input::Host for Guest {
-    async fn read(&mut self, max: u32) -> Result<Vec<u8>, wit_input::ReadError> {
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        self.call.input.read(max).await.map(Vec::from).map_err(|error| match error {
-            ReadError::Disconnected => wit_input::ReadError::Disconnected,
-            ReadError::Malformed => wit_input::ReadError::Malformed,
-            ReadError::TooLarge => wit_input::ReadError::TooLarge,
-            ReadError::TimedOut => wit_input::ReadError::TimedOut,
-        })
-    }
-
-    fn trailers(&mut self) -> Vec<Field> {
-        self.call.input.trailers().to_vec()
-    }
-}
-
 impl errors::Host for Guest {
     fn log(&mut self, line: Vec<u8>) {
         self.journal.say("log", &line);
     }
 }
 
-impl wit_response::Host for Guest {
-    fn start_response(
-        &mut self,
-        status: String,
-        headers: Vec<Field>,
-        exc_info: Option<Vec<u8>>,
-    ) -> Result<(), wit_response::StartError> {
-        self.call.writer.start(&status, &headers, exc_info).map_err(start_error)
-    }
+/// Links all that the gateway gives to a handler.
+///
+/// # Errors
+///
+/// None in practice: it depends on nothing that the user gives.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wit_environ::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    errors::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    link_input(linker)?;
+    link_response(linker)
+}
 
-    async fn write(&mut self, chunk: Vec<u8>) -> Result<(), wit_response::WriteError> {
-        self.call.writer.write(Bytes::from(chunk)).await.map_err(write_error)
-    }
+type Store<'a> = StoreContextMut<'a, Guest>;
+type Waiting<'a, T> = Box<dyn Future<Output = wasmtime::Result<(T,)>> + Send + 'a>;
 
-    fn finish(&mut self, last: Vec<u8>) -> Result<(), wit_response::WriteError> {
-        self.call.writer.finish(Bytes::from(last)).map_err(write_error)
-    }
+/// These two interfaces are linked by hand: what waits has to see its store.
+fn link_input(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Read = Result<Vec<u8>, wit_input::ReadError>;
 
-    fn respond(&mut self, status: String, headers: Vec<Field>, body: Vec<u8>) -> Result<(), wit_response::StartError> {
-        self.call.writer.start(&status, &headers, None).map_err(start_error)?;
-        // What may be wrong with the body (longer than the Content-Length, a client that is gone) is not the start's.
-        _ = self.call.writer.finish(Bytes::from(body));
-        Ok(())
-    }
+    let mut input = linker.instance("wasmserve:gateway/input@0.1.0")?;
+    input.func_wrap_async("read", |mut store: Store<'_>, (max,): (u32,)| -> Waiting<'_, Read> {
+        Box::new(async move {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            // Whoever waits has to let others look into the store, so it takes along what it works with.
+            let mut input = mem::take(&mut store.data_mut().call.input);
+            let read = waiting::wait(&mut store, "wasmserve:gateway/input.read", input.read(max)).await;
+            store.data_mut().call.input = input;
+            Ok((read?.map(Vec::from).map_err(read_error),))
+        })
+    })?;
+    input.func_wrap("trailers", |store: Store<'_>, (): ()| Ok((store.data().call.input.trailers().to_vec(),)))
+}
 
-    fn connected(&mut self) -> bool {
-        self.call.writer.is_connected()
+fn link_response(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Started = Result<(), wit_response::StartError>;
+    type Written = Result<(), wit_response::WriteError>;
+
+    let mut response = linker.instance("wasmserve:gateway/response@0.1.0")?;
+    response.func_wrap(
+        "start-response",
+        |mut store: Store<'_>, (status, headers, exc_info): (String, Vec<Field>, Option<Vec<u8>>)| {
+            let started: Started = store.data_mut().call.writer.start(&status, &headers, exc_info).map_err(start_error);
+            Ok((started,))
+        },
+    )?;
+    response.func_wrap_async("write", |mut store: Store<'_>, (chunk,): (Vec<u8>,)| -> Waiting<'_, Written> {
+        Box::new(async move {
+            let writer = &mut store.data_mut().call.writer;
+            if let Err(error) = writer.push(Bytes::from(chunk)) {
+                return Ok((Err(write_error(error)),));
+            }
+            let space = writer.space();
+            let written = waiting::wait(&mut store, "wasmserve:gateway/response.write", space).await;
+            Ok((written?.map_err(write_error),))
+        })
+    })?;
+    response.func_wrap("finish", |mut store: Store<'_>, (last,): (Vec<u8>,)| {
+        let finished: Written = store.data_mut().call.writer.finish(Bytes::from(last)).map_err(write_error);
+        Ok((finished,))
+    })?;
+    response.func_wrap("respond", |mut store: Store<'_>, (status, headers, body): (String, Vec<Field>, Vec<u8>)| {
+        let writer = &mut store.data_mut().call.writer;
+        let started: Started = writer.start(&status, &headers, None).map_err(start_error);
+        if started.is_ok() {
+            // What may be wrong with the body (longer than the Content-Length, a client that is gone) is not the start's.
+            _ = writer.finish(Bytes::from(body));
+        }
+        Ok((started,))
+    })?;
+    response.func_wrap("connected", |store: Store<'_>, (): ()| Ok((store.data().call.writer.is_connected(),)))
+}
+
+fn read_error(error: ReadError) -> wit_input::ReadError {
+    match error {
+        ReadError::Disconnected => wit_input::ReadError::Disconnected,
+        ReadError::Malformed => wit_input::ReadError::Malformed,
+        ReadError::TooLarge => wit_input::ReadError::TooLarge,
+        ReadError::TimedOut => wit_input::ReadError::TimedOut,
     }
 }
 

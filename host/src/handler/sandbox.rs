@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    mem,
     net::SocketAddr,
     path::Path,
     sync::{
@@ -33,8 +34,9 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{
     Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
+use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
 
-use super::{host::Guest, journal::Journal};
+use super::{host::Guest, journal::Journal, waiting};
 use crate::{
     config::{Allowance, Dir, Net},
     fault::MemoryLimit,
@@ -252,6 +254,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     explain_missing_dirs(linker)?;
     explain_read_only_dirs(linker)?;
     explain_lookups(linker)?;
+    watch_waits(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -319,6 +322,35 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 Ok(stream) => Ok((Ok(stream),)),
                 Err(error) => Ok((Err(network::Host::convert_error_code(&mut guest.sockets(), error)?),)),
             }
+        },
+    )
+}
+
+/// Whatever a guest waits for by way of WASI (a clock, a socket, an answer), it waits for in one of these two.
+fn watch_waits(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(&format!("wasi:io/poll@{WASI}"))?;
+    instance.func_wrap_async(
+        "poll",
+        |mut store: StoreContextMut<'_, Guest>, (pollables,): (Vec<Resource<DynPollable>>,)| -> Call<'_, (Vec<u32>,)> {
+            Box::new(async move {
+                let mut table = mem::take(&mut store.data_mut().wasi().table);
+                let ready =
+                    waiting::wait(&mut store, "wasi:io/poll.poll", poll::Host::poll(&mut table, pollables)).await;
+                store.data_mut().wasi().table = table;
+                Ok((ready??,))
+            })
+        },
+    )?;
+    instance.func_wrap_async(
+        "[method]pollable.block",
+        |mut store: StoreContextMut<'_, Guest>, (pollable,): (Resource<DynPollable>,)| -> Call<'_, ()> {
+            Box::new(async move {
+                let mut table = mem::take(&mut store.data_mut().wasi().table);
+                let block = poll::HostPollable::block(&mut table, pollable);
+                let ready = waiting::wait(&mut store, "wasi:io/poll.block", block).await;
+                store.data_mut().wasi().table = table;
+                ready?
+            })
         },
     )
 }

@@ -161,7 +161,7 @@ impl Listener for Tales {
                 let tale = state.by_id.entry(id).or_default();
                 tale.said.push(String::from_utf8_lossy(&line).into_owned());
             }
-            Event::Said { .. } => {}
+            Event::Said { .. } | Event::Running(_) => {}
             Event::Faulted { id, fault, .. } => {
                 state.by_id.entry(id).or_default().fault = Some(fault.kind().to_owned());
             }

@@ -1,0 +1,58 @@
+//! Host functions that may wait, as others see them: what they wait for, since when, and where the handler is meanwhile.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Instant,
+};
+
+use wasmtime::{StoreContextMut, WasmBacktrace};
+
+use super::{
+    component::{Overdue, stack},
+    host::Guest,
+};
+use crate::{fault::Limit, roster::Wait};
+
+/// Waits for a future in the name of an import. Whoever asks for the handler's stack meanwhile gets it.
+///
+/// # Errors
+///
+/// The handler has no more time.
+pub(super) async fn wait<T>(
+    store: &mut StoreContextMut<'_, Guest>,
+    import: &'static str,
+    future: impl Future<Output = T>,
+) -> wasmtime::Result<T> {
+    let (watch, deadline) = (Arc::clone(&store.data().watch), store.data().deadline);
+    let mut future = pin!(future);
+    let mut asked = pin!(watch.asked());
+    let mut wait = None;
+    let result = poll_fn(|cx| {
+        if let Poll::Ready(it) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(it));
+        }
+        let wait = *wait.get_or_insert_with(|| {
+            let wait = Wait { import, since: Instant::now() };
+            watch.set_wait(Some(wait));
+            wait
+        });
+        if Instant::now() >= deadline {
+            return Poll::Ready(Err(Overdue { limit: Limit::Wall, wait: Some(wait) }.into()));
+        }
+        while asked.as_mut().poll(cx).is_ready() {
+            asked.set(watch.asked());
+            if watch.is_asked_for_stack() {
+                watch.set_stack(stack(&WasmBacktrace::force_capture(&mut *store)));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    if wait.is_some() {
+        watch.set_wait(None);
+    }
+    result
+}

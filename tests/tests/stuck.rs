@@ -1,0 +1,95 @@
+//! Where a handler is stuck: its stack in the log, when its time is over and when somebody asks.
+
+use rustix::process::Signal;
+use wasmserve_tests::{
+    guest,
+    server::{Launch, Server},
+};
+
+/// Waits for a stack in the log, after a line of which the first is a part, that has a line which begins with the second.
+fn told_with(server: &Server, part: &str, place: &str) {
+    let stack = |log: &[String]| -> Vec<String> {
+        let Some(at) = log.iter().position(|line| line.contains(part)) else { return Vec::new() };
+        let id = log[at].split_once(' ').expect("it begins with an id").0.to_owned() + "   ";
+        log[at + 1..].iter().map_while(|line| line.strip_prefix(&id)).map(str::to_owned).collect()
+    };
+    let stack = stack(&server.log_with(|log| stack(log).iter().any(|line| line.starts_with(place))));
+    assert!(stack.iter().any(|line| line.starts_with(place)), "{part}: {stack:#?}");
+    assert!(stack.len() <= 15, "it fits on a screen: {stack:#?}");
+}
+
+/// `spins` at `/`, `sleeps` at `/sleeps`, `reads_input` at `/reads`.
+fn server(flags: &[&str]) -> Server {
+    let at = |path: &str, name: &str| format!("{path}={}", guest::program(name).display());
+    let mounts = [at("/sleeps", "sleeps"), at("/reads", "reads_input")];
+    Launch::program("stuck").flags(mounts.iter().flat_map(|mount| ["--mount", mount])).flags(flags).start()
+}
+
+#[test]
+fn h1_what_computes_for_too_long_is_told_with_its_stack() {
+    let server = server(&["--cpu-time", "300ms"]);
+    let refused = server.get("/");
+    assert_eq!((refused.status, refused.field("wasmserve-fault")), (504, Some("cpu-limit")));
+    let line = "504 cpu-limit: the handler computed for longer than --cpu-time allows (GET / HTTP/1.1)";
+    told_with(&server, line, "at stuck::stuck_here");
+}
+
+#[test]
+fn h19_what_waits_for_too_long_is_told_with_what_it_waited_for_and_its_stack() {
+    let server = server(&["--timeout", "300ms"]);
+    assert_eq!(server.get("/sleeps").field("wasmserve-fault"), Some("wall-limit"));
+    told_with(&server, "s in `wasi:io/poll.block` (GET /sleeps HTTP/1.1)", "at sleeps::app");
+}
+
+#[test]
+fn sleeping_costs_no_computing_time() {
+    let server = server(&["--cpu-time", "100ms", "--timeout", "1s"]);
+    assert_eq!(server.get("/sleeps").field("wasmserve-fault"), Some("wall-limit"));
+}
+
+#[test]
+fn p3_sigquit_and_sigusr1_tell_what_runs_and_the_server_goes_on() {
+    let server = server(&[]);
+    let mut clients: Vec<_> = ["/", "/sleeps", "/reads/eager"]
+        .iter()
+        .map(|target| {
+            let mut client = server.connect();
+            client.send(format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"));
+            client
+        })
+        .collect();
+    // The last one reads by now, and so the others run too.
+    let head = clients[2].head().expect("it begins");
+    assert_eq!(clients[2].body(&head).next().as_deref(), Some(&b"reading\n"[..]));
+    for signal in [Signal::QUIT, Signal::USR1] {
+        server.signal(signal);
+    }
+    let log = server.log_with(|log| log.iter().filter(|line| line.contains("handlers are running:")).count() == 2);
+    assert_eq!(log.iter().filter(|line| **line == "3 handlers are running:").count(), 2, "{log:#?}");
+    for (request, does, place) in [
+        ("POST / HTTP/1.1", "MiB, computes", "at stuck::stuck_here"),
+        ("POST /sleeps HTTP/1.1", "waits in `wasi:io/poll.block` for ", "at sleeps::app"),
+        ("POST /reads/eager HTTP/1.1", "waits in `wasmserve:gateway/input.read` for ", "at reads_input::app"),
+    ] {
+        let entry = format!("{request} from 127.0.0.1:");
+        assert!(server.line_with(&entry).contains(does), "{log:#?}");
+        told_with(&server, &entry, place);
+    }
+    assert_eq!(server.get("/reads").status, 200);
+}
+
+#[test]
+fn p2_ctrl_c_tells_what_runs_before_the_server_stops() {
+    let server = Launch::program("reads_input").start();
+    let mut client = server.connect();
+    client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    let head = client.head().expect("it begins");
+    assert_eq!(client.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
+    server.signal(Signal::INT);
+    server.line_with("1 handler is running:");
+    told_with(&server, "POST /eager HTTP/1.1 from 127.0.0.1:", "at reads_input::app");
+    client.send("hello");
+    let (rest, _) = client.rest();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the response is whole: {}", rest.escape_ascii());
+    assert_eq!(server.wait().0, Some(0));
+}
