@@ -299,6 +299,12 @@ impl Reply {
         self.running.reader.is_said()
     }
 
+    /// Whether no octet of a body follows (rules B9, B10).
+    #[must_use]
+    pub fn is_bodyless(&self) -> bool {
+        self.running.reader.is_bodyless()
+    }
+
     fn with_head(mut self, mut parts: http::response::Parts) -> http::Response<Self> {
         if let Some(server) = &self.entry.exchanges.gateway.server {
             parts.headers.entry(header::SERVER).or_insert_with(|| server.clone());

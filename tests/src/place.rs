@@ -88,6 +88,6 @@ pub fn shared_cache() -> PathBuf {
 }
 
 /// Beside `debug` or whatever else the server was built into.
-fn base() -> PathBuf {
+pub(crate) fn base() -> PathBuf {
     guest::server().ancestors().nth(2).expect("cargo's directories are two deep").join("wasmserve-tests")
 }

@@ -176,6 +176,24 @@ fn k1_k2_a_connection_stays_open_as_the_client_wants() {
 }
 
 #[test]
+fn k2_a_client_of_http_1_0_is_not_promised_what_is_not_kept() {
+    let keep = "HTTP/1.0\r\nConnection: keep-alive\r\n";
+    let says_close = |guest: &str, request: String, status: u16| {
+        let server = Server::start(guest);
+        let mut client = server.connect();
+        client.send(&request);
+        let response = client.response();
+        assert_eq!((response.status, response.field("Connection")), (status, Some("close")), "{request}");
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{request}");
+    };
+    // No length, a fault, a body that nobody wants to read, and one that is refused.
+    says_close("echo", format!("POST / {keep}Content-Length: 5\r\n\r\nhello"), 200);
+    says_close("hello", format!("GET * {keep}\r\n"), 400);
+    says_close("ignores_input", format!("POST / {keep}Content-Length: 1000000\r\n\r\n"), 200);
+    says_close("hello", format!("POST / {keep}Content-Length: 1000000000\r\n\r\n"), 413);
+}
+
+#[test]
 fn k3_pipelined_requests_are_answered_in_order() {
     let server = Server::start("echo");
     let mut client = server.connect();

@@ -56,11 +56,17 @@ pub(super) async fn serve(
         async move {
             let (response, unread) = served?;
             let mut response = with_reason(response.await);
-            if unread.is_some_and(|unread| unread.closes(&tee, response.body().is_said())) {
+            // There are no chunks in HTTP/1.0, so what has no length ends by the close (rule K2).
+            let has_length = response.headers().contains_key(header::CONTENT_LENGTH) || response.body().is_bodyless();
+            let has_no_end = is_http_1_0 && !has_length;
+            is_until_close.store(has_no_end, Ordering::Relaxed);
+            if has_no_end || unread.is_some_and(|unread| unread.closes(&tee, response.body().is_said())) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            let has_length = response.headers().contains_key(header::CONTENT_LENGTH);
-            is_until_close.store(is_http_1_0 && !has_length, Ordering::Relaxed);
+            if is_http_1_0 && response.headers().contains_key(header::CONNECTION) {
+                // hyper adds `keep-alive` to `close` for clients of HTTP/1.0, unless the response is of that version too.
+                *response.version_mut() = Version::HTTP_10;
+            }
             Ok::<_, OutOfStep>(response.map(|reply| Answer::new(reply, &turn)))
         }
     });
@@ -165,8 +171,9 @@ impl Unread {
     /// A handler on its way through the slow lane still has the body when its answer is said as a whole.
     fn closes(&self, tee: &Mutex<Tee>, is_said: bool) -> bool {
         let is_refused = self.is_awaited && !self.progress.has_begun();
-        let is_too_long = || lock(tee).body_left() > DRAIN_OCTETS;
-        is_refused || (is_said || self.progress.is_abandoned()) && is_too_long()
+        // A handler that has not begun to read when it answers hardly will; it may need a moment more to end.
+        let is_unwanted = is_said || self.progress.is_abandoned() || !self.progress.has_begun();
+        is_refused || is_unwanted && lock(tee).body_left() > DRAIN_OCTETS
     }
 }
 
