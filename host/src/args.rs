@@ -123,6 +123,14 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
     body_timeout: Duration,
 
+    /// How long a client may take nothing of its response
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
+    write_timeout: Duration,
+
+    /// How many octets a second a client has to send or take while it is waited for, measured over 5s and then over 30s
+    #[arg(long, value_name = "NUMBER", default_value = "240", help_heading = "Limits")]
+    min_rate: u32,
+
     /// How long a connection may be idle between two requests
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration, help_heading = "Limits")]
     keep_alive: Duration,
@@ -197,6 +205,8 @@ impl Args {
                 fields: self.max_fields,
                 head_timeout: self.head_timeout,
                 body_timeout: self.body_timeout,
+                write_timeout: self.write_timeout,
+                rate: self.min_rate,
                 keep_alive: self.keep_alive,
             },
             gateway: Gateway {

@@ -109,6 +109,10 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long a client may send nothing while its body is awaited (rule I12).
     pub body_timeout: Duration,
+    /// How long a client may take nothing of its response.
+    pub write_timeout: Duration,
+    /// How many octets a second a client has to send of a body that is awaited, and to take of a response; 0 for any.
+    pub rate: u32,
 }
 
 impl Limits {
@@ -124,6 +128,8 @@ impl Limits {
         head_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_secs(15),
         body_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(30),
+        rate: 240,
     };
 }
 

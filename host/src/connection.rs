@@ -36,7 +36,7 @@ pub async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchanges>, mut
         protocol = timeout_at(accepted + exchanges.limits().head_timeout, sniff(&stream, &mut begun)) => protocol,
         () = stopped(&mut drain) => return,
     };
-    let wire = Wire::new(stream, begun);
+    let wire = Wire::new(stream, begun, exchanges.limits());
     match protocol {
         Ok(Ok(Protocol::Http1)) => http1::serve(wire, accepted, peer, exchanges, drain).await,
         Ok(Ok(Protocol::Http2)) => http2::serve(wire, peer, exchanges, drain).await,

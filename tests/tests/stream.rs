@@ -74,7 +74,7 @@ fn growth(server: &Server, work: impl FnOnce()) -> u64 {
 }
 
 fn start(program: &str) -> Server {
-    Launch::program(program).flags(["--max-body", "2GiB", "--timeout", "10m"]).start()
+    Launch::program(program).flags(["--max-body", "2GiB", "--timeout", "10m", "--cpu-time", "10m"]).start()
 }
 
 #[test]

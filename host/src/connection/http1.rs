@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{
+    patience::Pace,
     received::{DRAIN_OCTETS, Progress, Received},
     refusal, stopped,
     tee::{Framing, Tee},
@@ -101,6 +102,8 @@ pub(super) async fn serve(
     match result {
         // hyper takes a CONNECT for the beginning of a tunnel, whatever the answer, and leaves the socket open.
         Ok(()) => wire.end().await,
+        // Nobody takes what is still on its way.
+        Err(_) if wire.has_stalled() => wire.reset(),
         // A body that failed is an error of the one who made it, in hyper's eyes.
         Err(error) if error.is_user() && is_until_close.load(Ordering::Relaxed) => wire.reset(),
         Err(error) => {
@@ -150,7 +153,7 @@ fn begin(
         Framing::Length(0) => None,
         _ => {
             let is_awaited = head.values("expect").next().is_some();
-            let body = Received::before_others(request.into_body(), limits.body_timeout, is_awaited);
+            let body = Received::before_others(request.into_body(), Pace::of_bodies(limits), is_awaited);
             unread = Some(Unread { progress: body.progress(), is_awaited });
             Some(Box::pin(body))
         }

@@ -23,6 +23,7 @@ use super::{
     PREFACE,
     frames::Frames,
     open::{Exchange, Open},
+    patience::Pace,
     received::Received,
     stopped,
     wire::Wire,
@@ -69,7 +70,7 @@ pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut
     let (turns, mut asked) = mpsc::unbounded_channel();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (exchange, turns) = (open.begin(), turns.clone());
-        let response = exchange::serve(Arc::clone(&exchanges), begin(request, peer, limits.body_timeout));
+        let response = exchange::serve(Arc::clone(&exchanges), begin(request, peer, Pace::of_bodies(limits)));
         async move {
             let mut response = response.await;
             // There is no such thing in HTTP/2 (RFC 9113 section 8.2.2); the stream ends by itself.
@@ -185,11 +186,11 @@ impl Body for Streamed {
     }
 }
 
-fn begin(request: hyper::Request<Incoming>, peer: Peer, timeout: Duration) -> exchange::Request {
+fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace) -> exchange::Request {
     let (parts, body) = request.into_parts();
     let head = RequestHead::new(as_text(&parts));
     let content_length = body.size_hint().exact().filter(|_| head.values("content-length").next().is_some());
-    let body: Option<BoxBody> = if body.is_end_stream() { None } else { Some(Box::pin(Received::new(body, timeout))) };
+    let body: Option<BoxBody> = if body.is_end_stream() { None } else { Some(Box::pin(Received::new(body, pace))) };
     exchange::Request { head, peer, content_length, body }
 }
 

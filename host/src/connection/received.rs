@@ -2,7 +2,6 @@
 
 use std::{
     error::Error as _,
-    future::Future,
     io,
     pin::Pin,
     sync::{
@@ -17,20 +16,16 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::{
-    runtime::Handle,
-    time::{Sleep, sleep, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
+use super::patience::{Pace, PaceMaker};
 use crate::gateway::input::ReadError;
 
-/// A request body, given up when the client sends nothing for too long.
+/// A request body, given up when the client sends too slowly.
 pub(super) struct Received {
     /// `None` once it has ended.
     body: Option<Incoming>,
-    timeout: Duration,
-    /// Only there while nothing comes in.
-    timer: Option<Pin<Box<Sleep>>>,
+    pace: PaceMaker,
     progress: Arc<Progress>,
     /// Where the rest of it is taken off the wire if nobody reads it.
     drain: Option<Handle>,
@@ -72,20 +67,16 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 impl Received {
     /// A body of HTTP/2, where a stream that is not read is none of the others' business.
-    pub(super) fn new(body: Incoming, timeout: Duration) -> Self {
-        Self { body: Some(body), timeout, timer: None, progress: Arc::default(), drain: None, is_awaited: false }
+    pub(super) fn new(body: Incoming, pace: Pace) -> Self {
+        Self { body: Some(body), pace: PaceMaker::new(pace), progress: Arc::default(), drain: None, is_awaited: false }
     }
 
     /// A body of HTTP/1, which the next request has to wait for.
-    pub(super) fn before_others(body: Incoming, timeout: Duration, is_awaited: bool) -> Self {
-        Self {
-            body: Some(body),
-            timeout,
-            timer: None,
-            progress: Arc::default(),
-            drain: Some(Handle::current()),
-            is_awaited,
-        }
+    pub(super) fn before_others(body: Incoming, pace: Pace, is_awaited: bool) -> Self {
+        let mut received = Self::new(body, pace);
+        received.drain = Some(Handle::current());
+        received.is_awaited = is_awaited;
+        received
     }
 
     pub(super) fn progress(&self) -> Arc<Progress> {
@@ -104,12 +95,13 @@ impl Body for Received {
         let frame = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => frame.map(|frame| frame.map_err(|error| read_error(&error))),
             Poll::Pending => {
-                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.timeout)));
-                ready!(timer.as_mut().poll(cx));
+                ready!(this.pace.poll_too_slow(cx));
                 Some(Err(ReadError::TimedOut))
             }
         };
-        this.timer = None;
+        if let Some(Ok(frame)) = &frame {
+            this.pace.moved(frame.data_ref().map_or(0, Bytes::len));
+        }
         if !matches!(frame, Some(Ok(_))) {
             this.body = None;
         }

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     frames::Frames,
     open::Open,
-    patience::Patience,
+    patience::{Pace, PaceMaker, Patience},
     tee::{Awaited, Tee},
     turn::Turn,
 };
@@ -40,6 +40,10 @@ pub(super) struct Wire {
     linger: Option<Linger>,
     /// Whether the client is owed an answer of ours: to a head that hyper has refused, or that did not come in time.
     owes_a_refusal: bool,
+    /// How slowly the client may take what it gets.
+    pace: PaceMaker,
+    /// Whether it was too slow.
+    has_stalled: bool,
     has_ended: bool,
 }
 
@@ -114,8 +118,18 @@ const LINGER_TIME_BETWEEN: Duration = Duration::from_millis(100);
 const READ: usize = 16 << 10;
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, begun: BytesMut) -> Self {
-        Self { stream, begun, heads: None, watch: None, linger: None, owes_a_refusal: false, has_ended: false }
+    pub(super) fn new(stream: TcpStream, begun: BytesMut, limits: &Limits) -> Self {
+        Self {
+            stream,
+            begun,
+            heads: None,
+            watch: None,
+            linger: None,
+            owes_a_refusal: false,
+            pace: PaceMaker::new(Pace::of_responses(limits)),
+            has_stalled: false,
+            has_ended: false,
+        }
     }
 
     /// Shows all octets that hyper reads to a tee as well, keeps back what hyper says when it is its turn, and closes the
@@ -145,6 +159,11 @@ impl Wire {
         _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
+    /// Whether the client was too slow for its response.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.has_stalled
+    }
+
     /// Ends the connection, if hyper has not.
     pub(super) async fn end(&mut self) {
         if !self.has_ended {
@@ -157,6 +176,20 @@ impl Wire {
         if self.owes_a_refusal && self.stream.write_all(octets).await.is_ok() {
             self.end().await;
         }
+    }
+
+    /// Gives up a client that takes its response too slowly.
+    fn keep_pace(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(octets)) => self.pace.moved(*octets),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                ready!(self.pace.poll_too_slow(cx));
+                self.has_stalled = true;
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        written
     }
 
     /// Whether what hyper writes is its own, so that it is kept back.
@@ -258,7 +291,8 @@ impl hyper::rt::Write for Wire {
         if self.keeps_back() {
             return Poll::Ready(Ok(octets.len()));
         }
-        Pin::new(&mut self.stream).poll_write(cx, octets)
+        let written = Pin::new(&mut self.stream).poll_write(cx, octets);
+        self.keep_pace(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -273,7 +307,8 @@ impl hyper::rt::Write for Wire {
         if self.keeps_back() {
             return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.keep_pace(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
