@@ -22,6 +22,7 @@ mod program;
 mod real;
 mod requests;
 mod response;
+mod rules;
 mod start;
 mod stream;
 mod stuck;

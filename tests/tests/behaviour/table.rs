@@ -246,7 +246,13 @@ fn table() -> Vec<Row> {
             "disconnected",
             "disconnected",
         ]),
+        row("B13", [ok(), write("a"), write("b")], "200 OK|chunks <a>, <b>")
+            .sends("TE: trailers\r\nContent-Length: 0\r\n", "")
+            .says(&["ok", "ok", "ok"]),
+        row("B14", [start("103 Early Hints", &[]), restart("200 OK", &[])], "200 OK|content-length: 0|length <>")
+            .says(&["bad-status", "ok"]),
         // Errors
+        row("K4", [ok(), Step::Fail("no".into())], "500 exception").says(&["ok"]).fault("exception"),
         row("X1", [Step::Fail("no".into())], "500 exception").fault("exception"),
         row("X2", [], "500 no-start-response").fault("no-start-response"),
         row("X2", [write("a"), finish("b")], "500 no-start-response")
