@@ -63,6 +63,10 @@ pub struct Args {
     #[arg(long)]
     lint: bool,
 
+    /// Tell clients why a handler failed and where, on a page that they accept: HTML, JSON or text
+    #[arg(long)]
+    debug: bool,
+
     /// How exchanges are logged on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
     access_log_format: AccessLogFormat,
@@ -211,6 +215,7 @@ impl Args {
             },
             gateway: Gateway {
                 lint: self.lint,
+                debug: self.debug,
                 asterisk_to_handler: self.asterisk == Asterisk::App,
                 abort_on_half_close: self.abort_on_half_close,
                 server_name: self.server_name,

@@ -46,6 +46,8 @@ pub struct Gateway {
     pub trusted_proxies: Vec<IpAddr>,
     /// Whether to tell what is unusual in requests.
     pub lint: bool,
+    /// Whether clients are told why a handler failed, and where.
+    pub debug: bool,
     /// Whether `OPTIONS *` goes to the handler of `/` instead of being answered by the host (rule T5).
     pub asterisk_to_handler: bool,
     /// Whether a client that ends its side of the connection is taken to be gone, though it may only have said all that it
@@ -63,6 +65,7 @@ impl Gateway {
         buffer_body: 0,
         trusted_proxies: Vec::new(),
         lint: false,
+        debug: false,
         asterisk_to_handler: false,
         abort_on_half_close: false,
         server_name: None,

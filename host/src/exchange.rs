@@ -28,6 +28,7 @@ use crate::{
         input::{BoxBody, Input},
         lint,
         mounts::Mounts,
+        page,
         request::RequestHead,
         response::{self, Cut, Reader, Terms},
     },
@@ -200,12 +201,16 @@ fn terms(head: &RequestHead, limits: &Limits) -> Terms {
     Terms { is_head: head.method() == b"HEAD", limits: HeadLimits { octets: limits.head, fields: limits.fields } }
 }
 
-/// Answers a fault. It says nothing of the handler's inside.
+/// Answers a fault.
 fn fail(entry: Entry, terms: Terms, fault: Fault) -> http::Response<Reply> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let text = format!("{status}: {} (exchange {})\n", fault.public_text(), entry.id);
+    let text = status.to_string();
+    let page = match entry.exchanges.gateway.debug {
+        true => page::debug(&text, &fault, entry.id, &entry.request),
+        false => page::public(&text, &fault, entry.id),
+    };
     let mut fields = vec![
-        ("Content-Type".to_owned(), b"text/plain; charset=utf-8".to_vec()),
+        ("Content-Type".to_owned(), page.content_type.into()),
         ("Wasmserve-Fault".to_owned(), fault.kind().into()),
     ];
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -213,7 +218,7 @@ fn fail(entry: Entry, terms: Terms, fault: Fault) -> http::Response<Reply> {
     }
     let closes = fault.is_the_clients();
     entry.tell(fault);
-    let mut response = answer(entry, terms, &status.to_string(), fields, text.into());
+    let mut response = answer(entry, terms, &text, fields, page.text.into());
     if closes {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

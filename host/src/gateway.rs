@@ -19,5 +19,7 @@ pub mod head;
 
 pub mod response;
 
+pub mod page;
+
 /// One header line, or one variable of the environ.
 pub type Field = (String, Vec<u8>);

@@ -262,3 +262,36 @@ fn x4_a_thousand_traps_among_others_harm_nobody() {
         assert_eq!(client.response().text(), "fine");
     }
 }
+
+#[test]
+fn h8_the_same_fault_again_and_again_does_not_flood_the_log() {
+    let server = Server::start("traps");
+    let mut client = server.connect();
+    for _ in 0..200 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().status, 500);
+    }
+    let log = server.stop();
+    let told = log.iter().filter(|line| line.contains("] 500 trap: ")).count();
+    let counted = log.iter().filter_map(|line| line.strip_prefix('(')?.split_once(" times more: 500 trap: "));
+    let counted: usize = counted.map(|(times, _)| times.parse::<usize>().expect("it is a number")).sum();
+    assert_eq!(told + counted, 200, "each is told or counted: {log:#?}");
+    assert!(counted > 0, "{log:#?}");
+    assert_eq!(log.iter().filter(|line| line.contains("\" 500 -")).count(), 200, "L5");
+}
+
+#[test]
+fn debug_tells_the_client_what_is_wrong_in_the_form_that_it_accepts() {
+    let server = Launch::program("panics").flags(["--debug"]).start();
+    for (accept, content_type) in [
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("*/*", "text/plain; charset=utf-8"),
+    ] {
+        let answer = server.ask(format!("GET / HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"));
+        assert_eq!((answer.status, answer.field("content-type")), (500, Some(content_type)));
+        assert!(answer.text().contains("no coffee") && answer.text().contains("at panics::app"), "{}", answer.text());
+    }
+    let quiet = Server::start("panics").get("/");
+    assert!(!quiet.text().contains("coffee"), "X1: {}", quiet.text());
+}

@@ -1,0 +1,117 @@
+//! What the client reads when an exchange fails: a line, or with `--debug` all that is known, in the form that it accepts.
+
+use super::request::RequestHead;
+use crate::{fault::Fault, log::escape};
+
+/// The body of an answer to a fault.
+#[derive(Debug)]
+pub struct Page {
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// For anybody: nothing about the handler's inside.
+#[must_use]
+pub fn public(status: &str, fault: &Fault, id: u64) -> Page {
+    Page { content_type: TEXT, text: format!("{status}: {} (exchange {id})\n", fault.public_text()) }
+}
+
+/// For the one who writes the handler: the reason and the stack as well. In HTML for browsers, in JSON for who asks for it.
+#[must_use]
+pub fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) -> Page {
+    let reason = escape(fault.to_string().as_bytes());
+    let line = escape(head.line());
+    let stack: Vec<String> = fault
+        .stack()
+        .map(|stack| stack.lines())
+        .unwrap_or_default()
+        .iter()
+        .map(|line| escape(line.as_bytes()))
+        .collect();
+    if accepts(head, "text/html") {
+        let stack: String = stack.iter().map(|line| format!("{}\n", html(line))).collect();
+        let (status, kind, reason, line) = (html(status), fault.kind(), html(&reason), html(&line));
+        let text = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><title>{status}</title>\
+             <style>body{{font:1rem/1.5 system-ui;margin:3rem;max-width:60rem}}pre{{background:#eee;padding:1rem;\
+             overflow:auto}}</style><h1>{status}</h1><p><b>{kind}</b>: {reason}</p><pre>{stack}</pre>\
+             <p>{line} (exchange {id})</p></html>\n"
+        );
+        return Page { content_type: "text/html; charset=utf-8", text };
+    }
+    if accepts(head, "application/json") {
+        let object = serde_json::json!({
+            "status": status, "fault": fault.kind(), "reason": reason, "stack": stack, "request": line, "exchange": id,
+        });
+        return Page { content_type: "application/json", text: format!("{object}\n") };
+    }
+    let stack: String = stack.iter().map(|line| format!("  {line}\n")).collect();
+    Page { content_type: TEXT, text: format!("{status}: {}: {reason}\n{stack}{line} (exchange {id})\n", fault.kind()) }
+}
+
+/// Whether the client names this type; who accepts anything gets text.
+fn accepts(head: &RequestHead, content_type: &str) -> bool {
+    head.values("accept").any(|value| {
+        let mut types = value.split(|octet| *octet == b',');
+        types.any(|one| {
+            let one = one.split(|octet| *octet == b';').next().unwrap_or_default();
+            one.trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
+        })
+    })
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::stack::{Frame, Stack};
+
+    fn page(accept: &str) -> Page {
+        let head = format!("GET /<script>?\u{1b}[2J HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
+        let stack = Stack::new(vec![Frame { function: "app::<impl \"x\">".into(), place: Some("a.rs:7".into()) }]);
+        let fault = Fault::Trap { reason: "</pre><script>alert('&')</script>\u{1b}".into(), stack };
+        debug("500 Internal Server Error", &fault, 7, &RequestHead::new(Bytes::from(head)))
+    }
+
+    #[test]
+    fn a_browser_gets_html_in_which_nothing_of_the_handlers_or_the_clients_is_html() {
+        let page = page("text/html,application/xhtml+xml,*/*;q=0.8");
+        assert_eq!(page.content_type, "text/html; charset=utf-8");
+        assert!(!page.text.contains("<script>") && !page.text.contains('\u{1b}'), "{}", page.text);
+        assert!(page.text.contains("&lt;script&gt;alert(&#39;&amp;&#39;)"), "{}", page.text);
+        assert!(page.text.contains("at app::&lt;impl &quot;x&quot;&gt; (a.rs:7)"), "{}", page.text);
+    }
+
+    #[test]
+    fn json_is_for_who_asks_for_it_and_text_for_all_others() {
+        let json = page("application/json; q=1");
+        let object: serde_json::Value = serde_json::from_str(&json.text).expect("it is JSON");
+        assert_eq!(
+            (json.content_type, &object["fault"], &object["exchange"]),
+            ("application/json", &"trap".into(), &7.into())
+        );
+        let text = page("*/*");
+        assert_eq!(text.content_type, TEXT);
+        assert!(
+            text.text.contains("\n  at app::<impl \"x\"> (a.rs:7)\nGET /<script>?\\x1b[2J HTTP/1.1 (exchange 7)\n")
+        );
+    }
+
+    #[test]
+    fn x1_the_public_page_tells_nothing_of_the_handler() {
+        let fault = Fault::Exception("secret".into());
+        assert_eq!(
+            public("500 Internal Server Error", &fault, 7).text,
+            "500 Internal Server Error: the handler failed (exchange 7)\n"
+        );
+    }
+}

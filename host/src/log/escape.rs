@@ -1,0 +1,45 @@
+//! Octets of strangers as text: for terminals, and for lines that others read.
+
+use std::fmt::Write as _;
+
+/// Octets as text that cannot do anything to a terminal and cannot pass for another line.
+///
+/// Readable UTF-8 stays; control characters (C0, C1, DEL, the tab excepted), characters that change the direction of text,
+/// backslashes and octets that are no UTF-8 become `\x..` or `\u{..}`.
+#[must_use]
+pub fn escape(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for part in octets.utf8_chunks() {
+        for char in part.valid().chars() {
+            _ = match char {
+                '\t' => write!(text, "\t"),
+                '\\' => write!(text, "\\\\"),
+                '\0'..='\x1f' | '\x7f' => write!(text, "\\x{:02x}", char as u32),
+                '\u{80}'..='\u{9f}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}' => write!(text, "\\u{{{:x}}}", char as u32),
+                _ => write!(text, "{char}"),
+            };
+        }
+        for octet in part.invalid() {
+            _ = write!(text, "\\x{octet:02x}");
+        }
+    }
+    text
+}
+
+/// The same for a value between quotes in an access log (rule L4): ASCII only, and no quote of its own.
+pub(super) fn escape_quoted(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for octet in octets {
+        _ = match octet {
+            b'"' | b'\\' => write!(text, "\\{}", *octet as char),
+            b' '..=b'~' => write!(text, "{}", *octet as char),
+            _ => write!(text, "\\x{octet:02X}"),
+        };
+    }
+    text
+}

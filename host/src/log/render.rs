@@ -1,0 +1,238 @@
+//! Events as text.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+
+use super::{
+    escape::{escape, escape_quoted},
+    repeats::{Repeats, Show},
+};
+use crate::{
+    config::AccessLog, fault::Fault, gateway::request::RequestHead, record::Event, roster::Sight, stack::Stack,
+};
+
+/// How much of a request line a fault shows; the access log has all of it.
+const REQUEST_MAX: usize = 200;
+
+/// Makes text of events.
+pub(super) struct Renderer {
+    format: AccessLog,
+    zone: TimeZone,
+    repeats: Repeats,
+}
+
+impl Renderer {
+    pub(super) fn new(format: AccessLog, zone: TimeZone) -> Self {
+        Self { format, zone, repeats: Repeats::default() }
+    }
+
+    /// Appends an event.
+    pub(super) fn render(&mut self, event: &Event, text: &mut String) {
+        match event {
+            Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
+            Event::Faulted { id, request, fault } => self.render_fault(*id, request, fault, text),
+            Event::Running(running) => render_running(running, text),
+            Event::Ended { .. } => *text += &access_line(event, self.format, &self.zone),
+        }
+    }
+
+    /// A fault: its reason and where the handler was; less of it when it is always the same.
+    fn render_fault(&mut self, id: u64, request: &RequestHead, fault: &Fault, text: &mut String) {
+        let reason = format!("{} {}: {}", fault.status(), fault.kind(), escape(fault.to_string().as_bytes()));
+        let show = self.repeats.show(&reason, Instant::now());
+        if show != Show::Nothing {
+            *text += &format!("[{id}] {reason} ({})\n", request_line(request));
+        }
+        if show == Show::Full
+            && let Some(stack) = fault.stack()
+        {
+            render_stack(id, stack, text);
+        }
+    }
+
+    /// Appends what was counted only, up to now.
+    pub(super) fn settle(&mut self, now: Instant, text: &mut String) {
+        for (reason, times) in self.repeats.settle(now) {
+            *text += &format!("({times} times more: {reason})\n");
+        }
+    }
+
+    /// How long there may be nothing to say, if anything was counted only.
+    pub(super) fn owes(&self) -> Option<Duration> {
+        self.repeats.is_owing().then_some(super::repeats::WINDOW)
+    }
+}
+
+/// An exchange's line in the access log.
+fn access_line(event: &Event, format: AccessLog, zone: &TimeZone) -> String {
+    let Event::Ended { id, peer, request, status, sent, cpu, memory, at, took } = event else { return String::new() };
+    let remote = peer.remote.ip().to_canonical();
+    let line = escape_quoted(request.line());
+    let at = Timestamp::try_from(*at).unwrap_or_default().to_zoned(zone.clone());
+    match format {
+        AccessLog::BaseHttp => {
+            format!("{remote} - - [{}] \"{line}\" {status} -\n", at.strftime("%d/%b/%Y %H:%M:%S"))
+        }
+        AccessLog::Common => common(remote, &at, &line, *status, *sent) + "\n",
+        AccessLog::Combined => {
+            let common = common(remote, &at, &line, *status, *sent);
+            format!("{common} \"{}\" \"{}\"\n", field(request, "referer"), field(request, "user-agent"))
+        }
+        AccessLog::Json => {
+            let object = serde_json::json!({
+                "id": id,
+                "time": at.timestamp().to_string(),
+                "remote": remote.to_string(),
+                "request": escape(request.line()),
+                "status": status,
+                "sent": sent,
+                "cpu_us": cpu.map(micros),
+                "memory": memory,
+                "took_us": micros(*took),
+                "referer": request.values("referer").next().map(escape),
+                "user_agent": request.values("user-agent").next().map(escape),
+            });
+            format!("{object}\n")
+        }
+        AccessLog::None => String::new(),
+    }
+}
+
+/// What runs: each handler with what it has used, what it does and where it is.
+fn render_running(running: &[Sight], text: &mut String) {
+    *text += &match running.len() {
+        0 => "no handler is running\n".to_owned(),
+        1 => "1 handler is running:\n".to_owned(),
+        number => format!("{number} handlers are running:\n"),
+    };
+    for Sight { watch, wait, stack } in running {
+        let does = match wait {
+            Some(wait) => format!("waits in `{}` for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()),
+            None => "computes".to_owned(),
+        };
+        *text += &format!(
+            "[{}] {} from {}: for {:.1} s, computed {:.1} s, {:.1} MiB, {does}\n",
+            watch.id,
+            request_line(&watch.request),
+            watch.peer.remote,
+            watch.began.elapsed().as_secs_f32(),
+            watch.cpu().as_secs_f32(),
+            watch.memory() as f64 / f64::from(1 << 20),
+        );
+        if let Some(stack) = stack {
+            render_stack(watch.id, stack, text);
+        }
+    }
+}
+
+fn render_stack(id: u64, stack: &Stack, text: &mut String) {
+    for line in stack.lines() {
+        *text += &format!("[{id}]   {}\n", escape(line.as_bytes()));
+    }
+}
+
+fn request_line(request: &RequestHead) -> String {
+    let line = request.line();
+    escape(&line[..line.len().min(REQUEST_MAX)])
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The Common Log Format (rule L2).
+fn common(remote: IpAddr, at: &Zoned, line: &str, status: u16, sent: u64) -> String {
+    let sent = if sent == 0 { "-".to_owned() } else { sent.to_string() };
+    format!("{remote} - - [{}] \"{line}\" {status} {sent}", at.strftime("%d/%b/%Y:%H:%M:%S %z"))
+}
+
+/// A header line's value for the access log, `-` when absent (rule L3).
+fn field(request: &RequestHead, name: &str) -> String {
+    request.values(name).next().map_or_else(|| "-".to_owned(), escape_quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::gateway::environ::Peer;
+
+    fn rendered(event: &Event, format: AccessLog) -> String {
+        let mut text = String::new();
+        Renderer::new(format, TimeZone::UTC).render(event, &mut text);
+        text
+    }
+
+    fn access_line(head: &'static [u8], sent: u64, format: AccessLog) -> String {
+        let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_413_732_527);
+        let request = RequestHead::new(bytes::Bytes::from_static(head));
+        rendered(
+            &Event::Ended {
+                id: 1,
+                peer,
+                request,
+                status: 200,
+                sent,
+                cpu: None,
+                memory: None,
+                at,
+                took: Duration::from_micros(7),
+            },
+            format,
+        )
+    }
+
+    #[test]
+    fn l1_the_access_log_looks_like_that_of_http_server() {
+        assert_eq!(
+            access_line(b"POST / HTTP/1.1\r\n\r\n", 5, AccessLog::BaseHttp),
+            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"POST / HTTP/1.1\" 200 -\n"
+        );
+    }
+
+    #[test]
+    fn l2_l3_the_common_formats_are_those_of_apache() {
+        let head = b"GET /a HTTP/1.0\r\nReferer: http://x/\r\nUser-Agent: a\"b\\\xe9\r\n\r\n";
+        let common = "127.0.0.1 - - [19/Oct/2014:15:28:47 +0000] \"GET /a HTTP/1.0\" 200 2326";
+        assert_eq!(access_line(head, 2326, AccessLog::Common), format!("{common}\n"));
+        let combined = format!("{common} \"http://x/\" \"a\\\"b\\\\\\xE9\"\n");
+        assert_eq!(access_line(head, 2326, AccessLog::Combined), combined);
+        let bare = access_line(b"GET / HTTP/1.0\r\n\r\n", 0, AccessLog::Combined);
+        assert!(bare.ends_with("\" 200 - \"-\" \"-\"\n"), "{bare}");
+    }
+
+    #[test]
+    fn l4_nothing_that_a_client_sends_can_forge_a_line() {
+        let head = b"GET /\"\x0b\x1b[2J\\\xe9 HTTP/1.1\r\n\r\n";
+        assert_eq!(
+            access_line(head, 0, AccessLog::BaseHttp),
+            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"GET /\\\"\\x0B\\x1B[2J\\\\\\xE9 HTTP/1.1\" 200 -\n"
+        );
+    }
+
+    #[test]
+    fn l6_json_is_one_object_a_line() {
+        let line = access_line(b"GET /\xff\" HTTP/1.1\r\nUser-Agent: x\r\n\r\n", 5, AccessLog::Json);
+        let object: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        assert_eq!(object["request"], "GET /\\xff\" HTTP/1.1");
+        assert_eq!((&object["status"], &object["sent"], &object["took_us"]), (&200.into(), &5.into(), &7.into()));
+        assert_eq!((&object["user_agent"], &object["referer"]), (&"x".into(), &serde_json::Value::Null));
+        assert_eq!(line.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn h22_nothing_that_a_handler_says_reaches_the_terminal_raw() {
+        let all: Vec<u8> = (0..=255).collect();
+        let line = rendered(&Event::Said { id: 7, through: "stderr", line: all }, AccessLog::None);
+        assert!(line.starts_with("[7] stderr: ") && line.ends_with('\n'));
+        let inner = line.trim_end_matches('\n');
+        assert!(!inner.contains(|char: char| char.is_control() && char != '\t'), "{line:?}");
+        assert_eq!(escape("a\u{9b}\u{202e}\r\n\\é".as_bytes()), "a\\u{9b}\\u{202e}\\x0d\\x0a\\\\é");
+    }
+}
