@@ -1,12 +1,12 @@
 //! What the user typed. Nothing after [`Config`] sees it.
 
-use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum, builder::NonEmptyStringValueParser, error::ErrorKind};
 use http::HeaderValue;
 
 use crate::{
-    config::{AccessLog, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Variable},
+    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Task, Variable},
     exit::{Exit, StartError},
     gateway::{
         environ::SOFTWARE,
@@ -20,7 +20,7 @@ use crate::{
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Args {
     /// The handler: a component that exports `wasmserve:gateway/handler`
-    #[arg(value_name = "HANDLER.WASM", required_unless_present = "mount")]
+    #[arg(value_name = "HANDLER.WASM", required_unless_present_any = ["mount", "compile_only"])]
     handler: Option<PathBuf>,
 
     /// Serve another handler for a path and all below it; the longest path wins
@@ -143,6 +143,23 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
     drain: Duration,
 
+    /// How many connections may be open at the same time; more wait until one ends [default: 1024, or as many as there are
+    /// file descriptors for]
+    #[arg(long, value_name = "NUMBER", value_parser = connections, help_heading = "Limits")]
+    max_connections: Option<usize>,
+
+    /// How long compiling a handler may take
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = "Limits")]
+    compile_timeout: Duration,
+
+    /// How much memory compiling a handler may use
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size, help_heading = "Limits")]
+    compile_memory: u64,
+
+    /// Compile what comes in on stdin, for a server that waits for it
+    #[arg(long, hide = true)]
+    compile_only: bool,
+
     /// Add a variable to the environ and to the handler's environment
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Grants: a handler may touch nothing else")]
     env: Vec<Variable>,
@@ -180,19 +197,24 @@ impl Args {
     /// # Errors
     ///
     /// A flag or a value that is wrong ([`Exit::Usage`]); `--help` and `--version` also arrive here ([`Exit::Done`]).
-    pub fn from_command_line() -> Result<Config, StartError> {
-        Self::parse_from_iter(std::env::args_os())
+    pub fn from_command_line() -> Result<Task, StartError> {
+        let args = Self::parse_from_iter(env::args_os())?;
+        let program = env::current_exe().unwrap_or_else(|_| "wasmserve".into());
+        let compile = Compile { program, timeout: args.compile_timeout, memory: args.compile_memory };
+        if args.compile_only {
+            return Ok(Task::Compile(compile));
+        }
+        Ok(Task::Serve(Box::new(args.into_config(compile)?)))
     }
 
-    fn parse_from_iter(words: impl IntoIterator<Item = OsString>) -> Result<Config, StartError> {
-        let args = Args::try_parse_from(words).map_err(|error| match error.kind() {
+    fn parse_from_iter(words: impl IntoIterator<Item = OsString>) -> Result<Self, StartError> {
+        Args::try_parse_from(words).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(error.render().to_string()),
             _ => usage(in_one_line(&error.render().to_string())),
-        })?;
-        args.into_config()
+        })
     }
 
-    fn into_config(self) -> Result<Config, StartError> {
+    fn into_config(self, compile: Compile) -> Result<Config, StartError> {
         let root = self.handler.map(|handler| (Mount::ROOT, handler));
         let handlers = Mounts::new(self.mount.into_iter().chain(root))
             .map_err(|mount| usage(format!("two handlers are mounted at `{mount}`; see --help")))?;
@@ -239,6 +261,8 @@ impl Args {
             },
             total_memory: self.max_total_memory,
             drain: self.drain,
+            connections: self.max_connections,
+            compile,
             grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
         })
     }
@@ -277,6 +301,13 @@ fn fields(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1000) => Ok(number),
         _ => Err("must be from 1 to 1000".into()),
+    }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(number),
+        _ => Err("must be from 1 to 1000000".into()),
     }
 }
 
@@ -347,7 +378,9 @@ mod tests {
 
     fn config(words: &[&str]) -> Result<Config, String> {
         let words = ["wasmserve"].iter().chain(words).map(Into::into);
-        Args::parse_from_iter(words).map_err(|error| error.message().to_owned())
+        let args = Args::parse_from_iter(words);
+        let compile = Compile { program: PathBuf::new(), timeout: Duration::ZERO, memory: 0 };
+        args.and_then(|args| args.into_config(compile)).map_err(|error| error.message().to_owned())
     }
 
     #[test]

@@ -12,6 +12,15 @@ use http::HeaderValue;
 
 use crate::gateway::{environ, mounts::Mounts};
 
+/// What the program is to do.
+#[derive(Debug)]
+pub enum Task {
+    /// Serve until it is told to stop.
+    Serve(Box<Config>),
+    /// Compile one component, for a server that waits for it.
+    Compile(Compile),
+}
+
 /// All that decides how the server behaves.
 #[derive(Debug)]
 pub struct Config {
@@ -27,6 +36,10 @@ pub struct Config {
     pub total_memory: u64,
     /// How long running exchanges may go on after the server was asked to stop.
     pub drain: Duration,
+    /// How many connections may be open at the same time; as many as there are descriptors for if `None`.
+    pub connections: Option<usize>,
+    /// How components are compiled.
+    pub compile: Compile,
     /// What handlers may touch.
     pub grants: Grants,
     /// What the gateway does with requests and responses.
@@ -87,6 +100,17 @@ pub enum AccessLog {
     Json,
     /// Nothing.
     None,
+}
+
+/// How a component is compiled: in a process of its own, within limits.
+#[derive(Clone, Debug)]
+pub struct Compile {
+    /// The program to run: this one.
+    pub program: PathBuf,
+    /// How long it may take, and how much time of processors it may use.
+    pub timeout: Duration,
+    /// Octets that it may use.
+    pub memory: u64,
 }
 
 /// What one exchange may use. Everything is bounded, by default too.

@@ -58,6 +58,12 @@ impl Exchanges {
         Self { mounts, limits, gateway, roster, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
     }
 
+    /// Who is told what happens.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
     /// What one exchange may use.
     #[must_use]
     pub fn limits(&self) -> &Limits {
@@ -104,7 +110,17 @@ impl Exchanges {
                 self.record.tell(Event::Said { id, through: "lint", line });
             }
         }
-        Entry { exchanges: self, id, peer, request, status: None, sent: 0, watch: None, began: Instant::now() }
+        Entry {
+            exchanges: self,
+            id,
+            peer,
+            request,
+            status: None,
+            sent: 0,
+            fault: None,
+            watch: None,
+            began: Instant::now(),
+        }
     }
 }
 
@@ -202,7 +218,7 @@ fn terms(head: &RequestHead, limits: &Limits) -> Terms {
 }
 
 /// Answers a fault.
-fn fail(entry: Entry, terms: Terms, fault: Fault) -> http::Response<Reply> {
+fn fail(mut entry: Entry, terms: Terms, fault: Fault) -> http::Response<Reply> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let text = status.to_string();
     let page = match entry.exchanges.gateway.debug {
@@ -385,6 +401,8 @@ struct Entry {
     /// The status of the answer; `None` while the client does not have all that it can get.
     status: Option<u16>,
     sent: u64,
+    /// The kind of the fault that was told.
+    fault: Option<&'static str>,
     /// What its handler has used, if it had one.
     watch: Option<Arc<Watch>>,
     began: Instant,
@@ -395,7 +413,8 @@ impl Entry {
         &self.exchanges.record
     }
 
-    fn tell(&self, fault: Fault) {
+    fn tell(&mut self, fault: Fault) {
+        self.fault = Some(fault.kind());
         self.record().tell(Event::Faulted { id: self.id, request: self.request.clone(), fault });
     }
 }
@@ -412,6 +431,7 @@ impl Drop for Entry {
             id: self.id,
             peer: self.peer,
             request: self.request.clone(),
+            fault: self.fault,
             status,
             sent: self.sent,
             cpu: self.watch.as_ref().map(|watch| watch.cpu()),

@@ -44,6 +44,12 @@ impl StartError {
         StartError { exit, message }
     }
 
+    /// An error for a program that puts it into a sentence of its own.
+    #[must_use]
+    pub fn bare(exit: Exit, cause: &anyhow::Error) -> Self {
+        StartError { exit, message: format!("{cause:#}") }
+    }
+
     /// No error, but a text that was asked for instead of a server: help, or the version.
     #[must_use]
     pub fn help(text: String) -> Self {

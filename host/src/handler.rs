@@ -4,12 +4,15 @@
 //! Only this room and those below know wasmtime.
 
 mod bindings;
+mod cache;
+mod compile;
 mod component;
 mod engine;
 mod host;
 mod journal;
 mod lanes;
 mod sandbox;
+mod ticker;
 mod waiting;
 mod world;
 
@@ -17,6 +20,7 @@ use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 use self::component::Component;
 pub use self::{
+    compile::compile_only,
     engine::{Engine, INSTANCES_MAX},
     lanes::Ongoing,
 };

@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,11 +30,13 @@ use crate::{
 /// stop a request.
 const QUEUE_MAX: usize = 4 << 20;
 
-/// The log. Dropping it writes what is waiting.
+/// How long nothing may be written before the end of the process no longer waits for it.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// The log. Dropping it writes what is waiting, if somebody reads.
 pub struct Log {
-    sender: Option<Sender<Message>>,
+    sender: Sender<Message>,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 enum Message {
@@ -58,20 +60,23 @@ impl Log {
     pub fn spawn(format: AccessLog) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let shared = Arc::<Shared>::default();
-        let thread = thread::Builder::new().name("log".into()).spawn({
+        thread::Builder::new().name("log".into()).spawn({
             let shared = Arc::clone(&shared);
             move || write_all(&receiver, &shared, format)
         })?;
-        Ok(Self { sender: Some(sender), shared, thread: Some(thread) })
+        Ok(Self { sender, shared })
     }
 
-    /// Waits until all that was told is written.
+    /// Waits until all that was told is written, or until it turns out that nobody reads.
     pub fn flush(&self) {
         let (done, is_done) = mpsc::channel();
-        if let Some(sender) = &self.sender
-            && sender.send(Message::Flush(done)).is_ok()
-        {
-            _ = is_done.recv();
+        if self.sender.send(Message::Flush(done)).is_ok() {
+            let waiting = || self.shared.waiting.load(Ordering::Relaxed);
+            let mut before = waiting();
+            // A reader that is slow is waited for.
+            while is_done.recv_timeout(FLUSH) == Err(RecvTimeoutError::Timeout) && waiting() != before {
+                before = waiting();
+            }
         }
     }
 }
@@ -82,19 +87,17 @@ impl Listener for Log {
         if self.shared.waiting.fetch_add(size, Ordering::Relaxed) > QUEUE_MAX {
             self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-        } else if let Some(sender) = &self.sender {
+        } else {
             // It fails only when the thread is gone, and then there is nowhere to say so.
-            _ = sender.send(Message::Event(event));
+            _ = self.sender.send(Message::Event(event));
         }
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        drop(self.sender.take());
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
+        // The thread ends by itself. It is not waited for: it may hang in a write that nobody reads.
+        self.flush();
     }
 }
 
@@ -102,6 +105,7 @@ impl Drop for Log {
 fn weight(event: &Event) -> usize {
     size_of::<Event>()
         + match event {
+            Event::Server { line } => line.len(),
             Event::Said { line, .. } => line.len(),
             Event::Running(running) => running.len() * size_of::<Sight>(),
             Event::Faulted { request, .. } | Event::Ended { request, .. } => request.raw().len(),
@@ -112,19 +116,14 @@ fn weight(event: &Event) -> usize {
 fn write_all(receiver: &Receiver<Message>, shared: &Shared, format: AccessLog) {
     let mut renderer = Renderer::new(format, TimeZone::system());
     let mut text = String::new();
-    let mut is_open = true;
-    while is_open {
+    loop {
         let message = match receiver.recv_timeout(renderer.owes().unwrap_or(Duration::MAX)) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                is_open = false;
-                None
-            }
+            Err(RecvTimeoutError::Disconnected) => break,
         };
         text.clear();
-        let now = Instant::now();
-        renderer.settle(if is_open { now } else { now + Duration::from_secs(1) }, &mut text);
+        renderer.settle(Instant::now(), &mut text);
         let mut waiting = Vec::new();
         for message in message.into_iter().chain(receiver.try_iter()) {
             match message {
@@ -132,7 +131,10 @@ fn write_all(receiver: &Receiver<Message>, shared: &Shared, format: AccessLog) {
                     shared.waiting.fetch_sub(weight(&event), Ordering::Relaxed);
                     renderer.render(&event, &mut text);
                 }
-                Message::Flush(done) => waiting.push(done),
+                Message::Flush(done) => {
+                    renderer.settle_all(&mut text);
+                    waiting.push(done);
+                }
             }
             if text.len() > 64 << 10 {
                 break;

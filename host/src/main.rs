@@ -8,7 +8,7 @@ use std::{
 use wasmserve::{args::Args, exit::Exit, start};
 
 fn main() -> ExitCode {
-    let exit = Args::from_command_line().and_then(start::serve).unwrap_or_else(|error| {
+    let exit = Args::from_command_line().and_then(start::run).unwrap_or_else(|error| {
         // If nobody reads it, the exit code still tells.
         _ = match error.exit() {
             Exit::Done => io::stdout().write_all(error.message().as_bytes()),

@@ -11,9 +11,14 @@ use crate::{
     roster::Sight,
 };
 
-/// Something that happened in an exchange.
+/// Something that happened, most often in an exchange.
 #[derive(Debug)]
 pub enum Event {
+    /// The server itself has something to say, of no exchange.
+    Server {
+        /// One line without its end.
+        line: String,
+    },
     /// The handler, or the host on its behalf, has something to say.
     Said {
         /// The exchange.
@@ -42,6 +47,8 @@ pub enum Event {
         peer: Peer,
         /// The request's head, or what there was of it.
         request: RequestHead,
+        /// The kind of its fault, if it was told of one.
+        fault: Option<&'static str>,
         /// The status that was sent; 499 if the client left before its answer was complete.
         status: u16,
         /// Octets of the body that were given to the connection.

@@ -1,12 +1,6 @@
 //! From a checked configuration to a server that runs, and to its end.
 
-use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use tokio::{
@@ -15,16 +9,29 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, Task},
     exchange::Exchanges,
     exit::{Exit, StartError},
-    handler::{Engine, Handler},
+    handler::{self, Engine, Handler},
     log::Log,
+    record::{Event, Record},
     server,
 };
 
 /// How many connections may wait in the system's queue.
 const BACKLOG: u32 = 1024;
+
+/// Does what the program was called for.
+///
+/// # Errors
+///
+/// See [`serve`] and [`handler::compile_only`].
+pub fn run(task: Task) -> Result<Exit, StartError> {
+    match task {
+        Task::Serve(config) => serve(*config),
+        Task::Compile(compile) => handler::compile_only(&compile),
+    }
+}
 
 /// Serves until SIGINT or SIGTERM.
 ///
@@ -33,26 +40,33 @@ const BACKLOG: u32 = 1024;
 /// The address cannot be used, or the handler cannot be served. Nothing has listened then.
 pub fn serve(config: Config) -> Result<Exit, StartError> {
     let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
+    server::raise_limit();
     let runtime = Runtime::new().context("no runtime").map_err(failed(Exit::Failed))?;
     let log = Arc::new(Log::spawn(config.access_log).context("no thread for the log").map_err(failed(Exit::Failed))?);
+    let record: Record = Arc::clone(&log) as _;
+    // If nobody reads it, serving goes on.
+    let say = |line: String| record.tell(Event::Server { line });
 
     // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
     let socket = runtime.block_on(bind(&config.addr, config.linger)).map_err(failed(Exit::Address))?;
-    let (engine, warning) = Engine::new(config.total_memory).map_err(failed(Exit::Failed))?;
+    let (engine, warning) = Engine::with_compiler(config.total_memory, config.compile, Arc::clone(&record))
+        .map_err(failed(Exit::Failed))?;
     if let Some(warning) = warning {
-        say(&format!("wasmserve: warning: {warning:#}\n"));
+        say(format!("wasmserve: warning: {warning:#}"));
     }
     let load = |path: PathBuf| Handler::load(&engine, &path, &config.limits, &config.grants);
     let handlers = config.handlers.try_map(load).map_err(failed(Exit::Handler))?;
     let exchanges =
-        Arc::new(Exchanges::new(handlers, config.limits, config.crowd, config.gateway, Arc::clone(&log) as _));
+        Arc::new(Exchanges::new(handlers, config.limits, config.crowd, config.gateway, Arc::clone(&record)));
+    runtime.spawn(engine.watch(Arc::clone(&record)));
 
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
         let addr = listener.local_addr().context("no address").map_err(failed(Exit::Failed))?;
         let mut signals = Signals::new().context("no signals").map_err(failed(Exit::Failed))?;
-        say(&format!("{}listening on http://{addr}\n", config.grants));
-        server::run(listener, Arc::clone(&exchanges), config.drain, async move {
+        config.grants.to_string().lines().for_each(|grant| say(grant.to_owned()));
+        say(format!("listening on http://{addr}"));
+        server::run(listener, Arc::clone(&exchanges), config.connections, config.drain, async move {
             loop {
                 match signals.recv().await {
                     Signal::Tell => exchanges.tell_running().await,
@@ -78,11 +92,6 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     exit
 }
 
-/// Writes to stderr at once. If nobody reads it, serving goes on.
-fn say(text: &str) {
-    _ = io::stderr().write_all(text.as_bytes());
-}
-
 async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result<TcpSocket> {
     let addrs: Vec<SocketAddr> = lookup_host(addr)
         .await
@@ -94,7 +103,7 @@ async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result<TcpSocket>
     for candidate in addrs {
         match bind_to(candidate, linger) {
             Ok(socket) => return Ok(socket),
-            Err(error) => last = unusable(addr, &error),
+            Err(error) => last = unusable(addr, Some(candidate), &error),
         }
     }
     Err(last)
@@ -113,17 +122,31 @@ fn bind_to(addr: SocketAddr, linger: Option<Duration>) -> io::Result<TcpSocket> 
 }
 
 fn listen(socket: TcpSocket, addr: &str) -> anyhow::Result<TcpListener> {
-    socket.listen(BACKLOG).map_err(|error| unusable(addr, &error))
+    let bound = socket.local_addr().ok();
+    socket.listen(BACKLOG).map_err(|error| unusable(addr, bound, &error))
 }
 
-fn unusable(addr: &str, error: &io::Error) -> anyhow::Error {
+fn unusable(addr: &str, candidate: Option<SocketAddr>, error: &io::Error) -> anyhow::Error {
     let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there; stop it, or choose a port with --addr HOST:PORT",
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address; 127.0.0.1 is always there",
-        io::ErrorKind::PermissionDenied => "ports below 1024 are the administrator's; choose another with --addr",
-        _ => "choose another with --addr HOST:PORT",
+        io::ErrorKind::AddrInUse => {
+            let example = candidate.and_then(next_free).map(|free| format!(" (--addr {free} is free)"));
+            let example = example.unwrap_or_default();
+            format!("another process listens there; stop it, or choose a port with --addr HOST:PORT{example}")
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address; 127.0.0.1 is always there".into(),
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are the administrator's; choose another with --addr".into()
+        }
+        _ => "choose another with --addr HOST:PORT".into(),
     };
     anyhow!("cannot listen on `{addr}`: {error}: {remedy}")
+}
+
+/// The same address with the next port that nobody uses, if there is one nearby.
+fn next_free(addr: SocketAddr) -> Option<SocketAddr> {
+    let ports = addr.port().checked_add(1)?..=addr.port().saturating_add(100);
+    let is_free = |addr: &SocketAddr| bind_to(*addr, None).is_ok_and(|socket| socket.listen(1).is_ok());
+    ports.map(|port| SocketAddr::new(addr.ip(), port)).find(is_free)
 }
 
 /// What a signal asks for.

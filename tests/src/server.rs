@@ -10,9 +10,10 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
+    time::Instant,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::{
     PATIENCE,
@@ -61,6 +62,30 @@ impl Launch {
         self
     }
 
+    /// The same with so many file descriptors at first, and so many if it asks for them.
+    #[must_use]
+    pub fn descriptors(mut self, soft: u32, hard: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"")]);
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        let variables = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.envs(variables);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
+    /// Starts it, waits until it listens, and from then on does not read what it writes to stderr: see
+    /// [`read_on`](Server::read_on).
+    ///
+    /// # Panics
+    ///
+    /// It does not come to that.
+    #[must_use]
+    pub fn start_unread(self) -> Server {
+        self.spawn_and_read(|line| !line.starts_with(READY)).wait_until_ready()
+    }
+
     /// Starts it, and waits until it listens.
     ///
     /// # Panics
@@ -68,10 +93,7 @@ impl Launch {
     /// It does not come to that.
     #[must_use]
     pub fn start(self) -> Server {
-        let mut server = self.spawn();
-        let ready = server.line(|line| line.starts_with(READY));
-        server.addr = ready[READY.len()..].parse().expect("the line ends in an address");
-        server
+        self.spawn().wait_until_ready()
     }
 
     /// Runs one that is not to listen to its end: what it says, and how it ends.
@@ -92,13 +114,24 @@ impl Launch {
         Ended { code, stdout, stderr: lines.iter().flat_map(|line| [line, "\n"]).collect() }
     }
 
-    fn spawn(mut self) -> Server {
+    /// Starts it, and waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be started.
+    #[must_use]
+    pub fn spawn(self) -> Server {
+        self.spawn_and_read(|_| true)
+    }
+
+    /// Starts one whose stderr is read up to the first line of which this is not true.
+    fn spawn_and_read(mut self, goes_on: impl Fn(&str) -> bool + Send + 'static) -> Server {
         let mut child = self.command.spawn().expect("the server can be spawned");
         let stderr = child.stderr.take().expect("stderr is piped");
         let log = Arc::<Log>::default();
         thread::spawn({
             let log = Arc::clone(&log);
-            move || log.read(stderr)
+            move || log.read(stderr, goes_on)
         });
         Server { child, addr: ([0, 0, 0, 0], 0).into(), log }
     }
@@ -130,6 +163,18 @@ impl Server {
     #[must_use]
     pub fn start(program: &str) -> Self {
         Launch::program(program).start()
+    }
+
+    fn wait_until_ready(mut self) -> Self {
+        let ready = self.line(|line| line.starts_with(READY));
+        self.addr = ready[READY.len()..].parse().expect("the line ends in an address");
+        self
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens.
@@ -199,6 +244,40 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.log.lock().lines.clone()
+    }
+
+    /// From now on its stderr is read.
+    pub fn read_on(&self) {
+        self.log.lock().is_paused = false;
+        self.log.news.notify_all();
+    }
+
+    /// Waits for its end without reading what it writes: the exit code.
+    ///
+    /// # Panics
+    ///
+    /// It does not end.
+    #[must_use]
+    pub fn wait_unread(mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            thread::yield_now();
+        }
+    }
+
+    /// From now on it may have so many file descriptors.
+    ///
+    /// # Panics
+    ///
+    /// It has ended, or it may not have that many.
+    pub fn limit_descriptors(&self, limit: usize) {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: Some(limit as u64), maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("Linux lets us");
     }
 
     /// Asks it to stop.
@@ -279,6 +358,7 @@ impl Drop for Server {
         // Both fail only if it has ended.
         _ = self.child.kill();
         _ = self.child.wait();
+        self.read_on();
         if thread::panicking() {
             let lines = self.log();
             let last = lines.len().saturating_sub(50);
@@ -305,6 +385,7 @@ struct Log {
 struct State {
     lines: Vec<String>,
     is_at_end: bool,
+    is_paused: bool,
 }
 
 impl Log {
@@ -318,11 +399,15 @@ impl Log {
         waited.expect("nobody panics in here").0
     }
 
-    /// Reads until the server closes it, so that it never has to wait for us.
-    fn read(&self, stderr: ChildStderr) {
+    /// Reads until the server closes it, so that it never has to wait for us; or pauses where it does not go on.
+    fn read(&self, stderr: ChildStderr, goes_on: impl Fn(&str) -> bool) {
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-            self.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let mut state = self.lock();
+            state.is_paused = !goes_on(&line);
+            state.lines.push(line);
             self.news.notify_all();
+            drop(self.news.wait_while(state, |state| state.is_paused).expect("nobody panics in here"));
         }
         self.lock().is_at_end = true;
         self.news.notify_all();

@@ -91,15 +91,24 @@ fn clap_is_known_in_args_only() {
 #[test]
 fn sockets_are_known_where_they_are_made_and_served_only() {
     let sockets = ["TcpListener", "TcpStream", "TcpSocket", "UdpSocket", "UnixListener", "UnixStream"];
-    only_in(&["server.rs", "connection.rs", "connection/wire.rs", "start.rs"], "sockets", |source| {
-        source.says(&sockets)
-    });
+    only_in(
+        &["server.rs", "server/accept.rs", "connection.rs", "connection/wire.rs", "start.rs"],
+        "sockets",
+        |source| source.says(&sockets),
+    );
 }
 
 #[test]
 fn the_environment_is_read_at_start_only() {
     let reads = |source: &Source| source.code().any(|line| line.contains("env::var") || line.contains("env::args"));
-    only_in(&["args.rs", "handler/engine.rs"], "the environment", reads);
+    only_in(&["args.rs", "handler/cache.rs"], "the environment", reads);
+}
+
+#[test]
+fn p19_the_wall_clock_is_for_stamps_only() {
+    only_in(&["exchange.rs", "record.rs", "log.rs", "handler/cache.rs"], "the wall clock", |source| {
+        source.says(&["SystemTime"])
+    });
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Local {
         let (stop, stopped) = oneshot::channel();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
         let addr = listener.local_addr().expect("it is bound");
-        let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), PATIENCE, async {
+        let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), None, PATIENCE, async {
             _ = stopped.await;
         }));
         Self { addr, exchanges, stop, serving, runtime }

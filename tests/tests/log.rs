@@ -1,6 +1,34 @@
 //! What handlers say, and what the server says of them.
 
-use wasmserve_tests::server::Server;
+use rustix::process::Signal;
+use wasmserve_tests::server::{Launch, Server};
+
+/// Has a server answer that many requests on one connection.
+fn answers(server: &Server, requests: usize) {
+    let mut client = server.connect();
+    for _ in 0..requests {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+}
+
+#[test]
+fn p18_a_stderr_that_nobody_reads_does_not_stop_a_request() {
+    // A pipe takes 64 KiB, and a line has more than 50 octets.
+    let server = Launch::program("hello").start_unread();
+    answers(&server, 10_000);
+    server.read_on();
+    let log = server.stop();
+    assert_eq!(log.iter().filter(|line| line.ends_with("\"GET / HTTP/1.1\" 200 -")).count(), 10_000);
+}
+
+#[test]
+fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
+    let server = Launch::program("hello").start_unread();
+    answers(&server, 3000);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_unread(), Some(0));
+}
 
 /// The lines that one exchange has in the log.
 fn said(log: &[String], exchange: u32) -> Vec<&str> {

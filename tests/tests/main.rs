@@ -4,7 +4,9 @@
 
 mod behaviour;
 mod bindings;
+mod capacity;
 mod client;
+mod compile;
 mod endurance;
 mod examples;
 mod fault;

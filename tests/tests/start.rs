@@ -1,17 +1,17 @@
 //! From the command line to a server that listens; and each way in which it does not come to that, in one clear line.
 
 use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    fs::{self, File, FileTimes},
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use wasmserve_tests::{guest, place::Place, server::Launch};
 
 /// Runs a server that must not start, and checks that it says why in one line.
-fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
+pub(crate) fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
     let ended = launch.run();
     assert_eq!(ended.code, Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "");
@@ -146,10 +146,14 @@ fn a_component_that_needs_more_than_the_limit() {
 #[test]
 fn an_address_in_use() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
-    let addr = listener.local_addr().expect("it is bound").to_string();
+    let taken = listener.local_addr().expect("it is bound");
+    let addr = taken.to_string();
     let hello = guest::program("hello");
     let parts = [&*addr, "another process listens there", "--addr"];
-    refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &parts);
+    let line = refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &parts);
+    let (_, free) = line.split_once("(--addr ").expect("P7: the line has a remedy");
+    let free: SocketAddr = free.trim_end_matches(" is free)").parse().expect("it can be typed as it is");
+    assert!(free.ip() == taken.ip() && free.port() > taken.port(), "{line}");
 
     // The same between two of our own, which both reuse addresses.
     let server = Launch::file(hello).start();
@@ -170,7 +174,7 @@ fn an_address_that_cannot_be_bound() {
 #[test]
 fn flags_that_are_wrong() {
     refuses(Launch::bare(), 2, &["HANDLER.WASM"]);
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 15] = [
         (&["--nonsense"], &["--nonsense"]),
         (&["--timeout", "5"], &["--timeout", "30s"]),
         (&["--timeout", "0s"], &["--timeout"]),
@@ -182,6 +186,9 @@ fn flags_that_are_wrong() {
         (&["--dir", "/nowhere-at-all::/data"], &["--dir", "/nowhere-at-all"]),
         (&["--dir", "/tmp"], &["--dir", "HOST::GUEST"]),
         (&["--allow-net", "localhost"], &["--allow-net", "HOST:PORT"]),
+        (&["--max-connections", "0"], &["--max-connections"]),
+        (&["--compile-timeout", "60"], &["--compile-timeout", "30s"]),
+        (&["--compile-memory", "2G"], &["--compile-memory", "1GiB"]),
         (&["another.wasm"], &["another.wasm"]),
     ];
     for (flags, parts) in cases {
@@ -221,7 +228,8 @@ fn grants_are_shown_and_secrets_are_not() {
 /// The compiled components in a cache, and what would change if they were written again.
 fn entries(cache: &Place) -> Vec<(PathBuf, u64, SystemTime)> {
     let is_entry = |path: &PathBuf| path.extension().is_none();
-    let entries = cache.files().into_iter().filter(is_entry);
+    let components = |path: &PathBuf| path.starts_with(cache.join("wasmserve/components"));
+    let entries = cache.files().into_iter().filter(components).filter(is_entry);
     entries
         .map(|path| {
             let metadata = fs::metadata(&path).expect("it was just listed");
@@ -241,7 +249,9 @@ fn the_second_start_finds_the_component_compiled() {
     assert_eq!(start().get("/").status, 200);
     let first = entries(&cache);
     assert_eq!(first.len(), 1, "one component, one entry: {:?}", cache.files());
-    assert_eq!(mode(&cache.join("wasmserve/components")), 0o700, "it holds native code");
+    for directory in ["components", "compiled"] {
+        assert_eq!(mode(&cache.join("wasmserve").join(directory)), 0o700, "it decides what native code is run");
+    }
 
     assert_eq!(start().get("/").status, 200);
     assert_eq!(entries(&cache), first, "nothing was compiled again");
@@ -270,6 +280,45 @@ fn a_cache_that_cannot_be_used_is_a_warning() {
 }
 
 #[test]
+fn p15_a_cache_that_is_not_ours_or_cannot_be_written_is_a_warning() {
+    let place = Place::new();
+    // Nobody can write there, not even the administrator.
+    let mut caches = vec![PathBuf::from("/proc/wasmserve-tests")];
+    let linked = place.join("linked");
+    fs::create_dir_all(linked.join("wasmserve")).expect("a place is writable");
+    symlink(place.join("elsewhere"), linked.join("wasmserve/components")).expect("a place is writable");
+    fs::create_dir(place.join("elsewhere")).expect("a place is writable");
+    caches.push(linked);
+    let foreign = place.join("foreign");
+    fs::create_dir_all(foreign.join("wasmserve/components")).expect("a place is writable");
+    // Only the administrator can give a directory away.
+    if chown(foreign.join("wasmserve/components"), Some(65534), None).is_ok() {
+        caches.push(foreign);
+    }
+    for cache in caches {
+        let server = Launch::program("hello").env("XDG_CACHE_HOME", &cache).start();
+        assert_eq!(server.get("/").status, 200);
+        let log = server.stop();
+        assert!(log[0].starts_with("wasmserve: warning: no compile cache"), "{}: {log:?}", cache.display());
+    }
+    assert_eq!(fs::read_dir(place.join("elsewhere")).expect("it is there").count(), 0, "nothing is written there");
+}
+
+#[test]
+fn p14_a_corrupt_entry_in_the_cache_is_compiled_again() {
+    let cache = Place::new();
+    let start = || Launch::program("hello").env("XDG_CACHE_HOME", &*cache).start();
+    drop(start());
+    let [(entry, ..)] = &*entries(&cache) else { panic!("one component, one entry: {:?}", cache.files()) };
+    let whole = fs::read(entry).expect("it was just written");
+    for corrupt in [&b""[..], b"corrupt", &whole[..whole.len() / 2]] {
+        fs::write(entry, corrupt).expect("it is ours");
+        assert_eq!(start().get("/").status, 200);
+        assert_eq!(fs::read(entry).expect("it is there").len(), whole.len(), "the component is kept again");
+    }
+}
+
+#[test]
 fn what_a_killed_process_left_in_the_cache_is_removed() {
     let cache = Place::new();
     let start = || Launch::program("hello").env("XDG_CACHE_HOME", &*cache).start();
@@ -279,6 +328,10 @@ fn what_a_killed_process_left_in_the_cache_is_removed() {
     let leftover = entry.with_extension("wip-atomic-write-mod");
     fs::write(&leftover, "half").expect("a place is writable");
 
+    drop(start());
+    assert!(leftover.exists(), "another server may be writing it right now");
+    let old = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(120));
+    File::open(&leftover).and_then(|file| file.set_times(old)).expect("it is ours");
     drop(start());
     assert!(!leftover.exists());
     assert!(entry.exists(), "the component is kept again");

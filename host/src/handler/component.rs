@@ -41,6 +41,7 @@ impl Component {
         let name = path.display();
         let octets = fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
         world::check_format(&octets).with_context(|| format!("`{name}`"))?;
+        engine.check_compiles(&name.to_string(), &octets).with_context(|| format!("`{name}`"))?;
         let component = wasmtime::component::Component::from_binary(engine.wasmtime(), &octets)
             .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))?;
         world::check(&component, engine.linker(), limits).with_context(|| format!("`{name}` cannot be served"))?;

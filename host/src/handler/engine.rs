@@ -1,27 +1,27 @@
 //! What all components of a process share: the one place that builds wasmtime's engine, and the thread that keeps its time.
 
 use std::{
-    fs, io,
     num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError, Sender},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
     component::Linker,
 };
 
 use super::{
+    cache,
+    compile::Compiler,
     host::{self, Guest},
     lanes::SlowLane,
     sandbox::{self, Budget},
+    ticker::Ticker,
+};
+use crate::{
+    config::Compile,
+    record::{Event, Record},
 };
 
 /// How many instances may live at the same time. Waiting ones cost memory but no time, so it is not the number of cores.
@@ -39,18 +39,22 @@ const TABLE_ELEMENTS: usize = 20_000;
 /// How long a handler may hold a thread that others wait for.
 const TICK: Duration = Duration::from_millis(2);
 
+/// How often somebody looks after the ticker.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// What all components of a process share: compiler, pool of memory, host functions, threads for handlers that compute.
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<Guest>,
     slow_lane: Arc<SlowLane>,
     budget: Arc<Budget>,
-    _ticker: Ticker,
+    compiler: Option<Compiler>,
+    ticker: Ticker,
 }
 
 impl Engine {
-    /// An engine that keeps what it compiles in the user's cache directory, and whose instances use no more than `memory`
-    /// octets together.
+    /// An engine that compiles in this process, and keeps what it compiles in the user's cache directory. Its instances use
+    /// no more than `memory` octets together.
     ///
     /// Returns a warning as well if the cache cannot be used, which costs time only.
     ///
@@ -58,18 +62,65 @@ impl Engine {
     ///
     /// The system refuses more threads.
     pub fn new(memory: u64) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
-        let (cache, warning) = match cache_directory().map(|directory| open_cache(&directory)) {
-            Some(Ok(cache)) => (Some(cache), None),
-            Some(Err(error)) => (None, Some(error.context("no compile cache, so that each start compiles anew"))),
-            None => (None, None),
-        };
-        let engine = build(cache)?;
+        let (engine, warning) = Self::make(memory, |_| None)?;
+        Ok((Arc::new(engine), warning))
+    }
+
+    /// The same, except that components are compiled in a process of their own, within limits. What takes long is told.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses more threads.
+    pub fn with_compiler(
+        memory: u64,
+        compile: Compile,
+        record: Record,
+    ) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
+        let (engine, warning) = Self::make(memory, |engine| Some(Compiler::new(compile, engine, record)))?;
+        Ok((Arc::new(engine), warning))
+    }
+
+    fn make(
+        memory: u64,
+        compiler: impl FnOnce(&wasmtime::Engine) -> Option<Compiler>,
+    ) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
+        let (cache, warning) = cache::open();
+        let engine = with_pool(cache)?;
         let mut linker = Linker::new(&engine);
         sandbox::link(&mut linker)?;
         host::link(&mut linker)?;
-        let ticker = Ticker::spawn(&engine)?;
+        let weak = engine.weak();
+        let ticker = Ticker::spawn(TICK, move || weak.upgrade().map(|engine| engine.increment_epoch()))?;
         let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(memory)));
-        Ok((Arc::new(Self { engine, linker, slow_lane, budget, _ticker: ticker }), warning))
+        let compiler = compiler(&engine);
+        Ok((Self { engine, linker, slow_lane, budget, compiler, ticker }, warning))
+    }
+
+    /// Looks after the ticker for as long as the engine is there: without it no handler would ever be interrupted.
+    pub fn watch(self: &Arc<Self>, record: Record) -> impl Future<Output = ()> + Send + use<> {
+        let engine = Arc::downgrade(self);
+        async move {
+            loop {
+                tokio::time::sleep(WATCH).await;
+                // When the whole process was stopped, the ticker is late through no fault of its own, and not for long.
+                if Weak::upgrade(&engine).is_some_and(|engine| engine.ticker.lateness(Instant::now()).is_some()) {
+                    tokio::time::sleep(50 * TICK).await;
+                }
+                let Some(engine) = Weak::upgrade(&engine) else { break };
+                if let Some(late) = engine.ticker.lateness(Instant::now()) {
+                    record.tell(Event::Server { line: engine.ticker.replace(late) });
+                }
+            }
+        }
+    }
+
+    /// Makes sure that a component can be compiled within limits, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// It cannot, or it is no component.
+    pub(super) fn check_compiles(&self, name: &str, octets: &[u8]) -> anyhow::Result<()> {
+        self.compiler.as_ref().map_or(Ok(()), |compiler| compiler.check(name, octets))
     }
 
     /// wasmtime's own.
@@ -93,12 +144,29 @@ impl Engine {
     }
 }
 
-/// Builds wasmtime's engine. `cache` is where compiled components are kept.
+/// An engine that runs instances. `cache` is where compiled components are kept.
 ///
 /// # Errors
 ///
 /// wasmtime's own checks of the settings, which do not depend on what the user gave.
-fn build(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
+fn with_pool(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
+    match build(cache.clone(), InstanceAllocationStrategy::Pooling(pool())) {
+        Ok(engine) => Ok(engine),
+        // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
+        Err(_) => without_pool(cache),
+    }
+}
+
+/// An engine that compiles the same code as [`with_pool`], so that both share a cache, and reserves nothing for instances.
+///
+/// # Errors
+///
+/// As for [`with_pool`].
+pub(super) fn without_pool(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
+    build(cache, InstanceAllocationStrategy::OnDemand)
+}
+
+fn build(cache: Option<Cache>, instances: InstanceAllocationStrategy) -> anyhow::Result<wasmtime::Engine> {
     let mut config = Config::new();
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
@@ -120,15 +188,8 @@ fn build(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
     config.wasm_backtrace_max_frames(NonZeroUsize::new(100));
     config.cache(cache);
 
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    match wasmtime::Engine::new(&config) {
-        Ok(engine) => Ok(engine),
-        // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
-        Err(_) => {
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            Ok(wasmtime::Engine::new(&config)?)
-        }
-    }
+    config.allocation_strategy(instances);
+    Ok(wasmtime::Engine::new(&config)?)
 }
 
 /// Instances come out of a pool: the same memory again and again, wiped by the kernel or by hand.
@@ -156,92 +217,26 @@ fn pool() -> PoolingAllocationConfig {
     pool
 }
 
-/// Opens the compile cache below the user's cache directory.
-///
-/// Entries are native code that is run as it is, so nobody else may be able to write there.
-///
-/// # Errors
-///
-/// The directory cannot be made, or belongs to somebody else. The server can do without it.
-fn open_cache(directory: &Path) -> anyhow::Result<Cache> {
-    make_private(directory).with_context(|| format!("`{}`", directory.display()))?;
-    remove_leftovers(directory);
-    let mut config = CacheConfig::new();
-    config.with_directory(directory);
-    Ok(Cache::new(config)?)
-}
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::Component;
 
-/// Where compiled components are kept: `wasmserve/components` in the user's cache directory, if there is one.
-#[must_use]
-fn cache_directory() -> Option<PathBuf> {
-    let from = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")))?;
-    Some(base.join("wasmserve").join("components"))
-}
+    use super::*;
 
-#[cfg(unix)]
-fn make_private(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let metadata = fs::symlink_metadata(directory)?;
-    if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not a directory of yours"));
-    }
-    if metadata.mode() & 0o077 != 0 {
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn make_private(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)
-}
-
-/// A process that was killed while it wrote an entry leaves a file behind that keeps wasmtime from ever writing this entry
-/// again, so that each start would compile anew.
-fn remove_leftovers(directory: &Path) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_leftovers(&path);
-        } else if entry.file_name().to_string_lossy().contains(".wip-atomic-write") {
-            // If it cannot be removed, the start is slow but right.
-            _ = fs::remove_file(path);
+    #[test]
+    fn what_is_compiled_without_the_pool_is_found_in_the_cache_by_an_engine_with_it() {
+        let place = std::env::temp_dir().join(format!("wasmserve-engine-{}", std::process::id()));
+        let cache = || cache::open_at(&place).expect("a temporary directory is writable");
+        let (of_child, of_parent) = (cache(), cache());
+        let child = without_pool(Some(of_child.clone())).expect("the settings are sound");
+        let parent = with_pool(Some(of_parent.clone())).expect("the settings are sound");
+        let empty = b"\0asm\x0d\0\x01\0";
+        for engine in [&child, &parent] {
+            Component::from_binary(engine, empty).expect("it is a component");
         }
-    }
-}
-
-/// The thread that advances an engine's epoch. Not a task: tasks starve together with the handlers that they should stop.
-struct Ticker {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    /// Starts ticking.
-    ///
-    /// # Errors
-    ///
-    /// The system refuses another thread.
-    fn spawn(engine: &wasmtime::Engine) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let engine = engine.weak();
-        let thread = thread::Builder::new().name("ticker".into()).spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                let Some(engine) = engine.upgrade() else { break };
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            _ = thread.join();
-        }
+        assert_eq!((of_child.cache_hits(), of_child.cache_misses()), (0, 1));
+        assert_eq!((of_parent.cache_hits(), of_parent.cache_misses()), (1, 0));
+        // wasmtime may still be writing down how often an entry was used.
+        _ = std::fs::remove_dir_all(place);
     }
 }

@@ -33,6 +33,7 @@ impl Renderer {
     /// Appends an event.
     pub(super) fn render(&mut self, event: &Event, text: &mut String) {
         match event {
+            Event::Server { line } => *text += &format!("{}\n", escape(line.as_bytes())),
             Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
             Event::Faulted { id, request, fault } => self.render_fault(*id, request, fault, text),
             Event::Running(running) => render_running(running, text),
@@ -61,6 +62,11 @@ impl Renderer {
         }
     }
 
+    /// The same at the end, when nothing more is counted.
+    pub(super) fn settle_all(&mut self, text: &mut String) {
+        self.settle(Instant::now() + super::repeats::WINDOW, text);
+    }
+
     /// How long there may be nothing to say, if anything was counted only.
     pub(super) fn owes(&self) -> Option<Duration> {
         self.repeats.is_owing().then_some(super::repeats::WINDOW)
@@ -69,7 +75,9 @@ impl Renderer {
 
 /// An exchange's line in the access log.
 fn access_line(event: &Event, format: AccessLog, zone: &TimeZone) -> String {
-    let Event::Ended { id, peer, request, status, sent, cpu, memory, at, took } = event else { return String::new() };
+    let Event::Ended { id, peer, request, fault, status, sent, cpu, memory, at, took } = event else {
+        return String::new();
+    };
     let remote = peer.remote.ip().to_canonical();
     let line = escape_quoted(request.line());
     let at = Timestamp::try_from(*at).unwrap_or_default().to_zoned(zone.clone());
@@ -89,6 +97,7 @@ fn access_line(event: &Event, format: AccessLog, zone: &TimeZone) -> String {
                 "remote": remote.to_string(),
                 "request": escape(request.line()),
                 "status": status,
+                "fault": fault,
                 "sent": sent,
                 "cpu_us": cpu.map(micros),
                 "memory": memory,
@@ -177,6 +186,7 @@ mod tests {
                 id: 1,
                 peer,
                 request,
+                fault: None,
                 status: 200,
                 sent,
                 cpu: None,

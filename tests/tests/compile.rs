@@ -1,0 +1,100 @@
+//! Components that the compiler cannot cope with: it is another process that takes too long, or too much.
+
+use std::{fs, path::Path, thread, time::Instant};
+
+use rustix::process::Signal;
+use wasmserve_tests::{PATIENCE, guest, place::Place, server::Launch};
+
+use crate::start::refuses;
+
+/// A component with one function of this body.
+fn component(body: &str) -> Vec<u8> {
+    let locals = " i32".repeat(300);
+    let text = format!(r#"(component (core module (func (export "f") (local{locals}) {body})))"#);
+    wat::parse_str(text).expect("it is well-formed")
+}
+
+/// One that takes minutes, as time grows with the square of the depth.
+fn slow() -> Vec<u8> {
+    component(&format!("{}{}", "loop ".repeat(60_000), "end ".repeat(60_000)))
+}
+
+/// One that takes some 100 MiB, for the values that 300 variables may have after each of many branches.
+fn large() -> Vec<u8> {
+    let branch =
+        |i| format!("local.get {} if local.get {} local.set {} end ", i % 300, (7 * i + 1) % 300, (13 * i) % 300);
+    component(&(0..10_000).map(branch).collect::<String>())
+}
+
+/// A server of that file with a cache of its own.
+fn launch(file: &Path, cache: &Path, flags: &[&str]) -> Launch {
+    Launch::file(file).env("XDG_CACHE_HOME", cache).flags(flags)
+}
+
+#[test]
+fn p16_a_component_that_takes_too_long_to_compile_is_refused() {
+    let place = Place::new();
+    let file = place.file("slow.wasm", slow());
+    // With a cache, and without.
+    for cache in [&*place, Path::new("/proc/wasmserve-tests")] {
+        let ended = launch(&file, cache, &["--compile-timeout", "2s"]).run();
+        assert_eq!(ended.code, Some(4), "{ended:?}");
+        let lines: Vec<&str> = ended.stderr.lines().filter(|line| !line.contains("no compile cache")).collect();
+        let [notice, line] = &*lines else { panic!("a notice and a reason: {lines:#?}") };
+        assert!(notice.starts_with("wasmserve: compiling `") && notice.contains("slow.wasm"), "{notice}");
+        for part in ["slow.wasm`: compiling it took ", "than 2 s", "--compile-timeout"] {
+            assert!(line.contains(part), "`{part}` is not in: {line}");
+        }
+    }
+}
+
+#[test]
+fn p16_a_component_that_takes_too_much_memory_to_compile_is_refused() {
+    let place = Place::new();
+    let file = place.file("large.wasm", large());
+    let parts = ["large.wasm`: compiling it needed more than 64 MiB", "--compile-memory"];
+    refuses(launch(&file, &place, &["--compile-memory", "64MiB"]), 4, &parts);
+}
+
+#[test]
+fn p16_a_component_that_has_compiled_before_need_not_show_it_again() {
+    let cache = Place::new();
+    let hello = guest::program("hello");
+    // Nothing compiles in that.
+    let tight = &["--compile-memory", "1MiB"];
+    refuses(launch(hello, &cache, tight), 4, &["compiling it needed more than 1 MiB"]);
+    drop(launch(hello, &cache, &[]).start());
+    assert_eq!(launch(hello, &cache, tight).start().get("/").status, 200);
+
+    // Another one has to.
+    refuses(launch(guest::program("echo"), &cache, tight), 4, &["compiling it needed more than 1 MiB"]);
+}
+
+/// The children of a process.
+fn children(parent: u32) -> Vec<u32> {
+    let is_child = |pid: &u32| state(*pid).is_some_and(|(_, its_parent)| its_parent == parent);
+    let entries = fs::read_dir("/proc").expect("this is Linux").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// The state of a process that there is, and its parent.
+fn state(pid: u32) -> Option<(String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut words = stat.rsplit_once(") ")?.1.split(' ');
+    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+}
+
+#[test]
+fn p16_nothing_goes_on_compiling_when_the_server_is_gone() {
+    let place = Place::new();
+    let server = launch(&place.file("slow.wasm", slow()), &place, &[]).spawn();
+    server.line_with("wasmserve: compiling `");
+    let children = children(server.id());
+    assert_eq!(children.len(), 1, "one process compiles");
+    server.signal(Signal::KILL);
+    let deadline = Instant::now() + PATIENCE;
+    while children.iter().any(|child| state(*child).is_some_and(|(state, _)| state != "Z")) {
+        assert!(Instant::now() < deadline, "it goes on");
+        thread::yield_now();
+    }
+}
