@@ -1,6 +1,12 @@
 //! What the user typed. Nothing after [`Config`] sees it.
 
-use std::{env, ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Parser, ValueEnum, builder::NonEmptyStringValueParser, error::ErrorKind};
 use http::HeaderValue;
@@ -66,6 +72,10 @@ pub struct Args {
     /// Tell clients why a handler failed and where, on a page that they accept: HTML, JSON or text
     #[arg(long)]
     debug: bool,
+
+    /// Where to tell what the server has done, at `/metrics` in the format of Prometheus; an address of this machine only
+    #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
+    stats: Option<SocketAddr>,
 
     /// How exchanges are logged on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
@@ -246,6 +256,7 @@ impl Args {
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
             },
             linger: self.linger,
+            stats: self.stats,
             access_log: match self.access_log_format {
                 AccessLogFormat::Basehttp => AccessLog::BaseHttp,
                 AccessLogFormat::Common => AccessLog::Common,
@@ -285,6 +296,14 @@ fn mount(text: &str) -> Result<(Mount, PathBuf), String> {
     match text.split_once('=') {
         Some((path, file)) if !file.is_empty() => Ok((path.parse()?, file.into())),
         _ => Err("write PATH=HANDLER.WASM, as in /app=app.wasm".into()),
+    }
+}
+
+/// What the statistics tell is nobody else's business.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(addr) if addr.ip().is_loopback() => Ok(addr),
+        _ => Err("must be a loopback address and a port, as in 127.0.0.1:9000".into()),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// How long a closed connection may still send what waits for the client (`SO_LINGER`); the system's own way if `None`.
     pub linger: Option<Duration>,
+    /// Where the statistics can be read, if anywhere.
+    pub stats: Option<SocketAddr>,
     /// How exchanges are logged.
     pub access_log: AccessLog,
 }

@@ -9,6 +9,7 @@ mod open;
 mod patience;
 mod received;
 mod refusal;
+pub mod stats;
 mod tee;
 mod turn;
 mod wire;

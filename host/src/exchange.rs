@@ -1,11 +1,12 @@
 //! One request to one response: the only room that sees every stage.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker, ready},
@@ -44,8 +45,9 @@ pub struct Exchanges {
     gateway: Arc<Gateway>,
     roster: Arc<Roster>,
     record: Record,
-    /// The id of the last exchange.
+    /// The id of the last exchange, which is how many there were.
     last: AtomicU64,
+    counts: Counts,
     is_stopped: AtomicBool,
 }
 
@@ -55,7 +57,16 @@ impl Exchanges {
     pub fn new(mounts: Mounts<Handler>, limits: Limits, crowd: Crowd, gateway: Gateway, record: Record) -> Self {
         let gateway = Arc::new(gateway);
         let roster = Arc::new(Roster::new(crowd));
-        Self { mounts, limits, gateway, roster, record, last: AtomicU64::new(0), is_stopped: AtomicBool::new(false) }
+        Self {
+            mounts,
+            limits,
+            gateway,
+            roster,
+            record,
+            last: AtomicU64::new(0),
+            counts: Counts::default(),
+            is_stopped: AtomicBool::new(false),
+        }
     }
 
     /// Who is told what happens.
@@ -74,6 +85,26 @@ impl Exchanges {
     #[must_use]
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// What has become of all requests so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { answered, aborted, shed, .. } = &self.counts;
+        Tally {
+            accepted: load(&self.last),
+            answered: load(answered),
+            aborted: load(aborted),
+            shed: load(shed),
+            running: self.roster.len() as u64,
+        }
+    }
+
+    /// How often each kind of fault was told of.
+    #[must_use]
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many instances exist at the moment.
@@ -122,6 +153,30 @@ impl Exchanges {
             began: Instant::now(),
         }
     }
+}
+
+/// What has become of requests. When none is under way, `accepted` is the sum of `answered`, `aborted` and `shed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Their heads have arrived.
+    pub accepted: u64,
+    /// They were answered, be it with an error.
+    pub answered: u64,
+    /// Their clients did not get a whole answer.
+    pub aborted: u64,
+    /// They were refused because too many run.
+    pub shed: u64,
+    /// Their handlers run.
+    pub running: u64,
+}
+
+/// The same, as it is counted.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    aborted: AtomicU64,
+    shed: AtomicU64,
+    faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A request whose head has arrived.
@@ -414,7 +469,10 @@ impl Entry {
     }
 
     fn tell(&mut self, fault: Fault) {
-        self.fault = Some(fault.kind());
+        let kind = fault.kind();
+        self.fault = Some(kind);
+        let faults = &self.exchanges.counts.faults;
+        *faults.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
         self.record().tell(Event::Faulted { id: self.id, request: self.request.clone(), fault });
     }
 }
@@ -427,6 +485,13 @@ impl Drop for Entry {
             }
             Fault::Disconnected.status()
         });
+        let counts = &self.exchanges.counts;
+        let count = match (status, self.fault) {
+            (_, Some("busy")) => &counts.shed,
+            _ if status == Fault::Disconnected.status() => &counts.aborted,
+            _ => &counts.answered,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         self.record().tell(Event::Ended {
             id: self.id,
             peer: self.peer,

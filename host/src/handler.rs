@@ -21,7 +21,7 @@ use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 use self::component::Component;
 pub use self::{
     compile::compile_only,
-    engine::{Engine, INSTANCES_MAX},
+    engine::{Engine, INSTANCES_MAX, Pool},
     lanes::Ongoing,
 };
 use crate::{

@@ -9,7 +9,8 @@
 //! 5. [`gateway`] is the protocol in words, pure: environ, input, start_response;
 //! 6. [`handler`] is the component: loaded once, called once per exchange, each time in a new instance;
 //! 7. [`roster`] is who runs, and who has to wait;
-//! 8. [`fault`] is why an exchange did not go as it should, [`stack`] where a handler was, [`record`] what it tells, [`log`] who listens.
+//! 8. [`fault`] is why an exchange did not go as it should, [`stack`] where a handler was, [`record`] what it tells, [`log`] who listens,
+//!    [`stats`] what it adds up to.
 
 pub mod args;
 
@@ -38,3 +39,5 @@ pub mod stack;
 pub mod record;
 
 pub mod log;
+
+pub mod stats;

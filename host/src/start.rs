@@ -10,12 +10,14 @@ use tokio::{
 
 use crate::{
     config::{Config, Task},
+    connection,
     exchange::Exchanges,
     exit::{Exit, StartError},
     handler::{self, Engine, Handler},
     log::Log,
     record::{Event, Record},
     server,
+    stats::Stats,
 };
 
 /// How many connections may wait in the system's queue.
@@ -64,6 +66,13 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
         let listener = listen(socket, &config.addr).map_err(failed(Exit::Address))?;
         let addr = listener.local_addr().context("no address").map_err(failed(Exit::Failed))?;
         let mut signals = Signals::new().context("no signals").map_err(failed(Exit::Failed))?;
+        if let Some(at) = config.stats {
+            let bound = TcpListener::bind(at).await.with_context(|| format!("cannot listen on `{at}` for --stats"));
+            let listener = bound.map_err(failed(Exit::Address))?;
+            let stats = Stats::new(Arc::clone(&exchanges), Arc::clone(&engine));
+            say(format!("statistics on http://{}/metrics", listener.local_addr().unwrap_or(at)));
+            tokio::spawn(connection::stats::serve(listener, Arc::new(stats)));
+        }
         config.grants.to_string().lines().for_each(|grant| say(grant.to_owned()));
         say(format!("listening on http://{addr}"));
         server::run(listener, Arc::clone(&exchanges), config.connections, config.drain, async move {

@@ -92,7 +92,7 @@ fn clap_is_known_in_args_only() {
 fn sockets_are_known_where_they_are_made_and_served_only() {
     let sockets = ["TcpListener", "TcpStream", "TcpSocket", "UdpSocket", "UnixListener", "UnixStream"];
     only_in(
-        &["server.rs", "server/accept.rs", "connection.rs", "connection/wire.rs", "start.rs"],
+        &["server.rs", "server/accept.rs", "connection.rs", "connection/wire.rs", "connection/stats.rs", "start.rs"],
         "sockets",
         |source| source.says(&sockets),
     );
@@ -106,7 +106,7 @@ fn the_environment_is_read_at_start_only() {
 
 #[test]
 fn p19_the_wall_clock_is_for_stamps_only() {
-    only_in(&["exchange.rs", "record.rs", "log.rs", "handler/cache.rs"], "the wall clock", |source| {
+    only_in(&["exchange.rs", "record.rs", "log.rs", "log/render.rs", "handler/cache.rs"], "the wall clock", |source| {
         source.says(&["SystemTime"])
     });
 }

@@ -26,5 +26,6 @@ mod requests;
 mod response;
 mod rules;
 mod start;
+mod stats;
 mod stream;
 mod stuck;

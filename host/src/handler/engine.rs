@@ -52,6 +52,19 @@ pub struct Engine {
     ticker: Ticker,
 }
 
+/// What of the pool is in use; nothing if there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Component instances.
+    pub instances: u64,
+    /// Memories.
+    pub memories: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Stacks.
+    pub stacks: u64,
+}
+
 impl Engine {
     /// An engine that compiles in this process, and keeps what it compiles in the user's cache directory. Its instances use
     /// no more than `memory` octets together.
@@ -131,6 +144,17 @@ impl Engine {
     /// All that a component may import.
     pub(super) fn linker(&self) -> &Linker<Guest> {
         &self.linker
+    }
+
+    /// What of the pool is in use.
+    #[must_use]
+    pub fn pool(&self) -> Pool {
+        self.engine.pooling_allocator_metrics().map_or_else(Pool::default, |metrics| Pool {
+            instances: metrics.component_instances(),
+            memories: metrics.memories() as u64,
+            tables: metrics.tables() as u64,
+            stacks: metrics.stacks() as u64,
+        })
     }
 
     /// What all instances may use together.
