@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum, builder::NonEmptyStringValueParser, error::ErrorKi
 use http::HeaderValue;
 
 use crate::{
-    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Task, Variable},
+    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Room, Task, Variable},
     exit::{Exit, StartError},
     gateway::{
         environ::SOFTWARE,
@@ -96,6 +96,30 @@ pub struct Args {
     /// How much memory all instances may use together
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size, help_heading = "Limits")]
     max_total_memory: u64,
+
+    /// How deep the calls of a handler may be nested: the octets of its stack
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = stack_size, help_heading = "Limits")]
+    max_stack: usize,
+
+    /// How much a handler may pass to the host in one call; as much as fits into its memory if not given
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
+    max_arguments: Option<u64>,
+
+    /// How many handles on files, streams and the like a handler may have
+    #[arg(long, value_name = "NUMBER", default_value = "1000", help_heading = "Limits")]
+    max_handles: usize,
+
+    /// How much a handler may write into the log for one request
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = log_size, help_heading = "Limits")]
+    max_log: usize,
+
+    /// How long one line of that may be
+    #[arg(long, value_name = "SIZE", default_value = "8KiB", value_parser = log_size, help_heading = "Limits")]
+    max_log_line: usize,
+
+    /// How large a handler's file may be
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size, help_heading = "Limits")]
+    max_component: u64,
 
     /// How many handlers may run at the same time
     #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = exchanges, help_heading = "Limits")]
@@ -235,6 +259,10 @@ impl Args {
                 timeout: self.timeout,
                 cpu_time: self.cpu_time,
                 memory: self.max_memory,
+                arguments: self.max_arguments,
+                handles: self.max_handles,
+                log: self.max_log,
+                log_line: self.max_log_line,
                 body: self.max_body,
                 head: self.max_head,
                 target: usize::try_from(self.max_target).unwrap_or(usize::MAX),
@@ -270,7 +298,8 @@ impl Args {
                 queue: self.max_queue,
                 queue_wait: self.queue_wait,
             },
-            total_memory: self.max_total_memory,
+            room: Room { memory: self.max_total_memory, stack: self.max_stack },
+            component: self.max_component,
             drain: self.drain,
             connections: self.max_connections,
             compile,
@@ -381,6 +410,22 @@ fn size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number| number.checked_mul(factor))
         .ok_or_else(|| "write a number and a unit, as in 512, 64KiB, 128MiB or 1GiB".into())
+}
+
+/// Stacks are reserved for all instances that may run, so they are bounded.
+fn stack_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        size @ 65_536..=67_108_864 => usize::try_from(size).map_err(|_| "is too large".into()),
+        _ => Err("must be from 64KiB to 64MiB".into()),
+    }
+}
+
+/// What is logged waits in memory.
+fn log_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        size @ 64..=1_073_741_824 => usize::try_from(size).map_err(|_| "is too large".into()),
+        _ => Err("must be from 64 to 1GiB".into()),
+    }
 }
 
 /// A head is buffered whole, so it is bounded on both sides.

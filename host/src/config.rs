@@ -32,8 +32,10 @@ pub struct Config {
     pub limits: Limits,
     /// How many handlers may run at the same time.
     pub crowd: Crowd,
-    /// Octets in all instances of the process together.
-    pub total_memory: u64,
+    /// What components get of the process.
+    pub room: Room,
+    /// Octets of a component's file.
+    pub component: u64,
     /// How long running exchanges may go on after the server was asked to stop.
     pub drain: Duration,
     /// How many connections may be open at the same time; as many as there are descriptors for if `None`.
@@ -124,6 +126,14 @@ pub struct Limits {
     pub cpu_time: Duration,
     /// Octets in all memories and tables of one instance together.
     pub memory: u64,
+    /// Octets that the host takes from an instance in the arguments of one call; as many as fit into its memory if `None`.
+    pub arguments: Option<u64>,
+    /// Handles of an instance on things of the host.
+    pub handles: usize,
+    /// Octets of all that a handler says in one exchange.
+    pub log: usize,
+    /// Octets of one line of that.
+    pub log_line: usize,
     /// Octets of a request body.
     pub body: u64,
     /// Octets of a request head, and of a response head.
@@ -150,6 +160,10 @@ impl Limits {
         timeout: Duration::from_secs(30),
         cpu_time: Duration::from_secs(5),
         memory: 128 << 20,
+        arguments: None,
+        handles: 1000,
+        log: 256 << 10,
+        log_line: 8 << 10,
         body: 32 << 20,
         head: 32 << 10,
         target: 8 << 10,
@@ -160,6 +174,20 @@ impl Limits {
         write_timeout: Duration::from_secs(30),
         rate: 240,
     };
+}
+
+/// What components get of the process.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Octets in all instances together.
+    pub memory: u64,
+    /// Octets of the stack of each.
+    pub stack: usize,
+}
+
+impl Room {
+    /// What there is without any flag. CPython recurses deeply, so the stack is larger than most need.
+    pub const DEFAULT: Self = Self { memory: 2 << 30, stack: 1 << 20 };
 }
 
 /// How many handlers may run at the same time.

@@ -125,7 +125,7 @@ impl Exchanges {
             sleep(Duration::from_millis(5)).await;
         }
         let sights = running.into_iter().map(|watch| Sight { wait: watch.wait(), stack: watch.stack(), watch });
-        self.record.tell(Event::Running(sights.collect()));
+        self.record.tell(Event::Running { handlers: sights.collect(), tally: self.tally() });
     }
 
     /// From now on an exchange that ends early does so because the server does.

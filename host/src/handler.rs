@@ -130,9 +130,15 @@ impl Handler {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not a component, or is one of another world: all that is missing is named.
-    pub fn load(engine: &Arc<Engine>, path: &Path, limits: &Limits, grants: &Grants) -> anyhow::Result<Self> {
-        Ok(Self::new(Kind::Component(Component::load(engine, path, limits)?), limits, grants))
+    /// The file cannot be read, is larger than `size` octets, is not a component, or is one of another world: all that is missing is named.
+    pub fn load(
+        engine: &Arc<Engine>,
+        path: &Path,
+        size: u64,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> anyhow::Result<Self> {
+        Ok(Self::new(Kind::Component(Component::load(engine, path, size, limits)?), limits, grants))
     }
 
     /// A handler in this process.

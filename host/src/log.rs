@@ -107,7 +107,7 @@ fn weight(event: &Event) -> usize {
         + match event {
             Event::Server { line } => line.len(),
             Event::Said { line, .. } => line.len(),
-            Event::Running(running) => running.len() * size_of::<Sight>(),
+            Event::Running { handlers, .. } => handlers.len() * size_of::<Sight>(),
             Event::Faulted { request, .. } | Event::Ended { request, .. } => request.raw().len(),
         }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    exchange::Tally,
     fault::Fault,
     gateway::{environ::Peer, request::RequestHead},
     roster::Sight,
@@ -38,7 +39,12 @@ pub enum Event {
         fault: Fault,
     },
     /// Somebody wants to know what runs.
-    Running(Vec<Sight>),
+    Running {
+        /// The handlers.
+        handlers: Vec<Sight>,
+        /// What has become of all requests so far.
+        tally: Tally,
+    },
     /// The exchange is over. Told exactly once for each (rule L5).
     Ended {
         /// The exchange.

@@ -51,12 +51,12 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
 
     // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
     let socket = runtime.block_on(bind(&config.addr, config.linger)).map_err(failed(Exit::Address))?;
-    let (engine, warning) = Engine::with_compiler(config.total_memory, config.compile, Arc::clone(&record))
-        .map_err(failed(Exit::Failed))?;
+    let (engine, warning) =
+        Engine::with_compiler(&config.room, config.compile, Arc::clone(&record)).map_err(failed(Exit::Failed))?;
     if let Some(warning) = warning {
         say(format!("wasmserve: warning: {warning:#}"));
     }
-    let load = |path: PathBuf| Handler::load(&engine, &path, &config.limits, &config.grants);
+    let load = |path: PathBuf| Handler::load(&engine, &path, config.component, &config.limits, &config.grants);
     let handlers = config.handlers.try_map(load).map_err(failed(Exit::Handler))?;
     let exchanges =
         Arc::new(Exchanges::new(handlers, config.limits, config.crowd, config.gateway, Arc::clone(&record)));

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use wasmserve::{
-    config::{Crowd, Gateway, Grants, Limits},
+    config::{Crowd, Gateway, Grants, Limits, Room},
     exchange::Exchanges,
     gateway::mounts::Mounts,
     handler::{Engine, Handler},
@@ -45,6 +45,7 @@ impl Local {
 
 /// A handler of the tests, by its name.
 pub(crate) fn component(name: &str) -> Handler {
-    let (engine, _) = Engine::new(1 << 30).expect("there are threads left");
-    Handler::load(&engine, guest::program(name), &Limits::DEFAULT, &Grants::default()).expect("it is a handler")
+    let (engine, _) = Engine::new(&Room::DEFAULT).expect("there are threads left");
+    Handler::load(&engine, guest::program(name), u64::MAX, &Limits::DEFAULT, &Grants::default())
+        .expect("it is a handler")
 }

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -37,8 +37,13 @@ pub(super) struct Component {
 
 impl Component {
     /// See [`Handler::load`](super::Handler::load).
-    pub(super) fn load(engine: &Arc<Engine>, path: &Path, limits: &Limits) -> anyhow::Result<Self> {
+    pub(super) fn load(engine: &Arc<Engine>, path: &Path, size: u64, limits: &Limits) -> anyhow::Result<Self> {
         let name = path.display();
+        if let Ok(metadata) = fs::metadata(path)
+            && metadata.len() > size
+        {
+            bail!("`{name}` has {} octets, and --max-component allows {size}", metadata.len());
+        }
         let octets = fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
         world::check_format(&octets).with_context(|| format!("`{name}`"))?;
         engine.check_compiles(&name.to_string(), &octets).with_context(|| format!("`{name}`"))?;
@@ -55,7 +60,7 @@ impl Component {
         let watch = Arc::clone(running.watch());
         let guest = Guest {
             deadline,
-            journal: Journal::new(call.id, Arc::clone(&call.record)),
+            journal: Journal::new(call.id, Arc::clone(&call.record), &call.allowance.limits),
             memory: Memory::new(call.allowance.limits.memory, self.engine.budget(), &watch),
             missing_dirs_noted: Arc::clone(&self.missing_dirs_noted),
             wasi: None,
@@ -88,12 +93,12 @@ impl Component {
 }
 
 fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
-    // A guest may pass to a host function whatever fits into its memory, and no more.
-    let memory = guest.memory.limit();
+    let limits = &guest.call.allowance.limits;
+    let (arguments, handles) = (limits.arguments.unwrap_or(limits.memory), limits.handles);
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
-    store.set_hostcall_fuel(memory);
-    store.set_max_component_handles(1000);
+    store.set_hostcall_fuel(usize::try_from(arguments).unwrap_or(usize::MAX));
+    store.set_max_component_handles(handles);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| {
         let guest = store.data();

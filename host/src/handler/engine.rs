@@ -20,7 +20,7 @@ use super::{
     ticker::Ticker,
 };
 use crate::{
-    config::Compile,
+    config::{Compile, Room},
     record::{Event, Record},
 };
 
@@ -35,6 +35,9 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
 pub(super) const MEMORIES_PER_COMPONENT: u32 = 8;
 pub(super) const TABLES_PER_COMPONENT: u32 = 32;
 const TABLE_ELEMENTS: usize = 20_000;
+
+/// How much of a stack host functions have for themselves.
+const HOST_STACK: usize = 2 << 20;
 
 /// How long a handler may hold a thread that others wait for.
 const TICK: Duration = Duration::from_millis(2);
@@ -66,16 +69,16 @@ pub struct Pool {
 }
 
 impl Engine {
-    /// An engine that compiles in this process, and keeps what it compiles in the user's cache directory. Its instances use
-    /// no more than `memory` octets together.
+    /// An engine that compiles in this process, and keeps what it compiles in the user's cache directory. Its instances get
+    /// this room.
     ///
     /// Returns a warning as well if the cache cannot be used, which costs time only.
     ///
     /// # Errors
     ///
     /// The system refuses more threads.
-    pub fn new(memory: u64) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
-        let (engine, warning) = Self::make(memory, |_| None)?;
+    pub fn new(room: &Room) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
+        let (engine, warning) = Self::make(room, |_| None)?;
         Ok((Arc::new(engine), warning))
     }
 
@@ -85,26 +88,26 @@ impl Engine {
     ///
     /// The system refuses more threads.
     pub fn with_compiler(
-        memory: u64,
+        room: &Room,
         compile: Compile,
         record: Record,
     ) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
-        let (engine, warning) = Self::make(memory, |engine| Some(Compiler::new(compile, engine, record)))?;
+        let (engine, warning) = Self::make(room, |engine| Some(Compiler::new(compile, engine, record)))?;
         Ok((Arc::new(engine), warning))
     }
 
     fn make(
-        memory: u64,
+        room: &Room,
         compiler: impl FnOnce(&wasmtime::Engine) -> Option<Compiler>,
     ) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
         let (cache, warning) = cache::open();
-        let engine = with_pool(cache)?;
+        let engine = with_pool(cache, room.stack)?;
         let mut linker = Linker::new(&engine);
         sandbox::link(&mut linker)?;
         host::link(&mut linker)?;
         let weak = engine.weak();
         let ticker = Ticker::spawn(TICK, move || weak.upgrade().map(|engine| engine.increment_epoch()))?;
-        let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(memory)));
+        let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(room.memory)));
         let compiler = compiler(&engine);
         Ok((Self { engine, linker, slow_lane, budget, compiler, ticker }, warning))
     }
@@ -173,11 +176,11 @@ impl Engine {
 /// # Errors
 ///
 /// wasmtime's own checks of the settings, which do not depend on what the user gave.
-fn with_pool(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
-    match build(cache.clone(), InstanceAllocationStrategy::Pooling(pool())) {
+fn with_pool(cache: Option<Cache>, stack: usize) -> anyhow::Result<wasmtime::Engine> {
+    match build(cache.clone(), stack, InstanceAllocationStrategy::Pooling(pool())) {
         Ok(engine) => Ok(engine),
         // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
-        Err(_) => without_pool(cache),
+        Err(_) => without_pool(cache, stack),
     }
 }
 
@@ -186,18 +189,21 @@ fn with_pool(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
 /// # Errors
 ///
 /// As for [`with_pool`].
-pub(super) fn without_pool(cache: Option<Cache>) -> anyhow::Result<wasmtime::Engine> {
-    build(cache, InstanceAllocationStrategy::OnDemand)
+pub(super) fn without_pool(cache: Option<Cache>, stack: usize) -> anyhow::Result<wasmtime::Engine> {
+    build(cache, stack, InstanceAllocationStrategy::OnDemand)
 }
 
-fn build(cache: Option<Cache>, instances: InstanceAllocationStrategy) -> anyhow::Result<wasmtime::Engine> {
+fn build(
+    cache: Option<Cache>,
+    stack: usize,
+    instances: InstanceAllocationStrategy,
+) -> anyhow::Result<wasmtime::Engine> {
     let mut config = Config::new();
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
     config.epoch_interruption(true);
-    // CPython recurses deeply in C. What is left of the larger one is for host functions, which must never run out of it:
-    // that would end the process.
-    config.max_wasm_stack(1 << 20).async_stack_size(3 << 20);
+    // What is left of the larger one is for host functions, which must never run out of it: that would end the process.
+    config.max_wasm_stack(stack).async_stack_size(stack + HOST_STACK);
 
     // Each proposal is a way in. These are on by default, and no toolchain for our world needs them; component-model-async
     // is not even compiled in.
@@ -252,8 +258,8 @@ mod tests {
         let place = std::env::temp_dir().join(format!("wasmserve-engine-{}", std::process::id()));
         let cache = || cache::open_at(&place).expect("a temporary directory is writable");
         let (of_child, of_parent) = (cache(), cache());
-        let child = without_pool(Some(of_child.clone())).expect("the settings are sound");
-        let parent = with_pool(Some(of_parent.clone())).expect("the settings are sound");
+        let child = without_pool(Some(of_child.clone()), Room::DEFAULT.stack).expect("the settings are sound");
+        let parent = with_pool(Some(of_parent.clone()), 2 * Room::DEFAULT.stack).expect("the settings are sound");
         let empty = b"\0asm\x0d\0\x01\0";
         for engine in [&child, &parent] {
             Component::from_binary(engine, empty).expect("it is a component");

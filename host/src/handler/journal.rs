@@ -17,13 +17,10 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::record::{Event, Record};
-
-/// What one line may have, in octets.
-const LINE_MAX: usize = 8 << 10;
-
-/// What all lines of one exchange may have, in octets.
-const EXCHANGE_MAX: usize = 256 << 10;
+use crate::{
+    config::Limits,
+    record::{Event, Record},
+};
 
 /// Where one exchange's lines go.
 #[derive(Clone)]
@@ -31,13 +28,16 @@ pub(super) struct Journal {
     id: u64,
     record: Record,
     used: Arc<AtomicUsize>,
+    /// What one line may have, in octets, and what all of them.
+    line_max: usize,
+    all_max: usize,
 }
 
 impl Journal {
     /// The journal of an exchange.
     #[must_use]
-    pub(super) fn new(id: u64, record: Record) -> Self {
-        Self { id, record, used: Arc::default() }
+    pub(super) fn new(id: u64, record: Record, limits: &Limits) -> Self {
+        Self { id, record, used: Arc::default(), line_max: limits.log_line, all_max: limits.log }
     }
 
     /// Takes text of any number of lines. Never blocks.
@@ -49,20 +49,22 @@ impl Journal {
 
     fn say_line(&self, through: &'static str, line: &[u8]) {
         // An empty line costs the log something too.
-        let size = line.len().clamp(64, LINE_MAX);
+        let size = line.len().min(self.line_max).max(64);
         let used = self.used.fetch_add(size, Ordering::Relaxed);
-        if used + size > EXCHANGE_MAX {
-            if used <= EXCHANGE_MAX {
-                let notice = b"(more than 256 KiB were said: the rest is dropped)".to_vec();
+        if used + size > self.all_max {
+            if used <= self.all_max {
+                let notice =
+                    format!("(more than {} octets were said: the rest is dropped; see --max-log)", self.all_max)
+                        .into_bytes();
                 self.record.tell(Event::Said { id: self.id, through, line: notice });
             }
             // Stays above the limit without ever wrapping around.
-            self.used.store(EXCHANGE_MAX + 1, Ordering::Relaxed);
+            self.used.store(self.all_max + 1, Ordering::Relaxed);
             return;
         }
-        let mut kept = line[..line.len().min(LINE_MAX)].to_vec();
-        if line.len() > LINE_MAX {
-            kept.extend_from_slice(format!("...({} octets dropped)", line.len() - LINE_MAX).as_bytes());
+        let mut kept = line[..line.len().min(self.line_max)].to_vec();
+        if line.len() > self.line_max {
+            kept.extend_from_slice(format!("...({} octets dropped)", line.len() - self.line_max).as_bytes());
         }
         self.record.tell(Event::Said { id: self.id, through, line: kept });
     }
@@ -97,7 +99,7 @@ impl Line {
             rest = &rest[end + 1..];
         }
         self.text.extend_from_slice(rest);
-        if self.text.len() > LINE_MAX {
+        if self.text.len() > self.journal.line_max {
             self.journal.say(self.through, &self.text);
             self.text.clear();
         }
@@ -188,7 +190,7 @@ mod tests {
 
     fn journal() -> (Arc<Lines>, Journal) {
         let lines = Arc::<Lines>::default();
-        (Arc::clone(&lines), Journal::new(1, lines))
+        (Arc::clone(&lines), Journal::new(1, lines, &Limits::DEFAULT))
     }
 
     fn said(lines: &Lines) -> Vec<(&'static str, String)> {
@@ -221,7 +223,7 @@ mod tests {
             journal.say("log", b"");
         }
         let all = said(&lines);
-        assert!(all.iter().map(|(_, line)| line.len()).sum::<usize>() <= EXCHANGE_MAX + 1000);
+        assert!(all.iter().map(|(_, line)| line.len()).sum::<usize>() <= Limits::DEFAULT.log + 1000);
         assert_eq!(all.iter().filter(|(_, line)| line.contains("the rest is dropped")).count(), 1);
     }
 }

@@ -84,12 +84,6 @@ impl Memory {
         Self { limit, used: 0, refusal: None, budget: Arc::clone(budget), watch: Arc::clone(watch) }
     }
 
-    /// The limit, in octets.
-    #[must_use]
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
     /// The limit that the instance has met. What it did then may well be due to it.
     #[must_use]
     pub(super) fn refusal(&self) -> Option<MemoryLimit> {

@@ -12,7 +12,8 @@ use super::{
     repeats::{Repeats, Show},
 };
 use crate::{
-    config::AccessLog, fault::Fault, gateway::request::RequestHead, record::Event, roster::Sight, stack::Stack,
+    config::AccessLog, exchange::Tally, fault::Fault, gateway::request::RequestHead, record::Event, roster::Sight,
+    stack::Stack,
 };
 
 /// How much of a request line a fault shows; the access log has all of it.
@@ -36,7 +37,7 @@ impl Renderer {
             Event::Server { line } => *text += &format!("{}\n", escape(line.as_bytes())),
             Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
             Event::Faulted { id, request, fault } => self.render_fault(*id, request, fault, text),
-            Event::Running(running) => render_running(running, text),
+            Event::Running { handlers, tally } => render_running(handlers, tally, text),
             Event::Ended { .. } => *text += &access_line(event, self.format, &self.zone),
         }
     }
@@ -112,7 +113,9 @@ fn access_line(event: &Event, format: AccessLog, zone: &TimeZone) -> String {
 }
 
 /// What runs: each handler with what it has used, what it does and where it is.
-fn render_running(running: &[Sight], text: &mut String) {
+fn render_running(running: &[Sight], tally: &Tally, text: &mut String) {
+    let Tally { accepted, answered, aborted, shed, .. } = tally;
+    *text += &format!("{accepted} requests: {answered} answered, {aborted} aborted, {shed} shed\n");
     *text += &match running.len() {
         0 => "no handler is running\n".to_owned(),
         1 => "1 handler is running:\n".to_owned(),

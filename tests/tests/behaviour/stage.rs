@@ -164,7 +164,7 @@ impl Listener for Tales {
                 let tale = state.by_id.entry(id).or_default();
                 tale.said.push(String::from_utf8_lossy(&line).into_owned());
             }
-            Event::Server { .. } | Event::Said { .. } | Event::Running(_) => {}
+            Event::Server { .. } | Event::Said { .. } | Event::Running { .. } => {}
             Event::Faulted { id, fault, .. } => {
                 state.by_id.entry(id).or_default().fault = Some(fault.kind().to_owned());
             }
