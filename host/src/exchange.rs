@@ -6,8 +6,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant, SystemTime},
@@ -36,6 +36,7 @@ use crate::{
     handler::{Call, Handler, Ongoing},
     record::{Event, Record},
     roster::{Roster, Sight, Watch},
+    tally::{Counts, Tally},
 };
 
 /// What all exchanges have in common.
@@ -45,8 +46,6 @@ pub struct Exchanges {
     gateway: Arc<Gateway>,
     roster: Arc<Roster>,
     record: Record,
-    /// The id of the last exchange, which is how many there were.
-    last: AtomicU64,
     counts: Counts,
     is_stopped: AtomicBool,
 }
@@ -57,16 +56,7 @@ impl Exchanges {
     pub fn new(mounts: Mounts<Handler>, limits: Limits, crowd: Crowd, gateway: Gateway, record: Record) -> Self {
         let gateway = Arc::new(gateway);
         let roster = Arc::new(Roster::new(crowd));
-        Self {
-            mounts,
-            limits,
-            gateway,
-            roster,
-            record,
-            last: AtomicU64::new(0),
-            counts: Counts::default(),
-            is_stopped: AtomicBool::new(false),
-        }
+        Self { mounts, limits, gateway, roster, record, counts: Counts::default(), is_stopped: AtomicBool::new(false) }
     }
 
     /// Who is told what happens.
@@ -90,21 +80,13 @@ impl Exchanges {
     /// What has become of all requests so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counts { answered, aborted, shed, .. } = &self.counts;
-        Tally {
-            accepted: load(&self.last),
-            answered: load(answered),
-            aborted: load(aborted),
-            shed: load(shed),
-            running: self.roster.len() as u64,
-        }
+        self.counts.tally(self.roster.len())
     }
 
     /// How often each kind of fault was told of.
     #[must_use]
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
-        self.counts.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.counts.faults()
     }
 
     /// How many instances exist at the moment.
@@ -134,7 +116,7 @@ impl Exchanges {
     }
 
     fn begin(self: Arc<Self>, peer: Peer, request: RequestHead) -> Entry {
-        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = self.counts.begin();
         if self.gateway.lint {
             for lint::Finding { what, clause } in lint::check(&request) {
                 let line = format!("{what} ({clause})").into_bytes();
@@ -153,30 +135,6 @@ impl Exchanges {
             began: Instant::now(),
         }
     }
-}
-
-/// What has become of requests. When none is under way, `accepted` is the sum of `answered`, `aborted` and `shed`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
-    /// Their heads have arrived.
-    pub accepted: u64,
-    /// They were answered, be it with an error.
-    pub answered: u64,
-    /// Their clients did not get a whole answer.
-    pub aborted: u64,
-    /// They were refused because too many run.
-    pub shed: u64,
-    /// Their handlers run.
-    pub running: u64,
-}
-
-/// The same, as it is counted.
-#[derive(Debug, Default)]
-struct Counts {
-    answered: AtomicU64,
-    aborted: AtomicU64,
-    shed: AtomicU64,
-    faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A request whose head has arrived.
@@ -471,8 +429,7 @@ impl Entry {
     fn tell(&mut self, fault: Fault) {
         let kind = fault.kind();
         self.fault = Some(kind);
-        let faults = &self.exchanges.counts.faults;
-        *faults.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+        self.exchanges.counts.fault(kind);
         self.record().tell(Event::Faulted { id: self.id, request: self.request.clone(), fault });
     }
 }
@@ -485,13 +442,7 @@ impl Drop for Entry {
             }
             Fault::Disconnected.status()
         });
-        let counts = &self.exchanges.counts;
-        let count = match (status, self.fault) {
-            (_, Some("busy")) => &counts.shed,
-            _ if status == Fault::Disconnected.status() => &counts.aborted,
-            _ => &counts.answered,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+        self.exchanges.counts.end(status, self.fault);
         self.record().tell(Event::Ended {
             id: self.id,
             peer: self.peer,

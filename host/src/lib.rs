@@ -10,7 +10,7 @@
 //! 6. [`handler`] is the component: loaded once, called once per exchange, each time in a new instance;
 //! 7. [`roster`] is who runs, and who has to wait;
 //! 8. [`fault`] is why an exchange did not go as it should, [`stack`] where a handler was, [`record`] what it tells, [`log`] who listens,
-//!    [`stats`] what it adds up to.
+//!    [`tally`] and [`stats`] what it adds up to.
 
 pub mod args;
 
@@ -39,5 +39,7 @@ pub mod stack;
 pub mod record;
 
 pub mod log;
+
+pub mod tally;
 
 pub mod stats;

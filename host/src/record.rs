@@ -6,10 +6,10 @@ use std::{
 };
 
 use crate::{
-    exchange::Tally,
     fault::Fault,
     gateway::{environ::Peer, request::RequestHead},
     roster::Sight,
+    tally::Tally,
 };
 
 /// Something that happened, most often in an exchange.

@@ -9,10 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{
-    exchange::{Exchanges, Tally},
-    handler::Engine,
-};
+use crate::{exchange::Exchanges, handler::Engine, tally::Tally};
 
 /// Reads the counters when it is asked.
 pub struct Stats {

@@ -12,8 +12,8 @@ use super::{
     repeats::{Repeats, Show},
 };
 use crate::{
-    config::AccessLog, exchange::Tally, fault::Fault, gateway::request::RequestHead, record::Event, roster::Sight,
-    stack::Stack,
+    config::AccessLog, fault::Fault, gateway::request::RequestHead, record::Event, roster::Sight, stack::Stack,
+    tally::Tally,
 };
 
 /// How much of a request line a fault shows; the access log has all of it.
