@@ -234,7 +234,8 @@ impl Args {
     pub fn from_command_line() -> Result<Task, StartError> {
         let args = Self::parse_from_iter(env::args_os())?;
         let program = env::current_exe().unwrap_or_else(|_| "wasmserve".into());
-        let compile = Compile { program, timeout: args.compile_timeout, memory: args.compile_memory };
+        let room = Room { memory: args.max_total_memory, stack: args.max_stack, lines: args.debug };
+        let compile = Compile { program, timeout: args.compile_timeout, memory: args.compile_memory, room };
         if args.compile_only {
             return Ok(Task::Compile(compile));
         }
@@ -298,7 +299,7 @@ impl Args {
                 queue: self.max_queue,
                 queue_wait: self.queue_wait,
             },
-            room: Room { memory: self.max_total_memory, stack: self.max_stack },
+            room: compile.room.clone(),
             component: self.max_component,
             drain: self.drain,
             connections: self.max_connections,
@@ -443,7 +444,7 @@ mod tests {
     fn config(words: &[&str]) -> Result<Config, String> {
         let words = ["wasmserve"].iter().chain(words).map(Into::into);
         let args = Args::parse_from_iter(words);
-        let compile = Compile { program: PathBuf::new(), timeout: Duration::ZERO, memory: 0 };
+        let compile = Compile { program: PathBuf::new(), timeout: Duration::ZERO, memory: 0, room: Room::DEFAULT };
         args.and_then(|args| args.into_config(compile)).map_err(|error| error.message().to_owned())
     }
 

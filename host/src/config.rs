@@ -115,6 +115,8 @@ pub struct Compile {
     pub timeout: Duration,
     /// Octets that it may use.
     pub memory: u64,
+    /// What decides how it compiles.
+    pub room: Room,
 }
 
 /// What one exchange may use. Everything is bounded, by default too.
@@ -183,11 +185,14 @@ pub struct Room {
     pub memory: u64,
     /// Octets of the stack of each.
     pub stack: usize,
+    /// Whether their stacks tell files and lines, if components have them. What says so is the author's input to us, and
+    /// makes compiling slower, so it is for debugging.
+    pub lines: bool,
 }
 
 impl Room {
     /// What there is without any flag. CPython recurses deeply, so the stack is larger than most need.
-    pub const DEFAULT: Self = Self { memory: 2 << 30, stack: 1 << 20 };
+    pub const DEFAULT: Self = Self { memory: 2 << 30, stack: 1 << 20, lines: false };
 }
 
 /// How many handlers may run at the same time.

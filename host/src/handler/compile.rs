@@ -22,7 +22,7 @@ use super::{
     engine,
 };
 use crate::{
-    config::{Compile, Room},
+    config::Compile,
     exit::{Exit, StartError},
     record::{Event, Record},
 };
@@ -79,6 +79,7 @@ impl Compiler {
             .arg("--compile-only")
             .arg(format!("--compile-timeout={}ms", self.compile.timeout.as_millis()))
             .arg(format!("--compile-memory={}", self.compile.memory))
+            .args(self.compile.room.lines.then_some("--debug"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -174,7 +175,7 @@ pub fn compile_only(compile: &Compile) -> Result<Exit, StartError> {
     let mut octets = Vec::new();
     io::stdin().read_to_end(&mut octets).context("no component").map_err(failed)?;
     let (cache, _) = cache::open();
-    let engine = engine::without_pool(cache, Room::DEFAULT.stack).map_err(failed)?;
+    let engine = engine::without_pool(cache, &compile.room).map_err(failed)?;
     match Component::from_binary(&engine, &octets) {
         Ok(_) => Ok(Exit::Done),
         Err(error) => Err(StartError::bare(Exit::Handler, &anyhow::Error::msg(error.root_cause().to_string()))),

@@ -101,7 +101,7 @@ impl Engine {
         compiler: impl FnOnce(&wasmtime::Engine) -> Option<Compiler>,
     ) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
         let (cache, warning) = cache::open();
-        let engine = with_pool(cache, room.stack)?;
+        let engine = with_pool(cache, room)?;
         let mut linker = Linker::new(&engine);
         sandbox::link(&mut linker)?;
         host::link(&mut linker)?;
@@ -176,11 +176,11 @@ impl Engine {
 /// # Errors
 ///
 /// wasmtime's own checks of the settings, which do not depend on what the user gave.
-fn with_pool(cache: Option<Cache>, stack: usize) -> anyhow::Result<wasmtime::Engine> {
-    match build(cache.clone(), stack, InstanceAllocationStrategy::Pooling(pool())) {
+fn with_pool(cache: Option<Cache>, room: &Room) -> anyhow::Result<wasmtime::Engine> {
+    match build(cache.clone(), room, InstanceAllocationStrategy::Pooling(pool())) {
         Ok(engine) => Ok(engine),
         // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
-        Err(_) => without_pool(cache, stack),
+        Err(_) => without_pool(cache, room),
     }
 }
 
@@ -189,21 +189,17 @@ fn with_pool(cache: Option<Cache>, stack: usize) -> anyhow::Result<wasmtime::Eng
 /// # Errors
 ///
 /// As for [`with_pool`].
-pub(super) fn without_pool(cache: Option<Cache>, stack: usize) -> anyhow::Result<wasmtime::Engine> {
-    build(cache, stack, InstanceAllocationStrategy::OnDemand)
+pub(super) fn without_pool(cache: Option<Cache>, room: &Room) -> anyhow::Result<wasmtime::Engine> {
+    build(cache, room, InstanceAllocationStrategy::OnDemand)
 }
 
-fn build(
-    cache: Option<Cache>,
-    stack: usize,
-    instances: InstanceAllocationStrategy,
-) -> anyhow::Result<wasmtime::Engine> {
+fn build(cache: Option<Cache>, room: &Room, instances: InstanceAllocationStrategy) -> anyhow::Result<wasmtime::Engine> {
     let mut config = Config::new();
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
     config.epoch_interruption(true);
     // What is left of the larger one is for host functions, which must never run out of it: that would end the process.
-    config.max_wasm_stack(stack).async_stack_size(stack + HOST_STACK);
+    config.max_wasm_stack(room.stack).async_stack_size(room.stack + HOST_STACK);
 
     // Each proposal is a way in. These are on by default, and no toolchain for our world needs them; component-model-async
     // is not even compiled in.
@@ -212,8 +208,8 @@ fn build(
     config.wasm_threads(false).shared_memory(false);
     config.wasm_memory64(false).wasm_stack_switching(false);
 
-    // A component's debug sections are the author's input to us; function names are enough for one line.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    let details = if room.lines { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable };
+    config.wasm_backtrace_details(details);
     // A panic alone has a dozen of its library's.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(100));
     config.cache(cache);
@@ -258,8 +254,9 @@ mod tests {
         let place = std::env::temp_dir().join(format!("wasmserve-engine-{}", std::process::id()));
         let cache = || cache::open_at(&place).expect("a temporary directory is writable");
         let (of_child, of_parent) = (cache(), cache());
-        let child = without_pool(Some(of_child.clone()), Room::DEFAULT.stack).expect("the settings are sound");
-        let parent = with_pool(Some(of_parent.clone()), 2 * Room::DEFAULT.stack).expect("the settings are sound");
+        let child = without_pool(Some(of_child.clone()), &Room::DEFAULT).expect("the settings are sound");
+        let parent = with_pool(Some(of_parent.clone()), &Room { stack: 2 << 20, ..Room::DEFAULT })
+            .expect("the settings are sound");
         let empty = b"\0asm\x0d\0\x01\0";
         for engine in [&child, &parent] {
             Component::from_binary(engine, empty).expect("it is a component");
