@@ -19,7 +19,8 @@ type Built = Result<BTreeMap<String, PathBuf>, String>;
 
 static GUESTS: LazyLock<Built> =
     LazyLock::new(|| build(&[&PACKAGES[..], &["--bins", "--target=wasm32-wasip2"]].concat()));
-static SERVER: LazyLock<Built> = LazyLock::new(|| build(&["--package=wasmserve", "--bin=wasmserve"]));
+/// In the whole workspace, so that what the tests are built of need not be built again with other features.
+static SERVER: LazyLock<Built> = LazyLock::new(|| build(&["--workspace", "--bin=wasmserve"]));
 
 /// The component of that name, out of `examples/` or `tests/programs/`.
 ///
