@@ -4,14 +4,12 @@ use std::{
     io::Write as _,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
-    thread,
     time::Instant,
 };
 
 use rustix::process::Signal;
 use wasmserve::record::{Event, Listener};
 use wasmserve_tests::{
-    PATIENCE,
     client::Close,
     http2::{END_HEADERS, END_STREAM, End, GoAway, Http2, PREFACE, code, fields, frame, headers, kind},
     place::Place,
@@ -783,16 +781,9 @@ fn floods_leave_no_instance_behind() {
     let ended = Arc::<Ended>::default();
     let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
     let addr = local.addr;
-    let settle = || {
-        let deadline = Instant::now() + PATIENCE;
-        while local.exchanges.live_instances() > 0 {
-            assert!(Instant::now() < deadline, "{} instances are left", local.exchanges.live_instances());
-            thread::yield_now();
-        }
-    };
     for flood in &FLOODS {
         _ = flood.pour(&mut Http2::connect(addr));
-        settle();
+        local.settle();
     }
     // A client that takes its requests back one after the other, while they run.
     let mut client = Http2::connect(addr);
@@ -803,7 +794,7 @@ fn floods_leave_no_instance_behind() {
             client.reset(stream);
         }
     }
-    settle();
+    local.settle();
     assert_eq!(client.get("/").status, 200);
     drop(client);
     local.stop();

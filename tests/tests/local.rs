@@ -1,6 +1,6 @@
 //! A server in this process.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, thread, time::Instant};
 
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use wasmserve::{
@@ -36,8 +36,18 @@ impl Local {
         Self { addr, exchanges, stop, serving, runtime }
     }
 
+    /// Waits until no handler runs any more: some go on when their clients have all that they get.
+    pub(crate) fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.exchanges.live_instances() > 0 {
+            assert!(Instant::now() < deadline, "{} instances are left", self.exchanges.live_instances());
+            thread::yield_now();
+        }
+    }
+
     /// Lets the running exchanges end.
     pub(crate) fn stop(self) {
+        self.settle();
         self.stop.send(()).expect("it runs");
         self.runtime.block_on(self.serving).expect("it ends well");
     }
