@@ -316,7 +316,7 @@ fn poll_or_catch(call: &mut Ongoing, cx: &mut Context<'_>) -> Poll<Result<(), Fa
 }
 
 /// How long a handler may go on when its client has left.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The body of a response, which the handler makes while it is read.
 pub struct Reply {

@@ -1,26 +1,35 @@
 //! Guest components and the server's own program, built by cargo when a test first asks for one.
 //!
-//! Cargo itself reports where everything is, so that no test ever runs what is stale.
+//! Cargo itself reports where everything is, so that no test ever runs what is stale. Guests that no compiler would make are
+//! components in text, `tests/programs/*.wat`.
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
     sync::LazyLock,
 };
 
 use serde_json::{Deserializer, Value};
+
+use crate::place;
 
 /// Packages whose binaries are guests.
 const PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-test-programs"];
 
 type Built = Result<BTreeMap<String, PathBuf>, String>;
 
-static GUESTS: LazyLock<Built> =
-    LazyLock::new(|| build(&[&PACKAGES[..], &["--bins", "--target=wasm32-wasip2"]].concat()));
+static GUESTS: LazyLock<Built> = LazyLock::new(|| {
+    let mut guests = build(&[&PACKAGES[..], &["--bins", "--target=wasm32-wasip2"]].concat())?;
+    guests.extend(translate()?);
+    Ok(guests)
+});
 /// In the whole workspace, so that what the tests are built of need not be built again with other features.
-static SERVER: LazyLock<Built> = LazyLock::new(|| build(&["--workspace", "--bin=wasmserve"]));
+static SERVER: LazyLock<Built> = LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve"], PROFILE].concat()));
+
+/// The server is built as its tests are, so that what is measured in release mode is a server in release mode.
+const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
 
 /// The component of that name, out of `examples/` or `tests/programs/`.
 ///
@@ -71,6 +80,23 @@ fn build(what: &[&str]) -> Built {
         Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
     });
     Ok(built.collect())
+}
+
+/// Translates the guests in text.
+fn translate() -> Built {
+    let directory = place::guests();
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/programs")).map_err(|error| error.to_string())?;
+    let texts = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "wat"));
+    let translated = texts.map(|text| {
+        let octets = wat::parse_file(&text).map_err(|error| error.to_string())?;
+        let name = text.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let path = directory.join(&name).with_extension("wasm");
+        // Another process may read it at this moment.
+        let new = directory.join(format!("{name}.{}", process::id()));
+        fs::write(&new, octets).and_then(|()| fs::rename(&new, &path)).map_err(|error| error.to_string())?;
+        Ok((name, path))
+    });
+    translated.collect()
 }
 
 /// What is wrong, in the words that help.

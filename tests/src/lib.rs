@@ -17,6 +17,8 @@ pub mod place;
 
 pub mod case;
 
+pub mod siege;
+
 use std::time::Duration;
 
 /// How long a test waits for what must happen. Much longer than it ever takes: a limit for what hangs, not a measure.

@@ -87,6 +87,18 @@ pub fn shared_cache() -> PathBuf {
     base().join("cache")
 }
 
+/// The directory of guests that were translated from text.
+///
+/// # Panics
+///
+/// It cannot be made.
+#[must_use]
+pub fn guests() -> PathBuf {
+    let path = base().join("guests");
+    fs::create_dir_all(&path).expect("the target directory is writable");
+    path
+}
+
 /// Beside `debug` or whatever else the server was built into.
 pub(crate) fn base() -> PathBuf {
     guest::server().ancestors().nth(2).expect("cargo's directories are two deep").join("wasmserve-tests")

@@ -10,7 +10,7 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
@@ -37,6 +37,13 @@ impl Launch {
     #[must_use]
     pub fn file(path: &Path) -> Self {
         Self::bare().flags([path]).flags(["--addr", "127.0.0.1:0"])
+    }
+
+    /// One that serves guests on a free port, each below its name: `hello` at `/hello`.
+    #[must_use]
+    pub fn mounted(names: &[&str]) -> Self {
+        let mount = |name: &&str| [String::from("--mount"), format!("/{name}={}", guest::program(name).display())];
+        Self::bare().flags(["--addr", "127.0.0.1:0"]).flags(names.iter().flat_map(mount))
     }
 
     /// `wasmserve` without a word behind it.
@@ -322,6 +329,20 @@ impl Server {
     #[must_use]
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells").count()
+    }
+
+    /// How long it has computed, on all threads together.
+    ///
+    /// # Panics
+    ///
+    /// This is not Linux.
+    #[must_use]
+    pub fn computed(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux tells");
+        let fields = stat.rsplit_once(')').expect("the name is in parentheses").1.split_whitespace();
+        // utime and stime, the 14th and the 15th of all.
+        let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("it is a number")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     /// How much memory it occupies, in octets.

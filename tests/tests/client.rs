@@ -1,9 +1,10 @@
 //! Whatever a client does, nobody else is harmed, and a request that is whole is answered (rules T, H, I, K and X5).
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
+use socket2::SockRef;
 use wasmserve_tests::{
-    client::{Close, End},
+    client::{Client, Close, End},
     server::{Launch, Server},
 };
 
@@ -345,6 +346,48 @@ fn k10_when_the_client_leaves_during_its_response_the_handler_is_told_and_the_lo
     server.line_with("[1] log: sent less than asked for: the client is gone");
     let log = server.stop();
     assert!(!log.iter().any(|line| line.contains(" 500 ")), "it is not the handler's fault: {log:#?}");
+}
+
+/// A client that has begun to receive the response of a handler that neither writes nor reads any more.
+fn waiting(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.head().expect("it begins").status, 200);
+    client
+}
+
+#[test]
+fn h27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it() {
+    for program in ["spins", "sleeps"] {
+        let server = Launch::program(program).flags(["--timeout", "1h"]).start();
+        let client = waiting(&server);
+        // As when a process ends that has not read all: a reset.
+        SockRef::from(&client.sender()).set_linger(Some(Duration::ZERO)).expect("a socket can be that");
+        drop(client);
+        server.line_with("\"GET /late HTTP/1.1\" 499 -");
+        assert_eq!(server.get("/fine").status, 200);
+    }
+}
+
+#[test]
+fn k9_a_client_that_has_only_ended_its_side_gets_the_end_of_its_response_and_then_the_connection_ends() {
+    let server = Server::start("drips");
+    let mut client = server.connect();
+    client.send("GET /?n=3&ms=50 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = client.head().expect("it begins");
+    client.end();
+    let body: Vec<u8> = client.body(&head).flatten().collect();
+    assert_eq!(String::from_utf8_lossy(&body), "line 1 of 3\nline 2 of 3\nline 3 of 3\n");
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
+fn k11_a_client_that_waits_for_its_answer_is_not_idle_however_its_half_close_is_taken() {
+    for flags in [&["--keep-alive", "100ms"][..], &["--keep-alive", "100ms", "--abort-on-half-close"]] {
+        let server = Launch::program("drips").flags(flags).start();
+        let response = server.get("/?n=1&ms=500");
+        assert_eq!((response.status, response.end), (200, End::Whole), "{flags:?}");
+    }
 }
 
 #[test]

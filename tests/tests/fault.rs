@@ -2,7 +2,6 @@
 
 use wasmserve_tests::{
     client::{End, Response},
-    place::Place,
     server::{Launch, Server},
 };
 
@@ -128,22 +127,7 @@ fn h19_a_handler_that_sleeps_is_a_504() {
 
 #[test]
 fn h24_a_handler_that_spins_before_it_is_asked_is_a_504() {
-    let place = Place::new();
-    let spins = wat::parse_str(
-        r#"(component
-            (core module $module
-                (memory (export "memory") 1)
-                (func (export "handle") (result i32) i32.const 0)
-                (func $spin (loop $again (br $again)))
-                (start $spin))
-            (core instance $instance (instantiate $module))
-            (func $handle (result (result (error string)))
-                (canon lift (core func $instance "handle") (memory (core memory $instance "memory"))))
-            (instance $handler (export "handle" (func $handle)))
-            (export "wasmserve:gateway/handler@0.1.0" (instance $handler)))"#,
-    );
-    let file = place.file("spins.wasm", spins.expect("it is well-formed"));
-    let server = Launch::file(&file).flags(["--timeout", "1s"]).start();
+    let server = Launch::program("spins_at_start").flags(["--timeout", "1s"]).start();
     assert_eq!(server.get("/").status, 504);
     assert_eq!(server.get("/").status, 504);
     server.stop();

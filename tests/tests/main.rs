@@ -25,6 +25,7 @@ mod real;
 mod requests;
 mod response;
 mod rules;
+mod siege;
 mod start;
 mod stats;
 mod stream;

@@ -9,7 +9,7 @@ use wasmserve_tests::guest;
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The Rust files in a directory of this package, and below it if asked.
+/// The Rust files and components in text in a directory of this package, and below it if asked.
 fn sources(directory: &Path, is_deep: bool) -> Vec<PathBuf> {
     let files = fs::read_dir(directory).expect("it is a directory of ours");
     let paths = files.map(|file| file.expect("it is readable").path());
@@ -17,19 +17,24 @@ fn sources(directory: &Path, is_deep: bool) -> Vec<PathBuf> {
         true if is_deep => sources(&path, true),
         _ => vec![path],
     };
-    paths.flat_map(below).filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+    paths
+        .flat_map(below)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs" || extension == "wat"))
+        .collect()
 }
 
 #[test]
 fn every_program_has_a_test_and_is_built() {
     let here = Path::new(HERE);
     let read = |suite: PathBuf| fs::read_to_string(suite).expect("it is readable");
-    let suites: String = sources(&here.join("tests"), true).into_iter().map(read).collect();
+    // The sieges have a test each, which asks for all the guests of their tables.
+    let suites = ["tests", "src/siege"].iter().flat_map(|directory| sources(&here.join(directory), true));
+    let suites: String = suites.map(read).collect();
     let programs = sources(&here.join("programs"), false);
     assert!(!programs.is_empty());
     for program in programs {
         let name = program.file_stem().expect("it has a name").to_string_lossy();
-        assert!(suites.contains(&format!("\"{name}\"")), "no test asks for tests/programs/{name}.rs");
+        assert!(suites.contains(&format!("\"{name}\"")), "no test asks for {}", program.display());
         assert!(guest::program(&name).is_file(), "tests/programs/Cargo.toml does not list {name}.rs");
     }
 }

@@ -72,6 +72,7 @@ pub(super) async fn serve(
         }
     });
     let head_max = usize::try_from(limits.head).unwrap_or(usize::MAX);
+    let is_half_close_fine = !exchanges.gateway().abort_on_half_close;
     let mut builder = http1::Builder::new();
     // hyper has room for so many on its stack; more are put on the heap, for each request.
     if limits.fields > FIELDS_ON_STACK {
@@ -82,10 +83,11 @@ pub(super) async fn serve(
         .header_read_timeout(None)
         .max_header_size(head_max)
         .max_buf_size(head_max.max(64 << 10))
-        // A client may end its side and still wait for the answer (rule K9).
-        .half_close(!exchanges.gateway().abort_on_half_close)
+        // hyper goes on reading while an answer is made, so that it learns of a client that is gone (rule K10); the wire does
+        // not tell it of one that has only ended its side (rule K9).
+        .half_close(false)
         .title_case_headers(true)
-        .serve_connection(wire.of_http1(&tee, &turn, limits, accepted), service);
+        .serve_connection(wire.of_http1(&tee, &turn, limits, is_half_close_fine, accepted), service);
 
     let ended = tokio::select! {
         result = &mut connection => Some(result),

@@ -59,9 +59,19 @@ struct Heads {
     /// What we wait for, and since how many heads.
     awaited: (Awaited, u64),
     patience: Patience,
+    /// Whether a client that has ended its side may still wait for its answer (rule K9).
+    is_half_close_fine: bool,
+    /// Whether hyper was told that there is nothing to read while an answer is made, so that it has to ask again after it.
+    has_put_off: bool,
 }
 
 impl Heads {
+    /// Whether the client has sent its request and waits for the answer. What comes then is a reset, which hyper has to know
+    /// of, the end of the client's side, or another request.
+    fn is_answering(&self) -> bool {
+        !self.turn.is_hypers() && lock(&self.tee).is_between_requests()
+    }
+
     /// Ready when the client has kept us waiting for too long. Asked when there is nothing to read.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let awaited = lock(&self.tee).awaited();
@@ -139,6 +149,7 @@ impl Wire {
         tee: &Arc<Mutex<Tee>>,
         turn: &Arc<Turn>,
         limits: &Limits,
+        is_half_close_fine: bool,
         accepted: Instant,
     ) -> Self {
         self.heads = Some(Heads {
@@ -148,6 +159,8 @@ impl Wire {
             keep_alive: limits.keep_alive,
             awaited: (Awaited::Head, 0),
             patience: Patience::until(accepted + limits.head_timeout),
+            is_half_close_fine,
+            has_put_off: false,
         });
         self
     }
@@ -269,6 +282,12 @@ impl hyper::rt::Read for Wire {
         let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
         let polled = self.poll_octets(cx, &mut buffer);
         if let Some(heads) = &mut self.heads {
+            let is_end = matches!(polled, Poll::Ready(Ok(()))) && buffer.filled().is_empty();
+            // A client that waits for an answer is not idle (rule K11), and it may have nothing more to say.
+            if (polled.is_pending() || is_end && heads.is_half_close_fine) && heads.is_answering() {
+                heads.has_put_off = true;
+                return Poll::Pending;
+            }
             if polled.is_pending() {
                 ready!(heads.poll_timeout(cx));
                 self.owes_a_refusal = true;
@@ -313,8 +332,12 @@ impl hyper::rt::Write for Wire {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if let Some(heads) = &self.heads {
+        if let Some(heads) = &mut self.heads {
             heads.turn.flushed();
+            if heads.has_put_off && heads.turn.is_hypers() {
+                heads.has_put_off = false;
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -1,0 +1,12 @@
+;; Divides by zero.
+(component
+  (core module $module
+    (memory (export "memory") 1)
+    (global $zero (mut i32) (i32.const 0))
+    (func (export "handle") (result i32)
+      (i32.div_u (i32.const 1) (global.get $zero))))
+  (core instance $instance (instantiate $module))
+  (func $handle (result (result (error string)))
+    (canon lift (core func $instance "handle") (memory (core memory $instance "memory"))))
+  (instance $handler (export "handle" (func $handle)))
+  (export "wasmserve:gateway/handler@0.1.0" (instance $handler)))

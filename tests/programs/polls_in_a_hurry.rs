@@ -1,0 +1,12 @@
+//! Waits for ever, each time for no time at all.
+
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasmserve_guest::{Environ, handler};
+
+handler!(app);
+
+fn app(_environ: Environ) -> String {
+    loop {
+        subscribe_duration(0).block();
+    }
+}

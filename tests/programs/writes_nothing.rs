@@ -1,0 +1,12 @@
+//! Writes empty chunks for ever.
+
+use wasmserve_guest::{Environ, Result, StartResponse, handler};
+
+handler!(app);
+
+fn app(_environ: Environ, start_response: StartResponse) -> Result<()> {
+    let write = start_response("200 OK", &[]);
+    loop {
+        write(b"")?;
+    }
+}

@@ -1,0 +1,45 @@
+//! A server that has no descriptors left.
+
+use std::time::{Duration, Instant};
+
+use super::{Report, Scale, prober, report::in_ms, wire};
+use crate::server::Launch;
+
+/// For what takes a moment.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn lay(scale: Scale) -> Report {
+    let mut report =
+        Report::new("No descriptors left", &["round", "connections held", "descriptors", "answered again after"]);
+    let rounds = scale.of(20, 3);
+    let server = Launch::mounted(&["hello"]).start();
+    let addr = server.addr();
+    drop(prober::probe(addr, "/hello", 20));
+    let limit = server.descriptors() + 20;
+    server.limit_descriptors(limit);
+    let (mut longest, mut unanswered) = (Duration::ZERO, 0);
+    for round in 1..=rounds {
+        let held: Vec<_> = (0..100).map(|_| wire::connect(addr, PATIENCE).expect("the system has a queue")).collect();
+        // Nobody is answered as long as they are held; this one waits behind them.
+        let blocked = wire::ask(addr, &wire::get("/hello"), Duration::from_millis(300));
+        let count = server.descriptors();
+        let held_count = held.len();
+        drop(held);
+        let freed = Instant::now();
+        let answered = wire::ask(addr, &wire::get("/hello"), PATIENCE).is_ok_and(|seen| seen.status == 200);
+        unanswered += u64::from(!answered);
+        longest = longest.max(freed.elapsed());
+        let was = if blocked.is_ok() { ", and not exhausted" } else { "" };
+        report.row(vec![
+            round.to_string(),
+            held_count.to_string(),
+            format!("{count} of {limit}{was}"),
+            in_ms(freed.elapsed()),
+        ]);
+    }
+    report.count("not answered afterwards", 0, unanswered);
+    report.time("recovery", Duration::from_secs(1), longest);
+    server.signal(rustix::process::Signal::TERM);
+    report.count("exits", 0, u64::from(server.wait().0 != Some(0)));
+    report
+}

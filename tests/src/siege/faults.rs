@@ -1,0 +1,233 @@
+//! All that handlers do wrong, many times, beside ordinary requests.
+
+mod inject;
+
+mod kinds;
+
+use std::collections::BTreeSet;
+
+use self::{
+    inject::{Injected, inject},
+    kinds::{CPU_TIME, End, Kind, TIMEOUT},
+};
+use super::{
+    Report, Scale, crowd,
+    prober::{self, Latencies, Prober},
+    report::{growth, in_ms},
+    wire,
+};
+use crate::{
+    guest,
+    server::{Launch, Server},
+};
+
+/// How many exchanges may run at once; when none of them is leaked, so many fit again. Enough for all whose clients have left
+/// a moment ago.
+const PLACES: usize = 256;
+
+pub(super) fn lay(scale: Scale) -> Report {
+    let mut report = Report::new(
+        "Faults of handlers",
+        &[
+            "fault",
+            "guest",
+            "what must come of it",
+            "faults",
+            "wrong statuses",
+            "wrong kinds",
+            "lines missing",
+            "slowest",
+        ],
+    );
+    let kinds = kinds::all();
+    let count = scale.of(100, 2);
+    let server = server(&kinds);
+    let addr = server.addr();
+
+    let hog = hog();
+    let hogs = scale.of(64, 8);
+    // Once each before anything is counted: buffers have their size then, and memory images their descriptor.
+    drop(crowd::each(kinds.len(), kinds.len(), |number| inject(addr, &kinds[number])));
+    if scale == Scale::Full {
+        places(&server);
+        drop(crowd::each(hogs, hogs, |_| inject(addr, &hog)));
+    }
+    let before = prober::probe(addr, "/hello", scale.of(500, 20));
+    let (descriptors, resident) = (server.descriptors(), server.resident());
+    let prober = Prober::start(addr, "/hello");
+    let mut sums = Sums::default();
+    for kind in &kinds {
+        sums.add(besiege(&server, kind, count, &mut report));
+    }
+    sums.add(besiege_with_hogs(&server, &hog, hogs, &mut report));
+    let beside = prober.stop();
+
+    report.note(format!("Others, before: {before}. Others, beside the faults: {beside}."));
+    if let Some(failure) = beside.failure() {
+        report.note(format!("The first of them that failed: {failure}"));
+    }
+    report.count("faults injected", (kinds.len() * count + hogs) as u64, sums.injected);
+    report.count(
+        "kinds H1 to H25 and H27 that are missing (H5 is below H3, H26 cannot be injected)",
+        0,
+        missing(&kinds),
+    );
+    report.count("wrong statuses", 0, sums.statuses);
+    report.count("wrong kinds", 0, sums.kinds);
+    report.count("faults without their line in the log", 0, sums.lines);
+    report.count("others that were not answered", 0, beside.failed());
+    leaks(&server, descriptors, resident, &mut report);
+    let bugs = server.log().iter().filter(|line| line.contains(" host-bug: ")).count();
+    report.count("bugs of the host", 0, bugs as u64);
+    refused(scale.of(10, 1), &mut report);
+    report.count("crashes", 0, u64::from(has_crashed(server)));
+    report
+}
+
+fn server(kinds: &[Kind]) -> Server {
+    let mut names: Vec<&str> = kinds.iter().map(|kind| kind.program).chain(["hello"]).collect();
+    names.sort_unstable();
+    names.dedup();
+    Launch::mounted(&names)
+        .flags(["--timeout", TIMEOUT, "--cpu-time", CPU_TIME, "--max-total-memory", "1GiB"])
+        .flags(["--max-exchanges", &PLACES.to_string(), "--queue-wait", "100ms"])
+        .start()
+}
+
+/// What was counted of all kinds.
+#[derive(Default)]
+struct Sums {
+    injected: u64,
+    statuses: u64,
+    kinds: u64,
+    lines: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.injected += other.injected;
+        self.statuses += other.statuses;
+        self.kinds += other.kinds;
+        self.lines += other.lines;
+    }
+}
+
+/// Injects one kind, and tells it in a row.
+fn besiege(server: &Server, kind: &Kind, count: usize, report: &mut Report) -> Sums {
+    let target = format!("/{}{}", kind.program, kind.target);
+    let before = server.log().len();
+    let injected = crowd::each(count, kind.until.at_once(), |_| inject(server.addr(), kind));
+    let missing = |log: &[String]| {
+        let of = |is_it: fn(&str, &Kind, &str) -> bool| log.iter().filter(|line| is_it(line, kind, &target)).count();
+        // Faults that are all alike are told in fewer lines, but the first one always is.
+        count.saturating_sub(of(ends)) + usize::from(kind.end.fault().is_some() && of(tells) == 0)
+    };
+    let log = server.log_with(|log| missing(&log[before..]) == 0);
+    row(kind, &injected, missing(&log[before..]), report)
+}
+
+/// Whether a line is the one of the access log that each exchange has.
+fn ends(line: &str, kind: &Kind, target: &str) -> bool {
+    let status = match kind.end {
+        End::Answer(status) | End::Fault(status, _) => status.to_string(),
+        End::Left => "499".into(),
+        // What the client has of it, or that it has not all.
+        End::Cut(..) => String::new(),
+    };
+    line.contains(&format!("{target} HTTP/1.1\" {status}"))
+}
+
+/// Whether a line tells of a fault, or of many that are alike, whoever had them.
+fn tells(line: &str, kind: &Kind, target: &str) -> bool {
+    let Some((status, name)) = kind.end.fault() else { return false };
+    let told = |before: &str| line.split_once(&format!("{before} {status} ")).map(|(_, told)| told);
+    let is_it =
+        |told: Option<&str>| told.and_then(|told| told.split_once(": ")).is_some_and(|(told, _)| told.ends_with(name));
+    is_it(told("]")) && line.ends_with(&format!("{target} HTTP/1.1)")) || is_it(told(" times more:"))
+}
+
+fn row(kind: &Kind, injected: &[Injected], lines: usize, report: &mut Report) -> Sums {
+    let wrong = |is_right: fn(&Injected) -> bool| injected.iter().filter(|one| !is_right(one)).count() as u64;
+    let statuses = wrong(|one| one.is_status_right);
+    let kinds = wrong(|one| one.is_kind_right);
+    let slowest = Latencies::of(injected.iter().map(|one| one.taken).collect()).percentile(100);
+    report.row(vec![
+        kind.number.into(),
+        format!("`{}{}`", kind.program, kind.target),
+        format!("{:?}", kind.end),
+        injected.len().to_string(),
+        statuses.to_string(),
+        kinds.to_string(),
+        lines.to_string(),
+        in_ms(slowest),
+    ]);
+    if let Some(one) = injected.iter().find(|one| !one.is_status_right || !one.is_kind_right) {
+        report.note(format!("{} `{}{}`: {}", kind.number, kind.program, kind.target, one.said));
+    }
+    Sums { injected: injected.len() as u64, statuses, kinds, lines: lines as u64 }
+}
+
+/// H5: many at once that want all the memory there is.
+fn hog() -> Kind {
+    let hog = kinds::all().into_iter().find(|kind| kind.number == "H3").expect("it is there");
+    Kind { number: "H5", ..hog }
+}
+
+fn besiege_with_hogs(server: &Server, hog: &Kind, count: usize, report: &mut Report) -> Sums {
+    server.forget_peak();
+    let before = server.resident();
+    let injected = crowd::each(count, count, |_| inject(server.addr(), hog));
+    let peak = growth(before, server.peak());
+    report.measure("memory of all hogs at once", "<= 1100 MiB", format!("{peak:.0} MiB"), peak <= 1100.0);
+    // That each is told of was seen with H3.
+    row(hog, &injected, 0, report)
+}
+
+/// How many of H1 to H27 no guest stands for.
+fn missing(kinds: &[Kind]) -> u64 {
+    let there: BTreeSet<&str> = kinds.iter().map(|kind| kind.number).chain(["H5", "H26"]).collect();
+    (1..=27).filter(|number| !there.contains(&*format!("H{number}"))).count() as u64
+}
+
+fn leaks(server: &Server, descriptors: usize, resident: u64, report: &mut Report) {
+    // Connections are closed a moment after their clients have what they wanted.
+    let left = (0..1000)
+        .map(|_| {
+            drop(server.get("/hello"));
+            server.descriptors().saturating_sub(descriptors + 1)
+        })
+        .find(|left| *left == 0);
+    report.count("leaked descriptors", 0, left.map_or_else(|| (server.descriptors() - descriptors) as u64, |_| 0));
+    let grown = growth(resident, server.resident());
+    report.measure("memory afterwards", "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
+    report.count("leaked instances", 0, (PLACES - places(server)) as u64);
+}
+
+/// How many exchanges run at once when as many as can are asked for.
+fn places(server: &Server) -> usize {
+    let mut most = 0;
+    // What is leaked stays so; a machine that is slow for a moment does not.
+    for _ in 0..5 {
+        let answers = crowd::each(PLACES, PLACES, |_| {
+            let seen = wire::ask(server.addr(), &wire::get("/sleeps/late"), inject::PATIENCE);
+            seen.is_ok_and(|seen| seen.status == 200)
+        });
+        most = most.max(answers.into_iter().filter(|is_in| *is_in).count());
+        if most == PLACES {
+            break;
+        }
+    }
+    most
+}
+
+/// H4: a component with more memories than an instance may have does not even start.
+fn refused(count: usize, report: &mut Report) {
+    let refusals = (0..count).map(|_| Launch::file(guest::program("has_nine_memories")).run());
+    let wrong = refusals.filter(|ended| ended.code != Some(4) || !ended.stderr.contains("memories")).count();
+    report.count("components of nine memories that are not refused with exit code 4", 0, wrong as u64);
+}
+
+fn has_crashed(server: Server) -> bool {
+    server.signal(rustix::process::Signal::TERM);
+    server.wait().0 != Some(0)
+}

@@ -1,0 +1,74 @@
+//! One fault, and what the client saw of it.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::kinds::{Client, End, Kind};
+use crate::siege::wire::{self, Seen};
+
+/// Longer than that is a hang.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the server did.
+pub(super) struct Injected {
+    pub(super) is_status_right: bool,
+    pub(super) is_kind_right: bool,
+    pub(super) taken: Duration,
+    /// What came instead, for people.
+    pub(super) said: String,
+}
+
+/// Has a guest misbehave once.
+pub(super) fn inject(addr: SocketAddr, kind: &Kind) -> Injected {
+    let target = format!("/{}{}", kind.program, kind.target);
+    let begun = Instant::now();
+    let seen = match kind.client {
+        Client::Gets => wire::ask(addr, &wire::get(&target), PATIENCE),
+        Client::Posts => wire::ask(addr, &wire::post(&target, 1 << 20), PATIENCE),
+        Client::Stalls => stall(addr, &target),
+        Client::Leaves => leave(addr, &target),
+    };
+    judge(kind.end, seen, begun.elapsed())
+}
+
+/// Reads nothing for longer than the handler may run.
+fn stall(addr: SocketAddr, target: &str) -> io::Result<Seen> {
+    let mut stream = wire::connect(addr, PATIENCE)?;
+    stream.write_all(&wire::get(target))?;
+    thread::sleep(Duration::from_millis(4500));
+    wire::receive(&mut stream)
+}
+
+/// Leaves when it has the first octets.
+fn leave(addr: SocketAddr, target: &str) -> io::Result<Seen> {
+    let mut stream = wire::connect(addr, PATIENCE)?;
+    stream.write_all(&wire::get(target))?;
+    let mut line = [0; 12];
+    stream.read_exact(&mut line)?;
+    let status = str::from_utf8(&line[9..]).ok().and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok(Seen { status, fault: None, says_when: false, body: Vec::new(), is_whole: false })
+}
+
+fn judge(end: End, seen: io::Result<Seen>, taken: Duration) -> Injected {
+    let said = match &seen {
+        Ok(seen) => {
+            let how = if seen.is_whole { "whole" } else { "cut" };
+            format!("{} {how}, Wasmserve-Fault {:?}, {} octets", seen.status, seen.fault, seen.body.len())
+        }
+        Err(error) => error.to_string(),
+    };
+    let (is_status_right, is_kind_right) = seen.map_or((false, false), |seen| {
+        let (status, is_whole, kind) = match end {
+            End::Answer(status) => (status, true, None),
+            End::Fault(status, kind) => (status, true, Some(kind)),
+            // The client has the beginning of an answer, and no more is said to it.
+            End::Cut(..) | End::Left => (200, false, None),
+        };
+        (seen.status == status && seen.is_whole == is_whole, seen.fault.as_deref() == kind)
+    });
+    Injected { is_status_right, is_kind_right, taken, said }
+}

@@ -1,0 +1,151 @@
+//! What handlers do wrong, and what is promised to come of it: the one table to look at when a promise changes.
+
+/// A way to misbehave.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Its number in the list of faults.
+    pub(super) number: &'static str,
+    /// The guest that does it.
+    pub(super) program: &'static str,
+    /// Below the guest's mount.
+    pub(super) target: &'static str,
+    /// What the client does.
+    pub(super) client: Client,
+    /// What comes of it.
+    pub(super) end: End,
+    /// Whether the handler goes on until a limit stops it, and by what.
+    pub(super) until: Until,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    /// Sends a GET and reads all.
+    Gets,
+    /// Sends a body of 1 MiB, and reads all.
+    Posts,
+    /// Sends a GET and reads nothing until the exchange has ended.
+    Stalls,
+    /// Sends a GET, and leaves when the response has begun.
+    Leaves,
+}
+
+/// What comes of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The handler's own answer, whole.
+    Answer(u16),
+    /// The answer of the host, and a line of the log.
+    Fault(u16, &'static str),
+    /// A response that is visibly not whole, and a line of the log with this status and kind.
+    Cut(u16, &'static str),
+    /// A line in the access log for a client that has left.
+    Left,
+}
+
+impl End {
+    /// What the log tells of it.
+    pub(super) fn fault(self) -> Option<(u16, &'static str)> {
+        match self {
+            Self::Fault(status, kind) | Self::Cut(status, kind) => Some((status, kind)),
+            Self::Answer(_) | Self::Left => None,
+        }
+    }
+}
+
+/// How long a handler goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It ends by itself.
+    Itself,
+    /// It computes until it is stopped.
+    Computing,
+    /// It waits until it is stopped.
+    Waiting,
+}
+
+impl Until {
+    /// How many of them at once do not keep each other from what they do.
+    pub(super) fn at_once(self) -> usize {
+        match self {
+            Self::Itself | Self::Computing => 2,
+            Self::Waiting => 40,
+        }
+    }
+}
+
+/// The limits of the server: short ones, so that many faults fit into a siege.
+/// What computes is to reach the other one first, even if the machine has something else to do.
+pub(super) const TIMEOUT: &str = "4s";
+pub(super) const CPU_TIME: &str = "400ms";
+
+/// What the kinds are called.
+const TRAP: &str = "trap";
+const STACK: &str = "stack-overflow";
+const MEMORY: &str = "memory-limit";
+const HANDLES: &str = "trap";
+const CPU: &str = "cpu-limit";
+/// One of the two, whichever it comes to first.
+const LIMIT: &str = "-limit";
+const WALL: &str = "wall-limit";
+const HEAD: &str = "bad-response-head";
+
+/// A guest that does it without being told.
+fn kind(number: &'static str, program: &'static str, end: End) -> Kind {
+    Kind { number, program, target: "", client: Client::Gets, end, until: Until::Itself }
+}
+
+/// A guest that computes for ever.
+fn spinner(number: &'static str, program: &'static str) -> Kind {
+    Kind { until: Until::Computing, ..kind(number, program, End::Fault(504, CPU)) }
+}
+
+/// All that are injected. H4's components with too many memories are refused at the start; H5 is H3 many times at once; a bug
+/// in the host (H26) cannot be injected: after each siege there is none in the log. H28 is a siege of its own.
+pub(super) fn all() -> Vec<Kind> {
+    use Client::{Leaves, Posts, Stalls};
+    use End::{Answer, Cut, Fault, Left};
+    vec![
+        spinner("H1", "spins"),
+        Kind { target: "/late", end: Cut(504, CPU), ..spinner("H1", "spins") },
+        spinner("H2", "fills_memory"),
+        spinner("H2", "fills_a_table"),
+        kind("H3", "grows_memory", Fault(500, MEMORY)),
+        Kind { target: "/careful", ..kind("H3", "grows_memory", Answer(200)) },
+        kind("H4", "grows_two_memories", Fault(500, MEMORY)),
+        kind("H6", "overflows_the_stack", Fault(500, STACK)),
+        kind("H7", "calls_the_host_from_deep_down", Fault(500, STACK)),
+        kind("H8", "traps", Fault(500, TRAP)),
+        kind("H8", "panics", Fault(500, TRAP)),
+        Kind { target: "/late", ..kind("H8", "panics", Cut(500, TRAP)) },
+        kind("H8", "divides_by_zero", Fault(500, TRAP)),
+        kind("H8", "reads_out_of_bounds", Fault(500, TRAP)),
+        kind("H8", "returns_an_error", Fault(500, "exception")),
+        kind("H8", "exits", Fault(500, "exited")),
+        Kind { client: Posts, ..kind("H9", "ignores_input", Answer(200)) },
+        kind("H10", "returns_without_starting", Fault(500, "no-start-response")),
+        kind("H11", "starts_twice", Fault(500, TRAP)),
+        Kind { target: "/caught", ..kind("H11", "starts_twice", Answer(200)) },
+        kind("H11", "writes_before_starting", Fault(500, "no-start-response")),
+        Kind { target: "/?status=099", ..kind("H12", "starts_as_told", Fault(500, HEAD)) },
+        Kind { target: "/?field=A:b%0D%0AEvil:1", ..kind("H12", "starts_as_told", Fault(500, HEAD)) },
+        Kind { target: "/?field=Upgrade:x", ..kind("H12", "starts_as_told", Fault(500, HEAD)) },
+        kind("H13", "long_body", Answer(200)),
+        kind("H14", "short_body", Cut(500, "short-body")),
+        Kind { target: "/?status=204%20No&chunk=a", ..kind("H15", "starts_as_told", Answer(204)) },
+        Kind { until: Until::Waiting, ..kind("H16", "downloads", Cut(504, LIMIT)) },
+        Kind { client: Stalls, until: Until::Waiting, ..kind("H17", "downloads", Cut(504, WALL)) },
+        spinner("H17", "writes_nothing"),
+        Kind { target: "/?n=5&ms=20", until: Until::Waiting, ..kind("H18", "drips", Answer(200)) },
+        Kind { until: Until::Waiting, ..kind("H19", "sleeps", Fault(504, WALL)) },
+        spinner("H20", "polls_in_a_hurry"),
+        kind("H21", "floods_logs", Answer(200)),
+        kind("H22", "prints", Answer(200)),
+        kind("H23", "hoards_handles", Fault(500, HANDLES)),
+        kind("H23", "passes_long_lists", Fault(500, HEAD)),
+        spinner("H24", "spins_at_start"),
+        kind("H25", "forges_handles", Fault(500, TRAP)),
+        Kind { target: "/late", client: Leaves, until: Until::Waiting, ..kind("H27", "spins", Left) },
+        Kind { target: "/late", client: Leaves, until: Until::Waiting, ..kind("H27", "sleeps", Left) },
+    ]
+}

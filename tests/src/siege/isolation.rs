@@ -1,0 +1,117 @@
+//! What an instance leaves behind for the next one, and whether anything of one exchange gets into another (fault H28).
+
+use std::{
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::{Report, Scale, crowd, wire};
+use crate::{
+    client::{Client, End},
+    server::Launch,
+};
+
+/// For what takes a moment.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Ways of ending: by name, where, and whether the client leaves.
+const ENDINGS: [(&str, &str, bool); 5] = [
+    ("returns", "/remembers", false),
+    ("traps", "/remembers/traps", false),
+    ("is stopped by a limit", "/remembers/spins", false),
+    ("is left while it waits", "/remembers/waits", true),
+    ("is left while it computes", "/remembers/spins", true),
+];
+
+pub(super) fn lay(scale: Scale) -> Report {
+    let mut report = Report::new(
+        "Isolation",
+        &["how the instance before ended", "instances", "16 MiB, a table and globals each: found of another"],
+    );
+    // Not in wall time: what they do before they end must not depend on what else the machine does.
+    let server = Launch::mounted(&["remembers", "hello"]).flags(["--cpu-time", "300ms"]).start();
+    let reuses = scale.of(1000, 16);
+    for (name, target, leaves) in ENDINGS {
+        let found = crowd::each(reuses, 8, |_| look(server.addr(), target, leaves));
+        let unknown = found.iter().filter(|found| found.is_none()).count();
+        let found: u64 = found.into_iter().flatten().sum();
+        report.row(vec![name.into(), reuses.to_string(), found.to_string()]);
+        report.count(&format!("foreign octets and entries behind one that {name}"), 0, found);
+        report.count(&format!("instances that did not tell, behind one that {name}"), 0, unknown as u64);
+    }
+    echoes(scale.of(100_000, 500), &mut report);
+    report
+}
+
+/// What an instance finds of others before it fills all that it has, and ends in its way.
+fn look(addr: SocketAddr, target: &str, leaves: bool) -> Option<u64> {
+    let mut stream = wire::connect(addr, PATIENCE).ok()?;
+    let head = format!("POST {target} HTTP/1.1\r\nHost: siege\r\nConnection: close\r\nContent-Length: 1\r\n\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut seen = Vec::new();
+    let mut part = [0; 4096];
+    let number = loop {
+        if let Some(number) = number_in(&seen) {
+            break number;
+        }
+        let read = stream.read(&mut part).ok().filter(|read| *read > 0)?;
+        seen.extend_from_slice(&part[..read]);
+    };
+    if !leaves {
+        // Some of them are cut, which is no matter here.
+        _ = stream.read_to_end(&mut seen);
+    }
+    Some(number)
+}
+
+/// The only chunk of a response: ten digits.
+fn number_in(seen: &[u8]) -> Option<u64> {
+    const CHUNK: &[u8] = b"\r\n\r\nA\r\n";
+    let at = seen.windows(CHUNK.len()).position(|octets| octets == CHUNK)? + CHUNK.len();
+    str::from_utf8(seen.get(at..at + 10)?).ok()?.parse().ok()
+}
+
+/// Bodies that come back, each its own, while other handlers fail.
+fn echoes(count: usize, report: &mut Report) {
+    const CLIENTS: usize = 8;
+    let server = Launch::mounted(&["echo", "traps", "panics", "returns_an_error"]).start();
+    let wrong = crowd::each(CLIENTS, CLIENTS, |client| {
+        let mut random = Random((client as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut connection = server.connect();
+        let mut wrong = 0_u64;
+        for _ in 0..count / CLIENTS {
+            if random.next().is_multiple_of(100) {
+                let fault = ["/traps", "/panics", "/returns_an_error"][(random.next() % 3) as usize];
+                wrong += u64::from(server.get(fault).status != 500);
+            }
+            wrong += u64::from(!comes_back(&mut connection, &mut random));
+        }
+        wrong
+    });
+    let wrong: u64 = wrong.into_iter().sum();
+    report.row(vec![format!("{count} echoes, 1 % faults among them"), String::new(), wrong.to_string()]);
+    report.count("echoes with a wrong octet", 0, wrong);
+}
+
+/// Sends up to 64 KiB of random octets on a connection that is kept, and looks at what comes back.
+fn comes_back(connection: &mut Client, random: &mut Random) -> bool {
+    let length = (random.next() % (64 << 10)) as usize;
+    let body: Vec<u8> = std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(length).collect();
+    let head = format!("PUT /echo HTTP/1.1\r\nHost: siege\r\nContent-Length: {length}\r\n\r\n");
+    connection.send([head.into_bytes(), body.clone()].concat());
+    let response = connection.response();
+    response.status == 200 && response.end == End::Whole && response.body == body
+}
+
+/// Octets that no two exchanges have in common (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}

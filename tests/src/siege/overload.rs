@@ -1,0 +1,147 @@
+//! Three times as many requests as a server can answer.
+
+use std::{
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Report, Scale, crowd, prober::Latencies, report::in_ms, wire};
+use crate::server::Launch;
+
+/// Longer than that is a hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What one request is to take when nothing else runs.
+const WORK: Duration = Duration::from_millis(20);
+
+pub(super) fn lay(scale: Scale) -> Report {
+    let mut report = Report::new(
+        "Three times too many requests",
+        &[
+            "what",
+            "asked for per second",
+            "200 per second",
+            "200: min / p50 / p99 / max",
+            "503",
+            "503: min / p50 / p99 / max",
+            "else",
+        ],
+    );
+    let server = Launch::mounted(&["computes"]).start();
+    let addr = server.addr();
+    let target = calibrate(addr);
+    let peak = peak(addr, &target, scale.of(Duration::from_secs(10), Duration::from_secs(1)));
+    report.row(peak.cells("as fast as it can", "".into()));
+    let lasts = scale.of(Duration::from_secs(30), Duration::from_secs(2));
+    let rate = peak.rate() * 3.0;
+    let over = overload(addr, &target, rate, lasts);
+    report.row(over.cells("three times that", format!("{rate:.0}")));
+
+    let share = over.rate() * 100.0 / peak.rate().max(0.1);
+    report.measure("goodput", ">= 90 % of the peak", format!("{share:.0} %"), share >= 90.0);
+    report.count("neither 200 nor 503 with Retry-After, or a hang", 0, over.others);
+    report.time("503 within", Duration::from_millis(50), over.refused.percentile(99));
+    report.time("accepted, p99", Duration::from_millis(2500), over.answered.percentile(99));
+    report.count("not answered afterwards", 0, u64::from(!peak_again(addr)));
+    report
+}
+
+/// What came of many requests.
+struct Outcome {
+    lasted: Duration,
+    answered: Latencies,
+    refused: Latencies,
+    others: u64,
+}
+
+impl Outcome {
+    fn of(results: Vec<(Duration, Option<u16>)>, lasted: Duration) -> Self {
+        let of = |status: u16| {
+            let taken = results.iter().filter(|(_, other)| *other == Some(status)).map(|(taken, _)| *taken);
+            Latencies::of(taken.collect())
+        };
+        let (answered, refused) = (of(200), of(503));
+        let others = (results.len() - answered.asked() - refused.asked()) as u64;
+        Self { lasted, answered, refused, others }
+    }
+
+    fn rate(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
+        {
+            self.answered.asked() as f64 / self.lasted.as_secs_f64()
+        }
+    }
+
+    fn cells(&self, what: &str, asked: String) -> Vec<String> {
+        let times =
+            |latencies: &Latencies| [0, 50, 99, 100].map(|percent| in_ms(latencies.percentile(percent))).join(" / ");
+        vec![
+            what.into(),
+            asked,
+            format!("{:.1}", self.rate()),
+            times(&self.answered),
+            self.refused.asked().to_string(),
+            times(&self.refused),
+            self.others.to_string(),
+        ]
+    }
+}
+
+/// A target that takes about [`WORK`].
+fn calibrate(addr: SocketAddr) -> String {
+    let mut turns = 100_000_u64;
+    loop {
+        let target = format!("/computes?turns={turns}");
+        let taken = (0..5).map(|_| ask(addr, &target, Instant::now()).0).min().unwrap_or_default();
+        if taken >= WORK / 2 || turns > 1 << 40 {
+            return target;
+        }
+        turns *= 2;
+    }
+}
+
+/// One request, and what came of it since it was due: the status, if there was an answer as it must be.
+fn ask(addr: SocketAddr, target: &str, due: Instant) -> (Duration, Option<u16>) {
+    let seen = wire::ask(addr, &wire::get(target), PATIENCE);
+    let is_right = |seen: &wire::Seen| seen.is_whole && (seen.status != 503 || seen.says_when);
+    (due.elapsed(), seen.ok().filter(is_right).map(|seen| seen.status))
+}
+
+/// As many as can be answered.
+fn peak(addr: SocketAddr, target: &str, lasts: Duration) -> Outcome {
+    let begun = Instant::now();
+    let results = crowd::each(4, 4, |_| {
+        let mut results = Vec::new();
+        while begun.elapsed() < lasts {
+            results.push(ask(addr, target, Instant::now()));
+        }
+        results
+    });
+    Outcome::of(results.into_iter().flatten().collect(), begun.elapsed())
+}
+
+/// Asks at a rate, whatever becomes of it: each request has its own thread, so that none waits for another.
+fn overload(addr: SocketAddr, target: &str, rate: f64, lasts: Duration) -> Outcome {
+    let begun = Instant::now();
+    let pace = Duration::from_secs_f64(1.0 / rate.max(1.0));
+    let results = thread::scope(|scope| {
+        let mut due = begun;
+        let mut asking = Vec::new();
+        while due < begun + lasts {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let builder = thread::Builder::new().stack_size(256 << 10);
+            let spawned = builder.spawn_scoped(scope, move || ask(addr, target, due));
+            asking.push(spawned.expect("there are threads left"));
+            due += pace;
+        }
+        asking.into_iter().map(|asking| asking.join().expect("it does not panic")).collect()
+    });
+    // What comes after the end of the overload counts as little as the time that it takes.
+    let goodput: Vec<(Duration, Option<u16>)> = results;
+    Outcome::of(goodput, lasts.max(begun.elapsed().min(lasts + Duration::from_secs(3))))
+}
+
+fn peak_again(addr: SocketAddr) -> bool {
+    ask(addr, "/computes?turns=1", Instant::now()).1 == Some(200)
+}

@@ -1,0 +1,120 @@
+//! What a siege has to say, as Markdown.
+
+use std::{fmt, time::Duration};
+
+/// A table, and the bars that it is held against.
+#[derive(Debug)]
+pub struct Report {
+    title: &'static str,
+    columns: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    bars: Vec<Bar>,
+    notes: Vec<String>,
+}
+
+impl Report {
+    /// A table without rows.
+    pub(super) fn new(title: &'static str, columns: &'static [&'static str]) -> Self {
+        Self { title, columns, rows: Vec::new(), bars: Vec::new(), notes: Vec::new() }
+    }
+
+    pub(super) fn row(&mut self, cells: Vec<String>) {
+        assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
+        self.rows.push(cells);
+    }
+
+    /// A bar that is a count: the same on any machine.
+    pub(super) fn count(&mut self, what: &str, wanted: u64, got: u64) {
+        let (wanted, is_met, got) = (wanted.to_string(), wanted == got, got.to_string());
+        self.bars.push(Bar { what: what.to_owned(), wanted, got, is_met, is_count: true });
+    }
+
+    /// A bar that depends on the machine and on what else it does.
+    pub(super) fn measure(&mut self, what: &str, wanted: impl fmt::Display, got: impl fmt::Display, is_met: bool) {
+        let (what, wanted, got) = (what.to_owned(), wanted.to_string(), got.to_string());
+        self.bars.push(Bar { what, wanted, got, is_met, is_count: false });
+    }
+
+    /// A time that may not be longer.
+    pub(super) fn time(&mut self, what: &str, most: Duration, got: Duration) {
+        self.measure(what, format_args!("<= {}", in_ms(most)), in_ms(got), got <= most);
+    }
+
+    /// Something to be told below the table.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// The counts that are not as they must be.
+    #[must_use]
+    pub fn wrong_counts(&self) -> Vec<&Bar> {
+        self.bars.iter().filter(|bar| bar.is_count && !bar.is_met).collect()
+    }
+}
+
+/// What must be true of a table.
+#[derive(Debug)]
+pub struct Bar {
+    what: String,
+    wanted: String,
+    got: String,
+    is_met: bool,
+    is_count: bool,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "## {}\n", self.title)?;
+        line(f, self.columns)?;
+        line(f, &vec!["---"; self.columns.len()])?;
+        self.rows.iter().try_for_each(|row| line(f, row))?;
+        writeln!(f)?;
+        line(f, &["bar", "wanted", "got", "met"])?;
+        line(f, &["---"; 4])?;
+        for Bar { what, wanted, got, is_met, .. } in &self.bars {
+            line(f, &[&**what, wanted, got, if *is_met { "yes" } else { "**no**" }])?;
+        }
+        self.notes.iter().try_for_each(|note| write!(f, "\n{note}\n"))
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, cells: &[impl AsRef<str>]) -> fmt::Result {
+    for cell in cells {
+        write!(f, "| {} ", cell.as_ref().replace('|', "\\|").replace('\n', " "))?;
+    }
+    writeln!(f, "|")
+}
+
+/// A duration in milliseconds.
+pub(super) fn in_ms(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+/// By how many MiB something has grown.
+pub(super) fn growth(before: u64, after: u64) -> f64 {
+    const MIB: f64 = 1_048_576.0;
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+    {
+        (after as f64 - before as f64) / MIB
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_a_table_and_tells_wrong_counts_from_long_times() {
+        let mut report = Report::new("Spin", &["a", "b"]);
+        report.row(vec!["1".into(), "x|y".into()]);
+        report.count("crashes", 0, 0);
+        report.count("leaks", 0, 2);
+        report.time("p99", Duration::from_millis(10), Duration::from_micros(12_400));
+        let text = report.to_string();
+        assert!(text.starts_with("## Spin\n\n| a | b |\n| --- | --- |\n| 1 | x\\|y |\n\n"), "{text}");
+        assert!(text.contains("| crashes | 0 | 0 | yes |\n| leaks | 0 | 2 | **no** |\n"), "{text}");
+        assert!(text.contains("| p99 | <= 10 ms | 12 ms | **no** |\n"), "{text}");
+        assert_eq!(report.wrong_counts().len(), 1);
+    }
+}

@@ -1,0 +1,144 @@
+//! Handlers that compute for ever, and everybody else (faults H1 and H27).
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Report, Scale, crowd, prober, report::in_ms, wire};
+use crate::server::{Launch, Server};
+
+/// For what takes a moment.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn lay(scale: Scale) -> Report {
+    let mut report = Report::new(
+        "Handlers that spin",
+        &["what", "spinning handlers", "answered; min / p50 / p99 / max", "the time limit of 2 s fired after"],
+    );
+    others(scale, &mut report);
+    limit(scale, &mut report);
+    leaving(scale, &mut report);
+    report
+}
+
+/// A server whose handlers may spin for as long as the siege takes.
+fn server(timeout: &str) -> Launch {
+    Launch::mounted(&["spins", "hello"]).flags(["--timeout", timeout, "--cpu-time", timeout])
+}
+
+/// The client of a handler that spins: it has the head of its response, and the rest of what comes waits for it.
+fn spinning(addr: SocketAddr) -> TcpStream {
+    let mut stream = wire::connect(addr, PATIENCE).expect("the server listens");
+    stream.write_all(&wire::get("/spins/late")).expect("the server takes it");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).expect("it begins");
+        head.extend_from_slice(&octet);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200 "), "it begins well");
+    let is_there = stream.peek(&mut [0]).is_ok_and(|octets| octets > 0);
+    assert!(is_there, "the first chunk is there, and nothing comes behind it");
+    stream
+}
+
+fn others(scale: Scale, report: &mut Report) {
+    let probes = scale.of(1000, 50);
+    let server = server("1h").start();
+    drop(prober::probe(server.addr(), "/hello", 20));
+    let mut spinners = Vec::new();
+    for count in [0, 2, 8, 32] {
+        spinners.resize_with(count, || spinning(server.addr()));
+        let latencies = prober::probe(server.addr(), "/hello", probes);
+        report.row(vec!["others".into(), count.to_string(), latencies.to_string(), String::new()]);
+        report.count(&format!("requests not answered beside {count} spinners"), 0, latencies.failed());
+        report.time(&format!("p99 beside {count} spinners"), Duration::from_millis(10), latencies.percentile(99));
+        if let Some(failure) = latencies.failure() {
+            report.note(format!("Beside {count} spinners: {failure}"));
+        }
+    }
+}
+
+fn limit(scale: Scale, report: &mut Report) {
+    let server = server("2s").start();
+    let rounds = scale.of(10, 1);
+    let taken = crowd::each(2 * rounds, 2, |_| {
+        let begun = Instant::now();
+        let seen = wire::ask(server.addr(), &wire::get("/spins"), PATIENCE);
+        (begun.elapsed(), seen.map(|seen| seen.status).ok())
+    });
+    let longest = taken.iter().map(|(taken, _)| *taken).max().unwrap_or_default();
+    let shortest = taken.iter().map(|(taken, _)| *taken).min().unwrap_or_default();
+    let fired = format!("{} to {}", in_ms(shortest), in_ms(longest));
+    report.row(vec!["the limit".into(), "2".into(), String::new(), fired]);
+    report.count("spinners that are no 504", 0, taken.iter().filter(|(_, status)| *status != Some(504)).count() as u64);
+    report.time("a limit of 2 s beside 2 spinners", Duration::from_millis(2200), longest);
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy)]
+enum Farewell {
+    /// By a reset, as a process does that ends with octets unread.
+    Reset,
+    /// In order, which looks as if it only had nothing more to say.
+    Close,
+}
+
+/// How long a server goes on computing for clients that have left.
+fn leaving(scale: Scale, report: &mut Report) {
+    free(server("1h"), "their clients are gone", Farewell::Reset, scale, report);
+    let launch = server("1h").flags(["--abort-on-half-close"]);
+    free(launch, "their clients have closed, --abort-on-half-close", Farewell::Close, scale, report);
+}
+
+fn free(launch: Launch, what: &str, farewell: Farewell, scale: Scale, report: &mut Report) {
+    let server = launch.start();
+    let rounds = scale.of(10, 1);
+    let mut freed = Vec::new();
+    for _ in 0..rounds {
+        let spinners = [spinning(server.addr()), spinning(server.addr())];
+        for mut spinner in spinners {
+            if let Farewell::Close = farewell {
+                // A socket that is closed with octets unread is reset.
+                spinner.read_exact(&mut [0; FIRST.len()]).expect("the first chunk is there");
+            }
+        }
+        freed.push(until_idle(&server));
+        if freed.last().is_some_and(Option::is_none) {
+            break;
+        }
+    }
+    let longest = freed.iter().flatten().max().copied();
+    let freed_after = longest.map_or("never".into(), in_ms);
+    report.row(vec![what.into(), "2".into(), String::new(), format!("(freed after {freed_after})")]);
+    report.count(
+        &format!("instances that go on: {what}"),
+        0,
+        2 * freed.iter().filter(|freed| freed.is_none()).count() as u64,
+    );
+    report.time(&format!("until they are freed: {what}"), Duration::from_secs(1), longest.unwrap_or(PATIENCE));
+}
+
+/// What `spins` sends before it spins.
+const FIRST: &[u8] = b"5\r\nfirst\r\n";
+
+/// Until the server computes for less than a tenth of the time, which it must do for a while; `None` if it does not.
+fn until_idle(server: &Server) -> Option<Duration> {
+    const WINDOW: Duration = Duration::from_millis(400);
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE / 2 {
+        let (before, at) = (server.computed(), begun.elapsed());
+        thread::sleep(WINDOW / 8);
+        if server.computed() != before {
+            continue;
+        }
+        thread::sleep(WINDOW);
+        if server.computed() - before <= WINDOW / 10 {
+            return Some(at);
+        }
+    }
+    None
+}

@@ -1,0 +1,44 @@
+//! The sieges in their short form: what is a count must be right on any machine. `cargo run --release -p wasmserve-tests
+//! --bin siege -- all` lays the long ones, and tells times too.
+
+use wasmserve_tests::siege::{self, Scale};
+
+fn withstands(name: &str) {
+    let report = siege::lay(name, Scale::Short);
+    assert!(report.wrong_counts().is_empty(), "{report}");
+}
+
+#[test]
+fn h1_h27_spinning_handlers_leave_the_others_alone_and_end_with_their_clients() {
+    withstands("spin");
+}
+
+#[test]
+fn h1_to_h27_every_fault_has_its_status_and_its_line_and_leaves_nothing_behind() {
+    withstands("faults");
+}
+
+#[test]
+fn c1_to_c3_slow_clients_are_closed_and_others_are_answered() {
+    withstands("slow");
+}
+
+#[test]
+fn too_many_requests_are_answered_or_refused_and_none_hangs() {
+    withstands("overload");
+}
+
+#[test]
+fn a_server_without_descriptors_goes_on_when_it_has_some_again() {
+    withstands("descriptors");
+}
+
+#[test]
+fn k12_a_server_that_is_stopped_under_load_cuts_nothing() {
+    withstands("drain");
+}
+
+#[test]
+fn h28_an_instance_finds_nothing_of_another() {
+    withstands("isolation");
+}
