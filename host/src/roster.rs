@@ -29,6 +29,37 @@ pub struct Roster {
     queued: AtomicUsize,
     /// Somebody has ended, or computes no more.
     freed: Notify,
+    /// How fast the queue moves.
+    flow: Mutex<Flow>,
+}
+
+/// How fast a queue moves, as long as there is one.
+#[derive(Debug, Default)]
+struct Flow {
+    /// When the last one went.
+    last: Option<Instant>,
+    /// How long it takes from one to the next, lately.
+    interval: Option<Duration>,
+}
+
+impl Flow {
+    /// One went. Nobody may be left in the queue.
+    fn step(&mut self, now: Instant, is_last: bool) {
+        if let Some(last) = self.last {
+            let interval = now.duration_since(last);
+            self.interval = Some(self.interval.map_or(interval, |before| (7 * before + interval) / 8));
+        }
+        self.last = Some(now);
+        if is_last {
+            *self = Self::default();
+        }
+    }
+
+    /// How long the one behind so many others will wait, if that can be told.
+    fn forecast(&self, others: usize) -> Option<Duration> {
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        self.interval.map(|interval| interval.saturating_mul(others.saturating_add(1)))
+    }
 }
 
 /// As many handlers run as may, and as many wait for them as may.
@@ -45,6 +76,7 @@ impl Roster {
             computing: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             freed: Notify::new(),
+            flow: Mutex::default(),
         }
     }
 
@@ -67,6 +99,7 @@ impl Roster {
                 let mut freed = pin!(self.freed.notified());
                 freed.as_mut().enable();
                 if let Some(running) = self.try_enter(&watch) {
+                    lock(&self.flow).step(Instant::now(), self.queued.load(Ordering::Relaxed) <= 1);
                     return running;
                 }
                 freed.await;
@@ -110,6 +143,11 @@ impl Roster {
             self.freed.notify_one();
         }
     }
+
+    /// Whether whoever joins the queue now will be let in in time, as far as can be told. If not, it had better know at once.
+    fn is_worth_waiting(&self, others: usize) -> bool {
+        lock(&self.flow).forecast(others).is_none_or(|wait| wait <= self.crowd.queue_wait)
+    }
 }
 
 /// A place in the queue.
@@ -118,7 +156,8 @@ struct Queued<'a>(&'a Roster);
 impl<'a> Queued<'a> {
     fn new(roster: &'a Roster) -> Result<Self, Busy> {
         let queued = Self(roster);
-        if roster.queued.fetch_add(1, Ordering::Relaxed) >= roster.crowd.queue { Err(Busy) } else { Ok(queued) }
+        let others = roster.queued.fetch_add(1, Ordering::Relaxed);
+        if others >= roster.crowd.queue || !roster.is_worth_waiting(others) { Err(Busy) } else { Ok(queued) }
     }
 }
 
@@ -342,6 +381,20 @@ mod tests {
             let running = task.await.expect("it ends").expect("there is room");
             assert_eq!(running.watch().id, id);
         }
+    }
+
+    #[test]
+    fn who_would_wait_for_too_long_is_told_at_once() {
+        let roster = roster(1, 1, 100);
+        let begin = Instant::now();
+        assert!(roster.is_worth_waiting(99), "nothing is known yet");
+        for step in 0..50 {
+            lock(&roster.flow).step(begin + step * Duration::from_millis(100), false);
+        }
+        assert!(roster.is_worth_waiting(18), "two seconds are enough for twenty");
+        assert!(!roster.is_worth_waiting(21));
+        lock(&roster.flow).step(begin + Duration::from_secs(60), true);
+        assert!(roster.is_worth_waiting(99), "a new queue may be another one");
     }
 
     #[tokio::test(start_paused = true)]

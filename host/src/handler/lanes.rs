@@ -32,6 +32,9 @@ thread_local! {
     static HAS_OVERRUN: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How long a handler may compute in the fast lane, all its turns together: one that streams may have many short ones.
+const FAST_MAX: Duration = Duration::from_millis(10);
+
 /// What a handler that is still computing at a tick has to do: leave the fast lane, or let others of the slow one go on.
 pub(super) fn overrun() -> UpdateDeadline {
     if IS_SLOW.get() {
@@ -204,7 +207,9 @@ impl Future for Ongoing {
                 return polled;
             }
             match &self.slow_lane {
-                Some(slow_lane) if HAS_OVERRUN.take() => self.slow = Some(slow_lane.take(task)),
+                Some(slow_lane) if HAS_OVERRUN.take() || task.running.watch().cpu() >= FAST_MAX => {
+                    self.slow = Some(slow_lane.take(task));
+                }
                 _ => {
                     self.fast = Some(task);
                     return Poll::Pending;

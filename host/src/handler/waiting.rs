@@ -53,6 +53,8 @@ pub(super) async fn wait<T>(
     .await;
     if wait.is_some() {
         watch.set_wait(None);
+        // Ticks have passed in which it did not compute.
+        store.set_epoch_deadline(1);
     }
     result
 }
