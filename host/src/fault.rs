@@ -34,6 +34,11 @@ pub enum Fault {
         /// The innermost functions of all that it was in.
         stack: Stack,
     },
+    /// The handler has as many handles on things of the host as it may have, and wanted more.
+    TooManyHandles {
+        /// Where.
+        stack: Stack,
+    },
     /// The handler returned an error: an exception that left the application.
     Exception(String),
     /// The handler ended its own process instead of returning.
@@ -98,7 +103,10 @@ impl Fault {
     #[must_use]
     pub fn stack(&self) -> Option<&Stack> {
         match self {
-            Self::Trap { stack, .. } | Self::StackOverflow { stack } | Self::TimedOut { stack, .. } => Some(stack),
+            Self::Trap { stack, .. }
+            | Self::StackOverflow { stack }
+            | Self::TooManyHandles { stack }
+            | Self::TimedOut { stack, .. } => Some(stack),
             _ => None,
         }
     }
@@ -112,6 +120,7 @@ impl Fault {
             Self::NotMounted => 404,
             Self::Trap { .. }
             | Self::StackOverflow { .. }
+            | Self::TooManyHandles { .. }
             | Self::Exception(_)
             | Self::Exited(_)
             | Self::OutOfMemory(_)
@@ -135,6 +144,7 @@ impl Fault {
             Self::NotMounted => "not-mounted",
             Self::Trap { .. } => "trap",
             Self::StackOverflow { .. } => "stack-overflow",
+            Self::TooManyHandles { .. } => "handle-limit",
             Self::Exception(_) => "exception",
             Self::Exited(_) => "exited",
             Self::OutOfMemory(_) => "memory-limit",
@@ -170,6 +180,7 @@ impl Fault {
             Self::Stopped => "the server is stopping",
             Self::Trap { .. }
             | Self::StackOverflow { .. }
+            | Self::TooManyHandles { .. }
             | Self::Exception(_)
             | Self::Exited(_)
             | Self::OutOfMemory(_)
@@ -205,6 +216,7 @@ impl fmt::Display for Fault {
             Self::NotMounted => write!(f, "no handler is mounted where this path leads; --mount PATH=FILE would"),
             Self::Trap { reason, .. } | Self::Exception(reason) => write!(f, "{reason}"),
             Self::StackOverflow { .. } => write!(f, "the handler's calls are nested too deeply: the stack is full"),
+            Self::TooManyHandles { .. } => write!(f, "the handler has more handles open than --max-handles allows"),
             Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
             Self::OutOfMemory(MemoryLimit::Instance) => {
                 write!(f, "the handler needs more memory than --max-memory allows")

@@ -68,7 +68,7 @@ impl Stack {
 impl Frame {
     /// Whether its author has nothing to do with the handler: the standard library, the SDK, libc, what toolchains add.
     fn is_library(&self) -> bool {
-        const PREFIXES: [&str; 14] = [
+        const PREFIXES: [&str; 15] = [
             "core::",
             "alloc::",
             "std::",
@@ -78,6 +78,7 @@ impl Frame {
             "__",
             "rust_",
             "_start",
+            "wasip2::",
             "cabi_",
             "dlmalloc",
             "poll_",

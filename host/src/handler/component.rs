@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 use super::{
@@ -161,6 +161,9 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {
         return Fault::StackOverflow { stack };
+    }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Fault::TooManyHandles { stack };
     }
     let reason = match (guest.call.writer.take_exception(), trap) {
         (Some(exception), _) => String::from_utf8_lossy(&exception).into_owned(),

@@ -160,7 +160,7 @@ impl Wasi {
             }
         });
         let mut table = ResourceTable::new();
-        table.set_max_capacity(1000);
+        table.set_max_capacity(allowance.limits.handles);
         let outgoing = Outgoing { allowance: Arc::clone(allowance), journal: journal.clone() };
         Self { ctx: ctx.build(), http: WasiHttpCtx::new(), table, outgoing }
     }

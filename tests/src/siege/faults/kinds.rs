@@ -83,7 +83,7 @@ pub(super) const CPU_TIME: &str = if cfg!(debug_assertions) { "1500ms" } else { 
 const TRAP: &str = "trap";
 const STACK: &str = "stack-overflow";
 const MEMORY: &str = "memory-limit";
-const HANDLES: &str = "trap";
+const HANDLES: &str = "handle-limit";
 const CPU: &str = "cpu-limit";
 /// One of the two, whichever it comes to first.
 const LIMIT: &str = "-limit";
