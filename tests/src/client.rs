@@ -102,13 +102,19 @@ impl Client {
         self.head().expect("there is a response")
     }
 
-    /// The head of the next response, or `None` if the server has closed the connection before its first octet.
+    /// The head of the next response, or `None` if the server has closed the connection before its first octet. Whether the
+    /// server has asked meanwhile if the client is still there (`102 Processing`) is passed over.
     ///
     /// # Panics
     ///
     /// The head is cut or malformed.
     #[must_use]
     pub fn head(&mut self) -> Option<Head> {
+        let head = self.any_head()?;
+        if head.status == 102 { self.head() } else { Some(head) }
+    }
+
+    fn any_head(&mut self) -> Option<Head> {
         let line = self.line()?;
         let mut words = line.splitn(3, ' ');
         let mut word = || words.next().unwrap_or_else(|| panic!("not a status line: {line:?}")).to_owned();

@@ -370,6 +370,33 @@ fn h27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it(
 }
 
 #[test]
+fn h27_k10_a_client_that_closes_while_the_handler_has_said_nothing_is_seen() {
+    for program in ["spins", "sleeps"] {
+        let server = Launch::program(program).flags(["--timeout", "1h", "--cpu-time", "1h"]).start();
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        // As Ctrl-C does it: nothing is left to read, so that the end looks like that of a client which still waits.
+        drop(client);
+        server.line_with("\"GET / HTTP/1.1\" 499 -");
+        assert_eq!(server.get("/fine").status, 200);
+    }
+}
+
+#[test]
+fn k9_a_client_that_has_ended_its_side_is_asked_whether_it_still_waits_and_answered() {
+    let server = Server::start("drips");
+    for (version, asked) in [("1.1", "HTTP/1.1 102 Processing\r\n\r\n"), ("1.0", "")] {
+        let mut client = server.connect();
+        client.send(format!("GET /?n=1&ms=700 HTTP/{version}\r\nHost: x\r\n\r\n"));
+        client.end();
+        let (octets, close) = client.rest();
+        let text = String::from_utf8_lossy(&octets);
+        assert!(text.starts_with(&format!("{asked}HTTP/{version} 200 OK\r\n")), "{text}");
+        assert_eq!(close, Close::Orderly);
+    }
+}
+
+#[test]
 fn k9_a_client_that_has_only_ended_its_side_gets_the_end_of_its_response_and_then_the_connection_ends() {
     let server = Server::start("drips");
     let mut client = server.connect();

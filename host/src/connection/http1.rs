@@ -49,8 +49,8 @@ pub(super) async fn serve(
     let tee = Arc::<Mutex<Tee>>::default();
     let turn = Arc::<Turn>::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        turn.begin();
         let is_http_1_0 = request.version() == Version::HTTP_10;
+        turn.begin(!is_http_1_0);
         let begun = begin(request, peer, &tee, limits);
         let served = begun.map(|(request, unread)| (exchange::serve(Arc::clone(&exchanges), request), unread));
         let (tee, turn, is_until_close) = (Arc::clone(&tee), Arc::clone(&turn), &is_until_close);

@@ -21,11 +21,18 @@ pub(super) struct Turn(AtomicU8);
 const HYPERS: u8 = 0;
 const ANSWERING: u8 = 1;
 const ANSWERED: u8 = 2;
+/// An answer of which nothing is written, to a client that knows interim ones.
+const THINKING: u8 = 3;
 
 impl Turn {
-    /// hyper has a request for us.
-    pub(super) fn begin(&self) {
-        self.0.store(ANSWERING, Ordering::Relaxed);
+    /// hyper has a request for us, whose client may get interim responses before the answer.
+    pub(super) fn begin(&self, may_have_interim: bool) {
+        self.0.store(if may_have_interim { THINKING } else { ANSWERING }, Ordering::Relaxed);
+    }
+
+    /// Something of the answer is written: whether it is the first of it, before which there may have been interim ones.
+    pub(super) fn written(&self) -> bool {
+        self.0.compare_exchange(THINKING, ANSWERING, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// hyper has all that it had buffered on its way.

@@ -63,13 +63,37 @@ struct Heads {
     is_half_close_fine: bool,
     /// Whether hyper was told that there is nothing to read while an answer is made, so that it has to ask again after it.
     has_put_off: bool,
+    /// When to look next whether a client that has ended its side is still there.
+    probe: Option<Patience>,
 }
+
+/// How long an answer takes before a client that has ended its side is asked whether it still waits.
+const PROBE: Duration = Duration::from_millis(200);
+
+/// How it is asked: whoever is gone cannot take this and resets the connection, and whoever is there has to expect it
+/// (RFC 9110 section 15.2).
+const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 impl Heads {
     /// Whether the client has sent its request and waits for the answer. What comes then is a reset, which hyper has to know
     /// of, the end of the client's side, or another request.
     fn is_answering(&self) -> bool {
         !self.turn.is_hypers() && lock(&self.tee).is_between_requests()
+    }
+
+    /// Ready when a client that has ended its side turns out to be gone.
+    fn poll_gone(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let probe = self.probe.get_or_insert_with(|| Patience::until(Instant::now() + PROBE));
+        loop {
+            ready!(probe.poll_end(cx));
+            probe.renew(PROBE);
+            if stream.take_error().is_ok_and(|error| error.is_some()) {
+                return Poll::Ready(());
+            }
+            if self.turn.written() && stream.try_write(INTERIM).is_err() {
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// Ready when the client has kept us waiting for too long. Asked when there is nothing to read.
@@ -161,6 +185,7 @@ impl Wire {
             patience: Patience::until(accepted + limits.head_timeout),
             is_half_close_fine,
             has_put_off: false,
+            probe: None,
         });
         self
     }
@@ -194,7 +219,12 @@ impl Wire {
     /// Gives up a client that takes its response too slowly.
     fn keep_pace(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(octets)) => self.pace.moved(*octets),
+            Poll::Ready(Ok(octets)) => {
+                if let Some(heads) = &self.heads {
+                    heads.turn.written();
+                }
+                self.pace.moved(*octets);
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 ready!(self.pace.poll_too_slow(cx));
@@ -280,17 +310,22 @@ impl hyper::rt::Read for Wire {
         // Only unsafe code may read straight into hyper's buffer, so the octets take a detour over the stack.
         let mut octets = [const { MaybeUninit::uninit() }; READ];
         let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
-        let polled = self.poll_octets(cx, &mut buffer);
-        if let Some(heads) = &mut self.heads {
+        let this = &mut *self;
+        let polled = this.poll_octets(cx, &mut buffer);
+        if let Some(heads) = &mut this.heads {
             let is_end = matches!(polled, Poll::Ready(Ok(()))) && buffer.filled().is_empty();
             // A client that waits for an answer is not idle (rule K11), and it may have nothing more to say.
             if (polled.is_pending() || is_end && heads.is_half_close_fine) && heads.is_answering() {
                 heads.has_put_off = true;
+                if is_end {
+                    ready!(heads.poll_gone(&this.stream, cx));
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
                 return Poll::Pending;
             }
             if polled.is_pending() {
                 ready!(heads.poll_timeout(cx));
-                self.owes_a_refusal = true;
+                this.owes_a_refusal = true;
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             lock(&heads.tee).feed(buffer.filled());
