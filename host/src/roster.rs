@@ -145,8 +145,10 @@ impl Roster {
     }
 
     /// Whether whoever joins the queue now will be let in in time, as far as can be told. If not, it had better know at once.
+    /// A short queue is no overload: what moves one step in a second may move many in the next.
     fn is_worth_waiting(&self, others: usize) -> bool {
-        lock(&self.flow).forecast(others).is_none_or(|wait| wait <= self.crowd.queue_wait)
+        others < self.crowd.queue / 4
+            || lock(&self.flow).forecast(others).is_none_or(|wait| wait <= self.crowd.queue_wait)
     }
 }
 
@@ -391,8 +393,8 @@ mod tests {
         for step in 0..50 {
             lock(&roster.flow).step(begin + step * Duration::from_millis(100), false);
         }
-        assert!(roster.is_worth_waiting(18), "two seconds are enough for twenty");
-        assert!(!roster.is_worth_waiting(21));
+        assert!(roster.is_worth_waiting(24), "the queue is short");
+        assert!(!roster.is_worth_waiting(25), "two seconds are enough for twenty");
         lock(&roster.flow).step(begin + Duration::from_secs(60), true);
         assert!(roster.is_worth_waiting(99), "a new queue may be another one");
     }
