@@ -89,7 +89,7 @@ fn server(kinds: &[Kind]) -> Server {
     names.sort_unstable();
     names.dedup();
     Launch::mounted(&names)
-        .flags(["--timeout", TIMEOUT, "--cpu-time", CPU_TIME, "--max-total-memory", "1GiB"])
+        .flags(["--timeout", TIMEOUT, "--cpu-time", CPU_TIME, "--max-total-memory", "1GiB", "--min-rate", "0"])
         .flags(["--max-exchanges", &PLACES.to_string(), "--queue-wait", "100ms"])
         .start()
 }
