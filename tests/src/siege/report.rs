@@ -55,7 +55,8 @@ impl Report {
 /// What must be true of a table.
 #[derive(Debug)]
 pub struct Bar {
-    what: String,
+    /// What is judged.
+    pub what: String,
     wanted: String,
     got: String,
     is_met: bool,
