@@ -30,6 +30,13 @@ use crate::{
 /// stop a request.
 const QUEUE_MAX: usize = 4 << 20;
 
+/// How many octets are written at once, or a little more.
+const BATCH: usize = 64 << 10;
+
+/// How long lines are gathered after one was written. Whoever tells of something then need not wake the thread, which would
+/// cost a small exchange more than all else that is told of it.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// How long nothing may be written before the end of the process no longer waits for it.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -136,7 +143,7 @@ fn write_all(receiver: &Receiver<Message>, shared: &Shared, format: AccessLog) {
                     waiting.push(done);
                 }
             }
-            if text.len() > 64 << 10 {
+            if text.len() >= BATCH {
                 break;
             }
         }
@@ -148,6 +155,9 @@ fn write_all(receiver: &Receiver<Message>, shared: &Shared, format: AccessLog) {
         _ = io::stderr().write_all(text.as_bytes());
         for done in waiting {
             _ = done.send(());
+        }
+        if text.len() < BATCH {
+            thread::sleep(GATHERING);
         }
     }
 }
