@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
-    runtime::Runtime,
+    runtime::Builder,
 };
 
 use crate::{
@@ -43,7 +43,9 @@ pub fn run(task: Task) -> Result<Exit, StartError> {
 pub fn serve(config: Config) -> Result<Exit, StartError> {
     let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
     server::raise_limit();
-    let runtime = Runtime::new().context("no runtime").map_err(failed(Exit::Failed))?;
+    // Connections have threads of their own.
+    let runtime =
+        Builder::new_current_thread().enable_all().build().context("no runtime").map_err(failed(Exit::Failed))?;
     let log = Arc::new(Log::spawn(config.access_log).context("no thread for the log").map_err(failed(Exit::Failed))?);
     let record: Record = Arc::clone(&log) as _;
     // If nobody reads it, serving goes on.
@@ -92,7 +94,9 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
                 std::process::exit(Exit::Interrupted as i32);
             });
         })
-        .await;
+        .await
+        .context("no threads for connections")
+        .map_err(failed(Exit::Failed))?;
         Ok(Exit::Done)
     });
     // What handlers still do (a file system that does not answer, say) is no reason to stay.

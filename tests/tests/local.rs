@@ -1,6 +1,6 @@
 //! A server in this process.
 
-use std::{net::SocketAddr, sync::Arc, thread, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use wasmserve::{
@@ -17,7 +17,7 @@ pub(crate) struct Local {
     pub(crate) addr: SocketAddr,
     pub(crate) exchanges: Arc<Exchanges>,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<io::Result<()>>,
     runtime: Runtime,
 }
 
@@ -49,7 +49,7 @@ impl Local {
     pub(crate) fn stop(self) {
         self.settle();
         self.stop.send(()).expect("it runs");
-        self.runtime.block_on(self.serving).expect("it ends well");
+        self.runtime.block_on(self.serving).expect("it ends well").expect("there are threads left");
     }
 }
 
