@@ -183,6 +183,9 @@ impl Limits {
 pub struct Room {
     /// Octets in all instances together.
     pub memory: u64,
+    /// How many instances there may be at the same time, from 1 to [`INSTANCES_MAX`](crate::handler::INSTANCES_MAX). Each has a
+    /// place of its own in the address space, so more than are wanted make starting slow.
+    pub instances: usize,
     /// Octets of the stack of each.
     pub stack: usize,
     /// Whether their stacks tell files and lines, if components have them. What says so is the author's input to us, and
@@ -192,7 +195,7 @@ pub struct Room {
 
 impl Room {
     /// What there is without any flag. CPython recurses deeply, so the stack is larger than most need.
-    pub const DEFAULT: Self = Self { memory: 2 << 30, stack: 1 << 20, lines: false };
+    pub const DEFAULT: Self = Self { memory: 2 << 30, instances: 1000, stack: 1 << 20, lines: false };
 }
 
 /// How many handlers may run at the same time.

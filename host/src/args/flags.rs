@@ -210,7 +210,12 @@ enum AccessLogFormat {
 impl Flags {
     /// How components are compiled, by this program.
     pub(super) fn compile(&self, program: PathBuf) -> Compile {
-        let room = Room { memory: self.max_total_memory, stack: self.max_stack, lines: self.debug };
+        let room = Room {
+            memory: self.max_total_memory,
+            instances: self.max_exchanges,
+            stack: self.max_stack,
+            lines: self.debug,
+        };
         Compile { program, timeout: self.compile_timeout, memory: self.compile_memory, room }
     }
 

@@ -24,16 +24,16 @@ use crate::{
     record::{Event, Record},
 };
 
-/// How many instances may live at the same time. Waiting ones cost memory but no time, so it is not the number of cores.
-pub const INSTANCES_MAX: usize = 1000;
-
-/// The same, as wasmtime counts.
-const INSTANCES: u32 = INSTANCES_MAX as u32;
+/// How many instances may live at the same time at most. Linux gives a process 65,530 mappings by default
+/// (`vm.max_map_count`), of which each instance takes six.
+pub const INSTANCES_MAX: usize = 10_000;
 
 /// What handlers made by real toolchains need of one instance: componentize-py links 14 core modules, for example.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
 pub(super) const MEMORIES_PER_COMPONENT: u32 = 8;
 pub(super) const TABLES_PER_COMPONENT: u32 = 32;
+/// For components with more than one.
+const SPARE_MEMORIES: u32 = 1000;
 const TABLE_ELEMENTS: usize = 20_000;
 
 /// How much of a stack host functions have for themselves.
@@ -177,7 +177,7 @@ impl Engine {
 ///
 /// wasmtime's own checks of the settings, which do not depend on what the user gave.
 fn with_pool(cache: Option<Cache>, room: &Room) -> anyhow::Result<wasmtime::Engine> {
-    match build(cache.clone(), room, InstanceAllocationStrategy::Pooling(pool())) {
+    match build(cache.clone(), room, InstanceAllocationStrategy::Pooling(pool(room.instances))) {
         Ok(engine) => Ok(engine),
         // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
         Err(_) => without_pool(cache, room),
@@ -219,19 +219,21 @@ fn build(cache: Option<Cache>, room: &Room, instances: InstanceAllocationStrateg
 }
 
 /// Instances come out of a pool: the same memory again and again, wiped by the kernel or by hand.
-fn pool() -> PoolingAllocationConfig {
+fn pool(instances: usize) -> PoolingAllocationConfig {
+    let instances = u32::try_from(instances).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES)
-        .total_stacks(INSTANCES)
-        .total_core_instances(INSTANCES * CORE_INSTANCES_PER_COMPONENT)
+    pool.total_component_instances(instances)
+        .total_stacks(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        // Nearly every component has one memory and a few tables; the totals are address space, not memory.
-        .total_memories(2 * INSTANCES)
+        // Nearly every component has one memory and a few tables. The totals are address space, not memory, but there is an
+        // end to that as well.
+        .total_memories(instances.saturating_add(SPARE_MEMORIES))
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_memories_per_module(2)
         // What an instance may use is for the limiter to say, in the user's words.
         .max_memory_size(usize::try_from(4_u64 << 30).unwrap_or(usize::MAX))
-        .total_tables(4 * INSTANCES)
+        .total_tables(instances.saturating_mul(4))
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
         // Measured: the reset of a small instance by hand costs a fraction of giving its pages back, if the kernel can
