@@ -11,6 +11,7 @@ mod engine;
 mod host;
 mod journal;
 mod lanes;
+mod renewal;
 mod sandbox;
 mod ticker;
 mod waiting;
@@ -47,7 +48,7 @@ pub struct Handler {
 }
 
 enum Kind {
-    Component(Component),
+    Component(Arc<Component>),
     Native(Arc<Native>),
 }
 

@@ -8,13 +8,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 use super::{
     Call,
     bindings::ApplicationPre,
-    engine::Engine,
+    engine::{Core, Engine},
     host::Guest,
     journal::Journal,
     lanes::{self, Ongoing},
@@ -31,13 +32,15 @@ use crate::{
 /// A component that is ready to serve.
 pub(super) struct Component {
     engine: Arc<Engine>,
-    pre: ApplicationPre<Guest>,
+    /// What it was read as, for when it has to be prepared again.
+    octets: Vec<u8>,
+    pre: ArcSwap<ApplicationPre<Guest>>,
     missing_dirs_noted: Arc<AtomicBool>,
 }
 
 impl Component {
     /// See [`Handler::load`](super::Handler::load).
-    pub(super) fn load(engine: &Arc<Engine>, path: &Path, size: u64, limits: &Limits) -> anyhow::Result<Self> {
+    pub(super) fn load(engine: &Arc<Engine>, path: &Path, size: u64, limits: &Limits) -> anyhow::Result<Arc<Self>> {
         let name = path.display();
         if let Ok(metadata) = fs::metadata(path)
             && metadata.len() > size
@@ -47,16 +50,30 @@ impl Component {
         let octets = fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
         world::check_format(&octets).with_context(|| format!("`{name}`"))?;
         engine.check_compiles(&name.to_string(), &octets).with_context(|| format!("`{name}`"))?;
-        let component = wasmtime::component::Component::from_binary(engine.wasmtime(), &octets)
+        let core = engine.core();
+        let component = wasmtime::component::Component::from_binary(&core.engine, &octets)
             .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))?;
-        world::check(&component, engine.linker(), limits).with_context(|| format!("`{name}` cannot be served"))?;
-        let pre = ApplicationPre::new(engine.linker().instantiate_pre(&component)?)?;
-        Ok(Self { engine: Arc::clone(engine), pre, missing_dirs_noted: Arc::default() })
+        world::check(&component, &core.linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
+        let pre = ArcSwap::from_pointee(ApplicationPre::new(core.linker.instantiate_pre(&component)?)?);
+        let component = Arc::new(Self { engine: Arc::clone(engine), octets, pre, missing_dirs_noted: Arc::default() });
+        engine.enrol(&component);
+        Ok(component)
+    }
+
+    /// Prepares it for instances that are made with `core`, in the time that it takes to find it in the cache.
+    pub(super) fn prepare(&self, core: &Core) -> anyhow::Result<ApplicationPre<Guest>> {
+        let component = wasmtime::component::Component::from_binary(&core.engine, &self.octets)?;
+        Ok(ApplicationPre::new(core.linker.instantiate_pre(&component)?)?)
+    }
+
+    /// Has the instances of all calls to come made like this.
+    pub(super) fn renew(&self, pre: ApplicationPre<Guest>) {
+        self.pre.store(Arc::new(pre));
     }
 
     /// Makes an instance, has it handle the exchange, and throws it away.
     pub(super) fn call(&self, call: Call, deadline: Instant, running: Running) -> Ongoing {
-        let pre = self.pre.clone();
+        let pre = ApplicationPre::clone(&self.pre.load());
         let watch = Arc::clone(running.watch());
         let guest = Guest {
             deadline,

@@ -2,20 +2,23 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use wasmtime::{
-    Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    Cache, Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
     component::Linker,
 };
 
 use super::{
     cache,
     compile::Compiler,
+    component::Component,
     host::{self, Guest},
     lanes::SlowLane,
+    renewal::Footprint,
     sandbox::{self, Budget},
     ticker::Ticker,
 };
@@ -47,12 +50,31 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// What all components of a process share: compiler, pool of memory, host functions, threads for handlers that compute.
 pub struct Engine {
-    engine: wasmtime::Engine,
-    linker: Linker<Guest>,
+    core: ArcSwap<Core>,
+    /// All cores that may have instances.
+    beating: Arc<Mutex<Vec<EngineWeak>>>,
+    components: Mutex<Vec<Weak<Component>>>,
+    cache: Option<Cache>,
+    room: Room,
     slow_lane: Arc<SlowLane>,
     budget: Arc<Budget>,
     compiler: Option<Compiler>,
     ticker: Ticker,
+}
+
+/// What instances are made with: wasmtime's engine, which has the pool, and the functions of the host.
+pub(super) struct Core {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) linker: Linker<Guest>,
+}
+
+impl Core {
+    fn new(engine: wasmtime::Engine) -> anyhow::Result<Self> {
+        let mut linker = Linker::new(&engine);
+        sandbox::link(&mut linker)?;
+        host::link(&mut linker)?;
+        Ok(Self { engine, linker })
+    }
 }
 
 /// What of the pool is in use; nothing if there is none.
@@ -66,6 +88,13 @@ pub struct Pool {
     pub tables: u64,
     /// Stacks.
     pub stacks: u64,
+}
+
+impl Pool {
+    /// Whether nobody uses anything of it.
+    fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Engine {
@@ -101,21 +130,56 @@ impl Engine {
         compiler: impl FnOnce(&wasmtime::Engine) -> Option<Compiler>,
     ) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
         let (cache, warning) = cache::open();
-        let engine = with_pool(cache, room)?;
-        let mut linker = Linker::new(&engine);
-        sandbox::link(&mut linker)?;
-        host::link(&mut linker)?;
-        let weak = engine.weak();
-        let ticker = Ticker::spawn(TICK, move || weak.upgrade().map(|engine| engine.increment_epoch()))?;
+        let core = Core::new(with_pool(cache.clone(), room)?)?;
+        let compiler = compiler(&core.engine);
+        let beating = Arc::new(Mutex::new(vec![core.engine.weak()]));
+        let ticker = Ticker::spawn(TICK, {
+            let beating = Arc::clone(&beating);
+            move || beat(&mut lock(&beating))
+        })?;
         let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(room.memory)));
-        let compiler = compiler(&engine);
-        Ok((Self { engine, linker, slow_lane, budget, compiler, ticker }, warning))
+        let (core, components, room) = (ArcSwap::from_pointee(core), Mutex::default(), room.clone());
+        Ok((Self { core, beating, components, cache, room, slow_lane, budget, compiler, ticker }, warning))
     }
 
-    /// Looks after the ticker for as long as the engine is there: without it no handler would ever be interrupted.
+    /// What instances are made with now.
+    pub(super) fn core(&self) -> Arc<Core> {
+        self.core.load_full()
+    }
+
+    /// Has a component follow when the core is replaced.
+    pub(super) fn enrol(&self, component: &Arc<Component>) {
+        let mut components = lock(&self.components);
+        components.retain(|component| component.strong_count() > 0);
+        components.push(Arc::downgrade(component));
+    }
+
+    /// Replaces the core, and with it the pool, by a new one. What the old one keeps for instances to come goes back to the
+    /// system when its last instance has ended. Takes as long as loading all components from the cache does.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for a second pool. All is as it was then.
+    pub(super) fn renew(&self) -> anyhow::Result<()> {
+        let pool = InstanceAllocationStrategy::Pooling(pool(self.room.instances));
+        let core = Core::new(build(self.cache.clone(), &self.room, pool)?)?;
+        let components: Vec<_> = lock(&self.components).iter().filter_map(Weak::upgrade).collect();
+        let renewed: Vec<_> =
+            components.iter().map(|component| component.prepare(&core)).collect::<anyhow::Result<_>>()?;
+        lock(&self.beating).push(core.engine.weak());
+        self.core.store(Arc::new(core));
+        for (component, pre) in components.iter().zip(renewed) {
+            component.renew(pre);
+        }
+        Ok(())
+    }
+
+    /// Looks after the engine for as long as it is there: after the ticker, without which no handler would ever be interrupted,
+    /// and after memory that nobody needs any more.
     pub fn watch(self: &Arc<Self>, record: Record) -> impl Future<Output = ()> + Send + use<> {
         let engine = Arc::downgrade(self);
         async move {
+            let mut footprint = Footprint::now();
             loop {
                 tokio::time::sleep(WATCH).await;
                 // When the whole process was stopped, the ticker is late through no fault of its own, and not for long.
@@ -125,6 +189,11 @@ impl Engine {
                 let Some(engine) = Weak::upgrade(&engine) else { break };
                 if let Some(late) = engine.ticker.lateness(Instant::now()) {
                     record.tell(Event::Server { line: engine.ticker.replace(late) });
+                }
+                if engine.pool().is_idle() && footprint.has_grown() {
+                    // If there is no room for a second pool, there is only more memory in use than need be.
+                    _ = tokio::task::spawn_blocking(move || engine.renew()).await;
+                    footprint = Footprint::now();
                 }
             }
         }
@@ -139,20 +208,10 @@ impl Engine {
         self.compiler.as_ref().map_or(Ok(()), |compiler| compiler.check(name, octets))
     }
 
-    /// wasmtime's own.
-    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.engine
-    }
-
-    /// All that a component may import.
-    pub(super) fn linker(&self) -> &Linker<Guest> {
-        &self.linker
-    }
-
     /// What of the pool is in use.
     #[must_use]
     pub fn pool(&self) -> Pool {
-        self.engine.pooling_allocator_metrics().map_or_else(Pool::default, |metrics| Pool {
+        self.core.load().engine.pooling_allocator_metrics().map_or_else(Pool::default, |metrics| Pool {
             instances: metrics.component_instances(),
             memories: metrics.memories() as u64,
             tables: metrics.tables() as u64,
@@ -169,6 +228,17 @@ impl Engine {
     pub(super) fn slow_lane(&self) -> &Arc<SlowLane> {
         &self.slow_lane
     }
+}
+
+/// Ends a tick of all engines; `None` if there are none left.
+fn beat(engines: &mut Vec<EngineWeak>) -> Option<()> {
+    engines.retain(|engine| engine.upgrade().map(|engine| engine.increment_epoch()).is_some());
+    (!engines.is_empty()).then_some(())
+}
+
+/// What is in here is whole at every point, so a poisoned lock means nothing.
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An engine that runs instances. `cache` is where compiled components are kept.

@@ -1,0 +1,32 @@
+//! When a pool is worth replacing.
+//!
+//! A pool keeps what instances have used, as the next ones can have it for less: stacks that were deep once, pages of memories
+//! and tables. After a storm that is a lot, it is never given back, and nobody may need it again.
+
+/// How much more than before may stay in use, in octets.
+const GROWTH: u64 = 8 << 20;
+
+/// How much memory the process has in use.
+pub(super) struct Footprint(Option<u64>);
+
+impl Footprint {
+    /// As it is now.
+    pub(super) fn now() -> Self {
+        Self(resident())
+    }
+
+    /// Whether it is much larger now.
+    pub(super) fn has_grown(&mut self) -> bool {
+        let now = resident();
+        // What was loaded at the beginning is not always needed to the end.
+        self.0 = self.0.min(now);
+        self.0.zip(now).is_some_and(|(then, now)| now > then + GROWTH)
+    }
+}
+
+/// Octets of this process that are in memory, where the system tells.
+fn resident() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
