@@ -207,7 +207,7 @@ pub struct Crowd {
     pub computing: usize,
     /// Exchanges that wait until a handler may run. More are refused at once.
     pub queue: usize,
-    /// How long they wait.
+    /// How long they wait at most. Those for whom half of it would hardly be enough are refused at once.
     pub queue_wait: Duration,
 }
 

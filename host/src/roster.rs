@@ -1,5 +1,7 @@
 //! The exchanges whose handlers run, and what can be seen of them from outside.
 
+mod flow;
+
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -11,8 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant as Moment, timeout},
+};
 
+use self::flow::Flow;
 use crate::{
     config::Crowd,
     gateway::{environ::Peer, request::RequestHead},
@@ -26,40 +32,14 @@ pub struct Roster {
     running: Mutex<BTreeMap<u64, Arc<Watch>>>,
     /// How many of them compute, and have done so for longer than a tick.
     computing: AtomicUsize,
+    /// How many wait. Changed under the lock of the flow.
     queued: AtomicUsize,
+    /// The one permit of the first of them, who alone looks for room. It goes from one to the next in order.
+    first: Semaphore,
     /// Somebody has ended, or computes no more.
     freed: Notify,
     /// How fast the queue moves.
     flow: Mutex<Flow>,
-}
-
-/// How fast a queue moves, as long as there is one.
-#[derive(Debug, Default)]
-struct Flow {
-    /// When the last one went.
-    last: Option<Instant>,
-    /// How long it takes from one to the next, lately.
-    interval: Option<Duration>,
-}
-
-impl Flow {
-    /// One went. Nobody may be left in the queue.
-    fn step(&mut self, now: Instant, is_last: bool) {
-        if let Some(last) = self.last {
-            let interval = now.duration_since(last);
-            self.interval = Some(self.interval.map_or(interval, |before| (7 * before + interval) / 8));
-        }
-        self.last = Some(now);
-        if is_last {
-            *self = Self::default();
-        }
-    }
-
-    /// How long the one behind so many others will wait, if that can be told.
-    fn forecast(&self, others: usize) -> Option<Duration> {
-        let others = u32::try_from(others).unwrap_or(u32::MAX);
-        self.interval.map(|interval| interval.saturating_mul(others.saturating_add(1)))
-    }
 }
 
 /// As many handlers run as may, and as many wait for them as may.
@@ -75,6 +55,7 @@ impl Roster {
             running: Mutex::default(),
             computing: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
+            first: Semaphore::new(1),
             freed: Notify::new(),
             flow: Mutex::default(),
         }
@@ -84,32 +65,36 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// There is no room for too long, or too many wait for it already.
+    /// There is no room for too long; or there would be none in time, which is told at once.
     pub async fn enter(self: &Arc<Self>, id: u64, request: RequestHead, peer: Peer) -> Result<Running, Busy> {
         let watch = Arc::new(Watch::new(id, request, peer));
         // Nobody overtakes those who wait.
-        if self.queued.load(Ordering::Relaxed) == 0
+        if self.queued.load(Ordering::SeqCst) == 0
             && let Some(running) = self.try_enter(&watch)
         {
             return Ok(running);
         }
         let _queued = Queued::new(self)?;
         let admitted = timeout(self.crowd.queue_wait, async {
+            let _first = self.first.acquire().await;
             loop {
                 let mut freed = pin!(self.freed.notified());
                 freed.as_mut().enable();
                 if let Some(running) = self.try_enter(&watch) {
-                    lock(&self.flow).step(Instant::now(), self.queued.load(Ordering::Relaxed) <= 1);
+                    lock(&self.flow).step(Moment::now());
                     return running;
                 }
                 freed.await;
             }
         });
-        admitted.await.map_err(|_| Busy)
+        admitted.await.map_err(|_| {
+            lock(&self.flow).give_up(Moment::now());
+            Busy
+        })
     }
 
     fn try_enter(self: &Arc<Self>, watch: &Arc<Watch>) -> Option<Running> {
-        if self.computing.load(Ordering::Relaxed) >= self.crowd.computing {
+        if self.computing.load(Ordering::SeqCst) >= self.crowd.computing {
             return None;
         }
         let mut running = lock(&self.running);
@@ -138,17 +123,11 @@ impl Roster {
         lock(&self.running).values().cloned().collect()
     }
 
-    fn tell_the_next(&self) {
-        if self.queued.load(Ordering::Relaxed) > 0 {
+    /// There may be room now. `SeqCst`, here and where it is looked for: one of the two has to see what the other one did.
+    fn tell_the_first(&self) {
+        if self.queued.load(Ordering::SeqCst) > 0 {
             self.freed.notify_one();
         }
-    }
-
-    /// Whether whoever joins the queue now will be let in in time, as far as can be told. If not, it had better know at once.
-    /// A short queue is no overload: what moves one step in a second may move many in the next.
-    fn is_worth_waiting(&self, others: usize) -> bool {
-        others < self.crowd.queue / 4
-            || lock(&self.flow).forecast(others).is_none_or(|wait| wait <= self.crowd.queue_wait)
     }
 }
 
@@ -157,17 +136,24 @@ struct Queued<'a>(&'a Roster);
 
 impl<'a> Queued<'a> {
     fn new(roster: &'a Roster) -> Result<Self, Busy> {
-        let queued = Self(roster);
-        let others = roster.queued.fetch_add(1, Ordering::Relaxed);
-        if others >= roster.crowd.queue || !roster.is_worth_waiting(others) { Err(Busy) } else { Ok(queued) }
+        let Crowd { queue, queue_wait, .. } = roster.crowd;
+        let (mut flow, now) = (lock(&roster.flow), Moment::now());
+        let others = roster.queued.load(Ordering::SeqCst);
+        if others >= queue || !flow.is_worth_joining(others, queue_wait, now) {
+            return Err(Busy);
+        }
+        flow.join(now);
+        roster.queued.store(others + 1, Ordering::SeqCst);
+        Ok(Self(roster))
     }
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        self.0.queued.fetch_sub(1, Ordering::Relaxed);
-        // Whoever was told that there is room, and left, has kept another one from it.
-        self.0.tell_the_next();
+        let mut flow = lock(&self.0.flow);
+        if self.0.queued.fetch_sub(1, Ordering::SeqCst) == 1 {
+            flow.end();
+        }
     }
 }
 
@@ -193,10 +179,10 @@ impl Running {
         }
         self.is_computing = is_computing;
         if is_computing {
-            self.roster.computing.fetch_add(1, Ordering::Relaxed);
+            self.roster.computing.fetch_add(1, Ordering::SeqCst);
         } else {
-            self.roster.computing.fetch_sub(1, Ordering::Relaxed);
-            self.roster.tell_the_next();
+            self.roster.computing.fetch_sub(1, Ordering::SeqCst);
+            self.roster.tell_the_first();
         }
     }
 }
@@ -205,7 +191,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.set_computing(false);
         lock(&self.roster.running).remove(&self.watch.id);
-        self.roster.tell_the_next();
+        self.roster.tell_the_first();
     }
 }
 
@@ -385,18 +371,67 @@ mod tests {
         }
     }
 
-    #[test]
-    fn who_would_wait_for_too_long_is_told_at_once() {
-        let roster = roster(1, 1, 100);
-        let begin = Instant::now();
-        assert!(roster.is_worth_waiting(99), "nothing is known yet");
-        for step in 0..50 {
-            lock(&roster.flow).step(begin + step * Duration::from_millis(100), false);
+    /// Has requests come at a pace, each of which takes one of the places for so long: how long each waited for its place, or
+    /// to be told that there is none.
+    async fn crowd(
+        roster: &Arc<Roster>,
+        count: u64,
+        pace: Duration,
+        work: Duration,
+    ) -> Vec<Result<Duration, Duration>> {
+        let mut tasks = Vec::new();
+        for id in 0..count {
+            let roster = Arc::clone(roster);
+            tasks.push(tokio::spawn(async move {
+                let begun = Moment::now();
+                let running = enter(&roster, id).await.map_err(|Busy| begun.elapsed())?;
+                let waited = begun.elapsed();
+                tokio::time::sleep(work).await;
+                drop(running);
+                Ok(waited)
+            }));
+            tokio::time::sleep(pace).await;
         }
-        assert!(roster.is_worth_waiting(24), "the queue is short");
-        assert!(!roster.is_worth_waiting(25), "two seconds are enough for twenty");
-        lock(&roster.flow).step(begin + Duration::from_secs(60), true);
-        assert!(roster.is_worth_waiting(99), "a new queue may be another one");
+        let mut came = Vec::new();
+        for task in tasks {
+            came.push(task.await.expect("it does not panic"));
+        }
+        came
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn in_an_overload_nobody_waits_in_vain_and_as_many_are_served_as_can_be() {
+        for times in [2, 3, 10] {
+            let roster = roster(4, 4, 256);
+            // Four places and 40 ms for each make 100 a second, for 30 seconds.
+            let came = crowd(&roster, u64::from(times) * 3000, 10 * MS / times, 40 * MS).await;
+            let served: Vec<_> = came.iter().filter_map(|came| came.ok()).collect();
+            let told: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+            assert!(served.len() >= 2900, "{times}: {} were served", served.len());
+            assert!(served.iter().all(|waited| *waited <= 1200 * MS), "{times}: {:?}", served.iter().max());
+            assert!(told.iter().all(Duration::is_zero), "{times}: {:?}", told.iter().max());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_that_can_be_served_is() {
+        let roster = roster(4, 4, 256);
+        for _ in 0..3 {
+            let came = crowd(&roster, 180, Duration::ZERO, 40 * MS).await;
+            assert!(came.iter().all(Result::is_ok), "it takes less than two seconds");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_moves_only_the_first_ones_wait_for_it() {
+        let roster = roster(1, 1, 256);
+        let came = crowd(&roster, 300, 100 * MS, Duration::from_secs(3600)).await;
+        let told: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+        assert_eq!(told.len(), 299);
+        let late = told.iter().filter(|waited| !waited.is_zero()).count();
+        assert!(late <= 40, "{late} have waited in vain");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
     runtime::Builder,
@@ -126,13 +127,26 @@ fn bind_to(addr: SocketAddr, linger: Option<Duration>) -> io::Result<TcpSocket> 
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A server that is started again at once must not wait for the connections of the last one to time out.
     socket.set_reuseaddr(true)?;
-    // Connections have it from the socket that accepts them.
+    // Connections have these from the socket that accepts them.
     if linger.is_some() {
-        socket2::SockRef::from(&socket).set_linger(linger)?;
+        SockRef::from(&socket).set_linger(linger)?;
     }
+    keep_little_unsent(&socket);
     socket.bind(addr)?;
     Ok(socket)
 }
+
+/// How many octets of a response the system keeps that it has not sent yet, for each connection. It would take megabytes of
+/// what a handler writes for a client that reads nothing, and learn as much later that it does not.
+#[cfg(target_os = "linux")]
+fn keep_little_unsent(socket: &TcpSocket) {
+    const UNSENT_MAX: u32 = 128 << 10;
+    // If the system refuses, slow clients cost more.
+    _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_MAX);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_little_unsent(_: &TcpSocket) {}
 
 fn listen(socket: TcpSocket, addr: &str) -> anyhow::Result<TcpListener> {
     let bound = socket.local_addr().ok();

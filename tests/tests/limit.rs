@@ -149,3 +149,16 @@ fn c3_a_client_that_takes_nothing_of_its_response_is_left_and_the_handler_is_tol
     assert_eq!(close, Close::Reset);
     assert_eq!(server.get("/well").text(), "well");
 }
+
+#[test]
+fn c3_b8_little_is_made_for_a_client_that_takes_nothing() {
+    let flags = ["--write-timeout", "300ms", "--access-log-format", "json"];
+    let server = Launch::program("downloads").flags(flags).start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    let line = server.line_with("\"status\":499");
+    let entry: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+    let sent = entry["sent"].as_u64().expect("it is a number");
+    // The system alone would keep four times that, if it were let.
+    assert!((1..=1 << 20).contains(&sent), "{sent} octets were taken of the handler");
+}

@@ -118,7 +118,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "NUMBER", default_value = "256", help_heading = "Limits")]
     max_queue: usize,
 
-    /// How long a request may wait for that before it gets a 503
+    /// How long a request may wait for that before it gets a 503; at once if the queue is too slow for half of that
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = value::duration, help_heading = "Limits")]
     queue_wait: Duration,
 

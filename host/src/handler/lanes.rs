@@ -206,8 +206,11 @@ impl Future for Ongoing {
             if polled.is_ready() {
                 return polled;
             }
+            let has_overrun = HAS_OVERRUN.take();
             match &self.slow_lane {
-                Some(slow_lane) if HAS_OVERRUN.take() || task.running.watch().cpu() >= FAST_MAX => {
+                Some(slow_lane) if has_overrun || task.running.watch().cpu() >= FAST_MAX => {
+                    // It may be a while until it is polled there, and others must not take its place meanwhile.
+                    task.running.set_computing(has_overrun);
                     self.slow = Some(slow_lane.take(task));
                 }
                 _ => {

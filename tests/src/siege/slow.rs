@@ -19,37 +19,36 @@ use crate::server::{Launch, Server};
 struct Manner {
     name: &'static str,
     /// What is sent at once.
-    begins: fn(usize) -> Vec<u8>,
+    begins: fn() -> Vec<u8>,
     /// What is sent again and again.
     drips: &'static [u8],
-    /// Whether it reads nothing, so that its end is seen in the log only.
+    /// Whether it reads nothing, so that its end is seen by the reset only.
     is_deaf: bool,
 }
 
 const MANNERS: [Manner; 4] = [
-    Manner { name: "silent", begins: |_| Vec::new(), drips: b"", is_deaf: false },
+    Manner { name: "silent", begins: || Vec::new(), drips: b"", is_deaf: false },
     Manner {
         name: "slow head",
-        begins: |_| b"GET /hello HTTP/1.1\r\nHost: siege\r\nX-Long: ".to_vec(),
+        begins: || b"GET /hello HTTP/1.1\r\nHost: siege\r\nX-Long: ".to_vec(),
         drips: b"x",
         is_deaf: false,
     },
     Manner {
         name: "slow body",
-        begins: |_| b"POST /reads_input HTTP/1.1\r\nHost: siege\r\nContent-Length: 1000000\r\n\r\n".to_vec(),
+        begins: || b"POST /reads_input HTTP/1.1\r\nHost: siege\r\nContent-Length: 1000000\r\n\r\n".to_vec(),
         drips: b"x",
         is_deaf: false,
     },
-    Manner {
-        name: "slow reader",
-        begins: |number| wire::get(&format!("/downloads?deaf={number}.")),
-        drips: b"",
-        is_deaf: true,
-    },
+    Manner { name: "slow reader", begins: || wire::get("/downloads"), drips: b"", is_deaf: true },
 ];
 
 /// One octet each: far below any sensible rate.
 const PACE: Duration = Duration::from_millis(500);
+
+/// One client of each manner comes each: a thousand of them in a second. It is about those that are there, not about a storm
+/// of new ones.
+const ARRIVAL: Duration = Duration::from_millis(4);
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new("Slow clients", &["what", "connections", "closed", "first and last closed after"]);
@@ -64,7 +63,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     let prober = Prober::start(addr, "/hello");
     let closed = thread::scope(|scope| {
         let crowds: Vec<_> =
-            MANNERS.iter().map(|manner| scope.spawn(|| crowd(&server, manner, each, limit * 8))).collect();
+            MANNERS.iter().map(|manner| scope.spawn(|| crowd(addr, manner, each, limit * 8))).collect();
         crowds.into_iter().map(|crowd| crowd.join().expect("it does not panic")).collect::<Vec<_>>()
     });
     let beside = prober.stop();
@@ -98,9 +97,13 @@ fn in_seconds(duration: Duration) -> String {
 }
 
 /// So many clients of one manner: when each was closed, of those that were.
-fn crowd(server: &Server, manner: &Manner, count: usize, patience: Duration) -> Vec<Duration> {
+fn crowd(addr: SocketAddr, manner: &Manner, count: usize, patience: Duration) -> Vec<Duration> {
     let begun = Instant::now();
-    let mut clients: Vec<_> = (0..count).map(|number| Slow::connect(server.addr(), manner, number)).collect();
+    let mut clients = Vec::new();
+    for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+        thread::sleep((begun + number * ARRIVAL).saturating_duration_since(Instant::now()));
+        clients.push(Slow::connect(addr, manner));
+    }
     let mut closed = Vec::new();
     let mut drip = begun + PACE;
     while !clients.is_empty() && begun.elapsed() < patience {
@@ -109,9 +112,8 @@ fn crowd(server: &Server, manner: &Manner, count: usize, patience: Duration) -> 
         if drip <= Instant::now() {
             drip += PACE;
         }
-        let log = if manner.is_deaf { server.log() } else { Vec::new() };
         clients.retain_mut(|client| {
-            let is_closed = if manner.is_deaf { client.is_told_in(&log) } else { client.is_closed(drips) };
+            let is_closed = if manner.is_deaf { client.is_reset() } else { client.is_closed(drips) };
             if is_closed {
                 closed.push(client.begun.elapsed());
             }
@@ -123,16 +125,15 @@ fn crowd(server: &Server, manner: &Manner, count: usize, patience: Duration) -> 
 
 struct Slow {
     stream: TcpStream,
-    number: usize,
     begun: Instant,
 }
 
 impl Slow {
-    fn connect(addr: SocketAddr, manner: &Manner, number: usize) -> Self {
+    fn connect(addr: SocketAddr, manner: &Manner) -> Self {
         let mut stream = wire::connect(addr, Duration::from_secs(30)).expect("the server listens");
-        stream.write_all(&(manner.begins)(number)).expect("the system takes it");
+        stream.write_all(&(manner.begins)()).expect("the system takes it");
         stream.set_nonblocking(true).expect("a socket can be that");
-        Self { stream, number, begun: Instant::now() }
+        Self { stream, begun: Instant::now() }
     }
 
     /// Sends a little, and looks whether there is somebody.
@@ -150,9 +151,8 @@ impl Slow {
         }
     }
 
-    /// Whether the server has told of the exchange's end.
-    fn is_told_in(&self, log: &[String]) -> bool {
-        let target = format!("deaf={}. HTTP/1.1\" ", self.number);
-        log.iter().any(|line| line.contains(&target))
+    /// Whether the server has given it up, which is seen without reading.
+    fn is_reset(&self) -> bool {
+        self.stream.take_error().is_ok_and(|error| error.is_some())
     }
 }
