@@ -6,6 +6,8 @@ use wasmserve_guest::{Environ, StartResponse, handler};
 
 handler!(app);
 
+/// Called once for each request, in an instance that knows of no other. `environ` is the request: `environ.get("PATH_INFO")`
+/// is its path, `environ.input()` its body.
 fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static [u8]> {
     let data = b"Hello, World!\n";
     start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &data.len().to_string())]);

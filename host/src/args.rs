@@ -1,15 +1,18 @@
 //! What the user typed. Nothing after [`Task`] sees it.
 
+mod command;
 mod flags;
+mod help;
+mod shell;
 mod value;
 
 use std::{env, ffi::OsString, path::PathBuf};
 
-use clap::{Parser, error::ErrorKind};
+use clap::{FromArgMatches as _, Parser, error::ErrorKind};
 
-use self::flags::Flags;
+use self::{command::Command, flags::Flags};
 use crate::{
-    config::Task,
+    config::{Source, Task},
     exit::{Exit, StartError},
     gateway::mounts::{Mount, Mounts},
 };
@@ -17,6 +20,7 @@ use crate::{
 /// Serve a wasm component, with a fresh instance for every request.
 #[derive(Debug, Parser)]
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub struct Args {
     /// The handler: a component that exports `wasmserve:gateway/handler`
     #[arg(value_name = "HANDLER.WASM", required_unless_present_any = ["mount", "compile_only"])]
@@ -28,6 +32,9 @@ pub struct Args {
 
     #[command(flatten)]
     flags: Flags,
+
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
@@ -45,21 +52,34 @@ impl Args {
     }
 
     fn parse_from_iter(words: impl IntoIterator<Item = OsString>) -> Result<Self, StartError> {
-        Args::try_parse_from(words).map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(error.render().to_string()),
-            _ => usage(in_one_line(&error.render().to_string())),
-        })
+        let matches = help::short().try_get_matches_from(words).map_err(refusal)?;
+        match help::all(&matches) {
+            Some(help) => Err(StartError::help(help)),
+            None => Self::from_arg_matches(&matches).map_err(refusal),
+        }
     }
 
     fn into_task(self, program: PathBuf) -> Result<Task, StartError> {
+        if let Some(command) = self.command {
+            return command.into_task(program);
+        }
         let compile = self.flags.compile(program);
         if self.flags.compile_only {
             return Ok(Task::Compile(compile));
         }
         let root = self.handler.map(|handler| (Mount::ROOT, handler));
-        let handlers = Mounts::new(self.mount.into_iter().chain(root))
+        let handlers = self.mount.into_iter().chain(root).map(|(mount, file)| (mount, Source::File(file)));
+        let handlers = Mounts::new(handlers)
             .map_err(|mount| usage(format!("two handlers are mounted at `{mount}`; see --help")))?;
         Ok(Task::Serve(Box::new(self.flags.into_config(handlers, compile))))
+    }
+}
+
+/// What clap has to say instead of a result.
+fn refusal(error: clap::Error) -> StartError {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(help::text(&error.render())),
+        _ => usage(in_one_line(&error.render().to_string())),
     }
 }
 
@@ -93,8 +113,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        use clap::CommandFactory as _;
-        Args::command().debug_assert();
+        help::full().debug_assert();
+        help::short().debug_assert();
     }
 
     #[test]
@@ -111,9 +131,8 @@ mod tests {
     #[test]
     fn e3_handlers_are_mounted_at_paths() {
         let mounted = |words: &[&str]| {
-            config(words).map(|config| {
-                config.handlers.iter().map(|(mount, file)| format!("{mount}={}", file.display())).collect::<Vec<_>>()
-            })
+            config(words)
+                .map(|config| config.handlers.iter().map(|(mount, file)| format!("{mount}={file}")).collect::<Vec<_>>())
         };
         assert_eq!(mounted(&["a.wasm", "--mount", "/b=b=c.wasm"]), Ok(vec!["/b=b=c.wasm".into(), "/=a.wasm".into()]));
         assert_eq!(mounted(&["--mount", "/b/=b.wasm"]), Ok(vec!["/b=b.wasm".into()]));

@@ -1,5 +1,7 @@
 //! What the program needs, checked before a socket listens. No flag is read after it.
 
+mod task;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -10,22 +12,14 @@ use std::{
 
 use http::HeaderValue;
 
+pub use self::task::{Dump, Inspect, New, Source, Task};
 use crate::gateway::{environ, mounts::Mounts};
-
-/// What the program is to do.
-#[derive(Debug)]
-pub enum Task {
-    /// Serve until it is told to stop.
-    Serve(Box<Config>),
-    /// Compile one component, for a server that waits for it.
-    Compile(Compile),
-}
 
 /// All that decides how the server behaves.
 #[derive(Debug)]
 pub struct Config {
     /// The components to serve, and where.
-    pub handlers: Mounts<PathBuf>,
+    pub handlers: Mounts<Source>,
     /// Where to listen, as `HOST:PORT`; a name is looked up when it is bound.
     pub addr: String,
     /// What one exchange may use.
@@ -117,6 +111,14 @@ pub struct Compile {
     pub memory: u64,
     /// What decides how it compiles.
     pub room: Room,
+}
+
+impl Compile {
+    /// By this program, within the limits without any flag.
+    #[must_use]
+    pub fn new(program: PathBuf) -> Self {
+        Self { program, timeout: Duration::from_secs(60), memory: 2 << 30, room: Room::DEFAULT }
+    }
 }
 
 /// What one exchange may use. Everything is bounded, by default too.

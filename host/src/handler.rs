@@ -3,6 +3,7 @@
 //!
 //! Only this room and those below know wasmtime.
 
+mod anatomy;
 mod bindings;
 mod cache;
 mod compile;
@@ -17,16 +18,19 @@ mod ticker;
 mod waiting;
 mod world;
 
-use std::{future::Future, path::Path, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use self::component::Component;
 pub use self::{
+    anatomy::{Anatomy, Module},
     compile::compile_only,
+    component::{Inspected, inspect},
     engine::{Engine, INSTANCES_MAX, Pool},
     lanes::Ongoing,
+    world::HANDLER,
 };
 use crate::{
-    config::{Allowance, Gateway, Grants, Limits},
+    config::{Allowance, Gateway, Grants, Limits, Source},
     fault::{Fault, Limit},
     gateway::{
         environ::{self, Facts, Peer, Var},
@@ -134,12 +138,12 @@ impl Handler {
     /// The file cannot be read, is larger than `size` octets, is not a component, or is one of another world: all that is missing is named.
     pub fn load(
         engine: &Arc<Engine>,
-        path: &Path,
+        source: &Source,
         size: u64,
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Self> {
-        Ok(Self::new(Kind::Component(Component::load(engine, path, size, limits)?), limits, grants))
+        Ok(Self::new(Kind::Component(Component::load(engine, source, size, limits)?), limits, grants))
     }
 
     /// A handler in this process.

@@ -11,6 +11,9 @@
 //! 7. [`roster`] is who runs, and who has to wait;
 //! 8. [`fault`] is why an exchange did not go as it should, [`stack`] where a handler was, [`record`] what it tells, [`log`] who listens,
 //!    [`tally`] and [`stats`] what it adds up to.
+//!
+//! Beside that way are commands of one room each: [`template`] writes handlers to begin with, [`inspect`] tells what a
+//! component is, [`dump`] prints what clients send. [`example`] and [`sdk`] are what the program carries with it.
 
 pub mod args;
 
@@ -43,3 +46,13 @@ pub mod log;
 pub mod tally;
 
 pub mod stats;
+
+pub mod example;
+
+pub mod sdk;
+
+pub mod template;
+
+pub mod inspect;
+
+pub mod dump;

@@ -19,6 +19,7 @@ use std::{
 use jiff::tz::TimeZone;
 
 pub use self::escape::escape;
+pub(crate) use self::escape::escape_octets;
 use self::render::Renderer;
 use crate::{
     config::AccessLog,

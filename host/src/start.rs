@@ -1,6 +1,11 @@
 //! From a checked configuration to a server that runs, and to its end.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use socket2::SockRef;
@@ -10,15 +15,17 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Task},
-    connection,
+    config::{Config, Source, Task},
+    connection, dump,
     exchange::Exchanges,
     exit::{Exit, StartError},
     handler::{self, Engine, Handler},
+    inspect,
     log::Log,
     record::{Event, Record},
     server,
     stats::Stats,
+    template,
 };
 
 /// How many connections may wait in the system's queue.
@@ -33,7 +40,19 @@ pub fn run(task: Task) -> Result<Exit, StartError> {
     match task {
         Task::Serve(config) => serve(*config),
         Task::Compile(compile) => handler::compile_only(&compile),
+        Task::New(new) => said(template::new(&new)),
+        Task::Eject(example) => said(template::eject(example)),
+        Task::Inspect(inspect) => inspect::run(&inspect),
+        Task::Dump(dump) => dump::run(&dump),
     }
+}
+
+/// Tells on stdout what has come of something.
+fn said(text: anyhow::Result<String>) -> Result<Exit, StartError> {
+    let text = text.map_err(|error| StartError::new(Exit::Failed, &error))?;
+    // If nobody reads it, it was done all the same.
+    _ = io::stdout().write_all(text.as_bytes());
+    Ok(Exit::Done)
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -59,7 +78,7 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     if let Some(warning) = warning {
         say(format!("wasmserve: warning: {warning:#}"));
     }
-    let load = |path: PathBuf| Handler::load(&engine, &path, config.component, &config.limits, &config.grants);
+    let load = |source: Source| Handler::load(&engine, &source, config.component, &config.limits, &config.grants);
     let handlers = config.handlers.try_map(load).map_err(failed(Exit::Handler))?;
     let exchanges =
         Arc::new(Exchanges::new(handlers, config.limits, config.crowd, config.gateway, Arc::clone(&record)));
@@ -106,7 +125,7 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     exit
 }
 
-async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result<TcpSocket> {
+pub(crate) async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result<TcpSocket> {
     let addrs: Vec<SocketAddr> = lookup_host(addr)
         .await
         .map_err(|error| {
@@ -148,7 +167,7 @@ fn keep_little_unsent(socket: &TcpSocket) {
 #[cfg(not(target_os = "linux"))]
 fn keep_little_unsent(_: &TcpSocket) {}
 
-fn listen(socket: TcpSocket, addr: &str) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(socket: TcpSocket, addr: &str) -> anyhow::Result<TcpListener> {
     let bound = socket.local_addr().ok();
     socket.listen(BACKLOG).map_err(|error| unusable(addr, bound, &error))
 }
@@ -178,7 +197,7 @@ fn next_free(addr: SocketAddr) -> Option<SocketAddr> {
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
+pub(crate) enum Signal {
     /// To tell what runs, and stop: SIGINT.
     Interrupt,
     /// To stop: SIGTERM.
@@ -188,7 +207,7 @@ enum Signal {
 }
 
 #[cfg(unix)]
-struct Signals {
+pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     quit: tokio::signal::unix::Signal,
@@ -197,7 +216,7 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -207,7 +226,7 @@ impl Signals {
         })
     }
 
-    async fn recv(&mut self) -> Signal {
+    pub(crate) async fn recv(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
@@ -218,15 +237,15 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals;
+pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self)
     }
 
-    async fn recv(&mut self) -> Signal {
+    pub(crate) async fn recv(&mut self) -> Signal {
         // It fails only if no handler can be installed, and then nothing would ever arrive.
         _ = tokio::signal::ctrl_c().await;
         Signal::Interrupt

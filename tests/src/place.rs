@@ -100,6 +100,7 @@ pub fn guests() -> PathBuf {
 }
 
 /// Beside `debug` or whatever else the server was built into.
-pub(crate) fn base() -> PathBuf {
+#[must_use]
+pub fn base() -> PathBuf {
     guest::server().ancestors().nth(2).expect("cargo's directories are two deep").join("wasmserve-tests")
 }

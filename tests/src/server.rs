@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fmt::Write as _,
-    fs,
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::Path,
@@ -82,6 +82,24 @@ impl Launch {
         self
     }
 
+    /// The same with its stdout in a file.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be written.
+    #[must_use]
+    pub fn into_file(mut self, path: &Path) -> Self {
+        self.command.stdout(File::create(path).expect("it is writable"));
+        self
+    }
+
+    /// The same in another directory.
+    #[must_use]
+    pub fn at(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
     /// Starts it, waits until it listens, and from then on does not read what it writes to stderr: see
     /// [`read_on`](Server::read_on).
     ///
@@ -110,15 +128,11 @@ impl Launch {
     /// It listens.
     #[must_use]
     pub fn run(self) -> Ended {
-        let mut server = self.spawn();
+        let server = self.spawn();
         let goes_on = |state: &State| !state.is_at_end && !state.lines.iter().any(|line| line.starts_with(READY));
         let is_at_end = server.log.wait_while(goes_on).is_at_end;
         assert!(is_at_end, "the server has started");
-        let mut stdout = String::new();
-        let pipe = server.child.stdout.as_mut().expect("stdout is piped");
-        pipe.read_to_string(&mut stdout).expect("the server speaks UTF-8");
-        let (code, lines) = server.wait();
-        Ended { code, stdout, stderr: lines.iter().flat_map(|line| [line, "\n"]).collect() }
+        server.end()
     }
 
     /// Starts it, and waits for nothing.
@@ -253,6 +267,13 @@ impl Server {
         self.log.lock().lines.clone()
     }
 
+    /// From now on nobody can read its stdout.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
+        self.child.stdout = None;
+        self
+    }
+
     /// From now on its stderr is read.
     pub fn read_on(&self) {
         self.log.lock().is_paused = false;
@@ -307,6 +328,20 @@ impl Server {
         assert!(is_at_end, "the server does not end");
         let code = self.child.wait().expect("it is our child").code();
         (code, self.log())
+    }
+
+    /// Waits for its end: how it ended, and all that it has written.
+    ///
+    /// # Panics
+    ///
+    /// It does not end.
+    #[must_use]
+    pub fn end(mut self) -> Ended {
+        let mut stdout = String::new();
+        let pipe = self.child.stdout.as_mut().expect("stdout is piped");
+        pipe.read_to_string(&mut stdout).expect("the server speaks UTF-8");
+        let (code, lines) = self.wait();
+        Ended { code, stdout, stderr: lines.iter().flat_map(|line| [line, "\n"]).collect() }
     }
 
     /// Has it stop as an administrator would: the whole log.

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
 use wasmserve::{
-    config::{Crowd, Gateway, Grants, Limits, Room},
+    config::{Crowd, Gateway, Grants, Limits, Room, Source},
     exchange::Exchanges,
     gateway::mounts::Mounts,
     handler::{Engine, Handler},
@@ -56,6 +56,6 @@ impl Local {
 /// A handler of the tests, by its name.
 pub(crate) fn component(name: &str) -> Handler {
     let (engine, _) = Engine::new(&Room::DEFAULT).expect("there are threads left");
-    Handler::load(&engine, guest::program(name), u64::MAX, &Limits::DEFAULT, &Grants::default())
+    Handler::load(&engine, &Source::File(guest::program(name).into()), u64::MAX, &Limits::DEFAULT, &Grants::default())
         .expect("it is a handler")
 }

@@ -200,19 +200,6 @@ fn flags_that_are_wrong() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
-    let help = Launch::bare().flags(["--help"]).run();
-    assert_eq!((help.code, &*help.stderr), (Some(0), ""));
-    for word in ["HANDLER.WASM", "--addr", "--timeout", "--max-memory", "--max-body", "--dir", "--env", "--allow-net"] {
-        assert!(help.stdout.contains(word), "{word}");
-    }
-    assert!(help.stdout.contains("Exit codes: 0"));
-
-    let version = Launch::bare().flags(["--version"]).run();
-    assert_eq!((version.code, &*version.stdout), (Some(0), "wasmserve 0.1.0\n"));
-}
-
-#[test]
 fn grants_are_shown_and_secrets_are_not() {
     let place = Place::new();
     let dir = format!("{}::/data:ro", place.display());

@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use super::value;
 use crate::{
-    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Room, Variable},
+    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Room, Source, Variable},
     gateway::{environ::SOFTWARE, mounts::Mounts},
 };
 
@@ -220,7 +220,7 @@ impl Flags {
     }
 
     /// What they make of a server for these handlers.
-    pub(super) fn into_config(self, handlers: Mounts<PathBuf>, compile: Compile) -> Config {
+    pub(super) fn into_config(self, handlers: Mounts<Source>, compile: Compile) -> Config {
         Config {
             handlers,
             addr: self.addr,

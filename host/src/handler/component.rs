@@ -1,8 +1,8 @@
 //! A component as a handler: its instances, their limits, and what their ends mean.
 
 use std::{
+    borrow::Cow,
     fmt, fs,
-    path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
@@ -14,6 +14,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::{
     Call,
+    anatomy::Anatomy,
     bindings::ApplicationPre,
     engine::{Core, Engine},
     host::Guest,
@@ -23,7 +24,7 @@ use super::{
     world,
 };
 use crate::{
-    config::Limits,
+    config::{Limits, Source},
     fault::{Fault, Limit},
     roster::{Running, Wait},
     stack::{Frame, Stack},
@@ -33,27 +34,18 @@ use crate::{
 pub(super) struct Component {
     engine: Arc<Engine>,
     /// What it was read as, for when it has to be prepared again.
-    octets: Vec<u8>,
+    octets: Cow<'static, [u8]>,
     pre: ArcSwap<ApplicationPre<Guest>>,
     missing_dirs_noted: Arc<AtomicBool>,
 }
 
 impl Component {
     /// See [`Handler::load`](super::Handler::load).
-    pub(super) fn load(engine: &Arc<Engine>, path: &Path, size: u64, limits: &Limits) -> anyhow::Result<Arc<Self>> {
-        let name = path.display();
-        if let Ok(metadata) = fs::metadata(path)
-            && metadata.len() > size
-        {
-            bail!("`{name}` has {} octets, and --max-component allows {size}", metadata.len());
-        }
-        let octets = fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
-        world::check_format(&octets).with_context(|| format!("`{name}`"))?;
-        engine.check_compiles(&name.to_string(), &octets).with_context(|| format!("`{name}`"))?;
+    pub(super) fn load(engine: &Arc<Engine>, source: &Source, size: u64, limits: &Limits) -> anyhow::Result<Arc<Self>> {
+        let octets = read(source, size)?;
         let core = engine.core();
-        let component = wasmtime::component::Component::from_binary(&core.engine, &octets)
-            .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))?;
-        world::check(&component, &core.linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
+        let component = compile(engine, &core, &source.to_string(), &octets)?;
+        world::check(&component, &core.linker, limits).with_context(|| format!("`{source}` cannot be served"))?;
         let pre = ArcSwap::from_pointee(ApplicationPre::new(core.linker.instantiate_pre(&component)?)?);
         let component = Arc::new(Self { engine: Arc::clone(engine), octets, pre, missing_dirs_noted: Arc::default() });
         engine.enrol(&component);
@@ -107,6 +99,74 @@ impl Component {
             result
         })
     }
+}
+
+/// What can be told of a component before it serves.
+#[derive(Debug)]
+pub struct Inspected {
+    /// How many octets its file has.
+    pub size: usize,
+    /// What it is made of.
+    pub anatomy: Anatomy,
+    /// Those of its imports that it will not get.
+    pub missing: Vec<String>,
+    /// Why it cannot be served, if it cannot.
+    pub verdict: Result<(), String>,
+}
+
+/// Tells what a component is. It is compiled for that, and linked, but not run.
+///
+/// # Errors
+///
+/// It cannot be read, has more than `size` octets, or is no component.
+pub fn inspect(engine: &Engine, source: &Source, size: u64) -> anyhow::Result<Inspected> {
+    let octets = read(source, size)?;
+    let anatomy = Anatomy::read(&octets).with_context(|| format!("`{source}`"))?;
+    let mut inspected = Inspected { size: octets.len(), anatomy, missing: Vec::new(), verdict: Ok(()) };
+    let core = engine.core();
+    let verdict = compile(engine, &core, &source.to_string(), &octets).and_then(|component| {
+        inspected.missing = world::missing_imports(&component, &core.linker)?;
+        world::check(&component, &core.linker, &Limits::DEFAULT)
+    });
+    inspected.verdict = verdict.map_err(|error| format!("{error:#}"));
+    Ok(inspected)
+}
+
+/// Reads what looks like a component.
+///
+/// # Errors
+///
+/// It cannot be read, has more than `size` octets, or is something else.
+pub(super) fn read(source: &Source, size: u64) -> anyhow::Result<Cow<'static, [u8]>> {
+    let octets = match source {
+        Source::Example(example) => Cow::Borrowed(example.component),
+        Source::File(path) => {
+            if let Ok(metadata) = fs::metadata(path)
+                && metadata.len() > size
+            {
+                bail!("`{source}` has {} octets, and --max-component allows {size}", metadata.len());
+            }
+            Cow::Owned(fs::read(path).with_context(|| format!("`{source}` cannot be read"))?)
+        }
+    };
+    world::check_format(&octets).with_context(|| format!("`{source}`"))?;
+    Ok(octets)
+}
+
+/// Compiles it, in a process of its own first if the engine has components compiled so.
+///
+/// # Errors
+///
+/// It is no component, or takes too much.
+pub(super) fn compile(
+    engine: &Engine,
+    core: &Core,
+    name: &str,
+    octets: &[u8],
+) -> anyhow::Result<wasmtime::component::Component> {
+    engine.check_compiles(name, octets).with_context(|| format!("`{name}`"))?;
+    wasmtime::component::Component::from_binary(&core.engine, octets)
+        .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))
 }
 
 fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {

@@ -13,7 +13,7 @@ use super::{engine, host::Guest};
 use crate::config::Limits;
 
 /// The interface that a handler exports.
-const HANDLER: &str = "wasmserve:gateway/handler@0.1.0";
+pub const HANDLER: &str = "wasmserve:gateway/handler@0.1.0";
 
 /// Looks at a file's first octets, where most mistakes show.
 ///
@@ -85,7 +85,7 @@ fn is_handle(function: &ComponentFunc) -> bool {
 /// The imports that the linker cannot satisfy.
 ///
 /// wasmtime names one at a time, so each that it names is replaced by a function that traps, until it is content.
-fn missing_imports(component: &Component, linker: &Linker<Guest>) -> anyhow::Result<Vec<String>> {
+pub(super) fn missing_imports(component: &Component, linker: &Linker<Guest>) -> anyhow::Result<Vec<String>> {
     let engine = component.engine();
     let world = component.component_type();
     let mut linker = linker.clone();

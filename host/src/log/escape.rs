@@ -31,7 +31,24 @@ pub fn escape(octets: &[u8]) -> String {
     text
 }
 
-/// The same for a value between quotes in an access log (rule L4): ASCII only, and no quote of its own.
+/// Octets one by one, so that no two texts look alike: printable ASCII stays, the rest becomes `\r`, `\n`, `\t` or `\x..`,
+/// and a backslash two.
+pub(crate) fn escape_octets(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len() + octets.len() / 8);
+    for octet in octets {
+        _ = match octet {
+            b'\r' => write!(text, "\\r"),
+            b'\n' => write!(text, "\\n"),
+            b'\t' => write!(text, "\\t"),
+            b'\\' => write!(text, "\\\\"),
+            b' '..=b'~' => write!(text, "{}", *octet as char),
+            _ => write!(text, "\\x{octet:02x}"),
+        };
+    }
+    text
+}
+
+/// The same as [`escape`] for a value between quotes in an access log (rule L4): ASCII only, and no quote of its own.
 pub(super) fn escape_quoted(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     for octet in octets {

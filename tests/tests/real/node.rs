@@ -1,5 +1,6 @@
 //! Node's clients, and what is built on them.
 
+use rustix::process::Signal;
 use serde_json::Value;
 use wasmserve_tests::{
     real::{node, told},
@@ -253,6 +254,26 @@ fn sentrys_envelopes_arrive_to_the_last_octet() {
         assert!(head.starts_with("POST /api/1/envelope/?sentry_key=public&sentry_version=7"), "{head}");
         assert!(head.contains("\r\nTransfer-Encoding: chunked"), "{head}");
         assert!(!head.contains("\r\nContent-"), "{head}");
+    }
+}
+
+#[test]
+fn sentrys_requests_are_dumped_octet_by_octet() {
+    let server = Launch::bare().flags(["dump", "--reply", "--addr", "127.0.0.1:0"]).start();
+    let (envelopes, answers) = sentry(&server);
+    assert_eq!((envelopes.len(), answers), (2, vec![String::new(); 2]));
+    server.signal(Signal::INT);
+    let ended = server.end();
+    assert_eq!(ended.code, Some(0));
+    for id in 1..=2 {
+        let of_it = |line: &str| line.strip_prefix(&format!("[{id}] ")).map(str::to_owned);
+        let text: Vec<String> = ended.stdout.lines().filter_map(of_it).collect();
+        assert!(text[0].starts_with("POST /api/1/envelope/?sentry_key=public&sentry_version=7"), "{text:#?}");
+        assert!(text.contains(&"Transfer-Encoding: chunked\\r\\n".to_owned()), "{text:#?}");
+        assert_eq!(text[text.len() - 2..], ["0\\r\\n", "\\r\\n"], "the last chunk");
+    }
+    for part in ["\"caf\\xc3\\xa9 \\xf0\\x9f\\xa6\\x80\"", "\"it failed\""] {
+        assert!(ended.stdout.contains(part), "{part} is not in {}", ended.stdout);
     }
 }
 

@@ -1,0 +1,183 @@
+//! The raw server prints what arrives, whatever it is.
+
+use std::{fs, time::Duration};
+
+use rustix::process::Signal;
+use wasmserve_tests::{
+    client::Client,
+    place::Place,
+    real::{system, told},
+    server::{Ended, Launch, Server},
+};
+
+use crate::start::refuses;
+
+fn dump(flags: &[&str]) -> Server {
+    Launch::bare().flags(["dump", "--addr", "127.0.0.1:0"]).flags(flags).start()
+}
+
+/// Has it stop: what it has printed.
+fn stop(server: Server) -> Ended {
+    server.signal(Signal::INT);
+    let ended = server.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended
+}
+
+/// The octets that escaped lines stand for: those of one connection.
+fn octets(stdout: &str, id: u64) -> Vec<u8> {
+    let prefix = format!("[{id}] ");
+    let text: String = stdout.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
+    let mut octets = Vec::new();
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        octets.push(match char {
+            '\\' => match chars.next().expect("an escape has two characters") {
+                'r' => b'\r',
+                'n' => b'\n',
+                't' => b'\t',
+                'x' => {
+                    let digits: String = chars.by_ref().take(2).collect();
+                    u8::from_str_radix(&digits, 16).expect("they are digits")
+                }
+                char => u8::try_from(char).expect("it is ASCII"),
+            },
+            char => u8::try_from(char).expect("it is ASCII"),
+        });
+    }
+    octets
+}
+
+#[test]
+fn every_octet_is_printed_and_none_is_obeyed() {
+    let server = dump(&["--once"]);
+    let sent: Vec<u8> = (0..=255).chain(*b"\r\n[2] not a line of its own \x1b[2J\\n\n").collect();
+    let mut client = server.connect();
+    for part in sent.chunks(7) {
+        client.send(part);
+    }
+    client.end();
+    let ended = server.end();
+    assert_eq!(ended.code, Some(0), "it ends with the first connection");
+    assert!(ended.stdout.bytes().all(|octet| octet == b'\n' || (b' '..=b'~').contains(&octet)), "{}", ended.stdout);
+    assert_eq!(octets(&ended.stdout, 1), sent);
+    assert!(ended.stderr.contains("[1] closed by the client, after 291 octets\n"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_request_is_a_line_a_line() {
+    let server = dump(&["--once"]);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.end();
+    let ended = server.end();
+    assert_eq!(ended.stdout, "[1] GET / HTTP/1.1\\r\\n\n[1] Host: x\\r\\n\n[1] \\r\\n\n");
+    let mut notes = ended.stderr.lines();
+    assert!(notes.next().is_some_and(|line| line.starts_with("listening on http://127.0.0.1:")));
+    assert!(notes.next().is_some_and(|line| line.starts_with("[1] connected from 127.0.0.1:")));
+}
+
+#[test]
+fn numbers_can_be_read_back() {
+    let server = dump(&["--once", "--hex"]);
+    let mut client = server.connect();
+    client.send("0123456789abcdefXYZ\r\n");
+    client.end();
+    let stdout = server.end().stdout;
+    assert!(stdout.starts_with("[1] 00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|\n"));
+    assert!(stdout.ends_with("|XYZ..|\n"), "{stdout}");
+}
+
+#[test]
+fn connections_are_told_apart_and_a_reset_is_told() {
+    let server = dump(&[]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    server.line_with("[2] connected");
+    first.send("one");
+    second.send("two\nthree");
+    first.send(" and one\n");
+    first.end();
+    server.line_with("[1] closed by the client, after 12 octets");
+    socket2::SockRef::from(&second.sender()).set_linger(Some(Duration::ZERO)).expect("it is a socket");
+    drop(second);
+    server.line(|line| line.starts_with("[2] broken: ") && line.contains("reset"));
+    let stdout = stop(server).stdout;
+    assert_eq!(octets(&stdout, 1), b"one and one\n");
+    assert!(b"two\nthree".starts_with(&octets(&stdout, 2)), "a reset may overtake: {stdout}");
+}
+
+#[test]
+fn nothing_is_sent_unless_asked_for() {
+    let server = dump(&["--once"]);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    client.end();
+    assert_eq!(client.rest().0, b"");
+    assert_eq!(server.end().code, Some(0));
+}
+
+#[test]
+fn a_client_that_waits_is_answered() {
+    let place = Place::new();
+    let printed = place.join("printed");
+    let launch = Launch::bare().flags(["dump", "--reply", "--addr", "127.0.0.1:0"]);
+    let server = launch.into_file(&printed).start();
+    let url = format!("http://{}/", server.addr());
+    // What it holds back at first comes as well: more than curl sends without asking.
+    let body = "x".repeat(2_000_000);
+    for body in ["abc=def", &body] {
+        let print = ["-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_upload}", "--data-binary", "@-", &url];
+        assert_eq!(told(system("curl").args(print), body), format!("200 {}", body.len()));
+    }
+    // One that says nothing has nothing to be answered, and one that has said all need not wait.
+    let mut silent = server.connect();
+    let mut done = server.connect();
+    done.send("GET");
+    done.end();
+    assert!(done.rest().0.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    silent.send("G");
+    assert_eq!(silent.response().status, 200);
+    drop(silent);
+    server.lines(4, |line| line.contains("closed by the client"));
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().0, Some(0));
+    let stdout = fs::read_to_string(printed).expect("it is ASCII");
+    assert!(octets(&stdout, 1).ends_with(b"\r\n\r\nabc=def"), "{stdout}");
+    assert!(octets(&stdout, 2).ends_with(format!("\r\n\r\n{body}").as_bytes()));
+    assert_eq!((octets(&stdout, 3), octets(&stdout, 4)), (b"G".to_vec(), b"GET".to_vec()));
+}
+
+#[test]
+fn many_connections_are_printed_without_loss() {
+    let server = dump(&[]);
+    let clients: Vec<Client> = (0..300)
+        .map(|number| {
+            let mut client = server.connect();
+            client.send(format!("client {number}\n"));
+            client.end();
+            client
+        })
+        .collect();
+    server.lines(300, |line| line.ends_with(" octets") && line.contains("closed by the client"));
+    drop(clients);
+    let stdout = stop(server).stdout;
+    for number in 0..300 {
+        assert!(stdout.contains(&format!("] client {number}\\n\n")), "{number}");
+    }
+}
+
+#[test]
+fn it_ends_when_nobody_reads_it() {
+    let server = dump(&[]).unheard();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn an_address_that_cannot_be_used_is_told() {
+    let server = dump(&[]);
+    let taken = Launch::bare().flags(["dump", "--addr", &server.addr().to_string()]);
+    refuses(taken, 3, &["another process listens there", "--addr"]);
+    refuses(Launch::bare().flags(["dump", "hello.wasm"]), 2, &["hello.wasm"]);
+}

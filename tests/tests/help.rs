@@ -1,0 +1,93 @@
+//! What the program says of itself.
+
+use wasmserve_tests::{
+    real::{run, system},
+    server::Launch,
+};
+
+/// What it prints and no more.
+fn prints(words: &[&str]) -> String {
+    told(Launch::bare().flags(words))
+}
+
+fn told(launch: Launch) -> String {
+    let ended = launch.run();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    ended.stdout
+}
+
+const COMMANDS: [&str; 7] = ["new", "inspect", "dump", "logs", "echo", "completions", "man"];
+
+#[test]
+fn help_is_one_screen() {
+    let help = prints(&["--help"]);
+    assert!(help.lines().count() <= 45, "{help}");
+    for word in ["HANDLER.WASM", "--addr", "--timeout", "--max-memory", "--dir", "--env", "--allow-net", "--help-all"] {
+        assert!(help.contains(word), "{word}");
+    }
+    assert!(!help.contains("--max-fields"), "what few need is left out");
+    for command in &COMMANDS[..5] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}");
+    }
+    assert!(help.contains("Exit codes: 0"));
+    assert_eq!(prints(&["-h"]), help);
+}
+
+#[test]
+fn all_help_has_every_flag_in_its_group() {
+    let help = prints(&["--help-all"]);
+    let at = |word: &str| help.find(word).unwrap_or_else(|| panic!("{word} is not in {help}"));
+    let in_order =
+        ["Commands:", "  completions", "Options:", "--linger", "Limits:", "--max-fields", "Grants:", "--env"];
+    assert!(in_order.map(at).is_sorted(), "{help}");
+    assert!(!help.contains("--compile-only"), "it is the program's own");
+
+    let help = prints(&["logs", "--help-all"]);
+    assert!(help.contains("--max-fields") && help.contains("Usage: wasmserve logs"), "{help}");
+    assert!(!prints(&["logs", "--help"]).contains("--max-fields"));
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in COMMANDS {
+        assert!(prints(&[command, "--help"]).contains(&format!("Usage: wasmserve {command}")));
+    }
+}
+
+#[test]
+fn version_is_no_error() {
+    assert_eq!(prints(&["--version"]), "wasmserve 0.1.0\n");
+}
+
+#[test]
+fn help_has_colours_where_they_are_wanted_only() {
+    let bare = || Launch::bare().flags(["--help"]);
+    assert!(!told(bare()).contains('\x1b'), "into a pipe");
+    // As a terminal would have it.
+    assert!(told(bare().env("CLICOLOR_FORCE", "1")).contains('\x1b'));
+    assert!(!told(bare().env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).contains('\x1b'));
+    assert!(!told(Launch::bare().flags(["--help-all"]).env("NO_COLOR", "1")).contains('\x1b'));
+}
+
+#[test]
+fn completions_know_all_commands_and_flags() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = prints(&["completions", shell]);
+        for word in COMMANDS.iter().chain(&["max-fields", "reply", "crate", "help-all"]) {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let script = prints(&["completions", "bash"]);
+    let ended = run(system("bash").arg("-s"), format!("{script}\ncomplete -p wasmserve\n"));
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    assert!(ended.stdout.ends_with(" -F _wasmserve wasmserve\n"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_manual_has_all_commands_and_flags() {
+    let page = prints(&["man"]).replace('\\', "");
+    assert!(page.contains("\n.TH wasmserve 1 "), "{page}");
+    for word in COMMANDS.iter().chain(&["--addr", "--max-fields", "--allow-net"]) {
+        assert!(page.contains(word), "{word}");
+    }
+}

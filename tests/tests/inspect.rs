@@ -1,0 +1,122 @@
+//! What `wasmserve inspect` tells of a component.
+
+use std::path::Path;
+
+use wasmserve_tests::{guest, place::Place, server::Launch};
+
+use crate::start::refuses;
+
+/// What it tells, and its exit code: 0 for what can be served.
+fn inspect(file: &Path) -> (Option<i32>, String) {
+    let ended = Launch::bare().flags(["inspect"]).flags([file]).run();
+    assert!(ended.stderr.is_empty() || ended.stderr.contains(", which is new .."), "{}", ended.stderr);
+    (ended.code, ended.stdout)
+}
+
+/// The lines under a title, or in the line of the title itself.
+fn told<'a>(report: &'a str, title: &str) -> Vec<&'a str> {
+    let mut lines = report.lines().skip_while(|line| line[..9].trim_end() != title);
+    let first = lines.next().unwrap_or_else(|| panic!("nothing of {title} in {report}"));
+    let rest = lines.take_while(|line| line[..9].trim().is_empty());
+    [first].into_iter().chain(rest).map(|line| &line[10..]).collect()
+}
+
+#[test]
+fn a_handler_and_all_that_it_imports() {
+    let (code, report) = inspect(guest::program("connects"));
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(told(&report, "served"), ["yes"]);
+    assert_eq!(told(&report, "world"), ["a handler: exports `wasmserve:gateway/handler@0.1.0`"]);
+    assert!(told(&report, "exports").contains(&"wasmserve:gateway/handler@0.1.0"), "{report}");
+    let imports = told(&report, "imports");
+    for (interface, what) in [
+        ("wasmserve:gateway/environ@", "the request and its response"),
+        ("wasi:cli/environment@", "variables: those of --env"),
+        ("wasi:filesystem/preopens@", "files: those of --dir"),
+        ("wasi:sockets/tcp@", "the network: addresses of --allow-net"),
+    ] {
+        let is_it = |line: &&str| line.starts_with(interface) && line.ends_with(what);
+        assert!(imports.iter().any(is_it), "{interface} {what} is not in {report}");
+    }
+    let reach = told(&report, "may touch").concat();
+    let (always, granted) = reach.split_once("; if you grant it, ").expect("some needs a grant");
+    assert!(always.contains("clocks") && !always.contains("files"), "{reach}");
+    assert!(granted.contains("files") && granted.contains("the network"), "{reach}");
+    assert!(told(&report, "memory")[0].ends_with("at first, then up to as much as --max-memory allows"), "{report}");
+    assert_eq!(told(&report, "stacks"), ["tell names, and with --debug files and lines"]);
+    let tools = told(&report, "made with").concat();
+    assert!(tools.contains("language: ") && tools.contains("Rust") && tools.contains("rustc 1."), "{tools}");
+}
+
+#[test]
+fn what_cannot_be_served_and_why() {
+    let place = Place::new();
+    let text = r#"(component
+        (import "acme:db/sql@1.0.0" (instance (export "ask" (func))))
+        (import "wasi:random/insecure@0.2.0" (instance (export "get-insecure-random-u64" (func (result u64)))))
+        (core module (memory 2 3) (func))
+    )"#;
+    let file = place.file("odd.wasm", wat::parse_str(text).expect("it is well-formed"));
+    let (code, report) = inspect(&file);
+    assert_eq!(code, Some(4), "{report}");
+    let why = told(&report, "served").concat();
+    assert!(why.starts_with("no: the host has no import `acme:db/sql@1.0.0`; it does not export "), "{why}");
+    assert_eq!(told(&report, "world"), ["another one: does not export `wasmserve:gateway/handler@0.1.0`"]);
+    assert_eq!(
+        told(&report, "imports"),
+        [
+            "acme:db/sql@1.0.0           refused: the host has no such import",
+            "wasi:random/insecure@0.2.0  random numbers"
+        ]
+    );
+    assert_eq!(told(&report, "may touch"), ["random numbers"]);
+    assert_eq!(told(&report, "memory"), ["128.0 KiB at first, then up to 192.0 KiB"]);
+    assert_eq!(told(&report, "stacks"), ["tell numbers only: it was built without names"]);
+}
+
+#[test]
+fn a_component_for_another_server_is_named() {
+    let place = Place::new();
+    for (export, what) in [
+        ("wasi:http/incoming-handler@0.2.0", "a wasi:http component, which `wasmtime serve` can serve"),
+        ("wasmserve:gateway/handler@9.0.0", "a handler of another version: exports `wasmserve:gateway/handler@9.0.0`"),
+    ] {
+        let text = format!(r#"(component (instance $i) (export "{export}" (instance $i)))"#);
+        let file = place.file("other.wasm", wat::parse_str(text).expect("it is well-formed"));
+        let (code, report) = inspect(&file);
+        assert_eq!(code, Some(4));
+        assert!(told(&report, "world")[0].starts_with(what), "{report}");
+    }
+}
+
+#[test]
+fn names_out_of_the_file_do_nothing_to_a_terminal() {
+    let place = Place::new();
+    let text = r#"(component
+        (@custom "producers" "\01\08language\01\04\1b[2J\041\0d\0a2")
+        (@custom "producers" "this is none")
+        (@custom "name" "\ff")
+    )"#;
+    let file = place.file("evil.wasm", wat::parse_str(text).expect("it is well-formed"));
+    let (_, report) = inspect(&file);
+    assert!(report.bytes().all(|octet| octet == b'\n' || (b' '..=b'~').contains(&octet)), "{report:?}");
+    assert_eq!(told(&report, "made with"), ["language: \\x1b[2J 1\\x0d\\x0a2"]);
+}
+
+#[test]
+fn what_is_no_component_is_told_in_one_line() {
+    let place = Place::new();
+    let refused = |content: &[u8], parts: &[&str]| {
+        let file = place.file("x.wasm", content);
+        refuses(Launch::bare().flags(["inspect"]).flags([&file]), 4, parts);
+    };
+    refused(b"", &["x.wasm`: is empty"]);
+    refused(b"#!/bin/sh", &["is not a wasm component", "wasm32-wasip2"]);
+    refused(&wat::parse_str("(module)").expect("it is well-formed"), &["is a core module", "wasm-tools component new"]);
+    refused(b"\0asm\x0d\0\x01\0\x07\xff\xff", &["is not a valid component"]);
+    refuses(Launch::bare().flags(["inspect", "missing.wasm"]), 4, &["missing.wasm", "No such file"]);
+    refuses(Launch::bare().flags(["inspect"]), 2, &["HANDLER.WASM"]);
+    let hello = guest::program("hello");
+    let small = Launch::bare().flags(["inspect", "--max-component", "1KiB"]).flags([hello]);
+    refuses(small, 4, &["hello.wasm", "--max-component allows 1024"]);
+}
