@@ -38,7 +38,9 @@ pub struct Args {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
-                          4 the handler cannot be served, 130 stopped at once by a second Ctrl-C.";
+                          4 the handler cannot be served, 130 stopped at once by a second Ctrl-C. With --once or --requests: \
+                          0 answered, 10 the handler failed, 11 the client left, 12 the request was refused, 13 stopped \
+                          before they had come. With --exec: the command's.";
 
 impl Args {
     /// Reads this process's command line and checks all that can be checked without the handler.

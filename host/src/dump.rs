@@ -27,7 +27,8 @@ use self::print::{Seen, print_all};
 use crate::{
     config::Dump,
     exit::{Exit, StartError},
-    start::{Signal, Signals, bind, listen},
+    signal::{Signal, Signals},
+    socket::{bind, listen},
 };
 
 /// How many connections may be open at the same time. More wait in the system's queue.

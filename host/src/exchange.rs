@@ -16,7 +16,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Body, Frame};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use crate::{
     config::{Crowd, Gateway, Limits},
@@ -47,6 +50,10 @@ pub struct Exchanges {
     roster: Arc<Roster>,
     record: Record,
     counts: Counts,
+    /// The id of the last one that may reach a handler.
+    last: u64,
+    /// Told when that has begun.
+    all_begun: Notify,
     is_stopped: AtomicBool,
 }
 
@@ -56,7 +63,29 @@ impl Exchanges {
     pub fn new(mounts: Mounts<Handler>, limits: Limits, crowd: Crowd, gateway: Gateway, record: Record) -> Self {
         let gateway = Arc::new(gateway);
         let roster = Arc::new(Roster::new(crowd));
-        Self { mounts, limits, gateway, roster, record, counts: Counts::default(), is_stopped: AtomicBool::new(false) }
+        Self {
+            mounts,
+            limits,
+            gateway,
+            roster,
+            record,
+            counts: Counts::default(),
+            last: u64::MAX,
+            all_begun: Notify::new(),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, but no more than so many: whatever comes after them is told that the server is stopping, and the last one
+    /// that it is the last of its connection.
+    #[must_use]
+    pub fn at_most(self, number: u64) -> Self {
+        Self { last: number, ..self }
+    }
+
+    /// Ready when as many have begun as there may be, once.
+    pub async fn all_begun(&self) {
+        self.all_begun.notified().await;
     }
 
     /// Who is told what happens.
@@ -95,6 +124,13 @@ impl Exchanges {
         self.roster.len()
     }
 
+    /// Ready when no handler runs any more: some go on when their clients have all that they get.
+    pub async fn settle(&self) {
+        while !self.roster.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Tells what runs: each handler with its stack, if it gives one within a moment.
     pub async fn tell_running(&self) {
         const TRIES: u32 = 60;
@@ -117,6 +153,9 @@ impl Exchanges {
 
     fn begin(self: Arc<Self>, peer: Peer, request: RequestHead) -> Entry {
         let id = self.counts.begin();
+        if id >= self.last {
+            self.all_begun.notify_one();
+        }
         if self.gateway.lint {
             for lint::Finding { what, clause } in lint::check(&request) {
                 let line = format!("{what} ({clause})").into_bytes();
@@ -161,6 +200,9 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
     let Request { head, peer, content_length, body } = request;
     let limits = exchanges.limits();
     let terms = terms(&head, limits);
+    if entry.id > exchanges.last {
+        return fail(entry, terms, Fault::Stopped);
+    }
     if let Err(fault) = head.check(limits) {
         return fail(entry, terms, fault);
     }
@@ -342,6 +384,9 @@ impl Reply {
     fn with_head(mut self, mut parts: http::response::Parts) -> http::Response<Self> {
         if let Some(server) = &self.entry.exchanges.gateway.server {
             parts.headers.entry(header::SERVER).or_insert_with(|| server.clone());
+        }
+        if self.entry.id >= self.entry.exchanges.last {
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.entry.status = Some(parts.status.as_u16());
         http::Response::from_parts(parts, self)

@@ -4,26 +4,57 @@ use std::process::ExitCode;
 
 /// The exit codes of `wasmserve`.
 ///
-/// They are part of its interface: scripts may rely on them.
+/// They are part of its interface: scripts may rely on them. Those from 10 on tell how exchanges ended that the server was
+/// there for (`--once`, `--requests`): the first of them that was not answered as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The server was asked to stop and let the running exchanges end; or only help was asked for.
-    Done = 0,
+    Done,
     /// Something else went wrong, which the message names.
-    Failed = 1,
+    Failed,
     /// A flag or its value is wrong.
-    Usage = 2,
+    Usage,
     /// The address cannot be listened on.
-    Address = 3,
+    Address,
     /// The handler cannot be served: no such file, not a component, or one of another world.
-    Handler = 4,
+    Handler,
+    /// The handler failed.
+    Faulted,
+    /// The client left before it had its whole answer.
+    Left,
+    /// The host refused the request: malformed, too large, too many at the same time.
+    Refused,
+    /// The server was stopped before all exchanges had come and ended that it was there for.
+    Unserved,
     /// Asked to stop for a second time, so at once.
-    Interrupted = 130,
+    Interrupted,
+    /// The command of `--exec` has ended with this code, or with 128 and the number of the signal that it died of.
+    Command(u8),
+}
+
+impl Exit {
+    /// What the system is told.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Address => 3,
+            Exit::Handler => 4,
+            Exit::Faulted => 10,
+            Exit::Left => 11,
+            Exit::Refused => 12,
+            Exit::Unserved => 13,
+            Exit::Interrupted => 130,
+            Exit::Command(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.code())
     }
 }
 

@@ -3,7 +3,7 @@
 //! The way of a request, and of a reader through this crate:
 //!
 //! 1. [`args`] is what the user typed, [`config`] what the program needs;
-//! 2. [`start`] brings it all up, [`server`] accepts connections and drains them at the end;
+//! 2. [`start`] brings it all up, `life` says when it ends, [`server`] accepts connections and drains them at the end;
 //! 3. [`connection`] is one socket: hyper, timeouts, the exact octets of each head;
 //! 4. [`exchange`] is one request to one response, the only room that sees every stage;
 //! 5. [`gateway`] is the protocol in words, pure: environ, input, start_response;
@@ -22,6 +22,12 @@ pub mod config;
 pub mod exit;
 
 pub mod start;
+
+mod life;
+
+mod signal;
+
+mod socket;
 
 pub mod server;
 

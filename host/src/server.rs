@@ -4,13 +4,12 @@ mod accept;
 mod descriptors;
 mod worker;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
-    time::timeout,
 };
 
 pub use self::descriptors::raise_limit;
@@ -18,20 +17,19 @@ use self::{accept::Door, worker::Workers};
 use crate::{connection, exchange::Exchanges};
 
 /// Serves connections from `listener` until `shutdown` is ready, at most `connections` at a time, or as many as there are
-/// descriptors for. Then no more are accepted, idle ones are closed, and the running exchanges have `drain` to end; what
-/// still runs after that is cut.
+/// descriptors for. Then no more are accepted, idle ones are closed, and the running exchanges may end, as well as handlers
+/// that go on after their answer; until the future is ready that `shutdown` gives: what still runs then is cut.
 ///
 /// Connections are served on threads of their own, one a core; the caller's thread only accepts.
 ///
 /// # Errors
 ///
 /// The system refuses these threads. Nothing has been accepted then.
-pub async fn run(
+pub async fn run<Cut: Future<Output = ()>>(
     listener: TcpListener,
     exchanges: Arc<Exchanges>,
     connections: Option<usize>,
-    drain: Duration,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = Cut>,
 ) -> io::Result<()> {
     let workers = Workers::spawn()?;
     let (draining, is_draining) = watch::channel(false);
@@ -39,9 +37,9 @@ pub async fn run(
     let mut door = Door::new(listener, connections_max, Arc::clone(exchanges.record()));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
-    loop {
+    let cut = loop {
         let (stream, peer, permit) = tokio::select! {
-            () = &mut shutdown => break,
+            cut = &mut shutdown => break cut,
             Some(_) = connections.join_next() => continue,
             accepted = door.next() => accepted,
         };
@@ -54,11 +52,19 @@ pub async fn run(
             }
             drop(permit);
         });
-    }
+    };
     drop(door);
 
     draining.send_replace(true);
-    if timeout(drain, async { while connections.join_next().await.is_some() {} }).await.is_err() {
+    let ended = async {
+        while connections.join_next().await.is_some() {}
+        exchanges.settle().await;
+    };
+    let is_cut = tokio::select! {
+        () = ended => false,
+        () = cut => true,
+    };
+    if is_cut {
         exchanges.stop();
         connections.shutdown().await;
     }

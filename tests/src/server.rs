@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit};
 
 use crate::{
     PATIENCE,
@@ -71,13 +72,33 @@ impl Launch {
 
     /// The same with so many file descriptors at first, and so many if it asks for them.
     #[must_use]
-    pub fn descriptors(mut self, soft: u32, hard: u32) -> Self {
+    pub fn descriptors(self, soft: u32, hard: u32) -> Self {
+        self.within_shell(&format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""), Stdio::null())
+    }
+
+    /// The same with a socket passed to it as systemd does it: as descriptor 3, and variables that say so, of which these
+    /// may be others.
+    #[must_use]
+    pub fn passing(self, socket: impl Into<OwnedFd>, variables: &str) -> Self {
+        let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 {variables} exec \"$0\" \"$@\" 3<&0 0</dev/null");
+        self.within_shell(&script, socket.into().into())
+    }
+
+    /// The same in a process group of its own, as a shell starts it for somebody at a terminal.
+    #[must_use]
+    pub fn as_a_group(mut self) -> Self {
+        self.command.process_group(0);
+        self
+    }
+
+    /// The same by a shell that runs this with the command line as its words.
+    fn within_shell(mut self, script: &str, stdin: Stdio) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"")]);
+        command.args(["-c", script]);
         command.arg(self.command.get_program()).args(self.command.get_args());
         let variables = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
         command.envs(variables);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command = command;
         self
     }
@@ -315,6 +336,15 @@ impl Server {
     /// It has ended already.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
+    }
+
+    /// Asks its whole process group to stop, as Ctrl-C does: see [`as_a_group`](Launch::as_a_group).
+    ///
+    /// # Panics
+    ///
+    /// It has ended already.
+    pub fn signal_group(&self, signal: Signal) {
+        kill_process_group(Pid::from_child(&self.child), signal).expect("the server runs");
     }
 
     /// Waits for its end: the exit code and the whole log.

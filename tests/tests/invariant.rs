@@ -98,6 +98,7 @@ fn sockets_are_known_where_they_are_made_and_served_only() {
         "connection.rs",
         "connection/wire.rs",
         "connection/stats.rs",
+        "socket.rs",
         "start.rs",
         "dump.rs",
     ];
@@ -107,7 +108,7 @@ fn sockets_are_known_where_they_are_made_and_served_only() {
 #[test]
 fn the_environment_is_read_at_start_only() {
     let reads = |source: &Source| source.code().any(|line| line.contains("env::var") || line.contains("env::args"));
-    only_in(&["args.rs", "handler/cache.rs"], "the environment", reads);
+    only_in(&["args.rs", "handler/cache.rs", "life/browser.rs"], "the environment", reads);
 }
 
 #[test]

@@ -2,7 +2,13 @@
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
-use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::Runtime,
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Sleep, sleep},
+};
 use wasmserve::{
     config::{Crowd, Gateway, Grants, Limits, Room, Source},
     exchange::Exchanges,
@@ -30,9 +36,8 @@ impl Local {
         let (stop, stopped) = oneshot::channel();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
         let addr = listener.local_addr().expect("it is bound");
-        let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), None, PATIENCE, async {
-            _ = stopped.await;
-        }));
+        let shutdown = shutdown(stopped);
+        let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), None, shutdown));
         Self { addr, exchanges, stop, serving, runtime }
     }
 
@@ -51,6 +56,12 @@ impl Local {
         self.stop.send(()).expect("it runs");
         self.runtime.block_on(self.serving).expect("it ends well").expect("there are threads left");
     }
+}
+
+/// Lets the running exchanges end when it is told to, as long as tests wait for anything.
+async fn shutdown(is_told: oneshot::Receiver<()>) -> Sleep {
+    _ = is_told.await;
+    sleep(PATIENCE)
 }
 
 /// A handler of the tests, by its name.

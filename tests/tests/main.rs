@@ -19,6 +19,7 @@ mod help;
 mod http2;
 mod inspect;
 mod invariant;
+mod life;
 mod limit;
 mod local;
 mod log;

@@ -1,24 +1,25 @@
 //! The flags of all that serves.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser, value_parser};
 use http::HeaderValue;
 
 use super::value;
 use crate::{
-    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Limits, Net, Room, Source, Variable},
+    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Life, Limits, Net, Room, Source, Variable},
     gateway::{environ::SOFTWARE, mounts::Mounts},
 };
 
 /// How to serve.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Where to listen; port 0 picks a free one
+    /// Where to listen; port 0 picks a free one; not used where a socket is passed (LISTEN_FDS)
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
     addr: String,
 
@@ -65,6 +66,34 @@ pub(super) struct Flags {
     /// How exchanges are logged on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
     access_log_format: AccessLogFormat,
+
+    /// Stop after the first exchange; the exit code tells how it ended
+    #[arg(long, conflicts_with = "requests", help_heading = "Life")]
+    once: bool,
+
+    /// Stop after so many exchanges; the exit code tells whether all were answered
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u64).range(1..), help_heading = "Life")]
+    requests: Option<u64>,
+
+    /// Stop after this time, whatever happens
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Life")]
+    ttl: Option<Duration>,
+
+    /// Stop when there was no exchange for this time
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Life")]
+    idle_exit: Option<Duration>,
+
+    /// Run a command in the shell, with WASMSERVE_URL in its environment; stop when it ends, with its exit code
+    #[arg(long, value_name = "COMMAND", help_heading = "Life")]
+    exec: Option<OsString>,
+
+    /// Show it in the browser: $BROWSER, or the system's
+    #[arg(long, help_heading = "Life")]
+    open: bool,
+
+    /// Write the port into a file, which is there as long as the server listens
+    #[arg(long, value_name = "FILE", help_heading = "Life")]
+    port_file: Option<PathBuf>,
 
     /// How long the handler may run for one request
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = value::duration, help_heading = "Limits")]
@@ -158,7 +187,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = value::duration, help_heading = "Limits")]
     keep_alive: Duration,
 
-    /// How long the running exchanges may go on after Ctrl-C or SIGTERM
+    /// How long the running exchanges, and the command of --exec, may go on when the server stops
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = value::duration, help_heading = "Limits")]
     drain: Duration,
 
@@ -251,6 +280,14 @@ impl Flags {
                 buffer_body: self.buffer_body,
                 trusted_proxies: self.forwarded_allow_ips.iter().map(IpAddr::to_canonical).collect(),
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
+            },
+            life: Life {
+                exchanges: if self.once { Some(1) } else { self.requests },
+                ttl: self.ttl,
+                idle: self.idle_exit,
+                exec: self.exec,
+                open: self.open,
+                port_file: self.port_file,
             },
             linger: self.linger,
             stats: self.stats,

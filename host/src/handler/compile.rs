@@ -137,7 +137,7 @@ impl Compiler {
         if ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|sign| said.contains(sign)) {
             bail!("compiling it needed more than {}; --compile-memory gives it more", size(self.compile.memory));
         }
-        if status.code() == Some(Exit::Handler as i32) {
+        if status.code() == Some(Exit::Handler.code().into()) {
             bail!("is not a valid component: {said}");
         }
         let said: Vec<&str> = said.lines().take(2).collect();

@@ -1,0 +1,296 @@
+//! How long the server lives, and how it ends: by a signal, with its last exchange, with its time, or with the command that
+//! it was started for.
+
+mod browser;
+mod exec;
+mod port_file;
+mod witness;
+
+use std::{
+    future::{Future, pending},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+pub(crate) use self::witness::listen;
+use self::{exec::Exec, port_file::PortFile, witness::Heard};
+use crate::{
+    config,
+    exchange::Exchanges,
+    exit::Exit,
+    record::{Event, Record},
+    signal::{Signal, Signals},
+};
+
+/// What is heard of exchanges, if the server's life depends on them.
+pub(crate) type Hearing = Option<watch::Receiver<Heard>>;
+
+/// How long a command may take to end when it was asked to.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The life of a server that listens.
+pub(crate) struct Life {
+    config: config::Life,
+    drain: Duration,
+    exchanges: Arc<Exchanges>,
+    record: Record,
+    hearing: Hearing,
+    signals: Signals,
+    command: Option<Exec>,
+    /// Removes the file when this is dropped.
+    _port_file: Option<PortFile>,
+    began: Instant,
+    stage: Stage,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// As many exchanges have begun as there may be. They have all the time that exchanges have.
+    Full,
+    /// What still runs has until then.
+    Draining {
+        until: Instant,
+    },
+    /// At once: it was asked to stop for a second time.
+    Interrupted,
+}
+
+/// What ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Full,
+    Interrupt,
+    Terminate,
+    Age,
+    Idle,
+    Command,
+}
+
+impl Life {
+    /// Begins when the server listens there: tells whoever wants to know where that is.
+    ///
+    /// # Errors
+    ///
+    /// Signals cannot be received, or what was asked for cannot be done: a file, a command.
+    pub(crate) fn begin(
+        config: config::Life,
+        drain: Duration,
+        addr: SocketAddr,
+        exchanges: Arc<Exchanges>,
+        record: Record,
+        hearing: Hearing,
+    ) -> anyhow::Result<Self> {
+        let signals = Signals::new().context("no signals")?;
+        let url = url(addr);
+        let port_file = config.port_file.clone().map(|path| PortFile::write(path, addr.port())).transpose()?;
+        let spawn = |command| Exec::spawn(command, &url).context("cannot run a shell for --exec");
+        let command = config.exec.as_deref().map(spawn).transpose()?;
+        if config.open {
+            browser::open(&url, Arc::clone(&record));
+        }
+        Ok(Self {
+            config,
+            drain,
+            exchanges,
+            record,
+            hearing,
+            signals,
+            command,
+            _port_file: port_file,
+            began: Instant::now(),
+            stage: Stage::Serving,
+        })
+    }
+
+    /// Ready when the server is to accept no more. What that gives is ready when it is to cut what still runs.
+    pub(crate) async fn shutdown(&mut self) -> impl Future<Output = ()> {
+        match self.next_end().await {
+            End::Full => self.stage = Stage::Full,
+            end => self.drain(end),
+        }
+        self.cut()
+    }
+
+    /// Ends what has begun with the server, which has served for the last time: how the process ends.
+    pub(crate) async fn end(mut self) -> Exit {
+        let command = match self.command.take() {
+            Some(command) => Some(self.end_command(command).await),
+            None => None,
+        };
+        match (self.stage, command) {
+            (Stage::Interrupted, _) => Exit::Interrupted,
+            (_, Some(exit)) => exit,
+            (_, None) => self.verdict(),
+        }
+    }
+
+    /// What ends it next. May be given up and called again at any time.
+    async fn next_end(&mut self) -> End {
+        let Self { config, exchanges, hearing, signals, command, began, stage, .. } = self;
+        let is_serving = *stage == Stage::Serving;
+        loop {
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Signal::Tell => exchanges.tell_running().await,
+                    Signal::Interrupt => {
+                        // Whoever presses Ctrl-C may do so because something is stuck.
+                        let exchanges = Arc::clone(exchanges);
+                        tokio::spawn(async move { exchanges.tell_running().await });
+                        return End::Interrupt;
+                    }
+                    Signal::Terminate => return End::Terminate,
+                },
+                () = exchanges.all_begun(), if is_serving => return End::Full,
+                () = is_over(config.ttl.map(|ttl| *began + ttl)) => return End::Age,
+                () = is_idle(hearing.clone(), config.idle, exchanges), if is_serving => return End::Idle,
+                () = has_ended(command) => return End::Command,
+            }
+        }
+    }
+
+    /// From now on, what runs has the time that it has to end.
+    fn drain(&mut self, end: End) {
+        self.stage = Stage::Draining { until: Instant::now() + self.drain };
+        let line = match end {
+            End::Age => Some("wasmserve: stopping, as the time of --ttl is over"),
+            End::Idle => Some("wasmserve: stopping, as there was no exchange for the time of --idle-exit"),
+            End::Full | End::Interrupt | End::Terminate | End::Command => None,
+        };
+        if let Some(line) = line {
+            self.record.tell(Event::Server { line: line.to_owned() });
+        }
+        // Ctrl-C has reached it as well, and after the last exchange it may still be busy with the answer.
+        if let (End::Terminate | End::Age | End::Idle, Some(command)) = (end, &mut self.command) {
+            command.terminate();
+        }
+    }
+
+    /// Ready when what still runs is to be cut.
+    async fn cut(&mut self) {
+        if self.stage == Stage::Full {
+            let ended = all_ended(self.hearing.clone(), self.config.exchanges);
+            let end = tokio::select! {
+                end = self.next_end() => end,
+                () = ended => End::Full,
+            };
+            self.drain(end);
+        }
+        let Stage::Draining { until } = self.stage else { return };
+        if timeout_at(until, second_signal(&mut self.signals, &self.exchanges)).await.is_ok() {
+            self.stage = Stage::Interrupted;
+        }
+    }
+
+    /// Lets the command end by itself as long as exchanges may, then asks it to, then ends it.
+    async fn end_command(&mut self, mut command: Exec) -> Exit {
+        let until = match self.stage {
+            Stage::Draining { until } => until,
+            Stage::Interrupted => Instant::now(),
+            Stage::Serving | Stage::Full => Instant::now() + self.drain,
+        };
+        for until in [until, until + FAREWELL] {
+            if self.stage != Stage::Interrupted {
+                tokio::select! {
+                    exit = timeout_at(until, command.wait()) => if let Ok(exit) = exit { return exit },
+                    () = second_signal(&mut self.signals, &self.exchanges) => self.stage = Stage::Interrupted,
+                }
+            }
+            command.terminate();
+        }
+        command.kill();
+        // Nobody survives that, but the system may take its time.
+        timeout(FAREWELL, command.wait()).await.unwrap_or(Exit::Failed)
+    }
+
+    /// How the exchanges ended that the server was there for, if it was there for a number of them.
+    fn verdict(&self) -> Exit {
+        match (self.config.exchanges, &self.hearing) {
+            (Some(exchanges), Some(hearing)) => {
+                let heard = *hearing.borrow();
+                let otherwise = if heard.counted < exchanges { Exit::Unserved } else { Exit::Done };
+                heard.failure.unwrap_or(otherwise)
+            }
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// Where clients find a server that listens there.
+fn url(mut addr: SocketAddr) -> String {
+    // Every address of this machine is no address that one could connect to, though some systems take it for one.
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("http://{addr}")
+}
+
+/// Ready when somebody asks it to stop that stops already.
+async fn second_signal(signals: &mut Signals, exchanges: &Exchanges) {
+    while signals.recv().await == Signal::Tell {
+        exchanges.tell_running().await;
+    }
+}
+
+async fn is_over(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+/// Ready when there was no exchange for that time.
+async fn is_idle(hearing: Hearing, time: Option<Duration>, exchanges: &Exchanges) {
+    let (Some(mut hearing), Some(time)) = (hearing, time) else { return pending().await };
+    loop {
+        let Heard { ended, since, .. } = *hearing.borrow_and_update();
+        let is_any = || exchanges.tally().accepted > ended;
+        // Who tells is among the exchanges, which are there for longer than this.
+        if is_any() {
+            _ = hearing.changed().await;
+        } else if timeout_at(since + time, hearing.changed()).await.is_err() && !is_any() {
+            return;
+        }
+    }
+}
+
+/// Ready when so many exchanges have ended that count.
+async fn all_ended(hearing: Hearing, exchanges: Option<u64>) {
+    if let (Some(mut hearing), Some(exchanges)) = (hearing, exchanges) {
+        _ = hearing.wait_for(|heard| heard.counted >= exchanges).await;
+    }
+}
+
+async fn has_ended(command: &mut Option<Exec>) {
+    match command {
+        Some(command) => _ = command.wait().await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_one_that_can_be_connected_to() {
+        for (addr, expected) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("192.0.2.1:80", "http://192.0.2.1:80"),
+        ] {
+            assert_eq!(url(addr.parse().expect("it is an address")), expected);
+        }
+    }
+}

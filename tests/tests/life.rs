@@ -1,0 +1,461 @@
+//! How long a server lives: as long as it is of use, and not any longer.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+use rustix::process::Signal;
+use wasmserve_tests::{
+    client::{Client, Close, End},
+    http2::{self, Http2},
+    place::Place,
+    real::{system, told},
+    server::{Launch, Server},
+};
+
+use super::start::refuses;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn start(program: &str, flags: &[&str]) -> Server {
+    Launch::program(program).flags(flags).start()
+}
+
+/// An exchange that goes on until its client sends five octets.
+fn running(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    let head = client.head().expect("it begins");
+    assert_eq!(client.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
+    client
+}
+
+/// The end of the response of [`running`].
+fn finish(mut client: Client) {
+    client.send("hello");
+    let (octets, close) = client.rest();
+    let text = String::from_utf8_lossy(&octets);
+    assert!(text.ends_with("5 octets, trailers []\n\r\n0\r\n\r\n"), "a whole answer: {text:?}");
+    assert_eq!(close, Close::Orderly);
+}
+
+/// How a server ends by itself: its exit code and its log. Whoever still has its stderr open would be waited for as well.
+fn ended(server: Server) -> (Option<i32>, Vec<String>) {
+    server.wait()
+}
+
+/// The lines of the access log.
+fn exchanges(log: &[String]) -> Vec<&String> {
+    log.iter().filter(|line| line.contains(" HTTP/1.1\" ") || line.contains(" HTTP/2\" ")).collect()
+}
+
+#[test]
+fn once_tells_by_its_exit_code_how_the_exchange_ended() {
+    for (program, request, status, code) in [
+        ("hello", GET, 200, 0),
+        ("traps", GET, 500, 10),
+        ("returns_an_error", GET, 500, 10),
+        ("hello", "GET / HTTP/1.1\r\n\r\n", 400, 12),
+        ("hello", "nonsense\r\n\r\n", 400, 12),
+    ] {
+        let server = start(program, &["--once"]);
+        let response = server.ask(request);
+        assert_eq!((response.status, response.end), (status, End::Whole), "{program}: {request}");
+        assert_eq!(response.field("Connection"), Some("close"), "{program}: {request}");
+        let (ended, log) = ended(server);
+        assert_eq!(ended, Some(code), "{program}: {request}: {log:#?}");
+    }
+}
+
+#[test]
+fn once_tells_of_a_client_that_left_and_of_a_body_that_was_cut() {
+    let server = start("downloads", &["--once"]);
+    let mut client = server.connect();
+    client.send(GET);
+    assert_eq!(client.head().expect("it begins").status, 200);
+    drop(client);
+    assert_eq!(ended(server).0, Some(11));
+
+    let server = start("traps_after_first_write", &["--once"]);
+    let response = server.ask(GET);
+    assert_eq!((response.status, response.end), (200, End::Cut));
+    assert_eq!(ended(server).0, Some(10));
+}
+
+#[test]
+fn once_is_for_one_exchange_whoever_else_is_there() {
+    let server = start("reads_input", &["--once"]);
+    // Clients that say nothing are no exchanges.
+    let mut silent = server.connect();
+    let mut client = running(&server);
+    assert_eq!(silent.rest(), (Vec::new(), Close::Orderly), "it is told that nothing comes of it");
+    assert!(TcpStream::connect(server.addr()).is_err(), "nobody else is let in");
+    // What comes behind is not looked at.
+    client.send(format!("hello{GET}"));
+    let (octets, _) = client.rest();
+    assert!(octets.ends_with(b"5 octets, trailers []\n\r\n0\r\n\r\n"), "{}", octets.escape_ascii());
+    let (code, log) = ended(server);
+    assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
+}
+
+#[test]
+fn once_answers_the_first_of_many_requests_on_one_connection() {
+    let server = start("hello", &["--once"]);
+    let mut client = server.connect();
+    client.send(GET.repeat(5));
+    let response = client.response();
+    assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    let (code, log) = ended(server);
+    assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
+
+    // In HTTP/2 the others may have begun by then. Those are told so.
+    let server = start("hello", &["--once"]);
+    let mut client = Http2::connect(server.addr());
+    let streams: Vec<u32> = (0..5).map(|_| client.stream()).collect();
+    let fields = http2::fields("GET", "/");
+    client.send(streams.iter().flat_map(|id| http2::headers(*id, &fields, http2::END_STREAM)).collect::<Vec<_>>());
+    let first = client.response(streams[0]);
+    assert_eq!((first.head.status, first.text()), (200, "Hello, World!\n"));
+    for stream in &streams[1..] {
+        assert!(client.head(*stream).is_none_or(|head| head.status == 503), "stream {stream}");
+    }
+    drop(client);
+    let (code, log) = ended(server);
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert_eq!(exchanges(&log).iter().filter(|line| line.ends_with("\" 200 -")).count(), 1, "{log:#?}");
+}
+
+#[test]
+fn once_gives_its_exchange_all_the_time_that_exchanges_have() {
+    let server = start("drips", &["--once", "--drain", "1ms"]);
+    let response = server.get("/?n=3&ms=200");
+    assert_eq!((response.end, response.text().lines().count()), (End::Whole, 3));
+    assert_eq!(ended(server).0, Some(0));
+}
+
+#[test]
+fn once_can_be_stopped_like_any_other() {
+    let server = start("hello", &["--once"]);
+    server.signal(Signal::TERM);
+    assert_eq!(ended(server).0, Some(13), "nobody came");
+
+    // Ctrl-C in the middle of the exchange lets it end.
+    let server = start("reads_input", &["--once", "--drain", "1h"]);
+    let client = running(&server);
+    server.signal(Signal::INT);
+    server.line_with("1 handler is running");
+    finish(client);
+    assert_eq!(ended(server).0, Some(0));
+
+    // A second one does not.
+    let server = start("reads_input", &["--once", "--drain", "1h"]);
+    let client = running(&server);
+    server.signal(Signal::INT);
+    server.line_with("1 handler is running");
+    server.signal(Signal::INT);
+    assert_eq!(ended(server).0, Some(130));
+    drop(client);
+
+    let server = start("reads_input", &["--once", "--ttl", "3s", "--drain", "1ms"]);
+    let client = running(&server);
+    assert_eq!(ended(server).0, Some(13), "it was cut");
+    drop(client);
+}
+
+#[test]
+fn requests_counts_exchanges_and_not_connections() {
+    let server = start("misbehaves", &["--requests", "4"]);
+    let mut client = server.connect();
+    for last in [false, false, true] {
+        client.send(GET);
+        let response = client.response();
+        assert_eq!((response.status, response.field("Connection")), (200, None));
+        if last {
+            server.connect().send("GET /traps HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+    }
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    let (code, log) = ended(server);
+    assert_eq!((code, exchanges(&log).len()), (Some(10), 4), "one was not answered well: {log:#?}");
+}
+
+#[test]
+fn requests_of_five_hundred_curls_in_the_background_are_all_answered() {
+    let server = start("hello", &["--requests", "500"]);
+    // As the author of the first such server has tried it.
+    let script = format!("for i in $(seq 500); do curl -sS http://{}/ & done; wait", server.addr());
+    let text = told(system("sh").args(["-c", &script]), "");
+    assert_eq!(text, "Hello, World!\n".repeat(500));
+    let (code, log) = ended(server);
+    assert_eq!((code, exchanges(&log).len()), (Some(0), 500));
+}
+
+#[test]
+fn ttl_is_over_whatever_happens() {
+    let (idle, busy) = (start("hello", &["--ttl", "3s"]), start("reads_input", &["--ttl", "3s", "--drain", "1ms"]));
+    let kept = idle.connect();
+    let client = running(&busy);
+    for server in [idle, busy] {
+        let (code, log) = ended(server);
+        assert_eq!(code, Some(0));
+        assert!(log.iter().any(|line| line.contains("--ttl")), "{log:#?}");
+    }
+    drop((kept, client));
+}
+
+#[test]
+fn idle_exit_needs_no_request_and_does_not_mind_who_is_connected() {
+    let never = start("hello", &["--idle-exit", "1s", "--keep-alive", "1h", "--head-timeout", "1h"]);
+    let (code, log) = ended(never);
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(log.last().is_some_and(|line| line.contains("--idle-exit")), "{log:#?}");
+
+    // Whoever comes before it begins cannot be late.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    let addr = listener.local_addr().expect("it is bound");
+    let mut kept = Client::connect(addr);
+    kept.send(GET);
+    let silent = Client::connect(addr);
+    let flags = ["--idle-exit", "1s", "--keep-alive", "1h", "--head-timeout", "1h"];
+    let server = Launch::program("hello").flags(flags).passing(listener, "").start();
+    assert_eq!(kept.response().status, 200);
+    let (code, log) = ended(server);
+    assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
+    drop((kept, silent));
+}
+
+#[test]
+fn idle_exit_waits_for_what_runs() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    let mut client = Client::connect(listener.local_addr().expect("it is bound"));
+    client.send("GET /?n=2&ms=1000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    // If it did not, it would cut it.
+    let flags = ["--idle-exit", "500ms", "--drain", "1ms"];
+    let server = Launch::program("drips").flags(flags).passing(listener, "").start();
+    let response = client.response();
+    assert_eq!((response.end, response.text().lines().count()), (End::Whole, 2));
+    assert_eq!(ended(server).0, Some(0));
+}
+
+/// A server that runs this in the shell.
+fn exec(command: &str) -> Launch {
+    Launch::program("hello").flags(["--exec", command])
+}
+
+#[test]
+fn exec_runs_a_command_that_finds_the_server_and_its_exit_code_counts() {
+    let place = Place::new();
+    let answer = place.join("answer");
+    let (code, log) = ended(exec(&format!("curl -sS $WASMSERVE_URL/ > {}", answer.display())).start());
+    assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
+    assert_eq!(fs::read_to_string(answer).expect("it was written"), "Hello, World!\n");
+
+    for (command, code) in [("exit 7", 7), ("kill -9 $$", 137), ("no-such-command-at-all", 127), ("true", 0)] {
+        assert_eq!(ended(exec(command).start()).0, Some(code), "{command}");
+    }
+    // An address that stands for all of them is none that a client could use.
+    let url = place.join("url");
+    let everywhere = ["--addr", "0.0.0.0:0", "--exec", &format!("echo $WASMSERVE_URL > {}", url.display())];
+    let hello = wasmserve_tests::guest::program("hello");
+    assert_eq!(ended(Launch::bare().flags([hello]).flags(everywhere).start()).0, Some(0));
+    let url = fs::read_to_string(url).expect("it was written");
+    assert!(url.starts_with("http://127.0.0.1:") && !url.ends_with(":0\n"), "{url}");
+}
+
+#[test]
+fn exec_lets_what_still_runs_end() {
+    let place = Place::new();
+    let done = place.join("done");
+    let command = format!("while ! [ -e {} ]; do sleep 0.01; done", done.display());
+    let server = Launch::program("reads_input").flags(["--exec", &command]).start();
+    let client = running(&server);
+    let mut idle = server.connect();
+    fs::write(done, "").expect("a place is writable");
+    assert_eq!(idle.rest(), (Vec::new(), Close::Orderly), "the server stops");
+    finish(client);
+    assert_eq!(ended(server).0, Some(0));
+}
+
+#[test]
+fn exec_goes_with_the_other_flags() {
+    let place = Place::new();
+    let (port, answer) = (place.join("port"), place.join("answer"));
+    let command = format!("curl -sS http://127.0.0.1:$(cat {})/ > {}; exit 3", port.display(), answer.display());
+    let flags = ["--port-file", &*port.to_string_lossy(), "--once", "--access-log-format", "none"].map(String::from);
+    let (code, _) = ended(exec(&command).flags(flags).start());
+    // The command is not cut off when it has its answer.
+    assert_eq!(code, Some(3));
+    assert_eq!(fs::read_to_string(answer).expect("it was written"), "Hello, World!\n");
+    assert!(!port.exists());
+}
+
+/// Starts a command that does not end by itself, and says when it is there.
+fn endless(launch: Launch) -> Server {
+    let server = launch.start();
+    server.line(|line| line == "ready");
+    server
+}
+
+#[test]
+fn exec_is_ended_by_what_ends_the_server() {
+    // A shell and what it waits for.
+    let server = endless(exec("echo ready >&2; sleep 1000; true"));
+    server.signal(Signal::TERM);
+    assert_eq!(ended(server).0, Some(143), "and nobody is left who has its stderr open");
+
+    // One that wants to say something before.
+    let server = endless(exec("trap 'echo bye >&2; exit 5' TERM; echo ready >&2; while :; do sleep 0.01; done"));
+    server.signal(Signal::TERM);
+    let (code, log) = ended(server);
+    assert_eq!(code, Some(5));
+    assert!(log.iter().any(|line| line == "bye"), "{log:#?}");
+
+    // Ctrl-C reaches both.
+    let server = endless(exec("echo ready >&2; sleep 1000; true").as_a_group());
+    server.signal_group(Signal::INT);
+    assert_eq!(ended(server).0, Some(130));
+
+    for flags in [["--ttl", "1s"], ["--idle-exit", "1s"]] {
+        let server = exec("sleep 1000; true").flags(flags).start();
+        assert_eq!(ended(server).0, Some(143), "{flags:?}");
+    }
+}
+
+#[test]
+fn exec_that_does_not_want_to_end_is_ended() {
+    let stubborn = "trap '' INT TERM; echo ready >&2; sleep 1000; sleep 1000";
+    let server = endless(exec(stubborn).flags(["--drain", "10ms"]));
+    server.signal(Signal::INT);
+    assert_eq!(ended(server).0, Some(137));
+
+    let server = endless(exec(stubborn).flags(["--drain", "1h"]));
+    let mut idle = server.connect();
+    server.signal(Signal::TERM);
+    assert_eq!(idle.rest(), (Vec::new(), Close::Orderly));
+    server.signal(Signal::TERM);
+    assert_eq!(ended(server).0, Some(130), "a second signal is the last");
+}
+
+#[test]
+fn open_shows_it_in_the_browser_and_a_failure_is_a_note() {
+    let place = Place::new();
+    let browser = place.file("browser", "#!/bin/sh\nexec curl -sS \"$1/from-the-browser\"\n");
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let server = Launch::program("hello").flags(["--open", "--once"]).env("BROWSER", &browser).start();
+    let (code, log) = ended(server);
+    assert_eq!(code, Some(0));
+    assert!(log.iter().any(|line| line.contains("\"GET /from-the-browser HTTP/1.1\" 200")), "{log:#?}");
+
+    for browser in ["/nowhere-at-all", "/bin/false"] {
+        let server = Launch::program("hello").flags(["--open"]).env("BROWSER", browser).start();
+        let note = server.line_with("no browser could be opened");
+        assert!(note.contains(&format!("http://{}", server.addr())), "{note}");
+        assert_eq!(server.get("/").status, 200);
+        server.stop();
+    }
+}
+
+fn port_file(program: &str, file: &Path) -> Launch {
+    Launch::program(program).flags(["--port-file".as_ref(), file.as_os_str()])
+}
+
+#[test]
+fn port_file_says_the_port_as_long_as_the_server_is_there() {
+    let place = Place::new();
+    // As one that was killed has left it.
+    let file = place.file("port", "65535\n");
+    let server = port_file("hello", &file).start();
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), format!("{}\n", server.addr().port()));
+    assert_eq!(place.files(), [&*file], "and nothing beside it");
+    server.stop();
+    assert!(!file.exists());
+
+    let server = port_file("reads_input", &file).flags(["--drain", "1h"]).start();
+    let client = running(&server);
+    server.signal(Signal::INT);
+    server.line_with("1 handler is running");
+    assert!(file.exists(), "it has not ended yet");
+    server.signal(Signal::INT);
+    assert_eq!(ended(server).0, Some(130));
+    assert!(!file.exists());
+    drop(client);
+}
+
+#[test]
+fn port_file_replaces_nobody_elses() {
+    let place = Place::new();
+    let file = place.file("handler.rs", "fn main() {}\n");
+    refuses(port_file("hello", &file), 1, &["--port-file", "there is something else of that name"]);
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "fn main() {}\n");
+    refuses(port_file("hello", &place.join("no/such/place")), 1, &["--port-file", "No such file"]);
+
+    // Nor does it remove what another server has written meanwhile.
+    let file = place.join("port");
+    let server = port_file("hello", &file).start();
+    assert_eq!(server.get("/").status, 200);
+    fs::write(&file, "1\n").expect("it is ours");
+    server.stop();
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "1\n");
+}
+
+#[test]
+fn a_socket_that_was_passed_is_served_and_who_waits_there_is_answered() {
+    for variables in ["", "LISTEN_PID= "] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+        let addr = listener.local_addr().expect("it is bound");
+        let mut early = Client::connect(addr);
+        early.send(GET);
+        let server = Launch::program("hello").passing(listener, variables).start();
+        assert_eq!(server.addr(), addr);
+        assert_eq!(early.response().status, 200);
+        drop(early);
+        let log = server.stop();
+        assert!(log[0].contains("LISTEN_FDS") && log[0].contains("--addr"), "{log:#?}");
+        assert!(TcpStream::connect(addr).is_err(), "nobody else has it open");
+    }
+}
+
+#[test]
+fn a_socket_that_was_passed_need_not_listen_yet_and_its_end_is_the_end() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).expect("there are sockets");
+    let any: std::net::SocketAddr = "[::1]:0".parse().expect("it is an address");
+    socket.bind(&any.into()).expect("there are ports left");
+    let flags = ["--once", "--exec", "curl -sS $WASMSERVE_URL >&2; [ ! -e /proc/$$/fd/3 ] && [ -z \"$LISTEN_FDS\" ]"];
+    let (code, log) = ended(Launch::program("hello").flags(flags).passing(socket, "").start());
+    assert_eq!(code, Some(0), "the command has not inherited it: {log:#?}");
+    assert!(log.iter().any(|line| line.ends_with("Hello, World!")), "{log:#?}");
+}
+
+#[test]
+fn what_was_passed_and_cannot_be_served_is_an_error() {
+    let listener = || TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+    let hello = || Launch::program("hello");
+    refuses(hello().passing(listener(), "LISTEN_FDS=2"), 3, &["2 sockets", "LISTEN_FDS"]);
+    let file = fs::File::open("/dev/null").expect("it is there");
+    refuses(hello().passing(file, ""), 3, &["LISTEN_FDS", "not a socket"]);
+    let used = listener();
+    let connected = TcpStream::connect(used.local_addr().expect("it is bound")).expect("it listens");
+    refuses(hello().passing(connected, ""), 3, &["LISTEN_FDS"]);
+
+    // What is for another process is none of ours.
+    let server = hello().passing(listener(), "LISTEN_PID=1").start();
+    assert!(!server.log().concat().contains("LISTEN_FDS"));
+    server.stop();
+}
+
+#[test]
+fn flags_of_life_that_are_wrong() {
+    for (flags, part) in [
+        (&["--once", "--requests", "3"][..], "--requests"),
+        (&["--requests", "0"], "--requests"),
+        (&["--ttl", "0s"], "--ttl"),
+        (&["--idle-exit", "5"], "--idle-exit"),
+        (&["--exec"], "--exec"),
+    ] {
+        refuses(Launch::program("hello").flags(flags), 2, &[part]);
+    }
+}
