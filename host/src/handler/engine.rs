@@ -193,7 +193,7 @@ impl Engine {
                 if engine.pool().is_idle() && footprint.has_grown() {
                     // If there is no room for a second pool, there is only more memory in use than need be.
                     _ = tokio::task::spawn_blocking(move || engine.renew()).await;
-                    footprint = Footprint::now();
+                    footprint = Footprint::UNKNOWN;
                 }
             }
         }

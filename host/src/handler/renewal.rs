@@ -6,7 +6,7 @@
 /// How much more than before may stay in use, in octets.
 const GROWTH: u64 = 8 << 20;
 
-/// How much memory the process has in use.
+/// How much memory the process has in use while it is idle.
 pub(super) struct Footprint(Option<u64>);
 
 impl Footprint {
@@ -15,12 +15,16 @@ impl Footprint {
         Self(resident())
     }
 
-    /// Whether it is much larger now.
+    /// To be taken when the process is idle for the next time.
+    pub(super) const UNKNOWN: Self = Self(None);
+
+    /// Whether it has become much larger. To be asked while the process is idle.
     pub(super) fn has_grown(&mut self) -> bool {
-        let now = resident();
+        let Some(now) = resident() else { return false };
         // What was loaded at the beginning is not always needed to the end.
-        self.0 = self.0.min(now);
-        self.0.zip(now).is_some_and(|(then, now)| now > then + GROWTH)
+        let before = self.0.map_or(now, |before| before.min(now));
+        self.0 = Some(before);
+        now > before + GROWTH
     }
 }
 
