@@ -22,12 +22,12 @@ use crate::{
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub struct Args {
-    /// The handler: a component that exports `wasmserve:gateway/handler`
-    #[arg(value_name = "HANDLER.WASM", required_unless_present_any = ["mount", "compile_only"])]
+    /// The handler: a component that exports `wasmserve:gateway/handler`, a Rust file to build one from, or a crate
+    #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "compile_only"])]
     handler: Option<PathBuf>,
 
     /// Serve another handler for a path and all below it; the longest path wins
-    #[arg(long, value_name = "PATH=HANDLER.WASM", value_parser = value::mount)]
+    #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount)]
     mount: Vec<(Mount, PathBuf)>,
 
     #[command(flatten)]
@@ -133,11 +133,15 @@ mod tests {
     #[test]
     fn e3_handlers_are_mounted_at_paths() {
         let mounted = |words: &[&str]| {
-            config(words)
-                .map(|config| config.handlers.iter().map(|(mount, file)| format!("{mount}={file}")).collect::<Vec<_>>())
+            config(words).map(|config| {
+                config.handlers.iter().map(|(mount, file)| format!("{mount}={file:?}")).collect::<Vec<_>>()
+            })
         };
-        assert_eq!(mounted(&["a.wasm", "--mount", "/b=b=c.wasm"]), Ok(vec!["/b=b=c.wasm".into(), "/=a.wasm".into()]));
-        assert_eq!(mounted(&["--mount", "/b/=b.wasm"]), Ok(vec!["/b=b.wasm".into()]));
+        assert_eq!(
+            mounted(&["a.wasm", "--mount", "/b=b=c.wasm"]),
+            Ok(vec![r#"/b=File("b=c.wasm")"#.into(), r#"/=File("a.wasm")"#.into()])
+        );
+        assert_eq!(mounted(&["--mount", "/b/=b.wasm"]), Ok(vec![r#"/b=File("b.wasm")"#.into()]));
         assert!(mounted(&[]).is_err());
         assert!(mounted(&["--mount", "b=b.wasm"]).is_err());
         assert!(mounted(&["--mount", "/b"]).is_err());

@@ -13,13 +13,13 @@ use std::{
 
 use http::HeaderValue;
 
-pub use self::task::{Dump, Inspect, New, Source, Task};
+pub use self::task::{Dump, Inspect, Making, New, Source, Task};
 use crate::gateway::{environ, mounts::Mounts};
 
 /// All that decides how the server behaves.
 #[derive(Debug)]
 pub struct Config {
-    /// The components to serve, and where.
+    /// The handlers to serve, and where.
     pub handlers: Mounts<Source>,
     /// Where to listen, as `HOST:PORT`; a name is looked up when it is bound.
     pub addr: String,
@@ -37,6 +37,10 @@ pub struct Config {
     pub connections: Option<usize>,
     /// How components are compiled.
     pub compile: Compile,
+    /// How sources are built.
+    pub build: Build,
+    /// Whether a handler is replaced when its file or its source changes.
+    pub watch: bool,
     /// What handlers may touch.
     pub grants: Grants,
     /// What the gateway does with requests and responses.
@@ -139,6 +143,15 @@ impl Compile {
     pub fn new(program: PathBuf) -> Self {
         Self { program, timeout: Duration::from_secs(60), memory: 2 << 30, room: Room::DEFAULT }
     }
+}
+
+/// How a handler's source becomes a component.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Whether the component tells files and lines in its stacks, which makes it many times larger.
+    pub lines: bool,
+    /// Whether what the compiler says may have colours.
+    pub color: bool,
 }
 
 /// What one exchange may use. Everything is bounded, by default too.

@@ -39,12 +39,13 @@ use crate::{
     handler::{Call, Handler, Ongoing},
     record::{Event, Record},
     roster::{Roster, Sight, Watch},
+    served::{Broken, Served},
     tally::{Counts, Tally},
 };
 
 /// What all exchanges have in common.
 pub struct Exchanges {
-    mounts: Mounts<Handler>,
+    mounts: Mounts<Served>,
     limits: Limits,
     gateway: Arc<Gateway>,
     roster: Arc<Roster>,
@@ -61,6 +62,7 @@ impl Exchanges {
     /// Exchanges with these handlers within these limits, which tell `record` what happens.
     #[must_use]
     pub fn new(mounts: Mounts<Handler>, limits: Limits, crowd: Crowd, gateway: Gateway, record: Record) -> Self {
+        let mounts = mounts.map(Served::new);
         let gateway = Arc::new(gateway);
         let roster = Arc::new(Roster::new(crowd));
         Self {
@@ -86,6 +88,12 @@ impl Exchanges {
     /// Ready when as many have begun as there may be, once.
     pub async fn all_begun(&self) {
         self.all_begun.notified().await;
+    }
+
+    /// What is served, and where.
+    #[must_use]
+    pub fn mounts(&self) -> &Mounts<Served> {
+        &self.mounts
     }
 
     /// Who is told what happens.
@@ -149,6 +157,11 @@ impl Exchanges {
     /// From now on an exchange that ends early does so because the server does.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on nobody waits for a handler that is better than the one that is served.
+    pub fn drain(&self) {
+        self.mounts.iter().for_each(|(_, served)| served.wake());
     }
 
     fn begin(self: Arc<Self>, peer: Peer, request: RequestHead) -> Entry {
@@ -215,9 +228,14 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
         return answer(entry, terms, "200 OK", vec![allow], Bytes::new());
     }
 
-    let Some((mount, handler)) = exchanges.mounts.find(head.parts().path) else {
+    let Some((mount, served)) = exchanges.mounts.find(head.parts().path) else {
         return fail(entry, terms, Fault::NotMounted);
     };
+    if let Some(broken) = served.broken()
+        && page::is_for_browsers(&head)
+    {
+        return tell_broken(entry, terms, &head, served, &broken).await;
+    }
     let forwarded = match forwarded::read(&head, peer.remote.ip(), &exchanges.gateway.trusted_proxies) {
         Ok(forwarded) => forwarded,
         Err(fault) => return fail(entry, terms, fault),
@@ -237,6 +255,7 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
     };
     entry.watch = Some(Arc::clone(running.watch()));
     let (writer, reader) = response::channel(terms);
+    let handler = Arc::clone(&served.handler());
     let call = Call {
         id: entry.id,
         request: head.clone(),
@@ -260,6 +279,31 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
             fail(entry, terms, fault)
         }
     }
+}
+
+/// How long a page waits in one request for a handler that builds.
+const NEWS: Duration = Duration::from_secs(20);
+
+/// Answers a browser whose user is about to write a handler that does not build yet: with what the compiler says. The page then
+/// asks in a field whether it is still so, and is answered when it is not.
+async fn tell_broken(
+    entry: Entry,
+    terms: Terms,
+    head: &RequestHead,
+    served: &Served,
+    broken: &Broken,
+) -> http::Response<Reply> {
+    let known = head.values("wasmserve-build").next().and_then(|number| str::from_utf8(number).ok()?.parse().ok());
+    if known == Some(broken.number) {
+        // Nobody minds if the time is over.
+        _ = timeout(NEWS, served.changed(broken.number)).await;
+        let number = served.broken().map(|broken| ("Wasmserve-Build".to_owned(), broken.number.to_string().into()));
+        return answer(entry, terms, "204 No Content", number.into_iter().collect(), Bytes::new());
+    }
+    let page = page::broken(&broken.words, broken.number);
+    let fields =
+        vec![("Content-Type".to_owned(), page.content_type.into()), ("Cache-Control".to_owned(), b"no-store".to_vec())];
+    answer(entry, terms, "500 Internal Server Error", fields, page.text.into())
 }
 
 /// Answers a request whose head could not even be parsed.

@@ -18,19 +18,20 @@ mod ticker;
 mod waiting;
 mod world;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{borrow::Cow, future::Future, path::Path, pin::Pin, sync::Arc};
 
+pub(crate) use self::cache::cache_directory;
 use self::component::Component;
 pub use self::{
     anatomy::{Anatomy, Module},
     compile::compile_only,
-    component::{Inspected, inspect},
+    component::{Inspected, inspect, read},
     engine::{Engine, INSTANCES_MAX, Pool},
     lanes::Ongoing,
     world::HANDLER,
 };
 use crate::{
-    config::{Allowance, Gateway, Grants, Limits, Source},
+    config::{Allowance, Gateway, Grants, Limits},
     fault::{Fault, Limit},
     gateway::{
         environ::{self, Facts, Peer, Var},
@@ -138,12 +139,27 @@ impl Handler {
     /// The file cannot be read, is larger than `size` octets, is not a component, or is one of another world: all that is missing is named.
     pub fn load(
         engine: &Arc<Engine>,
-        source: &Source,
+        path: &Path,
         size: u64,
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Self> {
-        Ok(Self::new(Kind::Component(Component::load(engine, source, size, limits)?), limits, grants))
+        Self::compile(engine, path, read(path, size)?.into(), limits, grants)
+    }
+
+    /// The same for a component that is in memory already, of that name.
+    ///
+    /// # Errors
+    ///
+    /// It is not a component, or one of another world.
+    pub fn compile(
+        engine: &Arc<Engine>,
+        name: &Path,
+        octets: Cow<'static, [u8]>,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> anyhow::Result<Self> {
+        Ok(Self::new(Kind::Component(Component::compile(engine, name, octets, limits)?), limits, grants))
     }
 
     /// A handler in this process.

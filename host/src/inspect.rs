@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    config::{AccessLog, Inspect, Room, Source},
+    config::{AccessLog, Inspect, Room},
     exit::{Exit, StartError},
     handler::{Anatomy, Engine, HANDLER, Inspected, inspect},
     log::{Log, escape},
@@ -26,7 +26,7 @@ pub fn run(task: &Inspect) -> Result<Exit, StartError> {
     let log = Arc::new(Log::spawn(AccessLog::None).context("no thread for the log").map_err(failed(Exit::Failed))?);
     let (engine, _) = Engine::with_compiler(&Room::DEFAULT, task.compile.clone(), Arc::clone(&log) as Record)
         .map_err(failed(Exit::Failed))?;
-    let inspected = inspect(&engine, &Source::File(task.file.clone()), task.component);
+    let inspected = inspect(&engine, &task.file, task.component);
     log.flush();
     let inspected = inspected.map_err(failed(Exit::Handler))?;
     // If nobody reads it, the exit code still tells.

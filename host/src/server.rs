@@ -55,6 +55,7 @@ pub async fn run<Cut: Future<Output = ()>>(
     };
     drop(door);
 
+    exchanges.drain();
     draining.send_replace(true);
     let ended = async {
         while connections.join_next().await.is_some() {}

@@ -11,26 +11,29 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, runtime::Builder};
 
 use crate::{
-    config::{Config, Source, Task},
+    build::Failure,
+    config::{Config, Task},
     connection, dump,
     exchange::Exchanges,
     exit::{Exit, StartError},
-    handler::{self, Engine, Handler},
+    handler::{self, Engine},
     inspect,
     life::{self, Life},
     log::Log,
     record::{Event, Record},
     server,
     socket::{bind, listen, passed},
+    source::{self, Loader, Source},
     stats::Stats,
     template,
+    watch::{self, Watched},
 };
 
 /// Does what the program was called for.
 ///
 /// # Errors
 ///
-/// See [`serve`] and [`handler::compile_only`].
+/// See [`serve`], [`handler::compile_only`] and [`source::build`].
 pub fn run(task: Task) -> Result<Exit, StartError> {
     match task {
         Task::Serve(config) => serve(*config),
@@ -39,6 +42,7 @@ pub fn run(task: Task) -> Result<Exit, StartError> {
         Task::Eject(example) => said(template::eject(example)),
         Task::Inspect(inspect) => inspect::run(&inspect),
         Task::Dump(dump) => dump::run(&dump),
+        Task::Build(making) => source::build(making),
     }
 }
 
@@ -82,11 +86,42 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     if let Some(warning) = warning {
         say(format!("wasmserve: warning: {warning:#}"));
     }
-    let load = |source: Source| Handler::load(&engine, &source, config.component, &config.limits, &config.grants);
-    let handlers = config.handlers.try_map(load).map_err(failed(Exit::Handler))?;
+    let loader = Loader {
+        engine: Arc::clone(&engine),
+        size: config.component,
+        limits: config.limits.clone(),
+        grants: config.grants.clone(),
+        build: config.build,
+    };
+    let mut watched = Vec::new();
+    let handlers = config.handlers.try_map(|mount, source| {
+        let source = Source::new(source);
+        let component = loader.component(&source)?;
+        let handler = loader.handler(&source, &component)?;
+        if source.is_outside() {
+            watched.push(Watched::new(mount.clone(), source, &component));
+        }
+        Ok(handler)
+    });
+    let handlers = handlers.map_err(|Failure { line, .. }| StartError::new(Exit::Handler, &line))?;
     let (record_of_all, hearing) = life::listen(&config.life, Arc::clone(&record));
     let exchanges = Exchanges::new(handlers, config.limits, config.crowd, config.gateway, record_of_all);
     let exchanges = Arc::new(exchanges.at_most(config.life.exchanges.unwrap_or(u64::MAX)));
+    watched.retain(|watched| {
+        let dir = watched.is_open_to(&config.grants).filter(|_| config.watch);
+        if let Some(dir) = dir {
+            say(format!(
+                "wasmserve: warning: with --dir {dir} a handler can write into its own source, so it is not built anew; add :ro"
+            ));
+        }
+        dir.is_none()
+    });
+    if config.watch
+        && !watched.is_empty()
+        && let Err(error) = watch::spawn(watched, loader, Arc::clone(&exchanges))
+    {
+        say(format!("wasmserve: warning: changes of handlers are not noticed: {error:#}"));
+    }
     runtime.spawn(engine.watch(Arc::clone(&record)));
 
     let exit = runtime.block_on(async {

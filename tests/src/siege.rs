@@ -26,6 +26,8 @@ mod drain;
 
 mod isolation;
 
+mod swap;
+
 pub use report::{Bar, Report};
 
 /// How long a siege may take.
@@ -51,7 +53,7 @@ impl Scale {
 pub type Siege = (&'static str, fn(Scale) -> Report);
 
 /// All sieges, in the order in which they are laid.
-pub const SIEGES: [Siege; 7] = [
+pub const SIEGES: [Siege; 8] = [
     ("spin", spin::lay),
     ("faults", faults::lay),
     ("slow", slow::lay),
@@ -59,6 +61,7 @@ pub const SIEGES: [Siege; 7] = [
     ("descriptors", descriptors::lay),
     ("drain", drain::lay),
     ("isolation", isolation::lay),
+    ("swap", swap::lay),
 ];
 
 /// Lays the siege of that name.

@@ -90,6 +90,17 @@ fn clap_is_known_in_args_only() {
 }
 
 #[test]
+fn notify_is_known_in_watch_only() {
+    only_in(&["watch.rs"], "notify", |source| source.uses(&["notify"]));
+}
+
+#[test]
+fn other_programs_are_run_where_that_is_asked_for_only() {
+    let runs = |source: &Source| source.code().any(|line| line.contains("Command::new("));
+    only_in(&["build/cargo.rs", "handler/compile.rs", "life/browser.rs", "life/exec.rs"], "how to run a program", runs);
+}
+
+#[test]
 fn sockets_are_known_where_they_are_made_and_served_only() {
     let sockets = ["TcpListener", "TcpStream", "TcpSocket", "UdpSocket", "UnixListener", "UnixStream"];
     let rooms = [
@@ -108,7 +119,7 @@ fn sockets_are_known_where_they_are_made_and_served_only() {
 #[test]
 fn the_environment_is_read_at_start_only() {
     let reads = |source: &Source| source.code().any(|line| line.contains("env::var") || line.contains("env::args"));
-    only_in(&["args.rs", "handler/cache.rs", "life/browser.rs"], "the environment", reads);
+    only_in(&["args.rs", "args/value.rs", "handler/cache.rs", "life/browser.rs"], "the environment", reads);
 }
 
 #[test]

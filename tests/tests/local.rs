@@ -10,7 +10,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use wasmserve::{
-    config::{Crowd, Gateway, Grants, Limits, Room, Source},
+    config::{Crowd, Gateway, Grants, Limits, Room},
     exchange::Exchanges,
     gateway::mounts::Mounts,
     handler::{Engine, Handler},
@@ -67,6 +67,6 @@ async fn shutdown(is_told: oneshot::Receiver<()>) -> Sleep {
 /// A handler of the tests, by its name.
 pub(crate) fn component(name: &str) -> Handler {
     let (engine, _) = Engine::new(&Room::DEFAULT).expect("there are threads left");
-    Handler::load(&engine, &Source::File(guest::program(name).into()), u64::MAX, &Limits::DEFAULT, &Grants::default())
+    Handler::load(&engine, guest::program(name), u64::MAX, &Limits::DEFAULT, &Grants::default())
         .expect("it is a handler")
 }

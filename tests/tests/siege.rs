@@ -47,3 +47,8 @@ fn k12_a_server_that_is_stopped_under_load_cuts_nothing() {
 fn h28_an_instance_finds_nothing_of_another() {
     withstands("isolation");
 }
+
+#[test]
+fn a_handler_that_is_replaced_again_and_again_fails_no_request() {
+    withstands("swap");
+}

@@ -176,7 +176,7 @@ fn an_address_that_cannot_be_bound() {
 
 #[test]
 fn flags_that_are_wrong() {
-    refuses(Launch::bare(), 2, &["HANDLER.WASM"]);
+    refuses(Launch::bare(), 2, &["<HANDLER>"]);
     let cases: [(&[&str], &[&str]); 15] = [
         (&["--nonsense"], &["--nonsense"]),
         (&["--timeout", "5"], &["--timeout", "30s"]),

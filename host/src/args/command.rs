@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{flags::Flags, shell, value};
 use crate::{
-    config::{Compile, Dump, Inspect, New, Source, Task},
+    config::{Build, Compile, Dump, Inspect, Making, New, Source, Task},
     example::{self, Example},
     exit::StartError,
     gateway::mounts::Mounts,
@@ -17,6 +17,9 @@ use crate::{
 pub(super) enum Command {
     /// Write a handler to begin with: one file, or a crate
     New(NewArgs),
+
+    /// Build a handler from its source, and do not serve it
+    Build(BuildArgs),
 
     /// Tell what a component is, and whether it can be served
     Inspect(InspectArgs),
@@ -53,6 +56,20 @@ pub(super) struct NewArgs {
     /// Make a crate, with a test for `cargo test`
     #[arg(long = "crate")]
     is_crate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// A Rust file, or a crate's directory
+    source: PathBuf,
+
+    /// Where to write the component; named for its source and in the current directory if not given
+    #[arg(short, long, value_name = "HANDLER.WASM")]
+    output: Option<PathBuf>,
+
+    /// Let it tell files and lines in its stacks
+    #[arg(long)]
+    debug: bool,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +122,9 @@ impl Command {
         match self {
             Self::New(NewArgs { name, template, is_crate }) => {
                 Ok(Task::New(New { name, template: example::template(&template), is_crate }))
+            }
+            Self::Build(BuildArgs { source, output, debug }) => {
+                Ok(Task::Build(Making { source, output, build: Build { lines: debug, color: value::is_colorful() } }))
             }
             Self::Inspect(InspectArgs { file, max_component }) => {
                 Ok(Task::Inspect(Inspect { file, component: max_component, compile: Compile::new(program) }))

@@ -12,7 +12,9 @@ use http::HeaderValue;
 
 use super::value;
 use crate::{
-    config::{AccessLog, Compile, Config, Crowd, Dir, Gateway, Grants, Life, Limits, Net, Room, Source, Variable},
+    config::{
+        AccessLog, Build, Compile, Config, Crowd, Dir, Gateway, Grants, Life, Limits, Net, Room, Source, Variable,
+    },
     gateway::{environ::SOFTWARE, mounts::Mounts},
 };
 
@@ -58,6 +60,10 @@ pub(super) struct Flags {
     /// Tell clients why a handler failed and where, on a page that they accept: HTML, JSON or text
     #[arg(long)]
     debug: bool,
+
+    /// Go on with the handlers of the start when their files or sources change
+    #[arg(long)]
+    no_watch: bool,
 
     /// Where to tell what the server has done, at `/metrics` in the format of Prometheus; an address of this machine only
     #[arg(long, value_name = "IP:PORT", value_parser = value::loopback)]
@@ -305,6 +311,8 @@ impl Flags {
                 queue_wait: self.queue_wait,
             },
             room: compile.room.clone(),
+            build: Build { lines: self.debug, color: value::is_colorful() },
+            watch: !self.no_watch,
             component: self.max_component,
             drain: self.drain,
             connections: self.max_connections,

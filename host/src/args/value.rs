@@ -1,16 +1,27 @@
 //! What values of flags look like.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use http::HeaderValue;
 
 use crate::{gateway::mounts::Mount, handler::INSTANCES_MAX};
 
+/// Whether stderr is a terminal whose user has nothing against colours (<https://no-color.org>).
+pub(super) fn is_colorful() -> bool {
+    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
 /// `/app=app.wasm`.
 pub(super) fn mount(text: &str) -> Result<(Mount, PathBuf), String> {
     match text.split_once('=') {
         Some((path, file)) if !file.is_empty() => Ok((path.parse()?, file.into())),
-        _ => Err("write PATH=HANDLER.WASM, as in /app=app.wasm".into()),
+        _ => Err("write PATH=HANDLER, as in /app=app.wasm".into()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What there is to do, and what it takes.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
-use super::{Compile, Config};
+use super::{Build, Compile, Config};
 use crate::example::{Example, Template};
 
 /// What the program is to do.
@@ -20,6 +20,19 @@ pub enum Task {
     Inspect(Inspect),
     /// Print what clients send.
     Dump(Dump),
+    /// Build one handler, and do not serve it.
+    Build(Making),
+}
+
+/// A handler to build: `wasmserve build`.
+#[derive(Debug)]
+pub struct Making {
+    /// Its source: a file or a crate.
+    pub source: PathBuf,
+    /// Where the component goes; into the current directory if `None`.
+    pub output: Option<PathBuf>,
+    /// How.
+    pub build: Build,
 }
 
 /// A handler to begin with: `wasmserve new`.
@@ -57,20 +70,11 @@ pub struct Dump {
     pub hex: bool,
 }
 
-/// Where a component comes from.
+/// Where a handler comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A file.
+    /// A file or a directory.
     File(PathBuf),
     /// This program.
     Example(&'static Example),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Example(example) => f.write_str(example.name),
-        }
-    }
 }

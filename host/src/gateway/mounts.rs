@@ -89,12 +89,21 @@ impl<T> Mounts<T> {
     }
 
     /// The same mounts with something else at each.
+    #[must_use]
+    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Mounts<U> {
+        Mounts { mounts: self.mounts.into_iter().map(|(mount, it)| (mount, make(it))).collect() }
+    }
+
+    /// The same mounts with something else at each, if there is.
     ///
     /// # Errors
     ///
     /// The first that `make` gives.
-    pub fn try_map<U, E>(self, mut make: impl FnMut(T) -> Result<U, E>) -> Result<Mounts<U>, E> {
-        let mounts = self.mounts.into_iter().map(|(mount, it)| Ok((mount, make(it)?)));
+    pub fn try_map<U, E>(self, mut make: impl FnMut(&Mount, T) -> Result<U, E>) -> Result<Mounts<U>, E> {
+        let mounts = self.mounts.into_iter().map(|(mount, it)| {
+            let it = make(&mount, it)?;
+            Ok((mount, it))
+        });
         Ok(Mounts { mounts: mounts.collect::<Result<_, E>>()? })
     }
 }

@@ -13,6 +13,10 @@ pub struct Page {
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+const STYLE: &str = "<style>body{font:1rem/1.5 system-ui;margin:3rem;max-width:60rem}\
+                     pre{background:#eee;padding:1rem;overflow:auto}</style>";
 
 /// For anybody: nothing about the handler's inside.
 #[must_use]
@@ -36,12 +40,11 @@ pub fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) -> Page {
         let stack: String = stack.iter().map(|line| format!("{}\n", html(line))).collect();
         let (status, kind, reason, line) = (html(status), fault.kind(), html(&reason), html(&line));
         let text = format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><title>{status}</title>\
-             <style>body{{font:1rem/1.5 system-ui;margin:3rem;max-width:60rem}}pre{{background:#eee;padding:1rem;\
-             overflow:auto}}</style><h1>{status}</h1><p><b>{kind}</b>: {reason}</p><pre>{stack}</pre>\
+            "<!doctype html><html lang=en><meta charset=utf-8><title>{status}</title>{STYLE}\
+             <h1>{status}</h1><p><b>{kind}</b>: {reason}</p><pre>{stack}</pre>\
              <p>{line} (exchange {id})</p></html>\n"
         );
-        return Page { content_type: "text/html; charset=utf-8", text };
+        return Page { content_type: HTML, text };
     }
     if accepts(head, "application/json") {
         let object = serde_json::json!({
@@ -51,6 +54,48 @@ pub fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) -> Page {
     }
     let stack: String = stack.iter().map(|line| format!("  {line}\n")).collect();
     Page { content_type: TEXT, text: format!("{status}: {}: {reason}\n{stack}{line} (exchange {id})\n", fault.kind()) }
+}
+
+/// For the one who writes the handler, in a browser: why the newest one cannot be served. The page asks from then on whether
+/// it is still so, and is loaded anew when it is not.
+#[must_use]
+pub fn broken(words: &str, number: u64) -> Page {
+    let words = html(&plain(words));
+    let text = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>does not build</title>{STYLE}\
+         <noscript><meta http-equiv=refresh content=2></noscript>\
+         <h1>This handler does not build</h1><pre>{words}</pre>\
+         <p>The page is loaded anew as soon as it does. Clients that are no browsers get the one before.</p>\
+         <script>(async()=>{{for(;;)try{{\
+         let answer=await fetch(location.href,{{method:'HEAD',headers:{{'Accept':'text/html','Wasmserve-Build':'{number}'}}}});\
+         if(answer.headers.get('Wasmserve-Build')!=='{number}')return location.replace(location.href)\
+         }}catch{{await new Promise(done=>setTimeout(done,1000))}}}})()</script></html>\n"
+    );
+    Page { content_type: HTML, text }
+}
+
+/// Whether what the client accepts is what a browser shows as a page.
+#[must_use]
+pub fn is_for_browsers(head: &RequestHead) -> bool {
+    accepts(head, "text/html")
+}
+
+/// Text without what it says to a terminal: its colours.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\x1b' => {
+                // `[`, parameters, and a letter.
+                _ = chars.find(char::is_ascii_alphabetic);
+            }
+            '\n' | '\t' => plain.push(char),
+            char if char.is_control() => {}
+            char => plain.push(char),
+        }
+    }
+    plain
 }
 
 /// Whether the client names this type; who accepts anything gets text.
@@ -104,6 +149,17 @@ mod tests {
         assert!(
             text.text.contains("\n  at app::<impl \"x\"> (a.rs:7)\nGET /<script>?\\x1b[2J HTTP/1.1 (exchange 7)\n")
         );
+    }
+
+    #[test]
+    fn what_a_compiler_says_is_text_in_the_page_and_no_colour() {
+        let page = broken("\u{1b}[0m\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: `<b>` & \"\\n\"\n\u{7}</pre><script>", 7);
+        assert!(
+            page.text.contains("<pre>error: `&lt;b&gt;` &amp; &quot;\\n&quot;\n&lt;/pre&gt;&lt;script&gt;</pre>"),
+            "{}",
+            page.text
+        );
+        assert!(page.text.contains("'Wasmserve-Build':'7'"), "{}", page.text);
     }
 
     #[test]

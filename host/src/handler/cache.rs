@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use wasmtime::{Cache, CacheConfig};
 
 /// No write to the cache takes that long: a file that is still in progress then belongs to a process that is no more.
@@ -40,6 +40,19 @@ pub(super) fn open_at(directory: &Path) -> anyhow::Result<Cache> {
     let mut config = CacheConfig::default();
     config.with_directory(directory);
     Ok(Cache::new(config)?)
+}
+
+/// A directory of that name among ours in the user's cache directory, which nobody else can read or write.
+///
+/// # Errors
+///
+/// There is no cache directory, or it is somebody else's.
+pub(crate) fn cache_directory(name: &str) -> anyhow::Result<PathBuf> {
+    let Some(directory) = directory().map(|directory| directory.join(name)) else {
+        bail!("has no cache directory to be built in; set HOME or XDG_CACHE_HOME");
+    };
+    make_private(&directory).with_context(|| format!("`{}`", directory.display()))?;
+    Ok(directory)
 }
 
 /// Our own in the user's cache directory, if there is one.

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     fmt, fs,
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
@@ -24,7 +25,7 @@ use super::{
     world,
 };
 use crate::{
-    config::{Limits, Source},
+    config::Limits,
     fault::{Fault, Limit},
     roster::{Running, Wait},
     stack::{Frame, Stack},
@@ -39,13 +40,32 @@ pub(super) struct Component {
     missing_dirs_noted: Arc<AtomicBool>,
 }
 
+/// Reads the file of a component.
+///
+/// # Errors
+///
+/// It cannot be read, or has more than `size` octets.
+pub fn read(path: &Path, size: u64) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    if let Ok(metadata) = fs::metadata(path)
+        && metadata.len() > size
+    {
+        bail!("`{name}` has {} octets, and --max-component allows {size}", metadata.len());
+    }
+    fs::read(path).with_context(|| format!("`{name}` cannot be read"))
+}
+
 impl Component {
-    /// See [`Handler::load`](super::Handler::load).
-    pub(super) fn load(engine: &Arc<Engine>, source: &Source, size: u64, limits: &Limits) -> anyhow::Result<Arc<Self>> {
-        let octets = read(source, size)?;
-        let core = engine.core();
-        let component = compile(engine, &core, &source.to_string(), &octets)?;
-        world::check(&component, &core.linker, limits).with_context(|| format!("`{source}` cannot be served"))?;
+    /// See [`Handler::compile`](super::Handler::compile).
+    pub(super) fn compile(
+        engine: &Arc<Engine>,
+        name: &Path,
+        octets: Cow<'static, [u8]>,
+        limits: &Limits,
+    ) -> anyhow::Result<Arc<Self>> {
+        let (core, name) = (engine.core(), name.display());
+        let component = compile(engine, &core, &name.to_string(), &octets)?;
+        world::check(&component, &core.linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
         let pre = ArcSwap::from_pointee(ApplicationPre::new(core.linker.instantiate_pre(&component)?)?);
         let component = Arc::new(Self { engine: Arc::clone(engine), octets, pre, missing_dirs_noted: Arc::default() });
         engine.enrol(&component);
@@ -119,38 +139,18 @@ pub struct Inspected {
 /// # Errors
 ///
 /// It cannot be read, has more than `size` octets, or is no component.
-pub fn inspect(engine: &Engine, source: &Source, size: u64) -> anyhow::Result<Inspected> {
-    let octets = read(source, size)?;
-    let anatomy = Anatomy::read(&octets).with_context(|| format!("`{source}`"))?;
+pub fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result<Inspected> {
+    let (octets, name) = (read(path, size)?, path.display());
+    world::check_format(&octets).with_context(|| format!("`{name}`"))?;
+    let anatomy = Anatomy::read(&octets).with_context(|| format!("`{name}`"))?;
     let mut inspected = Inspected { size: octets.len(), anatomy, missing: Vec::new(), verdict: Ok(()) };
     let core = engine.core();
-    let verdict = compile(engine, &core, &source.to_string(), &octets).and_then(|component| {
+    let verdict = compile(engine, &core, &name.to_string(), &octets).and_then(|component| {
         inspected.missing = world::missing_imports(&component, &core.linker)?;
         world::check(&component, &core.linker, &Limits::DEFAULT)
     });
     inspected.verdict = verdict.map_err(|error| format!("{error:#}"));
     Ok(inspected)
-}
-
-/// Reads what looks like a component.
-///
-/// # Errors
-///
-/// It cannot be read, has more than `size` octets, or is something else.
-pub(super) fn read(source: &Source, size: u64) -> anyhow::Result<Cow<'static, [u8]>> {
-    let octets = match source {
-        Source::Example(example) => Cow::Borrowed(example.component),
-        Source::File(path) => {
-            if let Ok(metadata) = fs::metadata(path)
-                && metadata.len() > size
-            {
-                bail!("`{source}` has {} octets, and --max-component allows {size}", metadata.len());
-            }
-            Cow::Owned(fs::read(path).with_context(|| format!("`{source}` cannot be read"))?)
-        }
-    };
-    world::check_format(&octets).with_context(|| format!("`{source}`"))?;
-    Ok(octets)
 }
 
 /// Compiles it, in a process of its own first if the engine has components compiled so.
@@ -164,6 +164,7 @@ pub(super) fn compile(
     name: &str,
     octets: &[u8],
 ) -> anyhow::Result<wasmtime::component::Component> {
+    world::check_format(octets).with_context(|| format!("`{name}`"))?;
     engine.check_compiles(name, octets).with_context(|| format!("`{name}`"))?;
     wasmtime::component::Component::from_binary(&core.engine, octets)
         .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))

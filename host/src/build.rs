@@ -1,0 +1,110 @@
+//! From a handler's source to a component, by cargo: of one file, or of a crate.
+//!
+//! A file is built in a package of its own in the user's cache directory, with the SDK that is inside of this program.
+//! Building runs what the source brings along, build scripts and macros, with all the user's rights: it is the handler that
+//! is in the sandbox, and not its making.
+
+mod cargo;
+mod home;
+mod manifest;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::anyhow;
+
+use self::{
+    cargo::{Built, Cargo},
+    home::Home,
+};
+use crate::config::Build;
+
+/// Why there is no component.
+#[derive(Debug)]
+pub struct Failure {
+    /// In one line, to be read after the name of what was to be built.
+    pub line: anyhow::Error,
+    /// What the compiler has said, as it was shown already; empty if it was not asked.
+    pub words: String,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { line: error.into(), words: String::new() }
+    }
+}
+
+/// A component, and what it was built from.
+#[derive(Debug)]
+pub struct Component {
+    /// The octets of its file.
+    pub octets: Vec<u8>,
+    /// The name of its program.
+    pub name: String,
+    /// The files that it was built from, as far as they may change.
+    pub sources: Vec<PathBuf>,
+}
+
+/// Builds a handler that is one file. Blocks for as long as that takes; what the compiler says is passed on to stderr.
+///
+/// # Errors
+///
+/// It does not build, or cannot be built here.
+pub fn file(path: &Path, build: &Build) -> Result<Component, Failure> {
+    let file = std::path::absolute(path)?;
+    let directory = file.parent().unwrap_or(&file);
+    let home = Home::enter(|| tell("another build has to end first .."))?;
+    let package = home.package(&file)?;
+    let target = home.target();
+    if !target.exists() {
+        cargo::add_target(directory)?;
+    }
+    let typed = path.parent().unwrap_or(path);
+    let cargo = Cargo {
+        directory,
+        manifest: &package.manifest,
+        program: &package.program,
+        target: Some(target),
+        renamed: Some((&package.source, typed)),
+        lines: build.lines,
+        color: build.color,
+    };
+    let Built { component, mut sources } = cargo.build()?;
+    sources.retain(|source| !source.starts_with(home.path()));
+    // The next that is built here may have the same name, so it is read before the lock is given back.
+    Ok(Component { octets: fs::read(component)?, name: package.program, sources })
+}
+
+/// Builds a handler that is a crate, given by its directory, as `cargo build --release` would. Blocks as [`file()`] does.
+///
+/// # Errors
+///
+/// As for [`file()`]; or it is not clear which of its programs is meant.
+pub fn package(path: &Path, build: &Build) -> Result<Component, Failure> {
+    // As cargo names it.
+    let directory = fs::canonicalize(path)?;
+    let manifest = directory.join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(anyhow!("is a directory without a Cargo.toml; name a component, a Rust file or a crate").into());
+    }
+    let program = cargo::program(&directory, &manifest)?;
+    let cargo = Cargo {
+        directory: &directory,
+        manifest: &manifest,
+        program: &program,
+        target: None,
+        renamed: None,
+        lines: build.lines,
+        color: build.color,
+    };
+    let Built { component, sources } = cargo.build()?;
+    Ok(Component { octets: fs::read(component)?, name: program, sources })
+}
+
+fn tell(line: &str) {
+    use std::io::Write as _;
+    // If nobody reads it, building goes on.
+    _ = writeln!(std::io::stderr(), "wasmserve: {line}");
+}

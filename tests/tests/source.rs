@@ -1,0 +1,214 @@
+//! From Rust to a server: one file, or a crate.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use wasmserve_tests::{
+    place::Place,
+    server::{Ended, Launch},
+};
+
+use crate::start::refuses;
+
+/// A handler that says something.
+pub(crate) fn handler(says: &str) -> String {
+    format!(
+        "use wasmserve_guest::{{Environ, handler}};\n\nhandler!(app);\n\n\
+         fn app(_environ: Environ) -> &'static str {{\n    \"{says}\"\n}}\n"
+    )
+}
+
+fn workspace() -> PathBuf {
+    fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("it is there")
+}
+
+/// A package beside a handler's file that it can depend on.
+fn neighbour(place: &Place) {
+    fs::create_dir_all(place.join("neighbour/src")).expect("a place is writable");
+    place.file("neighbour/Cargo.toml", "[package]\nname = \"neighbour\"\nedition = \"2021\"\n");
+    place.file("neighbour/src/lib.rs", "pub const TEXT: &str = \"from next door\";\n");
+}
+
+/// A crate with these programs, as one would make it beside a clone; and with a lock, so that nobody asks the registry.
+pub(crate) fn krate(place: &Place, manifest: &str, programs: &[(&str, &str)]) -> PathBuf {
+    let directory = place.join("greet");
+    fs::create_dir_all(directory.join("src/bin")).expect("a place is writable");
+    let sdk = workspace().join("guest-sdk");
+    let dependencies = format!("[dependencies]\nwasmserve-guest.path = {sdk:?}\n\n[workspace]\n");
+    place.file(
+        "greet/Cargo.toml",
+        format!("[package]\nname = \"greet\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{manifest}\n{dependencies}"),
+    );
+    fs::copy(workspace().join("Cargo.lock"), directory.join("Cargo.lock")).expect("there is a lock");
+    for (name, says) in programs {
+        place.file(&format!("greet/src/{name}"), handler(says));
+    }
+    directory
+}
+
+/// The file and line at which the compiler points.
+fn points_at(ended: &Ended, place: &str) {
+    let is_it = |line: &str| line.trim_start().strip_prefix("--> ").is_some_and(|at| at.contains(place));
+    assert!(ended.stderr.lines().any(is_it), "`{place}` is not pointed at: {}", ended.stderr);
+}
+
+#[test]
+fn a_file_is_built_and_served_and_the_second_time_there_is_nothing_to_build() {
+    let place = Place::new();
+    let file = place.file("hello.rs", handler("Hello!"));
+    for is_new in [true, false] {
+        let server = Launch::file(&file).start();
+        assert_eq!(server.get("/").text(), "Hello!");
+        let log = server.log();
+        assert!(is_new || !log.iter().any(|line| line.contains("Compiling") || line.contains("Finished")), "{log:#?}");
+    }
+}
+
+#[test]
+fn files_of_the_same_name_are_not_taken_for_each_other() {
+    let (one, other) = (Place::new(), Place::new());
+    let mount = |at: &str, file: PathBuf| ["--mount".to_owned(), format!("{at}={}", file.display())];
+    let launch = Launch::bare().flags(["--addr", "127.0.0.1:0"]);
+    let launch = launch.flags(mount("/one", one.file("hello.rs", handler("one"))));
+    let server = launch.flags(mount("/other", other.file("hello.rs", handler("other")))).start();
+    assert_eq!((server.get("/one").text(), server.get("/other").text()), ("one", "other"));
+}
+
+#[test]
+fn what_does_not_compile_is_told_in_the_compilers_words_at_the_files_own_lines() {
+    let place = Place::new();
+    neighbour(&place);
+    let wrong = handler("x").replace("\"x\"", "1");
+    let said = "[dependencies]\nneighbour = { path = \"neighbour\" }\n";
+    let comment: String = said.lines().map(|line| format!("//! {line}\n")).collect();
+    for (file, text, line) in [
+        ("plain.rs", wrong.clone(), 6),
+        ("frontmatter.rs", format!("#!/usr/bin/env wasmserve\n---\n{said}---\n{wrong}"), 11),
+        ("comment.rs", format!("//! ```cargo\n{comment}//! ```\n{wrong}"), 10),
+    ] {
+        let path = place.file(file, text);
+        let ended = Launch::file(&path).run();
+        assert_eq!(ended.code, Some(4), "{ended:?}");
+        points_at(&ended, &format!("{}:{line}:5", path.display()));
+        assert!(ended.stderr.contains("expected `&str`, found integer"), "{ended:?}");
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert_eq!(last, format!("wasmserve: `{}` does not build", path.display()));
+        assert!(!ended.stderr.contains('\u{1b}'), "colours are for terminals: {ended:?}");
+    }
+}
+
+#[test]
+fn a_file_may_name_its_dependencies_in_frontmatter_or_in_its_comment() {
+    let place = Place::new();
+    neighbour(&place);
+    let text = handler("x").replace("\"x\"", "neighbour::TEXT");
+    let frontmatter = format!("---\n[dependencies]\nneighbour = {{ path = \"neighbour\" }}\n---\n\n{text}");
+    let comment = format!(
+        "//! Hello.\n//!\n//! ```cargo\n//! [dependencies]\n//! neighbour.path = \"neighbour\"\n//! ```\n\n{text}"
+    );
+    for (name, text) in [("frontmatter.rs", frontmatter), ("comment.rs", comment)] {
+        let server = Launch::file(&place.file(name, text)).start();
+        assert_eq!(server.get("/").text(), "from next door", "{name}");
+    }
+}
+
+#[test]
+fn dependencies_that_are_no_toml_are_told_with_their_line() {
+    let place = Place::new();
+    let file = place.file("hello.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
+    refuses(Launch::file(&file), 4, &["hello.rs`", "in line 3", "TOML"]);
+}
+
+#[test]
+fn a_crate_is_built_with_its_own_lock_into_its_own_target_directory() {
+    let place = Place::new();
+    let directory = krate(&place, "", &[("main.rs", "Hello from a crate!")]);
+    let server = Launch::file(&directory).start();
+    assert_eq!(server.get("/").text(), "Hello from a crate!");
+    assert!(directory.join("target/wasm32-wasip2/release/greet.wasm").is_file());
+
+    place.file("greet/src/main.rs", handler("x").replace("\"x\"", "1"));
+    let ended = Launch::file(&directory).run();
+    assert_eq!(ended.code, Some(4));
+    points_at(&ended, "src/main.rs:6:5");
+}
+
+#[test]
+fn a_crate_without_a_program_or_with_several_is_refused_with_a_remedy() {
+    let place = Place::new();
+    let directory = krate(&place, "", &[("lib.rs", "x")]);
+    refuses(Launch::file(&directory), 4, &["greet`", "no program", "src/main.rs"]);
+    let place = Place::new();
+    let directory = krate(&place, "", &[("bin/one.rs", "x"), ("bin/two.rs", "x")]);
+    refuses(Launch::file(&directory), 4, &["several programs (one, two)", "default-run = \"one\""]);
+    refuses(Launch::file(&Place::new()), 4, &["directory without a Cargo.toml"]);
+}
+
+#[test]
+fn build_only_builds() {
+    let place = Place::new();
+    let file = place.file("hello.rs", handler("Built before."));
+    let output = place.join("out.wasm");
+    let ended = Launch::bare().flags(["build".as_ref(), file.as_os_str(), "-o".as_ref(), output.as_os_str()]).run();
+    assert_eq!((ended.code, ended.stdout), (Some(0), format!("{}\n", output.display())));
+    assert_eq!(Launch::file(&output).start().get("/").text(), "Built before.");
+
+    let wrong = place.file("wrong.rs", "fn main() { 1 }\n");
+    let ended = Launch::bare().flags(["build".as_ref(), wrong.as_os_str(), "-o".as_ref(), output.as_os_str()]).run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    refuses(Launch::bare().flags(["build".as_ref(), output.as_os_str()]), 4, &["neither a Rust file nor a crate"]);
+}
+
+#[test]
+fn stacks_of_a_file_tell_its_functions_and_with_debug_its_lines() {
+    let place = Place::new();
+    let deeply = "#[inline(never)]\nfn deeply() -> &'static str {\n    panic!(\"on purpose\")\n}\n";
+    let text = format!("{}\n{deeply}", handler("x").replace("\"x\"", "deeply()"));
+    let server = Launch::file(&place.file("deep.rs", text)).flags(["--debug"]).start();
+    let answer = server.get("/");
+    assert_eq!(answer.status, 500);
+    let is_frame = |line: &str| line.contains("at deep::deeply") && line.contains("deep.rs:11");
+    assert!(answer.text().lines().any(is_frame), "{}", answer.text());
+}
+
+/// Programs that stand in for those of Rust.
+fn tools(place: &Place, scripts: &[(&str, &str)]) -> PathBuf {
+    fs::create_dir_all(place.join("tools")).expect("a place is writable");
+    for (name, script) in scripts {
+        let path = place.file(&format!("tools/{name}"), format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    place.join("tools")
+}
+
+/// A server with these programs and no others, and with a cache of its own.
+fn launch_with(place: &Place, tools: &Path) -> Launch {
+    let file = place.file("hello.rs", handler("x"));
+    Launch::file(&file).env("PATH", tools).env("XDG_CACHE_HOME", place.join("cache"))
+}
+
+#[test]
+fn without_rust_there_is_one_clear_line() {
+    let place = Place::new();
+    refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "no cargo", "https://rustup.rs"]);
+    let without_target = tools(&place, &[("rustc", "echo /nowhere/lib"), ("cargo", "exit 1")]);
+    refuses(launch_with(&place, &without_target), 4, &["wasm32-wasip2", "no rustup", "https://rustup.rs"]);
+}
+
+#[test]
+fn a_missing_target_is_added_and_that_is_said() {
+    let place = Place::new();
+    let added = place.join("added");
+    let rustup = format!("echo \"$@\" > '{}'", added.display());
+    let tools =
+        tools(&place, &[("rustc", "echo /nowhere/lib"), ("rustup", &rustup), ("cargo", "echo is run >&2; exit 1")]);
+    let ended = launch_with(&place, &tools).run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert_eq!(fs::read_to_string(added).ok().as_deref(), Some("target add wasm32-wasip2\n"));
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let says = "wasmserve: the target wasm32-wasip2 is missing; adding it: rustup target add wasm32-wasip2";
+    assert_eq!(lines[..2], [says, "is run"], "{ended:?}");
+}
