@@ -4,7 +4,7 @@ mod inject;
 
 mod kinds;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use self::{
     inject::{Injected, inject},
@@ -53,7 +53,7 @@ pub(super) fn lay(scale: Scale) -> Report {
         drop(crowd::each(hogs, hogs, |_| inject(addr, &hog)));
     }
     let before = prober::probe(addr, "/hello", scale.of(500, 20));
-    let (descriptors, resident) = (server.descriptors(), server.resident());
+    let (descriptors, resident) = (server.descriptors(), at_rest(&server, scale));
     let prober = Prober::start(addr, "/hello");
     let mut sums = Sums::default();
     for kind in &kinds {
@@ -76,7 +76,9 @@ pub(super) fn lay(scale: Scale) -> Report {
     report.count("wrong kinds", 0, sums.kinds);
     report.count("faults without their line in the log", 0, sums.lines);
     report.count("others that were not answered", 0, beside.failed());
-    leaks(&server, descriptors, resident, &mut report);
+    let grown = growth(resident, at_rest(&server, scale));
+    report.measure("memory afterwards", "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
+    leaks(&server, descriptors, &mut report);
     let bugs = server.log().iter().filter(|line| line.contains(" host-bug: ")).count();
     report.count("bugs of the host", 0, bugs as u64);
     refused(scale.of(10, 1), &mut report);
@@ -189,7 +191,16 @@ fn missing(kinds: &[Kind]) -> u64 {
     (1..=27).filter(|number| !there.contains(&*format!("H{number}"))).count() as u64
 }
 
-fn leaks(server: &Server, descriptors: usize, resident: u64, report: &mut Report) {
+/// How much memory the server has in use when it has had nothing to do for a while.
+fn at_rest(server: &Server, scale: Scale) -> u64 {
+    let looks = (0..scale.of(50, 1)).map(|_| {
+        thread::sleep(Duration::from_millis(100));
+        server.resident()
+    });
+    looks.min().unwrap_or_default()
+}
+
+fn leaks(server: &Server, descriptors: usize, report: &mut Report) {
     // Connections are closed a moment after their clients have what they wanted.
     let left = (0..1000)
         .map(|_| {
@@ -198,8 +209,6 @@ fn leaks(server: &Server, descriptors: usize, resident: u64, report: &mut Report
         })
         .find(|left| *left == 0);
     report.count("leaked descriptors", 0, left.map_or_else(|| (server.descriptors() - descriptors) as u64, |_| 0));
-    let grown = growth(resident, server.resident());
-    report.measure("memory afterwards", "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
     report.count("leaked instances", 0, (PLACES - places(server)) as u64);
 }
 
