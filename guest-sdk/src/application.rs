@@ -1,7 +1,7 @@
 //! What `handler!` takes: one trait, so that every kind of handler is spelt in the same way.
 
 use crate::{
-    Environ, Error, IntoResponse, Result, StartResponse, Verbs, WriteError,
+    Environ, Error, IntoResponse, Response, Result, StartResponse, Verbs, WriteError,
     body::{Body, Outlet},
     verbs,
 };
@@ -29,7 +29,10 @@ use crate::{
 ///   # wasmserve_guest::testing::call(app, Environ::made([]));
 ///   ```
 ///
-/// - a value with one method for each HTTP method, see [`Verbs`].
+/// - a value with one method for each HTTP method, see [`Verbs`];
+/// - a [`Response`], which answers everything in the same way;
+/// - a [`Router`](crate::Router), which has an application for each path;
+/// - what [`wrap`](crate::wrap) and other middleware put around any of these.
 ///
 /// `M` tells these apart and is always inferred.
 #[diagnostic::on_unimplemented(
@@ -40,6 +43,18 @@ use crate::{
 pub trait Application<M> {
     /// Answers the one request that `environ` and `start_response` belong to. An error becomes `err` of the component's
     /// `handle`: it is logged, and the client gets a 500 if the head has not left yet.
+    ///
+    /// Middleware calls it, see [`wrap`](crate::wrap).
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Application, Environ, StartResponse, testing::call, wrap};
+    /// fn app(_environ: Environ) -> &'static str {
+    ///     "Hello, World!\n"
+    /// }
+    ///
+    /// let around = wrap(|environ: Environ, start_response: StartResponse| app.run(environ, start_response));
+    /// assert_eq!(call(around, Environ::made([])).body, b"Hello, World!\n");
+    /// ```
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()>;
 }
 
@@ -51,6 +66,9 @@ pub enum Short {}
 
 /// A type that implements `Verbs`.
 pub enum ByVerb {}
+
+/// A [`Response`].
+pub enum Whole {}
 
 impl<F, B, M> Application<(Wsgi, M)> for F
 where
@@ -76,10 +94,16 @@ where
 
 impl<V: Verbs> Application<ByVerb> for V {
     fn run(mut self, environ: Environ, _start_response: StartResponse) -> Result<()> {
-        let gateway = environ.gateway.clone();
-        let response = verbs::dispatch(&mut self, environ)?;
-        self.log_request(&Environ::new(gateway.clone()), response.status());
-        response.send(gateway)
+        let asked = environ.copy();
+        let response = verbs::dispatch(&mut self, environ).into_response()?;
+        self.log_request(&asked, response.status());
+        response.send(asked.gateway)
+    }
+}
+
+impl Application<Whole> for Response {
+    fn run(self, environ: Environ, _start_response: StartResponse) -> Result<()> {
+        self.send(environ.gateway)
     }
 }
 
@@ -94,7 +118,7 @@ pub(crate) fn handle<M>(application: impl Application<M>, environ: Environ) -> s
 
 /// Whether the host was the one who told of this error. As in wsgiref, a client that leaves early is no fault of the
 /// application, which only stops.
-fn told(error: &Error) -> bool {
+pub(crate) fn told(error: &Error) -> bool {
     match error.downcast_ref() {
         Some(WriteError::Disconnected | WriteError::TimedOut | WriteError::PastContentLength) => true,
         Some(WriteError::NotStarted) | None => false,

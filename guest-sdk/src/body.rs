@@ -26,6 +26,30 @@ pub trait Body<M> {
 
 /// Where a [`Body`] goes. The short form starts the response only with the first octet, so that until then an error can
 /// still have an answer of its own.
+///
+/// ```
+/// # use wasmserve_guest::{Body, Environ, Outlet, Result, StartResponse, testing::call};
+/// /// Counts down.
+/// struct Down(u32);
+///
+/// /// What tells this impl from those of the SDK.
+/// enum Mine {}
+///
+/// impl Body<Mine> for Down {
+///     fn send(self, mut outlet: Outlet) -> Result<()> {
+///         for number in (1..self.0).rev() {
+///             outlet.write(format!("{number}\n").as_bytes())?;
+///         }
+///         outlet.finish(b"go!\n")
+///     }
+/// }
+///
+/// let app = |_: Environ, start_response: StartResponse| {
+///     start_response("200 OK", &[("Content-Type", "text/plain")]);
+///     Down(3)
+/// };
+/// assert_eq!(call(app, Environ::made([])).body, b"2\n1\ngo!\n");
+/// ```
 pub struct Outlet {
     gateway: Gateway,
     /// What has not been given to the host yet.

@@ -34,6 +34,12 @@ impl Errors {
     }
 
     /// Logs a line, or several. Never fails and never blocks.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, testing::call};
+    /// let app = |environ: Environ| environ.errors().log("one\ntwo");
+    /// assert_eq!(call(app, Environ::made([])).log, ["one", "two"]);
+    /// ```
     pub fn log(&self, line: impl AsRef<[u8]>) {
         self.gateway.log(line.as_ref());
     }

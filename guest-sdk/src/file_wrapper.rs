@@ -23,11 +23,25 @@ pub struct FileWrapper<R> {
 
 impl<R: Read> FileWrapper<R> {
     /// Sends blocks of up to 64 KiB.
+    ///
+    /// ```
+    /// # use wasmserve_guest::FileWrapper;
+    /// let mut blocks = FileWrapper::new(&b"all of it"[..]);
+    /// assert_eq!(blocks.next().unwrap()?, b"all of it");
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn new(reader: R) -> Self {
         Self::with_block_size(reader, BLOCK)
     }
 
     /// Sends blocks of up to `block` octets.
+    ///
+    /// ```
+    /// # use wasmserve_guest::FileWrapper;
+    /// let mut blocks = FileWrapper::with_block_size(&b"all of it"[..], 4);
+    /// assert_eq!(blocks.next().unwrap()?, b"all ");
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn with_block_size(reader: R, block: usize) -> Self {
         Self { reader, block }
     }

@@ -35,6 +35,12 @@ pub fn parse_qs_with_blanks(query: impl AsRef<[u8]>) -> Form {
 /// What [`parse_qs`] gives: names, each with a list of values, in the order in which the names first appeared.
 ///
 /// It prints as the dictionary prints in Python.
+///
+/// ```
+/// # use wasmserve_guest::parse_qs;
+/// let form = parse_qs("b=2&a=1&b=3");
+/// assert_eq!(form.to_string(), "{'b': ['2', '3'], 'a': ['1']}");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     fields: Vec<(String, Vec<String>)>,
@@ -42,23 +48,45 @@ pub struct Form {
 
 impl Form {
     /// The first value of a name.
+    ///
+    /// ```
+    /// # use wasmserve_guest::parse_qs;
+    /// assert_eq!(parse_qs("n=1&n=2").get("n"), Some("1"));
+    /// ```
     pub fn get(&self, name: &str) -> Option<&str> {
         self.get_all(name).first().map(String::as_str)
     }
 
     /// All values of a name, in order; none if the name does not occur.
+    ///
+    /// ```
+    /// # use wasmserve_guest::parse_qs;
+    /// assert_eq!(parse_qs("n=1&n=2").get_all("n"), ["1", "2"]);
+    /// ```
     pub fn get_all(&self, name: &str) -> &[String] {
         let mut fields = self.iter();
         fields.find(|(other, _)| *other == name).map_or(&[], |(_, values)| values)
     }
 
     /// The names and their values.
+    ///
+    /// ```
+    /// # use wasmserve_guest::parse_qs;
+    /// let form = parse_qs("b=2&a=1&b=3");
+    /// let names: Vec<&str> = form.iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["b", "a"]);
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         let fields = self.fields.iter();
         fields.map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
     /// Whether there are no names.
+    ///
+    /// ```
+    /// # use wasmserve_guest::parse_qs;
+    /// assert!(parse_qs("a=").is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }

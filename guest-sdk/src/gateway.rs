@@ -1,7 +1,7 @@
 //! The other side of the contract: on wasm the host, natively a stand-in with a made-up request. Nothing else in this
 //! crate knows which.
 
-use std::ops::Deref;
+use std::{ops::Deref, rc::Rc};
 
 use crate::{ReadError, StartError, WriteError};
 
@@ -11,9 +11,9 @@ mod host;
 mod stand_in;
 
 #[cfg(target_family = "wasm")]
-pub(crate) use host::Host;
+pub(crate) use host::{Host, Shared};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use stand_in::Host;
+pub(crate) use stand_in::{Host, Shared};
 
 pub(crate) type Fields = Vec<(String, Vec<u8>)>;
 
@@ -21,27 +21,111 @@ pub(crate) type Fields = Vec<(String, Vec<u8>)>;
 #[derive(Clone)]
 pub(crate) struct Gateway(Host);
 
-/// What may stand in the way to the host, for the calls that can break the contract. Only a handler that makes one has its
-/// code; the others have a look at whether there is one, and with `lto` not even that.
+/// What may stand in the way to the host, for the calls in which bodies and heads pass. Only a handler that makes one has
+/// its code; the others have a look at whether there is one, and with `lto` not even that.
 pub(crate) trait Layer {
-    fn read(&self, max: u32) -> Result<Vec<u8>, ReadError>;
+    /// What lies between this layer and the host.
+    fn below(&self) -> &Below;
 
-    fn trailers(&self) -> Fields;
+    fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
+        self.below().read(max)
+    }
+
+    fn trailers(&self) -> Fields {
+        self.below().trailers()
+    }
 
     fn start_response(
         &self,
         status: &str,
         headers: &[(&str, &[u8])],
         exc_info: Option<&[u8]>,
-    ) -> Result<(), StartError>;
+    ) -> Result<(), StartError> {
+        self.below().start_response(status, headers, exc_info)
+    }
 
     /// `finish` for the `last` chunk, else `write`.
-    fn write(&self, chunk: &[u8], last: bool) -> Result<(), WriteError>;
+    fn write(&self, chunk: &[u8], last: bool) -> Result<(), WriteError> {
+        self.below().write(chunk, last)
+    }
+
+    /// Whether this layer, or one below it, is a validator.
+    fn validates(&self) -> bool {
+        self.below().validates()
+    }
+}
+
+/// The way to the host as a layer sees it: without the layer itself, and those above it.
+pub(crate) struct Below {
+    host: Host,
+    layer: Option<Shared>,
+}
+
+impl Below {
+    pub(crate) fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
+        match &self.layer {
+            None => self.host.read(max),
+            Some(layer) => layer.read(max),
+        }
+    }
+
+    pub(crate) fn trailers(&self) -> Fields {
+        match &self.layer {
+            None => self.host.trailers(),
+            Some(layer) => layer.trailers(),
+        }
+    }
+
+    pub(crate) fn start_response(
+        &self,
+        status: &str,
+        headers: &[(&str, &[u8])],
+        exc_info: Option<&[u8]>,
+    ) -> Result<(), StartError> {
+        match &self.layer {
+            None => self.host.start_response(status, headers, exc_info),
+            Some(layer) => layer.start_response(status, headers, exc_info),
+        }
+    }
+
+    pub(crate) fn write(&self, chunk: &[u8], last: bool) -> Result<(), WriteError> {
+        match &self.layer {
+            None if last => self.host.finish(chunk),
+            None => self.host.write(chunk),
+            Some(layer) => layer.write(chunk, last),
+        }
+    }
+
+    pub(crate) fn validates(&self) -> bool {
+        self.layer.as_ref().is_some_and(|layer| layer.validates())
+    }
+}
+
+/// The host itself: for the calls in which no body and no head pass.
+impl Deref for Below {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 impl Gateway {
     pub(crate) fn new(host: Host) -> Self {
         Self(host)
+    }
+
+    /// What the next layer has below it.
+    pub(crate) fn below(&self) -> Below {
+        Below { host: self.0.clone(), layer: self.0.layer() }
+    }
+
+    /// Runs what has a layer in its way to the host. It is gone afterwards, so that whoever is around it is heard.
+    pub(crate) fn under<T>(&self, layer: &Rc<impl Layer + 'static>, run: impl FnOnce() -> T) -> T {
+        let before = self.0.replace_layer(Some(Host::share(layer)));
+        let outcome = run();
+        self.0.replace_layer(before);
+        outcome
     }
 
     pub(crate) fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
@@ -97,7 +181,7 @@ impl Gateway {
     }
 }
 
-/// The host itself: for the calls that no layer has to see, and for the layer.
+/// The host itself: for the calls that no layer has to see.
 impl Deref for Gateway {
     type Target = Host;
 

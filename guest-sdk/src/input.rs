@@ -16,6 +16,16 @@ const CHUNK: u32 = 64 << 10;
 ///
 /// Reading ends where the body ends, and a request without a body is simply empty: nothing blocks for ever. A body that
 /// was cut short ends in an error, never as if it were complete; the error holds a [`ReadError`].
+///
+/// ```
+/// use std::io::BufRead;
+/// # use wasmserve_guest::Environ;
+///
+/// let environ = Environ::made([]).with_input("one\ntwo");
+/// let lines: Result<Vec<String>, _> = environ.input().lines().collect();
+/// assert_eq!(lines?, ["one", "two"]);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct Input {
     gateway: Gateway,
     buffer: Vec<u8>,
@@ -29,6 +39,14 @@ impl Input {
     }
 
     /// The rest of the body, which may not be longer than `limit` octets.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = || Environ::made([]).with_input("12345");
+    /// assert_eq!(environ().input().read_all(5)?, b"12345");
+    /// assert!(environ().input().read_all(4).is_err());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn read_all(self, limit: usize) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         for chunk in self.chunks() {
@@ -44,11 +62,26 @@ impl Input {
 
     /// The rest of the body in chunks of up to 64 KiB, as they arrive. This is the fastest way to read, as nothing is
     /// copied, and what it gives is the [`Body`](crate::Body) of a response.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, testing::call};
+    /// let app = |environ: Environ| Response::new(200, [("Content-Type", "text/plain")], environ.input().chunks());
+    /// assert_eq!(call(app, Environ::made([]).with_input("echo")).body, b"echo");
+    /// ```
     pub fn chunks(self) -> Chunks {
         Chunks(self)
     }
 
     /// The trailer fields that followed a body in chunks; none before the end of the body was read.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let mut input = Environ::made([]).input();
+    /// std::io::copy(&mut input, &mut std::io::sink())?;
+    /// // Made-up requests have none.
+    /// assert_eq!(input.trailers(), []);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
     pub fn trailers(&self) -> Vec<(String, Value)> {
         environ::fields(self.gateway.trailers())
     }
@@ -87,6 +120,17 @@ impl BufRead for Input {
 }
 
 /// The body of a request, one chunk after the other; see [`Input::chunks`].
+///
+/// ```
+/// # use wasmserve_guest::Environ;
+/// let environ = Environ::made([]).with_input("a body");
+/// let mut length = 0;
+/// for chunk in environ.input().chunks() {
+///     length += chunk?.len();
+/// }
+/// assert_eq!(length, 6);
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub struct Chunks(Input);
 
 impl Iterator for Chunks {
@@ -104,6 +148,14 @@ impl Iterator for Chunks {
 
 /// Why no more of a request's body can be read. As a source of an [`io::Error`] it is found with
 /// [`get_ref`](io::Error::get_ref).
+///
+/// ```
+/// # use wasmserve_guest::{Environ, ReadError};
+/// let environ = Environ::made([]).with_input("half").with_read_error(ReadError::Disconnected);
+/// let error = environ.input().read_all(100).unwrap_err();
+/// let reason = error.get_ref().and_then(|reason| reason.downcast_ref());
+/// assert_eq!(reason, Some(&ReadError::Disconnected));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// The client went away before the body was complete.

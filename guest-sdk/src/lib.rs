@@ -22,14 +22,20 @@
 //! [`Application`] tells what else `handler!` takes: functions that need no `start_response`, since what they return is
 //! the whole answer ([`IntoResponse`]), and types with one method for each HTTP method ([`Verbs`]).
 //!
-//! [`validator`] checks, around any of these, that both sides keep to the contract.
+//! A [`Router`] has an application for each path. Around any of these goes middleware: [`log`], [`basic_auth`], what you
+//! [`wrap`] yourself, and the [`validator`], which checks that both sides keep to the contract.
+//!
+//! [`prelude`] has what most handlers need. The feature `json` adds `Environ::json` and `Json`; without it there is no
+//! serde in the dependency tree.
 //!
 //! Compiled natively, the same types stand on a made-up request, so that handlers have ordinary tests (`testing`).
 //!
 //! [PEP 3333]: https://peps.python.org/pep-3333/
 
 mod application;
+mod basic_auth;
 mod body;
+mod cookie;
 mod environ;
 mod errors;
 mod file_wrapper;
@@ -38,7 +44,14 @@ mod gateway;
 mod grammar;
 mod handler;
 mod input;
+#[cfg(feature = "json")]
+mod json;
+mod log;
+mod middleware;
+pub mod prelude;
+mod refusal;
 mod response;
+mod router;
 mod start_response;
 mod status;
 mod validator;
@@ -61,8 +74,29 @@ pub mod bindings;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+/// The how-tos' Rust, so that it is tried.
+#[cfg(doctest)]
+mod docs {
+    #[doc = include_str!("../../docs/data-disappears.md")]
+    mod data_disappears {}
+    #[doc = include_str!("../../docs/from-wsgi.md")]
+    mod from_wsgi {}
+    #[doc = include_str!("../../docs/log-records.md")]
+    mod log_records {}
+    #[doc = include_str!("../../docs/nginx.md")]
+    mod nginx {}
+    #[doc = include_str!("../../docs/sandbox.md")]
+    mod sandbox {}
+    #[doc = include_str!("../../docs/stuck.md")]
+    mod stuck {}
+    #[doc = include_str!("../../docs/webhook.md")]
+    mod webhook {}
+}
+
 pub use application::Application;
+pub use basic_auth::{BasicAuth, basic_auth, credentials, same_secret};
 pub use body::{Body, Outlet};
+pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use environ::Environ;
 pub use errors::Errors;
 pub use file_wrapper::FileWrapper;
@@ -70,7 +104,16 @@ pub use form::{Form, parse_qs, parse_qs_with_blanks};
 #[doc(hidden)]
 pub use handler::entry;
 pub use input::{Chunks, Input, ReadError};
+#[cfg(feature = "json")]
+pub use json::{Json, JsonError};
+pub use log::{Log, log};
+pub use middleware::{Head, OnHead, Wrap, Wrapped, on_head, wrap};
+pub use refusal::Refusal;
 pub use response::{IntoResponse, Response};
+pub use router::Router;
+#[cfg(feature = "json")]
+#[doc(no_inline)]
+pub use serde_json::{self, json};
 pub use start_response::{StartError, StartResponse};
 pub use status::Status;
 pub use validator::{Validator, validator};
@@ -79,7 +122,29 @@ pub use verbs::Verbs;
 pub use write::{Write, WriteError};
 
 /// Any error: what `?` makes of those that implement [`std::error::Error`], and of strings.
+///
+/// ```
+/// # use wasmserve_guest::Error;
+/// fn read(number: &str) -> Result<u32, Error> {
+///     let number = number.parse()?;
+///     if number > 100 { Err("too many".into()) } else { Ok(number) }
+/// }
+/// # assert!(read("x").is_err() && read("101").is_err() && read("1").is_ok());
+/// ```
 pub type Error = Box<dyn std::error::Error>;
 
 /// What may fail in a handler; what it gives is a [`Response`], unless said otherwise.
+///
+/// ```
+/// # use wasmserve_guest::{Environ, IntoResponse, Result, testing::call};
+/// fn app(environ: Environ) -> Result {
+///     let form = environ.form()?;
+///     form.to_string().into_response()
+/// }
+///
+/// fn text(environ: Environ) -> Result<String> {
+///     Ok(environ.form()?.to_string())
+/// }
+/// # assert_eq!(call(app, Environ::made([])).body, call(text, Environ::made([])).body);
+/// ```
 pub type Result<T = Response, E = Error> = std::result::Result<T, E>;

@@ -6,6 +6,7 @@ use crate::{
     Body, Result, Status, Value,
     body::{Chunked, Fallible, Head, Outlet},
     gateway::Gateway,
+    refusal,
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -21,7 +22,9 @@ const OCTETS: &str = "application/octet-stream";
 /// | `(status, any of these)` | the same with another status: `404` or `"404 Not Found"` |
 /// | `(status, headers, body)` | exactly these; the headers are an array or vector of pairs, the body is any [`Body`] |
 /// | [`Response`] | itself |
-/// | [`Result`] with any of these | that, or the error |
+/// | [`Result`] with any of these | that, or the error: a 500, unless it is a [`Refusal`](crate::Refusal) |
+///
+/// With the feature `json` also `Json`, with any value that serde can write.
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, testing::call};
@@ -40,6 +43,17 @@ const OCTETS: &str = "application/octet-stream";
 )]
 pub trait IntoResponse<M = ()> {
     /// The response.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, IntoResponse, Result, testing::call};
+    /// fn app(environ: Environ) -> Result {
+    ///     match environ.query().get("n") {
+    ///         Some(n) => format!("{n}\n").into_response(),
+    ///         None => (404, ()).into_response(),
+    ///     }
+    /// }
+    /// # assert_eq!(call(app, Environ::made([])).status, "404 Not Found");
+    /// ```
     fn into_response(self) -> Result<Response>;
 }
 
@@ -60,6 +74,12 @@ pub struct Response {
 
 impl Response {
     /// A response of exactly these parts.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, testing::call};
+    /// let answer = call(Response::new(200, [("Content-Type", "text/html")], "<p>Hello"), Environ::made([]));
+    /// assert_eq!(answer.body, b"<p>Hello");
+    /// ```
     pub fn new<N, V, M>(
         status: impl Status,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -80,6 +100,14 @@ impl Response {
     }
 
     /// The same with another header field, after those that are there.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, IntoResponse, Response, Result, testing::call};
+    /// fn app(_environ: Environ) -> Result {
+    ///     Ok("moved\n".into_response()?.with_header("X-Served-By", "wasm"))
+    /// }
+    /// # assert_eq!(call(app, Environ::made([])).header("x-served-by").unwrap(), &"wasm");
+    /// ```
     pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         self.head.headers.push((name.into(), value.into()));
         self
@@ -189,12 +217,15 @@ where
 impl<R, E, M> IntoResponse<Fallible<M>> for Result<R, E>
 where
     R: IntoResponse<M>,
-    E: Display,
+    E: Display + 'static,
 {
     fn into_response(self) -> Result<Response> {
         match self {
             Ok(response) => response.into_response(),
-            Err(error) => Err(error.to_string().into()),
+            Err(error) => match refusal::response(&error) {
+                Some(refusal) => Ok(refusal),
+                None => Err(error.to_string().into()),
+            },
         }
     }
 }

@@ -40,6 +40,17 @@ impl StartResponse {
     }
 
     /// Starts the response, or tells why not. The values of header fields may be octets.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, StartError, StartResponse, testing::call};
+    /// fn app(environ: Environ, start_response: StartResponse) -> Result<&'static str, StartError> {
+    ///     // A value from outside may have octets in it that a field cannot have.
+    ///     let language = environ.get("QUERY_STRING").unwrap_or_default();
+    ///     start_response.attempt("200 OK", &[("Content-Language", language)])?;
+    ///     Ok("Bonjour !\n")
+    /// }
+    /// # assert_eq!(call(app, Environ::made([("QUERY_STRING", "fr")])).header("content-language").unwrap(), &"fr");
+    /// ```
     pub fn attempt(&self, status: &str, headers: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Write, StartError> {
         start(&self.gateway, status, headers, None)
     }
@@ -92,6 +103,15 @@ impl Deref for StartResponse {
 }
 
 /// Why a response could not be started.
+///
+/// ```
+/// # use wasmserve_guest::{Environ, StartError, StartResponse, testing::call};
+/// let app = |_: Environ, start_response: StartResponse| {
+///     let refused = start_response.attempt("200 OK", &[("Connection", "close")]).err();
+///     assert_eq!(refused, Some(StartError::HopByHop("Connection".to_owned())));
+/// };
+/// # call(app, Environ::made([]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartError {
     /// `start_response` was called before, and this call does not [`replace`](StartResponse::replace) its response.

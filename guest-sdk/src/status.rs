@@ -3,8 +3,19 @@
 use std::borrow::Cow;
 
 /// A status: `404`, `"404 Not Found"`, or a `String` like it.
+///
+/// ```
+/// # use wasmserve_guest::Status;
+/// assert_eq!(404.line(), "404 Not Found");
+/// assert_eq!("404 Nothing Here".line(), "404 Nothing Here");
+/// ```
 pub trait Status {
     /// The status as `start_response` takes it: code, space, reason phrase.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Status;
+    /// assert_eq!(418.line(), "418 ");
+    /// ```
     fn line(self) -> Cow<'static, str>;
 }
 

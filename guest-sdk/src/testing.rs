@@ -24,6 +24,12 @@ use crate::{
 };
 
 /// What a handler answered.
+///
+/// ```
+/// # use wasmserve_guest::{Environ, testing::call};
+/// let answer = call(|_: Environ| (404, "no\n"), Environ::made([]));
+/// assert_eq!((&*answer.status, &*answer.body, answer.fault), ("404 Not Found", &b"no\n"[..], None));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer {
@@ -46,6 +52,12 @@ pub struct Answer {
 
 impl Answer {
     /// The first header field of a name, in any case.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, testing::call};
+    /// let answer = call(|_: Environ| "text\n", Environ::made([]));
+    /// assert_eq!(answer.header("content-type").unwrap(), &"text/plain; charset=utf-8");
+    /// ```
     pub fn header(&self, name: &str) -> Option<&Value> {
         let mut headers = self.headers.iter();
         headers.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -54,6 +66,11 @@ impl Answer {
 
 /// Lets a handler answer a request, as the host would: with the contract of `start_response` and `write`. A panic stays a
 /// panic.
+///
+/// ```
+/// # use wasmserve_guest::{Environ, testing::call};
+/// assert_eq!(call(|_: Environ| "text\n", Environ::made([])).body, b"text\n");
+/// ```
 pub fn call<M>(application: impl Application<M>, environ: Environ) -> Answer {
     let gateway = environ.gateway.clone();
     let outcome = application::handle(application, environ);
@@ -84,6 +101,12 @@ pub fn call<M>(application: impl Application<M>, environ: Environ) -> Answer {
 impl Environ {
     /// A request with these variables, and with what else there has to be: without any it is `GET / HTTP/1.1` from
     /// this machine.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::made([("PATH_INFO", "/a"), ("HTTP_ACCEPT", "text/html")]);
+    /// assert!(environ.method() == "GET" && environ.path() == "/a");
+    /// ```
     pub fn made<const N: usize>(variables: [(&str, &str); N]) -> Self {
         let gateway = Gateway::new(Host::default());
         gateway.with(|exchange| {
@@ -95,12 +118,24 @@ impl Environ {
     }
 
     /// The same with another variable, whose value may be octets.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::made([]).with("HTTP_X_NAME", b"caf\xe9");
+    /// assert_eq!(environ.get("HTTP_X_NAME").unwrap().latin1(), "café");
+    /// ```
     pub fn with(self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.gateway.with(|exchange| exchange.set(name, value.into()));
         self
     }
 
     /// The same with a body and its `CONTENT_LENGTH`.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::made([]).with_input("abc=def");
+    /// assert_eq!(environ.get("CONTENT_LENGTH"), Some("7".into()));
+    /// ```
     pub fn with_input(self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         self.gateway.with(|exchange| {
@@ -111,12 +146,24 @@ impl Environ {
     }
 
     /// The same with an error in place of the end of the body.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, ReadError};
+    /// let environ = Environ::made([]).with_input("abc=d").with_read_error(ReadError::Disconnected);
+    /// assert!(environ.form().is_err());
+    /// ```
     pub fn with_read_error(self, error: ReadError) -> Self {
         self.gateway.with(|exchange| exchange.read_error = Some(error));
         self
     }
 
     /// The same with a head as it came off the wire. Without it the head is what the variables say.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::made([]).with_raw_head("GET / HTTP/1.1\r\nhOsT: a\r\n\r\n");
+    /// assert_eq!(environ.raw_head(), b"GET / HTTP/1.1\r\nhOsT: a\r\n\r\n");
+    /// ```
     pub fn with_raw_head(self, head: impl Into<Vec<u8>>) -> Self {
         self.gateway.with(|exchange| exchange.raw_head = Some(head.into()));
         self

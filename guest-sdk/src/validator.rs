@@ -11,7 +11,7 @@ use std::{cell::RefCell, rc::Rc};
 use self::{clause::Breach, input::Input, response::Response};
 use crate::{
     Application, Environ, ReadError, Result, StartError, StartResponse, WriteError,
-    gateway::{Fields, Host, Layer},
+    gateway::{Below, Fields, Layer},
 };
 
 /// Checks that the host and an application keep to the contract between them, and says which clause was broken: what
@@ -68,6 +68,12 @@ pub fn validator<A>(application: A) -> Validator<A> {
 }
 
 /// An application in a [`validator`].
+///
+/// ```
+/// # use wasmserve_guest::{Environ, Validator, testing::call, validator};
+/// let checked: Validator<_> = validator(|_: Environ| "text\n");
+/// assert!(call(checked, Environ::made([])).log.is_empty());
+/// ```
 pub struct Validator<A>(A);
 
 /// A `Validator` around one.
@@ -78,19 +84,16 @@ where
     A: Application<M>,
 {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
-        let host = Host::clone(&environ.gateway);
-        if host.layer().is_some() {
+        let gateway = environ.gateway.clone();
+        let below = gateway.below();
+        if below.validates() {
             // One in another has nothing to add.
             return self.0.run(environ, start_response);
         }
-        let validation = Rc::new(Validation::new(host));
-        let host = &validation.host;
-        let outcome = match validation.tell(environ::check(&host.copy_all(), |name| host.get(name))) {
+        let validation = Rc::new(Validation::new(below));
+        let outcome = match validation.tell(environ::check(&gateway.copy_all(), |name| gateway.get(name))) {
             Some(_) => Ok(()),
-            None => {
-                host.set_layer(&validation);
-                self.0.run(environ, start_response)
-            }
+            None => gateway.under(&validation, || self.0.run(environ, start_response)),
         };
         validation.end(outcome)
     }
@@ -98,7 +101,7 @@ where
 
 /// One exchange under watch.
 struct Validation {
-    host: Host,
+    below: Below,
     input: RefCell<Input>,
     response: RefCell<Response>,
     /// The first clause that was broken, except for advice.
@@ -106,18 +109,18 @@ struct Validation {
 }
 
 impl Validation {
-    fn new(host: Host) -> Self {
+    fn new(below: Below) -> Self {
         Self {
-            input: RefCell::new(Input::new(|name| host.get(name))),
-            response: RefCell::new(Response::new(host.get("REQUEST_METHOD"))),
+            input: RefCell::new(Input::new(|name| below.get(name))),
+            response: RefCell::new(Response::new(below.get("REQUEST_METHOD"))),
             breach: RefCell::default(),
-            host,
+            below,
         }
     }
 
     /// Logs what was broken, and gives the first that is not advice.
     fn tell(&self, breaches: impl IntoIterator<Item = Breach>) -> Option<Breach> {
-        let told = breaches.into_iter().inspect(|breach| self.host.log(breach.to_string().as_bytes()));
+        let told = breaches.into_iter().inspect(|breach| self.below.log(breach.to_string().as_bytes()));
         let grave: Vec<_> = told.filter(|breach| !breach.is_advice()).collect();
         let first = grave.into_iter().next()?;
         self.breach.borrow_mut().get_or_insert_with(|| first.clone());
@@ -141,14 +144,22 @@ impl Validation {
 }
 
 impl Layer for Validation {
+    fn below(&self) -> &Below {
+        &self.below
+    }
+
+    fn validates(&self) -> bool {
+        true
+    }
+
     fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
-        let given = self.host.read(max);
+        let given = self.below.read(max);
         self.tell(self.input.borrow_mut().read(max, &given));
         given
     }
 
     fn trailers(&self) -> Fields {
-        let given = self.host.trailers();
+        let given = self.below.trailers();
         self.tell(self.input.borrow().trailers(&given));
         given
     }
@@ -166,7 +177,7 @@ impl Layer for Validation {
         if let Some(breach) = self.tell(breaches) {
             return Err(breach.start_error());
         }
-        let outcome = self.host.start_response(status, headers, exc_info);
+        let outcome = self.below.start_response(status, headers, exc_info);
         self.tell(self.response.borrow_mut().started(head, &outcome));
         outcome
     }
@@ -179,7 +190,7 @@ impl Layer for Validation {
         if let Some(breach) = self.tell(breaches) {
             return Err(breach.write_error());
         }
-        let outcome = if last { self.host.finish(chunk) } else { self.host.write(chunk) };
+        let outcome = self.below.write(chunk, last);
         self.tell(self.response.borrow_mut().wrote(chunk, last, outcome));
         outcome
     }

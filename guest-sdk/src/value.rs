@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     fmt::{self, Debug, Display, Formatter, Write},
     ops::Deref,
-    str::{self, Utf8Error},
+    str::{self, FromStr, Utf8Error},
 };
 
 /// The value of an environ variable or of a header field: octets, which nothing has decoded.
@@ -24,16 +24,43 @@ pub struct Value(Cow<'static, [u8]>);
 
 impl Value {
     /// The value as UTF-8, which it may not be.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Value;
+    /// assert_eq!(Value::from("café").to_str(), Ok("café"));
+    /// assert!(Value::from(b"caf\xe9").to_str().is_err());
+    /// ```
     pub fn to_str(&self) -> Result<&str, Utf8Error> {
         str::from_utf8(&self.0)
     }
 
     /// The value as Latin-1: the "native string" of PEP 3333, in which every octet is one character.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Value;
+    /// assert_eq!(Value::from(b"caf\xe9").latin1(), "café");
+    /// ```
     pub fn latin1(&self) -> String {
         self.0.iter().copied().map(char::from).collect()
     }
 
+    /// What `T` reads from the value, if it is text and `T` can: a number, for example. White space is not taken away.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Value;
+    /// assert_eq!(Value::from("42").parse(), Some(42));
+    /// assert_eq!(Value::from("many").parse::<u32>(), None);
+    /// ```
+    pub fn parse<T: FromStr>(&self) -> Option<T> {
+        self.to_str().ok()?.parse().ok()
+    }
+
     /// The octets.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Value;
+    /// assert_eq!(Value::from("GET").into_bytes(), b"GET");
+    /// ```
     pub fn into_bytes(self) -> Vec<u8> {
         self.0.into_owned()
     }

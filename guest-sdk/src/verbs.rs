@@ -30,9 +30,41 @@ pub trait Verbs {
     /// The methods that there are. If any are listed, the others of this trait answer `405 Method Not Allowed` with
     /// `Allow`, and `OPTIONS` has an answer: 204 with `Allow`. Methods unknown to this trait still go to
     /// [`do_other`](Self::do_other).
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, testing::call};
+    /// struct Test;
+    ///
+    /// impl Verbs for Test {
+    ///     const METHODS: &'static [&'static str] = &["GET"];
+    ///
+    ///     fn do_get(&mut self, _environ: Environ) -> Result {
+    ///         "Test from GET!".into_response()
+    ///     }
+    /// }
+    ///
+    /// let answer = call(Test, Environ::made([("REQUEST_METHOD", "PUT")]));
+    /// assert_eq!(answer.status, "405 Method Not Allowed");
+    /// ```
     const METHODS: &'static [&'static str] = &[];
 
     /// Whether `HEAD` is answered by [`do_get`](Self::do_get); the host leaves the body out.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, testing::call};
+    /// struct Test;
+    ///
+    /// impl Verbs for Test {
+    ///     const HEAD_FROM_GET: bool = true;
+    ///
+    ///     fn do_get(&mut self, _environ: Environ) -> Result {
+    ///         "Test from GET!".into_response()
+    ///     }
+    /// }
+    ///
+    /// let answer = call(Test, Environ::made([("REQUEST_METHOD", "HEAD")]));
+    /// assert_eq!(answer.status, "200 OK");
+    /// ```
     const HEAD_FROM_GET: bool = false;
 
     /// Answers `GET`.
@@ -80,6 +112,23 @@ pub trait Verbs {
     }
 
     /// Answers every other method, and those that are not implemented.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, testing::call};
+    /// struct Teapot;
+    ///
+    /// impl Verbs for Teapot {
+    ///     fn do_other(&mut self, environ: Environ) -> Result {
+    ///         match &*environ.method() {
+    ///             b"BREW" => ("418 I'm a teapot", "short and stout\n").into_response(),
+    ///             _ => (501, ()).into_response(),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let answer = call(Teapot, Environ::made([("REQUEST_METHOD", "BREW")]));
+    /// assert_eq!(answer.status, "418 I'm a teapot");
+    /// ```
     fn do_other(&mut self, environ: Environ) -> Result<Response> {
         // A method is a token (RFC 9110 section 9.1), so there is nothing in it that would have to be escaped.
         let problem = format!("Unsupported method ('{}')", environ.method());

@@ -54,6 +54,15 @@ impl io::Write for Write {
 }
 
 /// Why a chunk was not taken.
+///
+/// ```
+/// # use wasmserve_guest::{Environ, StartResponse, WriteError, testing::call};
+/// let app = |_: Environ, start_response: StartResponse| {
+///     let write = start_response("200 OK", &[("Content-Length", "2")]);
+///     assert_eq!(write(b"abc"), Err(WriteError::PastContentLength));
+/// };
+/// # call(app, Environ::made([]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
     /// `start_response` has not succeeded yet.

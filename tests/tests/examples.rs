@@ -167,6 +167,91 @@ fn form_logs_what_parse_qs_makes_of_it() {
 }
 
 #[test]
+fn router_has_an_answer_for_each_path_and_method() {
+    let server = Server::start("router");
+    assert_eq!(server.get("/greet/caf%C3%A9").text(), "Hello, café!\n", "T10");
+    assert_eq!(server.get("/greet/nobody").status, 204);
+    assert_eq!(server.get("/tail/a%2Fb//c").text(), "GET of \"a/b//c\"\n");
+    for (target, expected) in [("/square/12", (200, "144\n")), ("/square/x", (404, "only numbers have a square\n"))] {
+        let response = server.get(target);
+        assert_eq!((response.status, response.text()), expected);
+    }
+    assert_eq!(server.get("/greet/a/b").status, 404);
+
+    let mut client = server.connect();
+    client.send("HEAD /greet/you HTTP/1.1\r\nHost: test\r\n\r\n");
+    let head = client.response_to_head();
+    assert_eq!((head.status, head.field("Content-Length")), (200, Some("12")));
+    let mut ask = |method: &str| {
+        client.send(format!("{method} /greet/you HTTP/1.1\r\nHost: test\r\n\r\n"));
+        client.response()
+    };
+    assert_eq!(ask("POST").status, 202);
+    for (method, status) in [("OPTIONS", 204), ("BREW", 405)] {
+        let response = ask(method);
+        assert_eq!((response.status, response.field("Allow")), (status, Some("GET, HEAD, POST, OPTIONS")), "{method}");
+    }
+}
+
+#[test]
+fn router_works_below_a_mount() {
+    let mount = format!("/app={}", wasmserve_tests::guest::program("router").display());
+    let server = Launch::program("hello").flags(["--mount", &mount, "--asterisk", "app"]).start();
+    assert_eq!(server.get("/app/greet/you").text(), "Hello, you!\n");
+    for target in ["/app", "/app/"] {
+        assert!(server.get(target).text().starts_with("Ask for "), "{target}");
+    }
+}
+
+#[test]
+fn json_takes_and_gives_json_and_says_what_is_none() {
+    let server = Server::start("json");
+    let post = |content_type: &str, body: &str| {
+        let length = body.len();
+        server.ask(format!(
+            "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    };
+    let response = post("application/json", r#"{"item": "tea", "count": 2}"#);
+    assert_eq!((response.status, response.text()), (201, r#"{"item":"tea","total":6}"#));
+    assert_eq!(response.field("Content-Type"), Some("application/json"));
+    for (content_type, body, status) in [
+        ("application/x-www-form-urlencoded", "item=tea", 415),
+        ("application/json", "{\"item\": ", 400),
+        ("application/json", "{\"item\": 2}", 422),
+        ("application/json", &format!("[{}]", " ".repeat(1 << 20)), 413),
+    ] {
+        let response = post(content_type, body);
+        assert_eq!(response.status, status, "{response:?}");
+        assert!(response.text().starts_with("the body is "), "{response:?}");
+    }
+}
+
+#[test]
+fn cookies_count_the_visits_of_a_client() {
+    let server = Server::start("cookies");
+    let first = server.get("/");
+    assert_eq!(first.text(), "visit 1\n");
+    let cookie = first.field("Set-Cookie").expect("it is set");
+    let (pair, attributes) = cookie.split_once("; ").expect("it has attributes");
+    assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
+    let second = server.ask(format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: a=b\r\nCookie: {pair}\r\n\r\n"));
+    assert_eq!(second.text(), "visit 2\n", "H3");
+}
+
+#[test]
+fn middleware_goes_around_the_application() {
+    let server = Server::start("middleware");
+    let asked = server.get("/");
+    assert_eq!((asked.status, asked.field("Cache-Control")), (401, Some("no-store")));
+    assert_eq!(asked.field("WWW-Authenticate"), Some("Basic realm=\"the back room\", charset=\"UTF-8\""));
+    server.line(|line| line == "[1] log: GET \"/\": 401 Unauthorized, 17 octets");
+    let let_in = server.ask("GET /%0A HTTP/1.1\r\nHost: test\r\nAuthorization: Basic YWxpY2U6c2VzYW1l\r\n\r\n");
+    assert_eq!((let_in.status, let_in.text()), (200, "Hello, alice!\n"));
+    server.line(|line| line == "[2] log: GET \"/\\\\n\": 200 OK, 14 octets");
+}
+
+#[test]
 fn logsink_prints_a_record_of_pythons_http_handler() {
     let server = Server::start("logsink");
     let record = "name=MR_HANDLER.HTTP&msg=Received+arguments%3A+%5B%25s%5D+%5B%25s%5D&args=%28%27abc%27%2C+%27d%C3%A9f\

@@ -7,6 +7,7 @@ mod bindings;
 mod capacity;
 mod client;
 mod compile;
+mod docs;
 mod dump;
 mod embedded;
 mod endurance;

@@ -12,17 +12,24 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Host;
 
+/// A layer, as it is handed on. There are few, and the instance does not live long.
+pub(crate) type Shared = &'static dyn Layer;
+
 thread_local! {
-    static LAYER: Cell<Option<&'static dyn Layer>> = const { Cell::new(None) };
+    static LAYER: Cell<Option<Shared>> = const { Cell::new(None) };
 }
 
 impl Host {
-    pub(crate) fn layer(&self) -> Option<&'static dyn Layer> {
+    pub(crate) fn layer(&self) -> Option<Shared> {
         LAYER.get()
     }
 
-    pub(crate) fn set_layer(&self, layer: &Rc<impl Layer + 'static>) {
-        LAYER.set(Some(&**Box::leak(Box::new(Rc::clone(layer)))));
+    pub(crate) fn replace_layer(&self, layer: Option<Shared>) -> Option<Shared> {
+        LAYER.replace(layer)
+    }
+
+    pub(crate) fn share(layer: &Rc<impl Layer + 'static>) -> Shared {
+        &**Box::leak(Box::new(Rc::clone(layer)))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {

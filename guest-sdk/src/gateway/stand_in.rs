@@ -1,16 +1,15 @@
 //! The host's stand-in: a made-up request, and the contract of `start_response` and `write`, kept as the host keeps it.
 
-use std::{
-    cell::RefCell,
-    mem,
-    rc::{Rc, Weak},
-};
+use std::{cell::RefCell, mem, rc::Rc};
 
 use super::{Fields, Layer};
 use crate::{
     ReadError, StartError, WriteError,
     grammar::{is_hop_by_hop, is_status, is_text, is_token, number, trim},
 };
+
+/// A layer, as it is handed on.
+pub(crate) type Shared = Rc<dyn Layer>;
 
 /// One exchange.
 #[derive(Clone, Default)]
@@ -26,8 +25,7 @@ pub(crate) struct Exchange {
     pub(crate) read_error: Option<ReadError>,
     pub(crate) log: Vec<String>,
     pub(crate) response: Response,
-    /// As long as it lives.
-    layer: Option<Weak<dyn Layer>>,
+    layer: Option<Shared>,
 }
 
 #[derive(Default)]
@@ -47,13 +45,17 @@ impl Host {
         look(&mut self.0.borrow_mut())
     }
 
-    pub(crate) fn layer(&self) -> Option<Rc<dyn Layer>> {
-        self.with(|exchange| exchange.layer.as_ref()?.upgrade())
+    pub(crate) fn layer(&self) -> Option<Shared> {
+        self.with(|exchange| exchange.layer.clone())
     }
 
-    pub(crate) fn set_layer(&self, layer: &Rc<impl Layer + 'static>) {
-        let layer: Weak<_> = Rc::downgrade(layer);
-        self.with(|exchange| exchange.layer = Some(layer));
+    pub(crate) fn replace_layer(&self, layer: Option<Shared>) -> Option<Shared> {
+        self.with(|exchange| mem::replace(&mut exchange.layer, layer))
+    }
+
+    pub(crate) fn share(layer: &Rc<impl Layer + 'static>) -> Shared {
+        let layer: Rc<_> = Rc::clone(layer);
+        layer
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {

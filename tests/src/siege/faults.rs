@@ -92,7 +92,7 @@ fn server(kinds: &[Kind]) -> Server {
     names.dedup();
     Launch::mounted(&names)
         .flags(["--timeout", TIMEOUT, "--cpu-time", CPU_TIME, "--max-total-memory", "1GiB", "--min-rate", "0"])
-        .flags(["--max-exchanges", &PLACES.to_string(), "--queue-wait", "100ms"])
+        .flags(["--max-exchanges", &PLACES.to_string(), "--max-computing", &PLACES.to_string()])
         .start()
 }
 

@@ -75,8 +75,15 @@ const FAILED: [&str; 7] = ["500 kept", "500 closed", "500 kept", "500 kept", "50
 
 #[test]
 fn the_examples_send_what_a_strict_reader_takes() {
-    for example in ["hello", "environ", "form"] {
+    for example in ["hello", "environ", "form", "cookies"] {
         ask(example, WELL);
+    }
+    ask("router", ["200 kept", "200 closed", "200 kept", "405 kept", "405 kept", "200 closed", "200 kept"]);
+    for (example, refused) in [
+        ("json", ["415 kept", "415 closed", "415 kept", "415 kept", "415 kept", "415 closed", "415 kept"]),
+        ("middleware", ["401 kept", "401 closed", "401 kept", "401 kept", "401 kept", "401 closed", "401 kept"]),
+    ] {
+        ask(example, refused);
     }
     ask("dump", STREAMED);
     ask("echo", WELL);

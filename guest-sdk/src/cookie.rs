@@ -1,0 +1,414 @@
+//! Cookies: read as they come, written as they should be.
+
+use std::{
+    error::Error,
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
+
+use crate::{Value, grammar};
+
+/// What browsers keep, name and value together (RFC 6265 section 6.1).
+const LONGEST: usize = 4096;
+
+/// The cookies of a request: what the client sent in `Cookie` (RFC 6265 section 5.4). See
+/// [`Environ::cookies`](crate::Environ::cookies).
+///
+/// Reading is lenient, since other applications of the same host may have set anything (section 4.2.2): what is not
+/// `name=value` is passed over, white space around either is left out, and so is one pair of quotes around a value.
+/// Nothing is decoded. A name may be there more than once; the first is the one with the longest path.
+///
+/// Where a cookie comes from it does not tell: a value is what any client cares to send.
+///
+/// ```
+/// use wasmserve_guest::Cookies;
+///
+/// let cookies = Cookies::parse("id=7; theme=\"dark\"; ; odd; id=8");
+/// assert_eq!(cookies.get("id"), Some("7".into()));
+/// assert_eq!(cookies.get("theme"), Some("dark".into()));
+/// assert_eq!(cookies.get("odd"), None);
+/// assert_eq!(cookies.iter().count(), 3);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cookies(Value);
+
+impl Cookies {
+    /// The cookies in the value of a `Cookie` field.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookies;
+    /// assert_eq!(Cookies::parse("a=b=c").get("a"), Some("b=c".into()));
+    /// ```
+    pub fn parse(field: impl Into<Value>) -> Self {
+        Self(field.into())
+    }
+
+    /// The first cookie of a name, in its exact case.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookies;
+    /// assert_eq!(Cookies::parse("a=1; a=2").get("a"), Some("1".into()));
+    /// ```
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let mut cookies = self.iter();
+        cookies.find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value.to_vec().into())
+    }
+
+    /// All names and values, in the order in which they came.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookies;
+    /// let cookies = Cookies::parse("a=1; b=");
+    /// let all: Vec<(&[u8], &[u8])> = cookies.iter().collect();
+    /// assert_eq!(all, [(&b"a"[..], &b"1"[..]), (b"b", b"")]);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let pairs = self.0.split(|octet| *octet == b';');
+        pairs.filter_map(|pair| {
+            let equals = pair.iter().position(|octet| *octet == b'=')?;
+            let (name, value) = (grammar::trim(&pair[..equals]), grammar::trim(&pair[equals + 1..]));
+            let value = match value {
+                [b'"', quoted @ .., b'"'] => quoted,
+                _ => value,
+            };
+            (!name.is_empty()).then_some((name, value))
+        })
+    }
+}
+
+/// A cookie to be set: the builder of a `Set-Cookie` field (RFC 6265 section 4.1).
+///
+/// Writing is strict: what could end the value, or begin another attribute or another field, is refused, and so is what
+/// browsers would not take. A value with anything but visible ASCII in it has to be encoded first.
+///
+/// ```
+/// use wasmserve_guest::{Cookie, Environ, IntoResponse, Result, SameSite, testing::call};
+///
+/// fn app(environ: Environ) -> Result {
+///     let visits = environ.cookies().get("visits").and_then(|visits| visits.parse()).unwrap_or(0_u32) + 1;
+///     let cookie = Cookie::new("visits", visits.to_string()).path("/").http_only().same_site(SameSite::Lax);
+///     let response = format!("visit {visits}\n").into_response()?;
+///     Ok(response.with_header("Set-Cookie", cookie.to_value()?))
+/// }
+///
+/// let answer = call(app, Environ::made([("HTTP_COOKIE", "visits=2")]));
+/// assert_eq!(answer.header("Set-Cookie").unwrap(), &"visits=3; Path=/; HttpOnly; SameSite=Lax");
+/// ```
+///
+/// To be rid of one, set it with the same path and domain, an empty value and a [`max_age`](Self::max_age) of nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    name: String,
+    value: String,
+    path: Option<String>,
+    domain: Option<String>,
+    max_age: Option<Duration>,
+    is_secure: bool,
+    is_http_only: bool,
+    same_site: Option<SameSite>,
+}
+
+impl Cookie {
+    /// A cookie without attributes: it is sent back to this path's directory of this host, until the browser ends.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookie;
+    /// assert!(Cookie::new("id", "7").to_value()? == "id=7");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into(),
+            path: None,
+            domain: None,
+            max_age: None,
+            is_secure: false,
+            is_http_only: false,
+            same_site: None,
+        }
+    }
+
+    /// `Path`: it is sent to this path and all below it. Begins with `/`.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookie;
+    /// assert!(Cookie::new("id", "7").path("/shop").to_value()? == "id=7; Path=/shop");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// `Domain`: it is sent to this host and all below it, not only to the one that has set it.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookie;
+    /// assert!(Cookie::new("id", "7").domain("example.com").to_value()? == "id=7; Domain=example.com");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// `Max-Age`: how long it is kept, in whole seconds. Nothing at all removes it.
+    ///
+    /// ```
+    /// # use {std::time::Duration, wasmserve_guest::Cookie};
+    /// assert!(Cookie::new("id", "").max_age(Duration::ZERO).to_value()? == "id=; Max-Age=0");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// `Secure`: it is sent over TLS only.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookie;
+    /// assert!(Cookie::new("id", "7").secure().to_value()? == "id=7; Secure");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn secure(mut self) -> Self {
+        self.is_secure = true;
+        self
+    }
+
+    /// `HttpOnly`: scripts do not see it.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Cookie;
+    /// assert!(Cookie::new("id", "7").http_only().to_value()? == "id=7; HttpOnly");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn http_only(mut self) -> Self {
+        self.is_http_only = true;
+        self
+    }
+
+    /// `SameSite`: whether it is sent with requests that other sites cause.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Cookie, SameSite};
+    /// assert!(Cookie::new("id", "7").same_site(SameSite::Strict).to_value()? == "id=7; SameSite=Strict");
+    /// # Ok::<_, wasmserve_guest::CookieError>(())
+    /// ```
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = Some(same_site);
+        self
+    }
+
+    /// The value of the `Set-Cookie` field, or why it cannot be one. Each cookie is a field of its own.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Cookie, CookieError};
+    /// let forged = Cookie::new("id", "7; Domain=evil.example");
+    /// assert_eq!(forged.to_value(), Err(CookieError::Value("id".to_owned())));
+    /// ```
+    pub fn to_value(&self) -> Result<Value, CookieError> {
+        self.check()?;
+        let mut line = format!("{}={}", self.name, self.value);
+        if let Some(path) = &self.path {
+            line += &format!("; Path={path}");
+        }
+        if let Some(domain) = &self.domain {
+            line += &format!("; Domain={domain}");
+        }
+        if let Some(age) = self.max_age {
+            line += &format!("; Max-Age={}", age.as_secs());
+        }
+        if self.is_secure {
+            line += "; Secure";
+        }
+        if self.is_http_only {
+            line += "; HttpOnly";
+        }
+        if let Some(same_site) = self.same_site {
+            line += &format!("; SameSite={same_site:?}");
+        }
+        Ok(line.into())
+    }
+
+    fn check(&self) -> Result<(), CookieError> {
+        let name = || self.name.clone();
+        if !grammar::is_token(self.name.as_bytes()) {
+            return Err(CookieError::Name(name()));
+        }
+        // `cookie-octet` of RFC 6265 section 4.1.1.
+        let is_octet = |octet: u8| octet.is_ascii_graphic() && !b"\",;\\".contains(&octet);
+        if !self.value.bytes().all(is_octet) {
+            return Err(CookieError::Value(name()));
+        }
+        if self.name.len() + self.value.len() > LONGEST {
+            return Err(CookieError::TooLong(name()));
+        }
+        // Browsers take a path that does not begin with `/` for none at all (section 5.2.4).
+        let is_path = |octet: u8| octet.is_ascii() && !octet.is_ascii_control() && octet != b';';
+        if self.path.as_ref().is_some_and(|path| !path.starts_with('/') || !path.bytes().all(is_path)) {
+            return Err(CookieError::Path(name()));
+        }
+        let is_domain = |octet: u8| octet.is_ascii_alphanumeric() || b"-.".contains(&octet);
+        if self.domain.as_ref().is_some_and(|domain| domain.is_empty() || !domain.bytes().all(is_domain)) {
+            return Err(CookieError::Domain(name()));
+        }
+        // What follows is of RFC 6265bis, sections 4.1.3 and 5.6: browsers would drop the cookie without a word.
+        let begins = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
+        let has_to_be_secure = self.same_site == Some(SameSite::None) || begins("__Secure-") || begins("__Host-");
+        if has_to_be_secure && !self.is_secure {
+            return Err(CookieError::NotSecure(name()));
+        }
+        if begins("__Host-") && (self.path.as_deref() != Some("/") || self.domain.is_some()) {
+            return Err(CookieError::NotOfHost(name()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a cookie is sent with requests that other sites cause; see [`Cookie::same_site`].
+///
+/// ```
+/// # use wasmserve_guest::{Cookie, SameSite};
+/// let cookie = Cookie::new("id", "7").same_site(SameSite::None).secure();
+/// assert!(cookie.to_value()? == "id=7; Secure; SameSite=None");
+/// # Ok::<_, wasmserve_guest::CookieError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// With none of them.
+    Strict,
+    /// Only when somebody follows a link to here.
+    Lax,
+    /// With all of them; browsers want [`secure`](Cookie::secure) too.
+    None,
+}
+
+/// Why a [`Cookie`] is none, with its name.
+///
+/// ```
+/// # use wasmserve_guest::Cookie;
+/// let error = Cookie::new("id", "caf\u{e9}").to_value().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "the value of the cookie `id` has octets that are not allowed in it (RFC 6265 section 4.1.1): encode it"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CookieError {
+    /// The name is no token.
+    Name(String),
+    /// The value has a control character, white space, a quote, a comma, a semicolon, a backslash, or more than ASCII.
+    Value(String),
+    /// The path does not begin with `/`, or has a control character or a semicolon in it.
+    Path(String),
+    /// The domain is not letters, digits, hyphens and dots.
+    Domain(String),
+    /// Name and value are more than 4096 octets, which browsers do not keep.
+    TooLong(String),
+    /// `SameSite=None`, `__Secure-` and `__Host-` want `Secure`.
+    NotSecure(String),
+    /// `__Host-` wants the path `/` and no domain.
+    NotOfHost(String),
+}
+
+impl Display for CookieError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (what, name, why) = match self {
+            Self::Name(name) => {
+                let name = name.escape_debug();
+                return write!(f, "`{name}` cannot be the name of a cookie (RFC 6265 section 4.1.1)");
+            }
+            Self::Value(name) => {
+                ("the value of ", name, " has octets that are not allowed in it (RFC 6265 section 4.1.1): encode it")
+            }
+            Self::Path(name) => ("the path of ", name, " does not begin with `/`, or is not a path"),
+            Self::Domain(name) => ("the domain of ", name, " is not the name of a host"),
+            Self::TooLong(name) => ("", name, " is longer than the 4096 octets that browsers keep"),
+            Self::NotSecure(name) => ("", name, " has to be secure, or browsers drop it"),
+            Self::NotOfHost(name) => ("", name, " has to have the path `/` and no domain, or browsers drop it"),
+        };
+        write!(f, "{what}the cookie `{name}`{why}")
+    }
+}
+
+impl Error for CookieError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_comes_is_read() {
+        for (field, expected) in [
+            ("", &[][..]),
+            ("a=1", &[("a", "1")]),
+            ("a=1;b=2", &[("a", "1"), ("b", "2")]),
+            (" a = 1 ;\t; b=2;", &[("a", "1"), ("b", "2")]),
+            ("a", &[]),
+            ("=1; a=", &[("a", "")]),
+            ("a=b=c", &[("a", "b=c")]),
+            ("a=\"b c\"; d=\"; e=\"\"", &[("a", "b c"), ("d", "\""), ("e", "")]),
+            ("a=%3B; b={\"x\":1,2}", &[("a", "%3B"), ("b", "{\"x\":1,2}")]),
+            ("$Version=1; A=1; a=2", &[("$Version", "1"), ("A", "1"), ("a", "2")]),
+        ] {
+            let cookies = Cookies::parse(field);
+            let expected: Vec<_> = expected.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            assert_eq!(cookies.iter().collect::<Vec<_>>(), expected, "{field}");
+        }
+        assert_eq!(Cookies::parse(b"a=caf\xe9").get("a").unwrap().latin1(), "café");
+    }
+
+    #[test]
+    fn all_that_there_is_to_a_cookie_is_in_its_field() {
+        let cookie = Cookie::new("__Secure-id", "a/b+c==").path("/a b").domain(".example.com").secure();
+        let cookie = cookie.max_age(Duration::from_millis(1_999)).http_only().same_site(SameSite::None);
+        let field = "__Secure-id=a/b+c==; Path=/a b; Domain=.example.com; Max-Age=1; Secure; HttpOnly; SameSite=None";
+        assert_eq!(cookie.to_value().unwrap(), Value::from(field));
+    }
+
+    #[test]
+    fn nothing_can_be_smuggled_into_a_field() {
+        for octet in
+            (0..=0x20).chain([b'"', b',', b';', b'\\', 0x7f]).map(char::from).chain(['\u{80}', 'é', '\u{2028}'])
+        {
+            let bent = format!("a{octet}b");
+            let cookie = Cookie::new("id", bent.clone());
+            assert_eq!(cookie.to_value(), Err(CookieError::Value("id".to_owned())), "{octet:?}");
+            let cookie = Cookie::new(bent.clone(), "");
+            assert_eq!(cookie.to_value(), Err(CookieError::Name(bent.clone())), "{octet:?}");
+            let cookie = Cookie::new("id", "").domain(bent.clone());
+            assert_eq!(cookie.to_value(), Err(CookieError::Domain("id".to_owned())), "{octet:?}");
+            if !" \",\\".contains(octet) {
+                let cookie = Cookie::new("id", "").path(format!("/{bent}"));
+                assert_eq!(cookie.to_value(), Err(CookieError::Path("id".to_owned())), "{octet:?}");
+            }
+        }
+        assert!(Cookie::new("", "").to_value().is_err());
+        assert!(Cookie::new("a=b", "").to_value().is_err());
+        assert!(!Cookie::new("a\x1b[1m", "").to_value().unwrap_err().to_string().contains('\x1b'));
+    }
+
+    #[test]
+    fn what_browsers_would_drop_is_told() {
+        let id = || "id".to_owned();
+        for (cookie, error) in [
+            (Cookie::new("id", "").path("shop"), CookieError::Path(id())),
+            (Cookie::new("id", "").domain(""), CookieError::Domain(id())),
+            (Cookie::new("id", "x".repeat(4095)), CookieError::TooLong(id())),
+            (Cookie::new("id", "").same_site(SameSite::None), CookieError::NotSecure(id())),
+            (Cookie::new("__secure-", ""), CookieError::NotSecure("__secure-".to_owned())),
+            (Cookie::new("__Host-a", "").path("/"), CookieError::NotSecure("__Host-a".to_owned())),
+            (Cookie::new("__Host-a", "").secure(), CookieError::NotOfHost("__Host-a".to_owned())),
+            (
+                Cookie::new("__Host-a", "").secure().path("/").domain("a.example"),
+                CookieError::NotOfHost("__Host-a".to_owned()),
+            ),
+        ] {
+            assert_eq!(cookie.to_value(), Err(error), "{cookie:?}");
+        }
+        assert!(Cookie::new("__Host-a", "").secure().path("/").to_value().is_ok());
+        assert!(Cookie::new("id", "x".repeat(4094)).to_value().is_ok());
+    }
+}

@@ -1,0 +1,246 @@
+//! JSON, with the feature `json`.
+
+use std::{
+    error::Error,
+    fmt::{self, Display, Formatter},
+    io::{self, ErrorKind},
+};
+
+use serde_core::{Serialize, de::DeserializeOwned};
+use serde_json::error::Category;
+
+use crate::{Environ, IntoResponse, ReadError, Refusal, Response, Result, Value};
+
+/// As for forms: larger things are for [`Input`](crate::Input), and `serde_json::from_reader`.
+const LIMIT: usize = 1 << 20;
+
+/// A value that answers as JSON: `200 OK`, `Content-Type: application/json`. There with the feature `json`.
+///
+/// ```
+/// use wasmserve_guest::{Environ, IntoResponse, Json, json, testing::call};
+///
+/// fn app(environ: Environ) -> impl IntoResponse {
+///     Json(json!({ "path": environ.path().to_string() }))
+/// }
+///
+/// let answer = call(app, Environ::made([]));
+/// assert_eq!(answer.header("Content-Type").unwrap(), &"application/json");
+/// assert_eq!(answer.body, br#"{"path":"/"}"#);
+/// ```
+///
+/// With another status it is `(201, Json(value))`. A value that cannot be written, like a map whose keys are no strings,
+/// is a fault of the handler: a 500.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Result<Response> {
+        let body = serde_json::to_vec(&self.0)?;
+        Ok(Response::new(200, [("Content-Type", "application/json")], body))
+    }
+}
+
+impl Environ {
+    /// The request's body as JSON; no more than 1 MiB. There with the feature `json`.
+    ///
+    /// With `?` a body that is none is answered as [`JsonError`] tells:
+    ///
+    /// ```
+    /// use wasmserve_guest::{Environ, Result, testing::call};
+    ///
+    /// fn app(environ: Environ) -> Result<String> {
+    ///     let numbers: Vec<u32> = environ.json()?;
+    ///     Ok(format!("{}\n", numbers.iter().sum::<u32>()))
+    /// }
+    ///
+    /// let post = || Environ::made([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", "application/json")]);
+    /// assert_eq!(call(app, post().with_input("[1, 2, 3]")).body, b"6\n");
+    /// assert_eq!(call(app, post().with_input("[1, 2")).status, "400 Bad Request");
+    /// assert_eq!(call(app, post().with_input("[1, -2]")).status, "422 Unprocessable Content");
+    /// ```
+    ///
+    /// The `Content-Type` has to say that it is JSON: `application/json`, or anything that ends in `+json`. A page of
+    /// another site can make a browser send other types, but not this one without being asked for permission.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
+        let content_type = self.get("CONTENT_TYPE").unwrap_or_default();
+        if !is_json(&content_type) {
+            return Err(JsonError::MediaType(content_type));
+        }
+        let body = self.input().read_all(LIMIT).map_err(JsonError::from_io)?;
+        serde_json::from_slice(&body).map_err(|error| match error.classify() {
+            Category::Data => JsonError::Data(error),
+            Category::Syntax | Category::Eof | Category::Io => JsonError::Syntax(error),
+        })
+    }
+}
+
+/// `application/json`, or one of the types whose suffix says that they are JSON (RFC 6839 section 3.1).
+fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|octet| *octet == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii().to_ascii_lowercase();
+    essence == b"application/json" || (essence.contains(&b'/') && essence.ends_with(b"+json"))
+}
+
+/// Why a request's body is not the value that was asked for; see [`Environ::json`]. There with the feature `json`.
+///
+/// ```
+/// use wasmserve_guest::{Environ, JsonError};
+///
+/// let environ = Environ::made([("CONTENT_TYPE", "text/plain")]).with_input("[]");
+/// let error = environ.json::<Vec<u32>>().unwrap_err();
+/// assert!(matches!(error, JsonError::MediaType(_)));
+/// assert_eq!(error.to_string(), "the body is `text/plain`, not `application/json`");
+/// ```
+#[derive(Debug)]
+pub enum JsonError {
+    /// 415: the `Content-Type` is another one, or there is none.
+    MediaType(Value),
+    /// 413: the body is longer than 1 MiB.
+    TooLarge,
+    /// 400: the body is not JSON.
+    Syntax(serde_json::Error),
+    /// 422: the body is JSON, but not of the shape that was asked for.
+    Data(serde_json::Error),
+    /// The body could not be read. The host knows best how to answer that.
+    Read(io::Error),
+}
+
+impl JsonError {
+    fn from_io(error: io::Error) -> Self {
+        let is_of_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
+        match error.kind() {
+            ErrorKind::FileTooLarge if !is_of_host => Self::TooLarge,
+            _ => Self::Read(error),
+        }
+    }
+
+    /// What the client is told, if this is its fault.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let error = Environ::made([]).json::<u32>().unwrap_err();
+    /// assert_eq!(error.refusal().unwrap().status(), "415 Unsupported Media Type");
+    /// ```
+    pub fn refusal(&self) -> Option<Refusal> {
+        let status = match self {
+            Self::MediaType(_) => 415,
+            Self::TooLarge => 413,
+            Self::Syntax(_) => 400,
+            Self::Data(_) => 422,
+            Self::Read(_) => return None,
+        };
+        Some(Refusal::new(status, self.to_string()))
+    }
+}
+
+impl Display for JsonError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MediaType(none) if none.is_empty() => {
+                f.write_str("the body has no Content-Type, and should have `application/json`")
+            }
+            Self::MediaType(other) => write!(f, "the body is `{}`, not `application/json`", other.escape_ascii()),
+            Self::TooLarge => write!(f, "the body is longer than {LIMIT} octets"),
+            Self::Syntax(error) => write!(f, "the body is not JSON: {error}"),
+            Self::Data(error) => write!(f, "the body is not what is wanted here: {error}"),
+            Self::Read(error) => Display::fmt(error, f),
+        }
+    }
+}
+
+impl Error for JsonError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Syntax(error) | Self::Data(error) => Some(error),
+            Self::Read(error) => Some(error),
+            Self::MediaType(_) | Self::TooLarge => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{testing::call, validator};
+
+    fn app(environ: Environ) -> Result<Json<BTreeMap<String, u8>>> {
+        Ok(Json(environ.json()?))
+    }
+
+    fn post(content_type: &str, body: impl Into<Vec<u8>>) -> Environ {
+        Environ::made([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body)
+    }
+
+    #[test]
+    fn a_body_of_another_type_is_415() {
+        for (content_type, is_json) in [
+            ("application/json", true),
+            ("Application/JSON ; charset=utf-8", true),
+            ("application/ld+json", true),
+            ("application/jsonp", false),
+            ("text/json", false),
+            ("+json", false),
+            ("", false),
+            ("application/x-www-form-urlencoded", false),
+            ("text/plain; application/json", false),
+        ] {
+            let answer = call(validator(app), post(content_type, "{}"));
+            let expected = if is_json { "200 OK" } else { "415 Unsupported Media Type" };
+            assert_eq!((&*answer.status, answer.log.len()), (expected, 0), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_told() {
+        for (body, status, text) in [
+            ("", "400 Bad Request", "the body is not JSON: EOF while parsing a value at line 1 column 0\n"),
+            ("{", "400 Bad Request", "the body is not JSON: EOF while parsing an object at line 1 column 1\n"),
+            ("{} {}", "400 Bad Request", "the body is not JSON: trailing characters at line 1 column 4\n"),
+            (
+                "[]",
+                "422 Unprocessable Content",
+                "the body is not what is wanted here: invalid type: sequence, expected a map at line 1 column 0\n",
+            ),
+            (
+                r#"{"a": 256}"#,
+                "422 Unprocessable Content",
+                "the body is not what is wanted here: invalid value: integer `256`, expected u8 at line 1 column 9\n",
+            ),
+        ] {
+            let answer = call(validator(app), post("application/json", body));
+            assert_eq!((&*answer.status, String::from_utf8_lossy(&answer.body)), (status, text.into()), "{body}");
+            assert!(answer.log.is_empty());
+        }
+        let deep = "[".repeat(1 << 20);
+        assert_eq!(call(app, post("application/json", deep)).status, "422 Unprocessable Content");
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_is_413() {
+        let mut body = vec![b' '; LIMIT];
+        body[0] = b'{';
+        body[LIMIT - 1] = b'}';
+        assert_eq!(call(app, post("application/json", body.clone())).status, "200 OK");
+        body.push(b' ');
+        assert_eq!(call(app, post("application/json", body)).status, "413 Content Too Large");
+    }
+
+    #[test]
+    fn what_the_host_could_not_read_is_no_answer_of_ours() {
+        for error in [ReadError::Disconnected, ReadError::TooLarge] {
+            let answer = call(app, post("application/json", "{}").with_read_error(error));
+            assert_eq!(answer.fault, Some(error.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_a_fault() {
+        let map = BTreeMap::from([(vec![1], 2)]);
+        let answer = call(|_: Environ| Json(map), Environ::made([]));
+        assert_eq!(answer.fault.as_deref(), Some("key must be a string"));
+        let answer = call(|_: Environ| (201, Json("é")), Environ::made([]));
+        assert_eq!((&*answer.status, &*answer.body), ("201 Created", "\"é\"".as_bytes()));
+    }
+}
