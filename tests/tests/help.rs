@@ -16,17 +16,17 @@ fn told(launch: Launch) -> String {
     ended.stdout
 }
 
-const COMMANDS: [&str; 7] = ["new", "inspect", "dump", "logs", "echo", "completions", "man"];
+const COMMANDS: [&str; 8] = ["new", "build", "inspect", "dump", "logs", "echo", "completions", "man"];
 
 #[test]
 fn help_is_one_screen() {
     let help = prints(&["--help"]);
     assert!(help.lines().count() <= 45, "{help}");
-    for word in ["HANDLER.WASM", "--addr", "--timeout", "--max-memory", "--dir", "--env", "--allow-net", "--help-all"] {
+    for word in ["HANDLER", "--addr", "--timeout", "--max-memory", "--dir", "--env", "--allow-net", "--help-all"] {
         assert!(help.contains(word), "{word}");
     }
     assert!(!help.contains("--max-fields"), "what few need is left out");
-    for command in &COMMANDS[..5] {
+    for command in &COMMANDS[..6] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}");
     }
     assert!(help.contains("Exit codes: 0"));

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::Value;
 use wasmserve_tests::{
     place::Place,
     server::{Ended, Launch},
@@ -211,4 +212,29 @@ fn a_missing_target_is_added_and_that_is_said() {
     let lines: Vec<&str> = ended.stderr.lines().collect();
     let says = "wasmserve: the target wasm32-wasip2 is missing; adding it: rustup target add wasm32-wasip2";
     assert_eq!(lines[..2], [says, "is run"], "{ended:?}");
+}
+
+#[test]
+fn what_cargo_remembers_of_a_compiler_that_could_not_run_is_forgotten() {
+    let place = Place::new();
+    place.file("hello.rs", handler("hello"));
+    let build =
+        || Launch::bare().flags(["build", "hello.rs"]).at(&place).env("XDG_CACHE_HOME", place.join("cache")).run();
+    assert_eq!(build().code, Some(0));
+
+    // As after a build in a directory that was removed just then.
+    let is_memory = |path: &PathBuf| path.ends_with(".rustc_info.json");
+    let memory = place.files().into_iter().find(is_memory).expect("cargo remembers its compiler");
+    let mut info: Value = serde_json::from_slice(&fs::read(&memory).expect("it is readable")).expect("it is JSON");
+    let outputs = info["outputs"].as_object_mut().expect("it has what the compiler said");
+    for output in
+        outputs.values_mut().filter(|output| !output["stdout"].as_str().unwrap_or_default().starts_with("rustc "))
+    {
+        output["success"] = false.into();
+        output["code"] = 1.into();
+    }
+    fs::write(&memory, info.to_string()).expect("a place is writable");
+    place.file("hello.rs", handler("hello again"));
+    let ended = build();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

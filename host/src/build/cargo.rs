@@ -1,6 +1,7 @@
 //! Cargo, run for a handler: what it says goes on to the terminal as it comes, and is kept for who has to see it later.
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
@@ -59,7 +60,15 @@ impl Cargo<'_> {
     ///
     /// It does not build, or the tools for it are not there.
     pub(super) fn build(&self) -> Result<Built, Failure> {
-        let built = self.build_once();
+        let mut built = self.build_once();
+        if let Err(Failure { words, .. }) = &built
+            && words.contains("failed to run `rustc`")
+            && let Some(target) = &self.target
+        {
+            // Cargo keeps what it has learnt of the compiler, even that it could not run in a directory that was gone.
+            _ = fs::remove_file(target.join(".rustc_info.json"));
+            built = self.build_once();
+        }
         if let Err(Failure { words, .. }) = &built
             && words.contains("E0463")
             && words.contains(TARGET)
