@@ -18,6 +18,9 @@ use crate::place;
 /// Packages whose binaries are guests.
 const PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-test-programs"];
 
+/// Packages whose binaries are guests that are measured.
+const MEASURED_PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-bench-guests"];
+
 type Built = Result<BTreeMap<String, PathBuf>, String>;
 
 static GUESTS: LazyLock<Built> = LazyLock::new(|| {
@@ -25,8 +28,13 @@ static GUESTS: LazyLock<Built> = LazyLock::new(|| {
     guests.extend(translate()?);
     Ok(guests)
 });
+/// Built as the server is, while those of the tests are for debugging.
+static MEASURED: LazyLock<Built> =
+    LazyLock::new(|| build(&[&MEASURED_PACKAGES[..], &["--bins", "--target=wasm32-wasip2"], PROFILE].concat()));
 /// In the whole workspace, so that what the tests are built of need not be built again with other features.
 static SERVER: LazyLock<Built> = LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve"], PROFILE].concat()));
+static BENCHMARK: LazyLock<Built> =
+    LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve-bench"], PROFILE].concat()));
 
 /// The server is built as its tests are, so that what is measured in release mode is a server in release mode.
 const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
@@ -42,6 +50,17 @@ pub fn program(name: &str) -> &'static Path {
     guests.get(name).unwrap_or_else(|| panic!("no guest is named `{name}`; there are {:?}", guests.keys()))
 }
 
+/// The component of that name, out of `examples/` or `tests/bench/guests/`, built in the profile that the server is built in.
+///
+/// # Panics
+///
+/// There is none, or the guests do not build.
+#[must_use]
+pub fn measured(name: &str) -> &'static Path {
+    let guests = MEASURED.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
+    guests.get(name).unwrap_or_else(|| panic!("no guest is named `{name}`; there are {:?}", guests.keys()))
+}
+
 /// The server: `wasmserve`.
 ///
 /// # Panics
@@ -50,6 +69,16 @@ pub fn program(name: &str) -> &'static Path {
 #[must_use]
 pub fn server() -> &'static Path {
     &SERVER.as_ref().unwrap_or_else(|problem| panic!("{problem}"))["wasmserve"]
+}
+
+/// The benchmark: `wasmserve-bench`.
+///
+/// # Panics
+///
+/// It does not build.
+#[must_use]
+pub fn benchmark() -> &'static Path {
+    &BENCHMARK.as_ref().unwrap_or_else(|problem| panic!("{problem}"))["wasmserve-bench"]
 }
 
 /// Has cargo build some binaries: their names, and where they are.

@@ -17,6 +17,8 @@ pub mod place;
 
 pub mod case;
 
+pub mod table;
+
 pub mod siege;
 
 use std::time::Duration;

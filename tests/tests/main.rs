@@ -3,6 +3,7 @@
 //! A name is a claim, and starts with the rule that it stands for where there is one.
 
 mod behaviour;
+mod bench;
 mod bindings;
 mod capacity;
 mod client;

@@ -2,12 +2,12 @@
 
 use std::{fmt, time::Duration};
 
+use crate::table::{Table, line};
+
 /// A table, and the bars that it is held against.
 #[derive(Debug)]
 pub struct Report {
-    title: &'static str,
-    columns: &'static [&'static str],
-    rows: Vec<Vec<String>>,
+    table: Table,
     bars: Vec<Bar>,
     notes: Vec<String>,
 }
@@ -15,12 +15,11 @@ pub struct Report {
 impl Report {
     /// A table without rows.
     pub(super) fn new(title: &'static str, columns: &'static [&'static str]) -> Self {
-        Self { title, columns, rows: Vec::new(), bars: Vec::new(), notes: Vec::new() }
+        Self { table: Table::new(title, columns), bars: Vec::new(), notes: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
-        self.rows.push(cells);
+        self.table.row(cells);
     }
 
     /// A bar that is a count: the same on any machine.
@@ -65,11 +64,7 @@ pub struct Bar {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "## {}\n", self.title)?;
-        line(f, self.columns)?;
-        line(f, &vec!["---"; self.columns.len()])?;
-        self.rows.iter().try_for_each(|row| line(f, row))?;
-        writeln!(f)?;
+        writeln!(f, "{}", self.table)?;
         line(f, &["bar", "wanted", "got", "met"])?;
         line(f, &["---"; 4])?;
         for Bar { what, wanted, got, is_met, .. } in &self.bars {
@@ -77,13 +72,6 @@ impl fmt::Display for Report {
         }
         self.notes.iter().try_for_each(|note| write!(f, "\n{note}\n"))
     }
-}
-
-fn line(f: &mut fmt::Formatter<'_>, cells: &[impl AsRef<str>]) -> fmt::Result {
-    for cell in cells {
-        write!(f, "| {} ", cell.as_ref().replace('|', "\\|").replace('\n', " "))?;
-    }
-    writeln!(f, "|")
 }
 
 /// A duration in milliseconds.

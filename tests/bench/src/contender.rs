@@ -1,0 +1,222 @@
+//! The servers that are measured, and how each is started.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use wasmserve_tests::{
+    guest,
+    place::{self, Place},
+};
+
+use crate::{
+    exercise::LARGE,
+    process::{Process, free_addr},
+    sized,
+};
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// hyper with nothing around it, on the runtime that wasmserve has.
+    Bare,
+    /// The same with a runtime of its own for each core.
+    BarePerCore,
+    /// The real server, without a flag.
+    Wasmserve,
+    /// `wasmtime serve` without a flag that changes its costs, for a component of WASI 0.2.
+    WasmtimeServe,
+    /// nginx, which answers out of its configuration.
+    Nginx,
+    /// Node's own `http`.
+    Node,
+    /// Gunicorn with two processes, one request at a time each, and a WSGI function.
+    Gunicorn,
+}
+
+impl Contender {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Bare, Self::BarePerCore, Self::Wasmserve, Self::WasmtimeServe, Self::Nginx, Self::Node, Self::Gunicorn];
+
+    /// What it is called in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare hyper",
+            Self::BarePerCore => "bare hyper, per core",
+            Self::Wasmserve => "wasmserve",
+            Self::WasmtimeServe => "wasmtime serve (p2)",
+            Self::Nginx => "nginx",
+            Self::Node => "node http",
+            Self::Gunicorn => "gunicorn sync ×2",
+        }
+    }
+
+    /// The program of others that it needs.
+    fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Bare | Self::BarePerCore | Self::Wasmserve => None,
+            Self::WasmtimeServe => Some("wasmtime"),
+            Self::Nginx => Some("nginx"),
+            Self::Node => Some("node"),
+            Self::Gunicorn => Some("gunicorn"),
+        }
+    }
+
+    /// Whether its program is on the PATH, if it needs one.
+    #[must_use]
+    pub fn is_there(self) -> bool {
+        let is_in = |directory: PathBuf, name: &str| directory.join(name).is_file();
+        let paths = env::var_os("PATH").unwrap_or_default();
+        self.program().is_none_or(|name| env::split_paths(&paths).any(|directory| is_in(directory, name)))
+    }
+}
+
+/// Where servers are started: a directory for what they need, and the programs to measure.
+pub struct Grid {
+    place: Place,
+    wasmserve: PathBuf,
+}
+
+impl Grid {
+    /// Builds the server and the guests, unless another server is given.
+    ///
+    /// # Panics
+    ///
+    /// They do not build.
+    #[must_use]
+    pub fn new(wasmserve: Option<PathBuf>) -> Self {
+        Self { place: Place::new(), wasmserve: wasmserve.unwrap_or_else(|| guest::server().into()) }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// The file of a guest.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn guest(&self, name: &str) -> Result<PathBuf> {
+        if name != LARGE {
+            return Ok(guest::measured(name).into());
+        }
+        self.sized(10_000_000)
+    }
+
+    /// The file of a component of about so many octets.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn sized(&self, octets: usize) -> Result<PathBuf> {
+        let path = self.place.join(format!("sized-{octets}.wasm"));
+        if path.is_file() { Ok(path) } else { sized::write(octets, &self.place) }
+    }
+
+    /// Starts a server with a guest, if it is one that has guests.
+    ///
+    /// # Errors
+    ///
+    /// It does not start, with what it says.
+    pub fn start(&self, contender: Contender, guest: &str) -> Result<Process> {
+        let addr = free_addr()?;
+        let command = self.command(contender, guest, addr)?;
+        self.launch(command, addr)
+    }
+
+    /// Starts the real server with these words behind it.
+    ///
+    /// # Errors
+    ///
+    /// It does not start, with what it says.
+    pub fn wasmserve(&self, words: &[String], cache: &Path) -> Result<Process> {
+        let addr = free_addr()?;
+        let mut command = Command::new(&self.wasmserve);
+        command.args(["--addr", &addr.to_string()]).args(words).env("XDG_CACHE_HOME", cache);
+        self.launch(command, addr)
+    }
+
+    fn launch(&self, command: Command, addr: SocketAddr) -> Result<Process> {
+        Process::start(command, addr, &self.place.join("log"))
+    }
+
+    fn command(&self, contender: Contender, guest: &str, addr: SocketAddr) -> Result<Command> {
+        let (at, port) = (addr.to_string(), addr.port().to_string());
+        let mut command = Command::new(contender.program().unwrap_or_default());
+        match contender {
+            Contender::Bare | Contender::BarePerCore => {
+                command = Command::new(env::current_exe().context("we do not know our own program")?);
+                command.args(["bare", &port]);
+                command.args((contender == Contender::BarePerCore).then_some("--per-core"));
+            }
+            Contender::Wasmserve => {
+                command = Command::new(&self.wasmserve);
+                command.args(["--addr", &at]).arg(self.guest(guest)?).env("XDG_CACHE_HOME", place::shared_cache());
+            }
+            Contender::WasmtimeServe => {
+                command.args(["serve", "-Scli", "--addr", &at]).arg(self.guest("greets_through_wasi_http")?);
+            }
+            Contender::Nginx => {
+                let directory = self.place.display().to_string();
+                let configuration = NGINX.replace("ADDR", &at).replace("DIRECTORY", &directory);
+                command.arg("-c").arg(self.file("nginx.conf", &configuration)?).args(["-e", "stderr"]);
+            }
+            Contender::Node => {
+                command.arg(self.file("hello.cjs", NODE)?).arg(&port);
+            }
+            Contender::Gunicorn => {
+                self.file("hello.py", WSGI)?;
+                command.args(["-w", "2", "-b", &at, "--access-logfile", "-", "hello:app"]).current_dir(&*self.place);
+            }
+        }
+        Ok(command)
+    }
+
+    fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.place.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// One that logs and answers as the others do.
+const NGINX: &str = r#"
+daemon off;
+worker_processes auto;
+pid DIRECTORY/nginx.pid;
+events { worker_connections 2048; }
+http {
+  access_log DIRECTORY/nginx.log;
+  client_body_temp_path DIRECTORY/body;
+  proxy_temp_path DIRECTORY/proxy;
+  fastcgi_temp_path DIRECTORY/fastcgi;
+  uwsgi_temp_path DIRECTORY/uwsgi;
+  scgi_temp_path DIRECTORY/scgi;
+  default_type text/plain;
+  server { listen ADDR; location / { return 200 "Hello, World!\n"; } }
+}
+"#;
+
+const NODE: &str = r#"
+const body = "Hello, World!\n";
+require("node:http").createServer((request, response) => {
+  response.writeHead(200, { "Content-Type": "text/plain", "Content-Length": body.length });
+  response.end(body);
+}).listen(Number(process.argv[2]), "127.0.0.1");
+"#;
+
+const WSGI: &str = r#"
+def app(environ, start_response):
+    data = b"Hello, World!\n"
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(data)))])
+    return [data]
+"#;

@@ -1,0 +1,148 @@
+//! The life of an instance without a network: store, instantiate, call, drop, through the library as a program that embeds it
+//! would do it.
+
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use tokio::runtime::{Builder, Runtime};
+use wasmserve::{
+    config::{Crowd, Gateway, Grants, Limits, Room},
+    gateway::{
+        environ::Peer,
+        forwarded::Forwarded,
+        head::HeadLimits,
+        input::{Input, ReadError},
+        mounts::Mount,
+        request::RequestHead,
+        response::{self, Reader, Terms},
+    },
+    handler::{Call, Engine, Handler},
+    record::{Event, Listener, Record},
+    roster::Roster,
+};
+use wasmserve_tests::guest;
+
+use crate::exercise::Exercise;
+
+/// A handler that is ready to be called, and a request for it.
+pub struct Life {
+    runtime: Runtime,
+    handler: Handler,
+    roster: Arc<Roster>,
+    gateway: Arc<Gateway>,
+    record: Record,
+    head: RequestHead,
+    body: Bytes,
+    last: u64,
+}
+
+impl Life {
+    /// Loads the guest of an exercise.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be loaded.
+    pub fn new(exercise: &Exercise) -> Result<Self> {
+        let (engine, _) = Engine::new(&Room::DEFAULT)?;
+        let path = guest::measured(exercise.guest);
+        let handler = Handler::load(&engine, path, u64::MAX, &Limits::DEFAULT, &Grants::default())?;
+        let (head, body) = split(&exercise.request);
+        Ok(Self {
+            runtime: Builder::new_current_thread().enable_all().build()?,
+            handler,
+            roster: Arc::new(Roster::new(Crowd::of_this_machine())),
+            gateway: Arc::new(Gateway::DEFAULT),
+            record: Arc::new(Deaf),
+            head: RequestHead::new(head),
+            body,
+            last: 0,
+        })
+    }
+
+    /// Has the handler answer once: the octets of the body.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer well.
+    pub fn call(&mut self) -> Result<usize> {
+        self.last += 1;
+        self.runtime.block_on(async {
+            let (id, peer) = (self.last, peer());
+            let running = self.roster.enter(id, self.head.clone(), peer).await;
+            let running = running.ok().context("nobody else runs, and yet there is no room")?;
+            let (writer, mut reader) = response::channel(terms());
+            let has_body = !self.body.is_empty();
+            let call = Call {
+                id,
+                request: self.head.clone(),
+                peer,
+                mount: Mount::ROOT,
+                forwarded: Forwarded::default(),
+                content_length: has_body.then_some(self.body.len() as u64),
+                gateway: Arc::clone(&self.gateway),
+                allowance: Arc::clone(self.handler.allowance()),
+                input: self.input(),
+                writer,
+                record: Arc::clone(&self.record),
+                environ: None,
+            };
+            if let Err(fault) = self.handler.call(call, running).await {
+                anyhow::bail!("the handler failed: {}", fault.kind());
+            }
+            read(&mut reader)
+        })
+    }
+
+    fn input(&self) -> Input {
+        let body = Full::new(self.body.clone()).map_err(|never: Infallible| -> ReadError { match never {} });
+        Input::new((!self.body.is_empty()).then(|| Box::pin(body) as _), Limits::DEFAULT.body)
+    }
+}
+
+/// The head of a request with its last line, and its body.
+#[must_use]
+pub fn split(request: &Bytes) -> (Bytes, Bytes) {
+    let end = request.windows(4).position(|four| four == b"\r\n\r\n").map_or(request.len(), |at| at + 4);
+    (request.slice(..end), request.slice(end..))
+}
+
+/// The two ends of a connection that is not there.
+#[must_use]
+pub fn peer() -> Peer {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Peer { remote: at(50_000), local: at(8000) }
+}
+
+/// What a GET asks of its response.
+#[must_use]
+pub fn terms() -> Terms {
+    let limits = HeadLimits { octets: Limits::DEFAULT.head, fields: Limits::DEFAULT.fields };
+    Terms { is_head: false, limits }
+}
+
+/// All of a response that has ended.
+fn read(reader: &mut Reader) -> Result<usize> {
+    let cx = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(Some(head)) = reader.poll_head(cx) else { anyhow::bail!("there is no head") };
+    ensure!(head.status == 200, "the status is {}", head.status);
+    let mut octets = 0;
+    while let Poll::Ready(Some(chunk)) = reader.poll_chunk(cx) {
+        octets += chunk.ok().context("the body was cut")?.len();
+    }
+    ensure!(reader.is_at_end(), "the body has no end");
+    Ok(octets)
+}
+
+/// Somebody who does not want to know.
+struct Deaf;
+
+impl Listener for Deaf {
+    fn tell(&self, _: Event) {}
+}

@@ -1,0 +1,17 @@
+//! `cargo run --release -p wasmserve-bench -- [requests|scale|start|waiting|calls|all]`
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use wasmserve_bench::{args::Args, mode};
+
+fn main() -> ExitCode {
+    match mode::run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        #[expect(clippy::print_stderr, reason = "it is a program")]
+        Err(error) => {
+            eprintln!("wasmserve-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Whether the cost of a request stays the same: with more connections, with more components in one process, with larger
+//! ones; and whether two cores do twice the work of one.
+
+use std::thread;
+
+use anyhow::{Result, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use wasmserve_tests::{place, table::Table};
+
+use super::turn::{Turn, take};
+use crate::{
+    args::Plan,
+    contender::{Contender, Grid},
+    exercise::Exercise,
+    spread::{Rounded, Spread},
+};
+
+/// A way to load a server.
+struct Entry {
+    name: String,
+    servers: Servers,
+    connections: usize,
+    turns: Vec<Turn>,
+}
+
+/// What is served.
+enum Servers {
+    /// The hello of a server.
+    One(Contender),
+    /// The same handler so many times, each asked in turn.
+    Mounted(usize),
+    /// A component of so many octets.
+    Sized(usize),
+    /// The hello of wasmserve on so many cores.
+    Cores(usize),
+}
+
+/// Measures, and prints a table.
+///
+/// # Errors
+///
+/// A server does not start, or an answer is not right.
+pub(super) fn run(plan: &Plan) -> Result<()> {
+    let grid = Grid::new(plan.wasmserve.clone());
+    let mut entries = entries(plan);
+    let count = entries.len();
+    for round in 0..plan.rounds() {
+        for at in 0..count {
+            let entry = &mut entries[(at + round) % count];
+            let turn = measure(plan, &grid, entry)?;
+            super::tell(&format!(
+                "round {} of {}: {}: {} µs",
+                round + 1,
+                plan.rounds(),
+                entry.name,
+                Rounded(turn.cost())
+            ));
+            entry.turns.push(turn);
+        }
+    }
+    super::print(&table(&entries));
+    let failed: u64 = entries.iter().flat_map(|entry| &entry.turns).map(|turn| turn.outcome.failed).sum();
+    ensure!(failed == 0, "{failed} requests failed; the table tells which");
+    Ok(())
+}
+
+fn entries(plan: &Plan) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut add = |name: String, servers, connections| {
+        if plan.wants(&name) {
+            entries.push(Entry { name, servers, connections, turns: Vec::new() });
+        }
+    };
+    for connections in [1, 32, 256, 1000] {
+        add(format!("{connections} connections, bare hyper"), Servers::One(Contender::Bare), connections);
+        add(format!("{connections} connections"), Servers::One(Contender::Wasmserve), connections);
+    }
+    for count in [1, 10, 50, 200] {
+        add(format!("{count} components"), Servers::Mounted(count), plan.connections);
+    }
+    for (name, octets) in [("10 kB", 10_000), ("100 kB", 100_000), ("1 MB", 1_000_000), ("10 MB", 10_000_000)] {
+        add(format!("a component of {name}"), Servers::Sized(octets), plan.connections);
+    }
+    for cores in [1, 2].into_iter().filter(|cores| *cores <= cores_of_this_machine()) {
+        add(format!("cores: {cores}"), Servers::Cores(cores), plan.connections);
+    }
+    entries
+}
+
+fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<Turn> {
+    let hello = Exercise::hello();
+    let mut exercises = vec![hello.clone()];
+    let server = match entry.servers {
+        Servers::One(contender) => grid.start(contender, hello.guest)?,
+        Servers::Mounted(count) => {
+            let file = grid.guest(hello.guest)?;
+            exercises = (0..count).map(|number| hello.at(&format!("/{number}"))).collect();
+            let mounts = (0..count).flat_map(|number| ["--mount".into(), format!("/{number}={}", file.display())]);
+            grid.wasmserve(&mounts.collect::<Vec<_>>(), &place::shared_cache())?
+        }
+        Servers::Sized(octets) => {
+            let file = grid.sized(octets)?.display().to_string();
+            grid.wasmserve(&[file], &place::shared_cache())?
+        }
+        Servers::Cores(cores) => {
+            // Children have the affinity of the thread that starts them. The load generator takes what is left, if anything is.
+            let all = sched_getaffinity(None)?;
+            sched_setaffinity(None, &part(&all, 0..cores))?;
+            let server = grid.start(Contender::Wasmserve, hello.guest);
+            let left = part(&all, cores..CpuSet::MAX_CPU);
+            sched_setaffinity(None, if left.count() > 0 { &left } else { &all })?;
+            let turn = server.and_then(|server| take(&server, &exercises, entry.connections, plan.turn()));
+            sched_setaffinity(None, &all)?;
+            return turn;
+        }
+    };
+    take(&server, &exercises, entry.connections, plan.turn())
+}
+
+/// Some of the processors of a set, by their places in it.
+fn part(all: &CpuSet, places: std::ops::Range<usize>) -> CpuSet {
+    let mut part = CpuSet::new();
+    let processors = (0..CpuSet::MAX_CPU).filter(|processor| all.is_set(*processor));
+    processors.skip(places.start).take(places.len()).for_each(|processor| part.set(processor));
+    part
+}
+
+fn cores_of_this_machine() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn table(entries: &[Entry]) -> Table {
+    let mut table = Table::new(
+        "Scale",
+        &["hello with", "CPU µs/req", "user", "system", "req/s", "p50 ms", "p99 ms", "RSS MiB idle → load", "failed"],
+    );
+    for entry in entries {
+        let spread = |figure: fn(&Turn) -> f64| Spread::of(entry.turns.iter().map(figure));
+        table.row([vec![entry.name.clone(), spread(Turn::cost).to_string()], Turn::cells(&entry.turns)].concat());
+        let failure = entry.turns.iter().find_map(|turn| turn.outcome.failure.as_ref());
+        failure.into_iter().for_each(|failure| table.note(format!("{}: {failure}", entry.name)));
+    }
+    if cores_of_this_machine() <= 2 {
+        table.note(
+            "This machine has no third core: on two cores the server shares them with the load generator, which has one \
+             for itself otherwise. What the server could do alone is 1,000,000 / (CPU µs/req) for each core.",
+        );
+    }
+    table
+}

@@ -1,0 +1,63 @@
+//! One turn of one server: so many connections for so long.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    exercise::Exercise,
+    load::{self, Load, Outcome},
+    process::Process,
+    spread::{Rounded, Spread},
+};
+
+/// What came of one turn.
+pub(super) struct Turn {
+    pub(super) outcome: Outcome,
+    /// MiB before the load, and at its end.
+    pub(super) idle: f64,
+    pub(super) loaded: f64,
+}
+
+/// Loads a server.
+///
+/// # Errors
+///
+/// The system gives us nothing to load it with.
+pub(super) fn take(server: &Process, exercises: &[Exercise], connections: usize, turn: Duration) -> Result<Turn> {
+    let family = server.family();
+    let idle = mib(family.resident());
+    let load = Load { addr: server.addr(), exercises, connections, warmup: turn / 4, turn };
+    let outcome = load::run(&load, &family)?;
+    Ok(Turn { outcome, idle, loaded: mib(family.resident()) })
+}
+
+impl Turn {
+    /// Microseconds that the server has computed for each answer.
+    pub(super) fn cost(&self) -> f64 {
+        let (user, system) = self.outcome.cost();
+        user + system
+    }
+
+    /// The cells of a table that follow the cost: user, system, req/s, p50, p99, RSS, failed.
+    pub(super) fn cells(turns: &[Self]) -> Vec<String> {
+        let spread = |figure: fn(&Self) -> f64| Spread::of(turns.iter().map(figure));
+        let median = |figure: fn(&Self) -> f64| Rounded(spread(figure).median).to_string();
+        let failed: u64 = turns.iter().map(|turn| turn.outcome.failed).sum();
+        vec![
+            median(|turn| turn.outcome.cost().0),
+            median(|turn| turn.outcome.cost().1),
+            spread(|turn| turn.outcome.rate()).to_string(),
+            median(|turn| turn.outcome.percentile(50).as_secs_f64() * 1e3),
+            median(|turn| turn.outcome.percentile(99).as_secs_f64() * 1e3),
+            format!("{} → {}", median(|turn| turn.idle), median(|turn| turn.loaded)),
+            failed.to_string(),
+        ]
+    }
+}
+
+/// KiB in MiB.
+#[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+pub(super) fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}

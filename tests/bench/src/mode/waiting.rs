@@ -1,0 +1,168 @@
+//! Exchanges whose handlers wait for a body that does not come: how many there may be, what each costs in memory, and whether
+//! all of them are answered when it comes after all.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use wasmserve_tests::{place, table::Table};
+
+use crate::{
+    args::Plan,
+    contender::Grid,
+    process::{Family, free_addr},
+    spread::{Rounded, Spread},
+};
+
+/// How long all of them may take to arrive, and to be answered.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
+const BODY: &[u8] = b"hello";
+
+/// What came of one round.
+#[derive(Default)]
+struct Seen {
+    waiting: usize,
+    answered: usize,
+    /// How the first of the others failed.
+    failure: Option<String>,
+    /// KiB: before, for each while they wait, for each of its page tables, and after.
+    idle: f64,
+    each: f64,
+    page_tables: f64,
+    after: f64,
+    mappings: usize,
+}
+
+/// Measures, and prints a table.
+///
+/// # Errors
+///
+/// The server does not start, as when it does not let so many exchanges run; or one of them was not answered.
+pub(super) fn run(plan: &Plan) -> Result<()> {
+    let grid = Grid::new(plan.wasmserve.clone());
+    let wanted = plan.waiting();
+    let mut rounds = Vec::new();
+    for round in 0..plan.rounds() {
+        let seen = measure(&grid, wanted)?;
+        let (round, of) = (round + 1, plan.rounds());
+        super::tell(&format!("round {round} of {of}: {} wait, {} KiB each", seen.waiting, Rounded(seen.each)));
+        rounds.push(seen);
+    }
+    let least = |figure: fn(&Seen) -> usize| rounds.iter().map(figure).min().unwrap_or_default();
+    let spread = |figure: fn(&Seen) -> f64| Spread::of(rounds.iter().map(figure)).to_string();
+    let mut table = Table::new(
+        "Exchanges that wait for their bodies",
+        &["wanted", "waiting", "answered", "KiB each", "page tables, KiB each", "mappings", "RSS MiB before → after"],
+    );
+    table.row(vec![
+        wanted.to_string(),
+        least(|seen| seen.waiting).to_string(),
+        least(|seen| seen.answered).to_string(),
+        spread(|seen| seen.each),
+        spread(|seen| seen.page_tables),
+        least(|seen| seen.mappings).to_string(),
+        format!("{} → {}", spread(|seen| seen.idle / 1024.0), spread(|seen| seen.after / 1024.0)),
+    ]);
+    table.note("The least of all rounds, or the median (min–max). Page tables are the system's, and not in RSS.");
+    let failure = rounds.iter().find_map(|seen| seen.failure.clone());
+    failure.iter().for_each(|failure| table.note(format!("The first that failed: {failure}")));
+    super::print(&table);
+    let answered = least(|seen| seen.answered);
+    ensure!(answered == wanted, "{} exchanges of {wanted} were not answered", wanted - answered);
+    Ok(())
+}
+
+fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
+    let stats = free_addr()?;
+    let file = grid.guest("echo")?.display().to_string();
+    // All other limits are as they are without a flag, except for those that would end what waits.
+    let words = [
+        file,
+        format!("--max-exchanges={wanted}"),
+        format!("--max-connections={}", wanted + 16),
+        "--timeout=10m".into(),
+        "--body-timeout=10m".into(),
+        "--min-rate=0".into(),
+        format!("--stats={stats}"),
+    ];
+    let server = grid.wasmserve(&words, &place::shared_cache())?;
+    let family = server.family();
+    let mut seen = Seen { idle: kib(family.resident()), ..Seen::default() };
+    let tables = kib(family.page_tables());
+    let mut clients = Vec::with_capacity(wanted);
+    for _ in 0..wanted {
+        match begin(server.addr()) {
+            Ok(client) => clients.push(client),
+            Err(error) => seen.fail(error.to_string()),
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while seen.waiting < clients.len() && Instant::now() < deadline {
+        let before = seen.waiting;
+        seen.waiting = live(stats)?;
+        if seen.waiting == before {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    seen.weigh(&family, tables);
+    for mut client in clients {
+        match finish(&mut client) {
+            Ok(()) => seen.answered += 1,
+            Err(error) => seen.fail(format!("{error:#}")),
+        }
+    }
+    seen.after = kib(family.resident());
+    Ok(seen)
+}
+
+impl Seen {
+    fn fail(&mut self, failure: String) {
+        self.failure.get_or_insert(failure);
+    }
+
+    fn weigh(&mut self, family: &Family, tables: f64) {
+        #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+        let each = |grown: f64| grown / self.waiting.max(1) as f64;
+        let (resident, grown) = (each(kib(family.resident()) - self.idle), each(kib(family.page_tables()) - tables));
+        (self.each, self.page_tables, self.mappings) = (resident, grown, family.mappings());
+    }
+}
+
+fn begin(addr: SocketAddr) -> Result<TcpStream> {
+    let mut client = TcpStream::connect_timeout(&addr, PATIENCE).context("connect")?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.write_all(HEAD)?;
+    Ok(client)
+}
+
+fn finish(client: &mut TcpStream) -> Result<()> {
+    // One that was refused may have closed already; it has said why.
+    _ = client.write_all(BODY);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).context("no answer")?;
+    let line = answer.lines().next().unwrap_or_default();
+    ensure!(line.starts_with("HTTP/1.1 200 "), "{line}");
+    ensure!(answer.contains("hello"), "an answer without the body");
+    Ok(())
+}
+
+/// How many exchanges have a handler, as the server's statistics say.
+fn live(stats: SocketAddr) -> Result<usize> {
+    let mut client = TcpStream::connect_timeout(&stats, PATIENCE).context("the statistics do not answer")?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    client.read_to_string(&mut text)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("wasmserve_instances_live "));
+    line.and_then(|count| count.trim().parse().ok()).context("the statistics do not tell how many instances live")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+fn kib(kib: u64) -> f64 {
+    kib as f64
+}

@@ -1,0 +1,55 @@
+//! The benchmark in its short form: that all servers start and all answers are right. What it measures in here says nothing.
+
+use std::{fs, path::Path, process::Command};
+
+use wasmserve_tests::guest;
+
+/// Runs it on what of its servers and guests everybody has: what it prints.
+fn run(words: &[&str]) -> String {
+    let output = Command::new(guest::benchmark()).args(words).arg("--short").output().expect("it can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it speaks UTF-8")
+}
+
+/// The rows of all tables: the first cell and the last.
+fn rows(text: &str) -> Vec<(&str, &str)> {
+    let cells = |line: &'_ str| -> Option<(usize, usize)> {
+        let inner = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        Some((inner.find(" | ")?, inner.rfind(" | ")?))
+    };
+    let tables = text.lines().filter_map(|line| {
+        let (first, last) = cells(line)?;
+        Some((&line[2..2 + first], &line[2 + last + 3..line.len() - 2]))
+    });
+    tables.filter(|(first, _)| *first != "---").collect()
+}
+
+#[test]
+fn every_guest_of_the_benchmark_answers_as_it_must() {
+    let text = run(&["requests", "--only", "wasmserve,variables,fields,echo 1 KiB,JSON,stream"]);
+    let rows = rows(&text);
+    let guests = ["hello", "five variables", "all variables", "21 fields", "echo 1 KiB", "JSON", "stream 64 KiB"];
+    for name in ["bare hyper", "wasmserve"].iter().chain(&guests) {
+        assert!(rows.contains(&(*name, "0")), "`{name}` has no row without failures:\n{text}");
+    }
+}
+
+#[test]
+fn exchanges_of_the_benchmark_wait_and_are_answered() {
+    let text = run(&["waiting"]);
+    assert!(text.contains("| 50 | 50 | 50 |"), "{text}");
+}
+
+#[test]
+fn every_guest_of_the_benchmark_has_an_exercise_or_a_server() {
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
+    let read = |name: &str| fs::read_to_string(bench.join("src").join(name)).expect("it is readable");
+    let sources = read("exercise.rs") + &read("contender.rs");
+    let guests = fs::read_dir(bench.join("guests")).expect("it is a directory of ours");
+    let guests = guests.map(|entry| entry.expect("it is readable").path());
+    for guest in guests.filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+        let name = guest.file_stem().expect("it has a name").to_string_lossy();
+        assert!(sources.contains(&format!("\"{name}\"")), "nothing asks for {}", guest.display());
+        assert!(guest::measured(&name).is_file(), "tests/bench/guests/Cargo.toml does not list {name}.rs");
+    }
+}
