@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn as_many_handlers_may_run_as_the_system_has_mappings_for() {
+        let room = |number| config(&["hello.wasm", "--max-exchanges", number]).map(|config| config.room.instances);
+        assert_eq!(room("10000"), Ok(10_000));
+        assert!(room("10001").is_err_and(|error| error.contains("from 1 to 10000")));
+    }
+
+    #[test]
     fn e3_handlers_are_mounted_at_paths() {
         let mounted = |words: &[&str]| {
             config(words).map(|config| {

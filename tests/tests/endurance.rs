@@ -7,12 +7,14 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use wasmserve::record::{Event, Listener};
 use wasmserve_tests::{
+    PATIENCE,
     client::{Client, End},
-    server::Server,
+    server::{Launch, Server},
 };
 
 use crate::local::{self, Local};
@@ -109,4 +111,26 @@ fn ten_thousand_requests_leave_no_instance_behind() {
     ask_all(local.addr, 0..REQUESTS);
     local.stop();
     assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each was told of once");
+}
+
+#[test]
+fn what_a_storm_has_left_in_memory_is_given_back() {
+    const STACKS: usize = 48;
+    let server = Launch::mounted(&["echo", "overflows_the_stack"]).start();
+    // So many at once that the pool has as many stacks, then so many deep ones that each of them is used to its end.
+    let post = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n";
+    let mut waiting: Vec<Client> = (0..STACKS).map(|_| server.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.send(post));
+    waiting.iter_mut().for_each(|client| client.send("!"));
+    waiting.iter_mut().for_each(|client| assert_eq!(client.response().text(), "!"));
+    for _ in 0..2 * STACKS {
+        assert_eq!(server.get("/overflows_the_stack").status, 500);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while server.peak() < server.resident() + (16 << 20) {
+        assert!(Instant::now() < deadline, "{} of {} octets are kept", server.resident(), server.peak());
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(server.get("/overflows_the_stack").status, 500, "it goes on");
+    server.stop();
 }

@@ -159,11 +159,12 @@ fn main_only_dispatches() {
 }
 
 #[test]
-fn nothing_but_the_generated_bindings_may_be_unsafe() {
+fn nothing_but_the_generated_bindings_and_one_call_may_be_unsafe() {
     // The workspace's lints deny it; who wants it has to say so.
     for package in ["host", "guest-sdk", "examples"] {
         for source in sources(package).iter().filter(|source| source.says(&["unsafe_code"])) {
-            assert_eq!((package, &*source.path), ("guest-sdk", "src/lib.rs"));
+            let excepted = [("guest-sdk", "src/lib.rs"), ("host", "src/handler/renewal.rs")];
+            assert!(excepted.contains(&(package, &*source.path)), "{package}: {}", source.path);
         }
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("Cargo.toml");
         let manifest = fs::read_to_string(manifest).expect("it is there");

@@ -18,7 +18,7 @@ use super::{
     component::Component,
     host::{self, Guest},
     lanes::SlowLane,
-    renewal::Footprint,
+    renewal::{self, Footprint},
     sandbox::{self, Budget},
     ticker::Ticker,
 };
@@ -191,8 +191,12 @@ impl Engine {
                     record.tell(Event::Server { line: engine.ticker.replace(late) });
                 }
                 if engine.pool().is_idle() && footprint.has_grown() {
-                    // If there is no room for a second pool, there is only more memory in use than need be.
-                    _ = tokio::task::spawn_blocking(move || engine.renew()).await;
+                    let given_back = tokio::task::spawn_blocking(move || {
+                        // If there is no room for a second pool, there is only more memory in use than need be.
+                        _ = engine.renew();
+                        renewal::trim();
+                    });
+                    _ = given_back.await;
                     footprint = Footprint::UNKNOWN;
                 }
             }

@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// How long a handler may compute in the fast lane, all its turns together: one that streams may have many short ones.
-const FAST_MAX: Duration = Duration::from_millis(10);
+const FAST_MAX: Duration = Duration::from_millis(2);
 
 /// What a handler that is still computing at a tick has to do: leave the fast lane, or let others of the slow one go on.
 pub(super) fn overrun() -> UpdateDeadline {

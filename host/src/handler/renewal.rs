@@ -1,7 +1,7 @@
-//! When a pool is worth replacing.
+//! When memory is worth giving back.
 //!
 //! A pool keeps what instances have used, as the next ones can have it for less: stacks that were deep once, pages of memories
-//! and tables. After a storm that is a lot, it is never given back, and nobody may need it again.
+//! and tables. The C library keeps what was allocated, in the same hope. After a storm that is a lot, and nobody may need it again.
 
 /// How much more than before may stay in use, in octets.
 const GROWTH: u64 = 8 << 20;
@@ -27,6 +27,19 @@ impl Footprint {
         now > before + GROWTH
     }
 }
+
+/// Has the C library give back what is not allocated.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "there is no other way to tell the C library")]
+pub(super) fn trim() {
+    // SAFETY: it takes a number and no pointer, moves nothing that is allocated, and may be called by any thread at any time
+    // (malloc_trim(3) calls it MT-Safe).
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Has the C library give back what is not allocated, where it can be told to.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn trim() {}
 
 /// Octets of this process that are in memory, where the system tells.
 fn resident() -> Option<u64> {

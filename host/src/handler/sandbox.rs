@@ -56,8 +56,11 @@ impl Budget {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: AtomicUsize::new(0) }
     }
 
-    fn take(&self, octets: usize) -> bool {
-        let more = |used: usize| used.checked_add(octets).filter(|used| *used <= self.limit);
+    /// Takes so much, if it is there. Those that only begin may have the last of it: however many want more and more, others can
+    /// be served beside them.
+    fn take(&self, octets: usize, is_beginning: bool) -> bool {
+        let limit = if is_beginning { self.limit } else { self.limit - self.limit / 8 };
+        let more = |used: usize| used.checked_add(octets).filter(|used| *used <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
@@ -95,7 +98,7 @@ impl Memory {
         let used = self.used.saturating_add(more);
         if used > self.limit {
             self.refusal = Some(MemoryLimit::Instance);
-        } else if !self.budget.take(more) {
+        } else if !self.budget.take(more, current == 0) {
             self.refusal = Some(MemoryLimit::Process);
         } else {
             self.used = used;
@@ -382,6 +385,17 @@ mod tests {
         assert_eq!(second.refusal(), Some(MemoryLimit::Process));
         drop(first);
         assert!(second.memory_growing(0, 90, None).expect("never fails"));
+    }
+
+    #[test]
+    fn h5_those_that_want_more_leave_room_for_those_that_begin() {
+        let budget = Arc::new(Budget::new(160));
+        let (mut hog, mut other) = (memory(&budget), memory(&budget));
+        assert!(hog.memory_growing(0, 80, None).expect("never fails"));
+        let mut second = memory(&budget);
+        assert!(second.memory_growing(0, 50, None).expect("never fails"));
+        assert!(!second.memory_growing(50, 70, None).expect("never fails"), "it would leave too little");
+        assert!(other.memory_growing(0, 30, None).expect("never fails"));
     }
 
     #[test]
