@@ -80,7 +80,7 @@ impl Life {
     ///
     /// # Errors
     ///
-    /// Signals cannot be received, or what was asked for cannot be done: a file, a command.
+    /// Signals cannot be received, or the file that was asked for cannot be written.
     pub(crate) fn begin(
         config: config::Life,
         drain: Duration,
@@ -90,13 +90,7 @@ impl Life {
         hearing: Hearing,
     ) -> anyhow::Result<Self> {
         let signals = Signals::new().context("no signals")?;
-        let url = url(addr);
         let port_file = config.port_file.clone().map(|path| PortFile::write(path, addr.port())).transpose()?;
-        let spawn = |command| Exec::spawn(command, &url).context("cannot run a shell for --exec");
-        let command = config.exec.as_deref().map(spawn).transpose()?;
-        if config.open {
-            browser::open(&url, Arc::clone(&record));
-        }
         Ok(Self {
             config,
             drain,
@@ -104,11 +98,27 @@ impl Life {
             record,
             hearing,
             signals,
-            command,
+            command: None,
             _port_file: port_file,
             began: Instant::now(),
             stage: Stage::Serving,
         })
+    }
+
+    /// Begins what comes to the server by itself: a command, a browser. All that was said before should be read before what
+    /// they say.
+    ///
+    /// # Errors
+    ///
+    /// There is no shell to run a command.
+    pub(crate) fn launch(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
+        let url = url(addr);
+        let spawn = |command| Exec::spawn(command, &url).context("cannot run a shell for --exec");
+        self.command = self.config.exec.as_deref().map(spawn).transpose()?;
+        if self.config.open {
+            browser::open(&url, Arc::clone(&self.record));
+        }
+        Ok(())
     }
 
     /// Ready when the server is to accept no more. What that gives is ready when it is to cut what still runs.
@@ -142,9 +152,12 @@ impl Life {
                 signal = signals.recv() => match signal {
                     Signal::Tell => exchanges.tell_running().await,
                     Signal::Interrupt => {
-                        // Whoever presses Ctrl-C may do so because something is stuck.
+                        // Whoever presses Ctrl-C may do so because something is stuck, and need not wait for it to tell.
                         let exchanges = Arc::clone(exchanges);
-                        tokio::spawn(async move { exchanges.tell_running().await });
+                        match exchanges.live_instances() {
+                            0 => exchanges.tell_running().await,
+                            _ => _ = tokio::spawn(async move { exchanges.tell_running().await }),
+                        }
                         return End::Interrupt;
                     }
                     Signal::Terminate => return End::Terminate,

@@ -135,10 +135,15 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
             tokio::spawn(connection::stats::serve(listener, Arc::new(stats)));
         }
         config.grants.to_string().lines().for_each(|grant| say(grant.to_owned()));
+        let has_command = config.life.exec.is_some();
         let mut life =
             Life::begin(config.life, config.drain, addr, Arc::clone(&exchanges), Arc::clone(&record), hearing)
                 .map_err(failed(Exit::Failed))?;
         say(format!("listening on http://{addr}"));
+        if has_command {
+            log.flush();
+        }
+        life.launch(addr).map_err(failed(Exit::Failed))?;
         server::run(listener, exchanges, config.connections, life.shutdown())
             .await
             .context("no threads for connections")

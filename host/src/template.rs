@@ -114,8 +114,6 @@ edition = "2024"
 wasmserve-guest = {{ path = "wasmserve-guest" }}
 
 [profile.release]
-# Small components compile sooner.
-opt-level = "s"
 lto = true
 
 # Of no workspace but its own, wherever it is.

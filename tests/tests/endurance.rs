@@ -127,7 +127,7 @@ fn what_a_storm_has_left_in_memory_is_given_back() {
         assert_eq!(server.get("/overflows_the_stack").status, 500);
     }
     let deadline = Instant::now() + PATIENCE;
-    while server.peak() < server.resident() + (16 << 20) {
+    while server.peak() < server.resident() + (8 << 20) {
         assert!(Instant::now() < deadline, "{} of {} octets are kept", server.resident(), server.peak());
         thread::sleep(Duration::from_millis(10));
     }
