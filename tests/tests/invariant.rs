@@ -124,9 +124,11 @@ fn the_environment_is_read_at_start_only() {
 
 #[test]
 fn p19_the_wall_clock_is_for_stamps_only() {
-    only_in(&["exchange/entry.rs", "record.rs", "log.rs", "log/render.rs", "handler/cache.rs"], "the wall clock", |source| {
-        source.says(&["SystemTime"])
-    });
+    only_in(
+        &["exchange/entry.rs", "record.rs", "log.rs", "log/render.rs", "handler/cache.rs"],
+        "the wall clock",
+        |source| source.says(&["SystemTime"]),
+    );
 }
 
 #[test]
