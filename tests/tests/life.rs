@@ -334,6 +334,9 @@ fn exec_that_does_not_want_to_end_is_ended() {
 
     let server = endless(exec(stubborn).flags(["--drain", "1h"]));
     let mut idle = server.connect();
+    // Once it has its answer it has been accepted.
+    idle.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(idle.response().status, 200);
     server.signal(Signal::TERM);
     assert_eq!(idle.rest(), (Vec::new(), Close::Orderly));
     server.signal(Signal::TERM);
