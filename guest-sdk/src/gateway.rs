@@ -129,17 +129,11 @@ impl Gateway {
     }
 
     pub(crate) fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
-        match self.0.layer() {
-            None => self.0.read(max),
-            Some(layer) => layer.read(max),
-        }
+        self.below().read(max)
     }
 
     pub(crate) fn trailers(&self) -> Fields {
-        match self.0.layer() {
-            None => self.0.trailers(),
-            Some(layer) => layer.trailers(),
-        }
+        self.below().trailers()
     }
 
     pub(crate) fn start_response(
@@ -148,12 +142,10 @@ impl Gateway {
         headers: &[(&str, &[u8])],
         exc_info: Option<&[u8]>,
     ) -> Result<(), StartError> {
-        match self.0.layer() {
-            None => self.0.start_response(status, headers, exc_info),
-            Some(layer) => layer.start_response(status, headers, exc_info),
-        }
+        self.below().start_response(status, headers, exc_info)
     }
 
+    // Not by way of `Below`, which would have each handler import both of these.
     pub(crate) fn write(&self, chunk: &[u8]) -> Result<(), WriteError> {
         match self.0.layer() {
             None => self.0.write(chunk),

@@ -66,7 +66,7 @@ impl Component {
         let (core, name) = (engine.core(), name.display());
         let component = compile(engine, &core, &name.to_string(), &octets)?;
         world::check(&component, &core.linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
-        let pre = ArcSwap::from_pointee(ApplicationPre::new(core.linker.instantiate_pre(&component)?)?);
+        let pre = ArcSwap::from_pointee(link(&core, &component)?);
         let component = Arc::new(Self { engine: Arc::clone(engine), octets, pre, missing_dirs_noted: Arc::default() });
         engine.enrol(&component);
         Ok(component)
@@ -75,7 +75,7 @@ impl Component {
     /// Prepares it for instances that are made with `core`, in the time that it takes to find it in the cache.
     pub(super) fn prepare(&self, core: &Core) -> anyhow::Result<ApplicationPre<Guest>> {
         let component = wasmtime::component::Component::from_binary(&core.engine, &self.octets)?;
-        Ok(ApplicationPre::new(core.linker.instantiate_pre(&component)?)?)
+        link(core, &component)
     }
 
     /// Has the instances of all calls to come made like this.
@@ -158,16 +158,16 @@ pub fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result<Inspec
 /// # Errors
 ///
 /// It is no component, or takes too much.
-pub(super) fn compile(
-    engine: &Engine,
-    core: &Core,
-    name: &str,
-    octets: &[u8],
-) -> anyhow::Result<wasmtime::component::Component> {
+fn compile(engine: &Engine, core: &Core, name: &str, octets: &[u8]) -> anyhow::Result<wasmtime::component::Component> {
     world::check_format(octets).with_context(|| format!("`{name}`"))?;
     engine.check_compiles(name, octets).with_context(|| format!("`{name}`"))?;
     wasmtime::component::Component::from_binary(&core.engine, octets)
         .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))
+}
+
+/// Gives it what it imports.
+fn link(core: &Core, component: &wasmtime::component::Component) -> anyhow::Result<ApplicationPre<Guest>> {
+    Ok(ApplicationPre::new(core.linker.instantiate_pre(component)?)?)
 }
 
 fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
