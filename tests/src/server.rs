@@ -338,6 +338,27 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
     }
 
+    /// Asks it what runs until this is true of its log, which has to be where nothing else tells how far a handler is: what
+    /// another connection's says about it is nothing, as each core has a thread of its own.
+    ///
+    /// # Panics
+    ///
+    /// It never is.
+    pub fn ask_by(&self, signal: Signal, is_enough: impl Fn(&[String]) -> bool) {
+        let reports = |log: &[String]| log.iter().filter(|line| line.contains(" requests: ")).count();
+        let deadline = Instant::now() + PATIENCE;
+        let mut asked = reports(&self.log());
+        loop {
+            self.signal(signal);
+            asked += 1;
+            let log = self.log_with(|log| reports(log) >= asked);
+            if is_enough(&log) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{log:#?}");
+        }
+    }
+
     /// Asks its whole process group to stop, as Ctrl-C does: see [`as_a_group`](Launch::as_a_group).
     ///
     /// # Panics

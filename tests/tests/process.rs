@@ -149,6 +149,7 @@ fn handlers_that_spin_or_sleep_do_not_hold_it_up_for_longer_than_the_drain() {
         let server = Launch::program(program).flags(["--drain", "1s"]).start();
         let mut before = server.connect();
         before.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        server.ask_by(Signal::USR1, |log| log.iter().any(|line| line == "1 handler is running:"));
         let mut late = server.connect();
         late.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
         let head = late.head().expect("it begins");

@@ -6,16 +6,20 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-/// Waits for a stack in the log, after a line of which the first is a part, that has a line which begins with the second.
-fn told_with(server: &Server, part: &str, place: &str) {
-    let stack = |log: &[String]| -> Vec<String> {
-        let Some(at) = log.iter().position(|line| line.contains(part)) else { return Vec::new() };
+/// Whether the log has a line with this in it, and then a stack with a line that begins with `place`.
+fn tells(log: &[String], part: &str, place: &str) -> bool {
+    (0..log.len()).filter(|at| log[*at].contains(part)).any(|at| {
         let id = log[at].split_once(' ').expect("it begins with an id").0.to_owned() + "   ";
-        log[at + 1..].iter().map_while(|line| line.strip_prefix(&id)).map(str::to_owned).collect()
-    };
-    let stack = stack(&server.log_with(|log| stack(log).iter().any(|line| line.starts_with(place))));
-    assert!(stack.iter().any(|line| line.starts_with(place)), "{part}: {stack:#?}");
-    assert!(stack.len() <= 15, "it fits on a screen: {stack:#?}");
+        let stack: Vec<_> = log[at + 1..].iter().map_while(|line| line.strip_prefix(&id)).collect();
+        assert!(stack.len() <= 15, "it fits on a screen: {stack:#?}");
+        stack.iter().any(|line| line.starts_with(place))
+    })
+}
+
+/// Waits until it [`tells`] so.
+fn told_with(server: &Server, part: &str, place: &str) {
+    let log = server.log_with(|log| tells(log, part, place));
+    assert!(tells(&log, part, place), "{part}, {place}: {log:#?}");
 }
 
 /// `spins` at `/`, `sleeps` at `/sleeps`, `reads_input` at `/reads`.
@@ -50,31 +54,29 @@ fn sleeping_costs_no_computing_time() {
 #[test]
 fn p3_sigquit_and_sigusr1_tell_what_runs_and_the_server_goes_on() {
     let server = server(&[]);
-    let mut clients: Vec<_> = ["/", "/sleeps", "/reads/eager"]
-        .iter()
-        .map(|target| {
-            let mut client = server.connect();
-            client.send(format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"));
-            client
-        })
-        .collect();
-    // The last one reads by now, and so the others run too.
-    let head = clients[2].head().expect("it begins");
-    assert_eq!(clients[2].body(&head).next().as_deref(), Some(&b"reading\n"[..]));
-    for signal in [Signal::QUIT, Signal::USR1] {
-        server.signal(signal);
-    }
-    let log = server.log_with(|log| log.iter().filter(|line| line.contains("handlers are running:")).count() == 2);
-    assert_eq!(log.iter().filter(|line| **line == "3 handlers are running:").count(), 2, "{log:#?}");
-    for (request, does, place) in [
-        ("POST / HTTP/1.1", "MiB, computes", "at stuck::stuck_here"),
+    let requests = ["/", "/sleeps", "/reads/eager"].map(|target| {
+        let mut client = server.connect();
+        client.send(format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"));
+        client
+    });
+    let each = [
+        ("POST / HTTP/1.1", "computes", "at stuck::stuck_here"),
         ("POST /sleeps HTTP/1.1", "waits in `wasi:io/poll.block` for ", "at sleeps::app"),
         ("POST /reads/eager HTTP/1.1", "waits in `wasmserve:gateway/input.read` for ", "at reads_input::app"),
-    ] {
-        let entry = format!("{request} from 127.0.0.1:");
-        assert!(server.line_with(&entry).contains(does), "{log:#?}");
-        told_with(&server, &entry, place);
+    ];
+    for signal in [Signal::QUIT, Signal::USR1] {
+        let told = server.log().len();
+        server.ask_by(signal, |log| {
+            let log = &log[told..];
+            let is_told = |(request, does, place): &(&str, &str, &str)| {
+                let is_it =
+                    |line: &&String| line.contains(&format!("{request} from 127.0.0.1:")) && line.contains(does);
+                log.iter().filter(is_it).any(|line| tells(log, line, place))
+            };
+            log.iter().any(|line| line == "3 handlers are running:") && each.iter().all(is_told)
+        });
     }
+    drop(requests);
     assert_eq!(server.get("/reads").status, 200);
 }
 
