@@ -1,0 +1,116 @@
+//! A connection of HTTP/2 as a whole: how it begins and ends, and who speaks it.
+
+use rustix::process::Signal;
+use wasmserve_tests::{
+    client::Close,
+    http2::{END_STREAM, End, Http2, PREFACE, code, fields, frame, headers, kind},
+    server::{Launch, Server},
+};
+
+use super::{connect, told, with};
+
+#[test]
+fn k12_a_server_that_stops_says_so_and_lets_what_runs_end() {
+    let server = Server::start("reads_input");
+    let (mut idle, mut client) = (connect(&server), connect(&server));
+    assert_eq!(idle.get("/").status, 200);
+    let stream = client.begin(&fields("POST", "/eager"));
+    assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
+    server.signal(Signal::TERM);
+    assert_eq!(client.go_away().code, code::NO_ERROR);
+    let (told, close) = idle.closed();
+    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    client.last(stream, "hello");
+    let response = client.response(stream);
+    assert_eq!((response.text(), response.end), ("5 octets, trailers []\n", End::Whole));
+    let (told, close) = client.closed();
+    assert_eq!((told.map(|told| (told.last, told.code)), close), (Some((stream, code::NO_ERROR)), Close::Orderly));
+    let (code, log) = server.wait();
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("\"POST /eager HTTP/2\" 200 -")), "{log:#?}");
+}
+
+#[test]
+fn the_preface_may_come_octet_by_octet() {
+    let server = Server::start("hello");
+    let mut client = Http2::silent(server.addr());
+    for octet in PREFACE {
+        client.send([*octet]);
+    }
+    for octet in frame(kind::SETTINGS, 0, 0, b"") {
+        client.send([octet]);
+    }
+    for octet in headers(1, &fields("GET", "/"), END_STREAM) {
+        client.send([octet]);
+    }
+    let response = client.response(1);
+    assert_eq!((response.status, response.text()), (200, "Hello, World!\n"));
+}
+
+#[test]
+fn what_only_begins_like_the_preface_is_answered_as_http1() {
+    let server = Server::start("dump");
+    let mut client = server.connect();
+    client.send("PRI");
+    client.send(" /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().text(), "PRI /x HTTP/1.1\r\nHost: x\r\n\r\n", "it is a method like others");
+
+    for wrong in ["PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\n\n\n\n", "PRI * HTTP/2.1\r\n\r\n"]
+    {
+        let mut client = server.connect();
+        client.send(wrong);
+        assert_eq!(client.response().status, 400, "{wrong:?}");
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{wrong:?}");
+    }
+    // Behind the preface there must be SETTINGS (RFC 9113 section 3.4).
+    let mut client = Http2::silent(server.addr());
+    client.send([PREFACE, b"GET / HTTP/1.1\r\n\r\n"].concat());
+    _ = client.closed();
+    assert_eq!(server.get("/").status, 200);
+    assert!(!server.stop().iter().any(|line| line.contains("HTTP/2.0\" 200")));
+}
+
+#[test]
+fn lint_looks_at_http2_as_well() {
+    let server = Launch::program("ignores_input").flags(["--lint"]).start();
+    let mut client = connect(&server);
+    let stream = client.ask(&with("POST", "/", &[("content-type", "a/b"), ("accept", "*/*")]));
+    assert_eq!(client.response(stream).status, 200);
+    let stream = client.ask(&with("get", "/%zz", &[("user-agent", "a"), ("user-agent", "b"), ("proxy", "x")]));
+    assert_eq!(client.response(stream).status, 200);
+    drop(client);
+    let log = server.stop();
+    let found = |exchange: u32| {
+        let prefix = format!("[{exchange}] lint: ");
+        let lines = log.iter().filter_map(|line| line.strip_prefix(&prefix));
+        lines.map(|line| line[line.rfind('(').expect("a clause")..].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(1), [""; 0], "an ordinary request: {log:#?}");
+    assert_eq!(
+        found(2),
+        ["(RFC 9110 section 9.1)", "(RFC 3986 section 2.1)", "(RFC 9110 section 5.3)", "(CVE-2016-5385)"]
+    );
+}
+
+#[test]
+fn curl_and_node_speak_http2_with_it() {
+    let server = Server::start("echo");
+    let url = format!("http://{}/", server.addr());
+    let curl = ["-sS", "--max-time", "60", "--http2-prior-knowledge", "-w", " %{http_version}"];
+    assert_eq!(told("curl", &curl, &["-d", "abc=def", &url]), "abc=def 2");
+    let program = r#"
+        const session = require("node:http2").connect(process.argv[1]);
+        const ask = (text) => new Promise((resolve, reject) => {
+            const stream = session.request({ ":method": "POST", "content-type": "text/x" });
+            let answer = "";
+            stream.on("response", (fields) => (answer = `${fields[":status"]} ${fields["content-type"]} `));
+            stream.on("data", (data) => (answer += data));
+            stream.on("end", () => resolve(answer));
+            stream.on("error", reject);
+            stream.end(text);
+        });
+        Promise.all(["one", "two", "three"].map(ask)).then((all) => console.log(all.join("\n"))).then(() => session.close());
+    "#;
+    let text = told("node", &["-e", program], &[&url]);
+    assert_eq!(text, "200 text/x one\n200 text/x two\n200 text/x three\n");
+}

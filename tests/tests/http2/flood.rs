@@ -1,0 +1,272 @@
+//! Floods of frames, which harm nobody but their own connection.
+
+use std::{
+    io::Write as _,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use wasmserve::record::{Event, Listener};
+use wasmserve_tests::{
+    client::Close,
+    http2::{END_HEADERS, END_STREAM, End, GoAway, Http2, PREFACE, code, fields, frame, headers, kind},
+    server::Server,
+};
+
+use super::connect;
+use crate::local::{self, Local};
+
+/// Something that a client does to a server and to no end.
+struct Flood {
+    name: &'static str,
+    /// What is sent again and again, given the number of the round.
+    round: fn(u32) -> Vec<u8>,
+    rounds: u32,
+    /// What the server says when it has enough of it.
+    told: (u32, &'static str),
+}
+
+/// A request with a window that overflows: the server has to reset the stream by itself.
+fn overflowing(round: u32) -> Vec<u8> {
+    let stream = 2 * round + 1;
+    let update = frame(kind::WINDOW_UPDATE, 0, stream, (u32::MAX >> 1).to_be_bytes());
+    [headers(stream, &fields("POST", "/waits"), 0), update].concat()
+}
+
+/// A request that is taken back at once.
+fn reset(round: u32) -> Vec<u8> {
+    let stream = 2 * round + 1;
+    let reset = frame(kind::RST_STREAM, 0, stream, code::CANCEL.to_be_bytes());
+    [headers(stream, &fields("POST", "/waits"), 0), reset].concat()
+}
+
+/// One field of four thousand octets, and then the same again and again, an octet each.
+fn bomb(round: u32) -> Vec<u8> {
+    let mut block = wasmserve_tests::http2::block(&fields("GET", "/"));
+    // A literal that is remembered (RFC 7541 section 6.2.1): `x`, and 4000 octets.
+    block.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
+    block.extend([b'x'; 4000]);
+    block.extend([0x80 | 62; 8000]);
+    frame(kind::HEADERS, END_HEADERS | END_STREAM, 2 * round + 1, block)
+}
+
+const FLOODS: [Flood; 8] = [
+    Flood { name: "rapid reset", round: reset, rounds: 2000, told: (code::ENHANCE_YOUR_CALM, "too_many_resets") },
+    Flood {
+        name: "MadeYouReset",
+        round: overflowing,
+        rounds: 3000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_internal_resets"),
+    },
+    Flood {
+        name: "CONTINUATION",
+        round: |round| match round {
+            0 => frame(kind::HEADERS, END_STREAM, 1, wasmserve_tests::http2::block(&fields("GET", "/"))),
+            _ => frame(kind::CONTINUATION, 0, 1, wasmserve_tests::http2::block(&[("x", "y")])),
+        },
+        rounds: 5000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_continuations"),
+    },
+    Flood {
+        name: "empty DATA",
+        round: |round| match round {
+            0 => headers(1, &fields("POST", "/waits"), 0),
+            _ => frame(kind::DATA, 0, 1, b""),
+        },
+        rounds: 50_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_data_frames"),
+    },
+    Flood { name: "HPACK bomb", round: bomb, rounds: 10, told: (code::ENHANCE_YOUR_CALM, "header_list_way_too_large") },
+    Flood {
+        name: "PING",
+        round: |_| frame(kind::PING, 0, 0, b"flooding"),
+        rounds: 20_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+    },
+    Flood {
+        name: "SETTINGS",
+        round: |_| frame(kind::SETTINGS, 0, 0, b""),
+        rounds: 20_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+    },
+    Flood {
+        name: "PRIORITY",
+        round: |_| frame(kind::PRIORITY, 0, 1, [0, 0, 0, 3, 1]),
+        rounds: 20_000,
+        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+    },
+];
+
+impl Flood {
+    /// Sends it all, or as much as the server takes, and gives what the server has to say.
+    fn pour(&self, client: &mut Http2) -> (Option<GoAway>, Close) {
+        let octets: Vec<u8> = (0..self.rounds).flat_map(self.round).collect();
+        for part in octets.chunks(64 << 10) {
+            if client.try_send(part).is_err() {
+                break;
+            }
+        }
+        client.closed()
+    }
+}
+
+#[test]
+fn floods_end_their_own_connection_and_harm_nobody_else() {
+    let server = Server::start("misbehaves");
+    let mut before = connect(&server);
+    assert_eq!(before.get("/").text(), "well");
+    drop(connect(&server).get("/"));
+    let descriptors = server.descriptors();
+    for flood in &FLOODS {
+        let mut client = connect(&server);
+        let (told, close) = flood.pour(&mut client);
+        match told {
+            Some(GoAway { code, why, .. }) => assert_eq!((code, &*why), flood.told, "{}", flood.name),
+            // What a client does not read before it is reset is its own loss.
+            None => assert_eq!(close, Close::Reset, "{}: nothing is said", flood.name),
+        }
+        drop(client);
+        assert_eq!(connect(&server).get("/").text(), "well", "after {}: on a new connection", flood.name);
+        assert_eq!(before.get("/").text(), "well", "after {}: on one from before", flood.name);
+    }
+    // The last connections are closed a moment after their clients have what they wanted.
+    let left = (0..1000).map(|_| server.get("/")).find(|_| server.descriptors() <= descriptors + 2);
+    assert!(left.is_some(), "there were {descriptors} descriptors, and now there are {}", server.descriptors());
+    drop(before);
+    let log = server.stop();
+    assert!(!log.iter().any(|line| line.contains("host-bug")), "{log:#?}");
+}
+
+#[test]
+fn whoever_reads_is_told_that_there_were_too_many_control_frames() {
+    let server = Server::start("hello");
+    let mut client = connect(&server);
+    assert_eq!(client.get("/").status, 200);
+    // The client's own acknowledgements count, as nothing is open.
+    client.settle();
+    for _ in 0..1000 {
+        client.send(frame(kind::PING, 0, 0, b"flooding"));
+    }
+    let (told, close) = client.closed();
+    let why = "too_many_control_frames".into();
+    assert_eq!(told, Some(GoAway { last: 1, code: code::ENHANCE_YOUR_CALM, why }));
+    assert_eq!(close, Close::Orderly);
+}
+
+#[test]
+fn control_frames_beside_an_exchange_or_between_many_are_no_flood() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let stream = client.begin(&fields("POST", "/eager"));
+    assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
+    for _ in 0..5 {
+        client.send(frame(kind::PING, 0, 0, b"no flood").repeat(600));
+        client.settle();
+    }
+    client.last(stream, "");
+    assert_eq!(client.response(stream).text(), "0 octets, trailers []\n");
+    for _ in 0..5 {
+        client.send(frame(kind::PING, 0, 0, b"no flood").repeat(600));
+        client.settle();
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
+    let server = Server::start("echo");
+    let mut client = connect(&server);
+    let stream = client.begin(&fields("POST", "/"));
+    for _ in 0..40 {
+        client.send(frame(kind::DATA, 0, stream, b"x").repeat(500));
+        let mut back = 0;
+        while back < 500 {
+            back += client.piece(stream).expect("it goes on").len();
+        }
+    }
+    client.last(stream, "");
+    assert_eq!((client.piece(stream), client.end(stream)), (None, End::Whole));
+}
+
+#[test]
+fn more_than_a_hundred_streams_at_once_are_refused_and_the_hundred_are_served() {
+    let server = Server::start("reads_input");
+    let mut client = connect(&server);
+    let streams: Vec<u32> = (0..300).map(|_| client.begin(&fields("POST", "/eager"))).collect();
+    let (served, refused) = streams.split_at(100);
+    for stream in refused {
+        assert_eq!(client.end(*stream), End::Reset(code::REFUSED_STREAM));
+    }
+    for stream in served {
+        client.last(*stream, "x");
+        assert_eq!(client.response(*stream).text(), "reading\n1 octets, trailers []\n");
+    }
+    assert_eq!(client.get("/").status, 200, "there is room again");
+}
+
+#[test]
+fn a_connection_that_is_idle_is_asked_whether_it_is_there_and_closed_in_the_end() {
+    let server = Server::start("hello");
+    let (mut silent, mut idle) = (connect(&server), connect(&server));
+    assert_eq!(idle.get("/").status, 200);
+    silent.ignore_pings();
+    let began = Instant::now();
+    // It would be closed for nothing more than that as well, but later.
+    _ = silent.closed();
+    let silent_for = began.elapsed();
+    let (told, close) = idle.closed();
+    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    assert!(silent_for < began.elapsed(), "whoever does not answer is closed before");
+}
+
+/// Counts how the exchanges have ended.
+#[derive(Default)]
+struct Ended(Mutex<Vec<u16>>);
+
+impl Listener for Ended {
+    fn tell(&self, event: Event) {
+        if let Event::Ended { status, .. } = event {
+            self.0.lock().expect("nobody panics in here").push(status);
+        }
+    }
+}
+
+#[test]
+fn floods_leave_no_instance_behind() {
+    let ended = Arc::<Ended>::default();
+    let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
+    let addr = local.addr;
+    for flood in &FLOODS {
+        _ = flood.pour(&mut Http2::connect(addr));
+        local.settle();
+    }
+    // A client that takes its requests back one after the other, while they run.
+    let mut client = Http2::connect(addr);
+    for _ in 0..50 {
+        let streams = [client.begin(&fields("POST", "/waits")), client.ask(&fields("GET", "/streams"))];
+        assert_eq!(client.head(streams[1]).expect("it begins").status, 200);
+        for stream in streams {
+            client.reset(stream);
+        }
+    }
+    local.settle();
+    assert_eq!(client.get("/").status, 200);
+    drop(client);
+    local.stop();
+    let ended = ended.0.lock().expect("nobody panics in here");
+    assert_eq!(ended.iter().filter(|status| **status == 200).count(), 1, "of all these one was answered: {ended:?}");
+    assert!(ended.iter().filter(|status| **status == 499).count() >= 100, "L5: {ended:?}");
+}
+
+#[test]
+fn a_gigantic_frame_is_refused_before_it_is_here() {
+    let server = Server::start("hello");
+    let mut client = server.connect();
+    client.send([PREFACE, &frame(kind::SETTINGS, 0, 0, b""), b"\xff\xff\xff\0\0\0\0\0\x01"].concat());
+    let mut sender = client.sender();
+    // It need not take any of it.
+    _ = sender.write_all(&[0; 1 << 20]);
+    let (told, _) = client.rest();
+    drop(told);
+    assert_eq!(server.get("/").status, 200);
+}
