@@ -250,16 +250,16 @@ impl Head {
 }
 
 /// A response.
-pub struct Response {
+pub struct Response<E = End> {
     /// Its head.
     pub head: Head,
     /// The octets of its body.
     pub body: Vec<u8>,
-    /// How its body ended.
-    pub end: End,
+    /// How its body ended, which differs with the protocol.
+    pub end: E,
 }
 
-impl Response {
+impl<E> Response<E> {
     /// The body as text.
     ///
     /// # Panics
@@ -271,7 +271,7 @@ impl Response {
     }
 }
 
-impl Deref for Response {
+impl<E> Deref for Response<E> {
     type Target = Head;
 
     fn deref(&self) -> &Head {
@@ -279,7 +279,7 @@ impl Deref for Response {
     }
 }
 
-impl fmt::Debug for Response {
+impl<E: fmt::Debug> fmt::Debug for Response<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} ({:?}): {}", self.head, self.end, self.body.escape_ascii())
     }

@@ -5,17 +5,15 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
     io::{self, BufReader, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    ops::Deref,
 };
 
 use httlib_hpack::Decoder;
 
 use crate::{
     PATIENCE,
-    client::{Close, Head},
+    client::{self, Close, Head},
 };
 
 /// How a connection begins.
@@ -488,38 +486,5 @@ fn is_broken(error: &io::Error) -> bool {
     )
 }
 
-/// A response.
-pub struct Response {
-    /// Its head.
-    pub head: Head,
-    /// The octets of its body.
-    pub body: Vec<u8>,
-    /// How it ended.
-    pub end: End,
-}
-
-impl Response {
-    /// The body as text.
-    ///
-    /// # Panics
-    ///
-    /// It is not UTF-8.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        str::from_utf8(&self.body).expect("the body is text")
-    }
-}
-
-impl Deref for Response {
-    type Target = Head;
-
-    fn deref(&self) -> &Head {
-        &self.head
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} ({:?}): {}", self.head, self.end, self.body.escape_ascii())
-    }
-}
+/// A response, and how its stream ended.
+pub type Response = client::Response<End>;

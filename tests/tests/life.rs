@@ -16,21 +16,12 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-use super::start::refuses;
+use super::{process::running, start::refuses};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn start(program: &str, flags: &[&str]) -> Server {
     Launch::program(program).flags(flags).start()
-}
-
-/// An exchange that goes on until its client sends five octets.
-fn running(server: &Server) -> Client {
-    let mut client = server.connect();
-    client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
-    let head = client.head().expect("it begins");
-    assert_eq!(client.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
-    client
 }
 
 /// The end of the response of [`running`].

@@ -1,19 +1,16 @@
 //! How a server stops.
 
-use std::{
-    io::{ErrorKind, Read as _, Write as _},
-    net::TcpStream,
-};
+use std::{io::ErrorKind, net::TcpStream};
 
 use rustix::process::Signal;
 use wasmserve_tests::{
-    PATIENCE,
     client::{Client, Close, End},
+    http2::{Http2, code},
     server::{Launch, Server},
 };
 
 /// An exchange that goes on until its client sends five octets.
-fn running(server: &Server) -> Client {
+pub(super) fn running(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
     let head = client.head().expect("it begins");
@@ -59,52 +56,16 @@ fn k12_running_exchanges_finish_and_idle_connections_do_not_hold_it_up() {
     }
 }
 
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("it is short");
-    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-
-/// The next frame of a connection, kind, flags and payload, or `None` at its end.
-fn next_frame(stream: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    match stream.read(&mut head[..1]).expect("it is open, or was closed in order") {
-        0 => return None,
-        _ => stream.read_exact(&mut head[1..]).expect("a frame is whole"),
-    }
-    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-    stream.read_exact(&mut payload).expect("a frame is whole");
-    Some((head[3], head[4], payload))
-}
-
 #[test]
 fn p1_idle_connections_of_http2_do_not_hold_it_up() {
     let server = Launch::program("hello").flags(["--drain", "1h"]).start();
-    let connect = || {
-        let mut stream = TcpStream::connect(server.addr()).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("it is more than nothing");
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("it is taken");
-        stream.write_all(&frame(SETTINGS, 0, 0, &[])).expect("it is taken");
-        assert_eq!(next_frame(&mut stream).expect("the server begins").0, SETTINGS);
-        stream
-    };
-    let untouched = connect();
-    let mut used = connect();
-    // GET, /, http, and the authority `x`; with the end of the headers and of the stream.
-    used.write_all(&frame(HEADERS, 0x5, 1, b"\x82\x84\x86\x41\x01x")).expect("it is taken");
-    let is_end = |(kind, flags, _): &(u8, u8, Vec<u8>)| *kind == DATA && flags & 1 == 1;
-    while !is_end(&next_frame(&mut used).expect("there is a response")) {}
-
+    let untouched = Http2::connect(server.addr());
+    let mut used = Http2::connect(server.addr());
+    assert_eq!(used.get("/").status, 200);
     server.signal(Signal::TERM);
-    for mut stream in [untouched, used] {
-        let frames: Vec<_> = std::iter::from_fn(|| next_frame(&mut stream)).collect();
-        let goaway = frames.iter().rfind(|(kind, ..)| *kind == GOAWAY).expect("it says goodbye");
-        assert_eq!(goaway.2[4..8], [0; 4], "without an error");
+    for mut client in [untouched, used] {
+        let (goodbye, close) = client.closed();
+        assert_eq!((goodbye.map(|goodbye| goodbye.code), close), (Some(code::NO_ERROR), Close::Orderly));
     }
     let (code, log) = server.wait();
     assert_eq!(code, Some(0), "{log:#?}");

@@ -6,6 +6,8 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
+use super::process::running;
+
 /// Whether the log has a line with this in it, and then a stack with a line that begins with `place`.
 fn tells(log: &[String], part: &str, place: &str) -> bool {
     (0..log.len()).filter(|at| log[*at].contains(part)).any(|at| {
@@ -83,10 +85,7 @@ fn p3_sigquit_and_sigusr1_tell_what_runs_and_the_server_goes_on() {
 #[test]
 fn p2_ctrl_c_tells_what_runs_before_the_server_stops() {
     let server = Launch::program("reads_input").start();
-    let mut client = server.connect();
-    client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
-    let head = client.head().expect("it begins");
-    assert_eq!(client.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
+    let mut client = running(&server);
     server.signal(Signal::INT);
     server.line_with("1 handler is running:");
     told_with(&server, "POST /eager HTTP/1.1 from 127.0.0.1:", "at reads_input::app");
