@@ -23,7 +23,7 @@ impl Application<()> for Actor {
 #[cfg(target_family = "wasm")]
 mod acting {
     use wasmserve_guest::{
-        ReadError, Result, StartError, WriteError,
+        Result,
         bindings::wasmserve::gateway::{environ, errors, input, response},
     };
     use wasmserve_test_programs::{self as script, Step};
@@ -43,12 +43,14 @@ mod acting {
         Ok(match step {
             Step::Start { status, fields, exc_info } => {
                 let exc_info = exc_info.as_deref().map(str::as_bytes);
-                started(response::start_response(&status, &borrowed(&fields), exc_info))
+                script::outcome(response::start_response(&status, &borrowed(&fields), exc_info))
             }
-            Step::Write(chunk) => written(response::write(&chunk)),
-            Step::Finish(last) => written(response::finish(&last)),
-            Step::Respond { status, fields, body } => started(response::respond(&status, &borrowed(&fields), &body)),
-            Step::Read(max) => input::read(max).map_or_else(failed, |part| script::octets(&part)),
+            Step::Write(chunk) => script::outcome(response::write(&chunk)),
+            Step::Finish(last) => script::outcome(response::finish(&last)),
+            Step::Respond { status, fields, body } => {
+                script::outcome(response::respond(&status, &borrowed(&fields), &body))
+            }
+            Step::Read(max) => input::read(max).map_or_else(script::error, |part| script::octets(&part)),
             Step::ReadAll => read_all(),
             Step::Trailers => {
                 let trailers = input::trailers();
@@ -71,41 +73,8 @@ mod acting {
             match input::read(u32::MAX) {
                 Ok(part) if part.is_empty() => return script::digest(&whole),
                 Ok(part) => whole.extend_from_slice(&part),
-                Err(error) => return format!("{}, then {}", script::digest(&whole), failed(error)),
+                Err(error) => return format!("{}, then {}", script::digest(&whole), script::error(error)),
             }
         }
-    }
-
-    fn started(result: Result<(), StartError>) -> String {
-        match result {
-            Ok(()) => script::OK,
-            Err(StartError::AlreadyStarted) => "already-started",
-            Err(StartError::HeadersSent) => "headers-sent",
-            Err(StartError::BadStatus) => "bad-status",
-            Err(StartError::BadHeader(_)) => "bad-header",
-            Err(StartError::HopByHop(_)) => "hop-by-hop",
-        }
-        .into()
-    }
-
-    fn written(result: Result<(), WriteError>) -> String {
-        match result {
-            Ok(()) => script::OK,
-            Err(WriteError::NotStarted) => "not-started",
-            Err(WriteError::Disconnected) => "disconnected",
-            Err(WriteError::PastContentLength) => "past-content-length",
-            Err(WriteError::TimedOut) => "timed-out",
-        }
-        .into()
-    }
-
-    fn failed(error: ReadError) -> String {
-        match error {
-            ReadError::Disconnected => "disconnected",
-            ReadError::Malformed => "malformed",
-            ReadError::TooLarge => "too-large",
-            ReadError::TimedOut => "timed-out",
-        }
-        .into()
     }
 }

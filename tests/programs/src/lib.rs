@@ -50,6 +50,27 @@ pub enum Step {
 /// What a step reports if all went well and there is nothing more to say.
 pub const OK: &str = "ok";
 
+/// How a step that may fail is reported.
+#[must_use]
+pub fn outcome(result: Result<(), impl fmt::Debug>) -> String {
+    result.map_or_else(error, |()| OK.into())
+}
+
+/// How an error is reported: by its case's name in WIT, whichever side of it the type stands for.
+#[must_use]
+pub fn error(error: impl fmt::Debug) -> String {
+    let told = format!("{error:?}");
+    let name = told.split('(').next().unwrap_or_default();
+    let mut reported = String::new();
+    for letter in name.rsplit("::").next().unwrap_or_default().chars() {
+        if letter.is_uppercase() && !reported.is_empty() {
+            reported.push('-');
+        }
+        reported.extend(letter.to_lowercase());
+    }
+    reported
+}
+
 /// How octets are reported.
 #[must_use]
 pub fn octets(octets: &[u8]) -> String {
@@ -198,6 +219,17 @@ fn parse_argument(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_reported_as_wit_spells_it() {
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "it is only shown")]
+        enum StartError {
+            HopByHop(&'static str),
+        }
+        assert_eq!(outcome(Err(StartError::HopByHop("TE::(Te)"))), "hop-by-hop");
+        assert_eq!(outcome(Ok::<_, StartError>(())), OK);
+    }
 
     #[test]
     fn a_script_survives_its_field() {

@@ -1,11 +1,7 @@
 //! A native handler that follows scripts.
 
 use wasmserve::{
-    gateway::{
-        head::StartError,
-        input::{Input, ReadError},
-        response::WriteError,
-    },
+    gateway::input::Input,
     handler::{Answering, Call},
     record::Event,
 };
@@ -27,20 +23,20 @@ pub(super) fn follow(call: &mut Call) -> Answering<'_> {
 async fn perform(call: &mut Call, step: Step) -> Result<String, String> {
     Ok(match step {
         Step::Start { status, fields, exc_info } => {
-            started(call.writer.start(&status, &fields, exc_info.map(String::into_bytes)))
+            script::outcome(call.writer.start(&status, &fields, exc_info.map(String::into_bytes)))
         }
-        Step::Write(chunk) => written(call.writer.write(chunk.into()).await),
-        Step::Finish(last) => written(call.writer.finish(last.into())),
+        Step::Write(chunk) => script::outcome(call.writer.write(chunk.into()).await),
+        Step::Finish(last) => script::outcome(call.writer.finish(last.into())),
         Step::Respond { status, fields, body } => match call.writer.start(&status, &fields, None) {
             Ok(()) => {
                 _ = call.writer.finish(body.into());
                 script::OK.into()
             }
-            error => started(error),
+            error => script::outcome(error),
         },
         Step::Read(max) => {
             let part = call.input.read(usize::try_from(max).unwrap_or(usize::MAX)).await;
-            part.map_or_else(failed, |part| script::octets(&part))
+            part.map_or_else(script::error, |part| script::octets(&part))
         }
         Step::ReadAll => read_all(&mut call.input).await,
         Step::Trailers => {
@@ -64,39 +60,7 @@ async fn read_all(input: &mut Input) -> String {
         match input.read(usize::MAX).await {
             Ok(part) if part.is_empty() => return script::digest(&whole),
             Ok(part) => whole.extend_from_slice(&part),
-            Err(error) => return format!("{}, then {}", script::digest(&whole), failed(error)),
+            Err(error) => return format!("{}, then {}", script::digest(&whole), script::error(error)),
         }
     }
-}
-
-fn started(result: Result<(), StartError>) -> String {
-    match result {
-        Ok(()) => script::OK,
-        Err(StartError::AlreadyStarted) => "already-started",
-        Err(StartError::HeadersSent) => "headers-sent",
-        Err(StartError::BadStatus) => "bad-status",
-        Err(StartError::BadHeader(_)) => "bad-header",
-        Err(StartError::HopByHop(_)) => "hop-by-hop",
-    }
-    .into()
-}
-
-fn written(result: Result<(), WriteError>) -> String {
-    match result {
-        Ok(()) => script::OK,
-        Err(WriteError::NotStarted) => "not-started",
-        Err(WriteError::Disconnected) => "disconnected",
-        Err(WriteError::PastContentLength) => "past-content-length",
-    }
-    .into()
-}
-
-fn failed(error: ReadError) -> String {
-    match error {
-        ReadError::Disconnected => "disconnected",
-        ReadError::Malformed => "malformed",
-        ReadError::TooLarge => "too-large",
-        ReadError::TimedOut => "timed-out",
-    }
-    .into()
 }
