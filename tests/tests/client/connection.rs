@@ -1,0 +1,274 @@
+//! Connections: which stay open, and what becomes of clients that leave.
+
+use std::time::Duration;
+
+use socket2::SockRef;
+use wasmserve_tests::{
+    client::{Client, Close, End},
+    server::{Launch, Server},
+};
+
+#[test]
+fn k1_k2_a_connection_stays_open_as_the_client_wants() {
+    let server = Server::start("hello");
+    let closes = |request: &str| {
+        let mut client = server.connect();
+        client.send(request);
+        let response = client.response();
+        assert_eq!((response.status, response.text()), (200, "Hello, World!\n"));
+        let field = response.field("Connection").map(str::to_ascii_lowercase);
+        if field.as_deref() == Some("close") || response.version == "HTTP/1.0" && field.is_none() {
+            assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{request:?}");
+            return true;
+        }
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().status, 200, "{request:?}");
+        false
+    };
+    assert!(!closes("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "K1");
+    assert!(closes("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "K1");
+    assert!(closes("GET / HTTP/1.1\r\nHost: x\r\nConnection: foo, CLOSE\r\n\r\n"), "K1");
+    assert!(closes("GET / HTTP/1.0\r\n\r\n"), "K2");
+    assert!(!closes("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), "K2");
+}
+
+#[test]
+fn k2_a_client_of_http_1_0_is_not_promised_what_is_not_kept() {
+    let keep = "HTTP/1.0\r\nConnection: keep-alive\r\n";
+    let says_close = |guest: &str, request: String, status: u16| {
+        let server = Server::start(guest);
+        let mut client = server.connect();
+        client.send(&request);
+        let response = client.response();
+        assert_eq!((response.status, response.field("Connection")), (status, Some("close")), "{request}");
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{request}");
+    };
+    // No length, a fault, a body that nobody wants to read, and one that is refused.
+    says_close("echo", format!("POST / {keep}Content-Length: 5\r\n\r\nhello"), 200);
+    says_close("hello", format!("GET * {keep}\r\n"), 400);
+    says_close("ignores_input", format!("POST / {keep}Content-Length: 1000000\r\n\r\n"), 200);
+    says_close("hello", format!("POST / {keep}Content-Length: 1000000000\r\n\r\n"), 413);
+}
+
+#[test]
+fn k3_pipelined_requests_are_answered_in_order() {
+    let server = Server::start("echo");
+    let mut client = server.connect();
+    let requests: String = (0..20)
+        .map(|number| format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n{number:04}"))
+        .chain(["POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0020\r\n0\r\n\r\n".to_owned()])
+        .chain(["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()])
+        .collect();
+    client.send(requests);
+    for number in 0..=20 {
+        assert_eq!(client.response().text(), format!("{number:04}"));
+    }
+    assert_eq!(client.response().text(), "");
+}
+
+#[test]
+fn k5_the_next_request_after_a_body_that_nobody_read_is_served() {
+    let server = Server::start("ignores_input");
+    let mut client = server.connect();
+    for length in [0, 10, 100_000] {
+        let body = "x".repeat(length);
+        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let response = client.response();
+        assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole), "{length}");
+        assert_eq!(response.field("Connection"), None, "{length}");
+    }
+}
+
+#[test]
+fn k5_after_a_long_body_that_nobody_read_the_connection_closes_and_the_answer_arrives() {
+    let server = Server::start("ignores_input");
+    let mut client = server.connect();
+    client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 3 << 20));
+    // The server is done with it before it has all.
+    _ = client.try_send(vec![b'x'; 3 << 20]);
+    let response = client.response();
+    assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole));
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    assert_eq!(response.field("Connection"), Some("close"));
+}
+
+#[test]
+fn k5_the_client_is_told_of_that_even_by_a_handler_that_takes_its_time() {
+    let server = Server::start("ignores_input");
+    // The first `/slowly` has computed for long enough to be moved to the slow lane.
+    let mut client = server.connect();
+    client.send(format!("POST /slowly HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 3 << 20));
+    let response = client.response();
+    assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole));
+    assert_eq!(response.field("Connection"), Some("close"));
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
+fn a_client_that_sends_on_behind_what_is_no_tunnel_reads_the_answer() {
+    let server = Server::start("hello");
+    let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n";
+    for (request, status) in [("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501), (upgrade, 200)] {
+        let mut client = server.connect();
+        client.send(request);
+        _ = client.try_send(vec![b'x'; 1 << 20]);
+        let response = client.response();
+        assert_eq!((response.status, response.end), (status, End::Whole));
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    }
+    // What hyper cannot read behind it is refused as always.
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n\0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.response().status, 400);
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    // With an upgrade that nobody wants the connection goes on.
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    _ = client.try_send(vec![b'x'; 1 << 20]);
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
+fn k6_a_body_that_nobody_read_is_never_taken_for_a_request() {
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    let last = "GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let bodies = [
+        format!("Content-Length: {}\r\n\r\n{smuggled}", smuggled.len()),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len()),
+    ];
+    let server = Server::start("ignores_input");
+    for body in bodies {
+        let mut client = server.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{body}{last}"));
+        assert_eq!(client.response().text(), "ignored");
+        // Closing instead would be right as well, if it was said.
+        if let Some(response) = client.try_response() {
+            assert_eq!(response.text(), "ignored");
+        }
+        assert_eq!(client.rest().0, b"");
+    }
+    assert!(!server.stop().iter().any(|line| line.contains("smuggled")));
+}
+
+#[test]
+fn k7_a_request_with_two_lengths_is_the_last_of_its_connection() {
+    let server = Server::start("environ");
+    let mut client = server.connect();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled \
+         HTTP/1.1\r\nHost: x\r\n\r\n",
+    );
+    let response = client.response();
+    if response.status == 200 {
+        assert!(!response.text().contains("CONTENT_LENGTH"), "{response:?}");
+    } else {
+        assert_eq!(response.status, 400);
+    }
+    assert_eq!(client.rest().0, b"", "no second answer");
+    assert!(!server.stop().iter().any(|line| line.contains("smuggled")));
+}
+
+#[test]
+fn k9_a_client_that_ends_its_side_is_answered() {
+    let server = Server::start("reads_input");
+    for request in [
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        client.end();
+        let response = client.response();
+        assert_eq!(response.status, 200, "{request:?}");
+        assert!(response.text().contains("trailers []"), "{request:?}: {}", response.text());
+        assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    }
+}
+
+#[test]
+fn k10_when_the_client_leaves_during_its_response_the_handler_is_told_and_the_log_has_a_499() {
+    let server = Server::start("downloads");
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = client.head().expect("it begins");
+    assert_eq!(client.body(&head).next().map(|chunk| chunk.len()), Some(64 << 10));
+    drop(client);
+    server.line_with("\"GET / HTTP/1.1\" 499 -");
+    server.line_with("[1] log: sent less than asked for: the client is gone");
+    let log = server.stop();
+    assert!(!log.iter().any(|line| line.contains(" 500 ")), "it is not the handler's fault: {log:#?}");
+}
+
+/// A client that has begun to receive the response of a handler that neither writes nor reads any more.
+fn waiting(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.head().expect("it begins").status, 200);
+    client
+}
+
+#[test]
+fn h27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it() {
+    for program in ["spins", "sleeps"] {
+        let server = Launch::program(program).flags(["--timeout", "1h"]).start();
+        let client = waiting(&server);
+        // As when a process ends that has not read all: a reset.
+        SockRef::from(&client.sender()).set_linger(Some(Duration::ZERO)).expect("a socket can be that");
+        drop(client);
+        server.line_with("\"GET /late HTTP/1.1\" 499 -");
+        assert_eq!(server.get("/fine").status, 200);
+    }
+}
+
+#[test]
+fn h27_k10_a_client_that_closes_while_the_handler_has_said_nothing_is_seen() {
+    for program in ["spins", "sleeps"] {
+        let server = Launch::program(program).flags(["--timeout", "1h", "--cpu-time", "1h"]).start();
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        // As Ctrl-C does it: nothing is left to read, so that the end looks like that of a client which still waits.
+        drop(client);
+        server.line_with("\"GET / HTTP/1.1\" 499 -");
+        assert_eq!(server.get("/fine").status, 200);
+    }
+}
+
+#[test]
+fn k9_a_client_that_has_ended_its_side_is_asked_whether_it_still_waits_and_answered() {
+    let server = Server::start("drips");
+    for (version, asked) in [("1.1", "HTTP/1.1 102 Processing\r\n\r\n"), ("1.0", "")] {
+        let mut client = server.connect();
+        client.send(format!("GET /?n=1&ms=700 HTTP/{version}\r\nHost: x\r\n\r\n"));
+        client.end();
+        let (octets, close) = client.rest();
+        let text = String::from_utf8_lossy(&octets);
+        assert!(text.starts_with(&format!("{asked}HTTP/{version} 200 OK\r\n")), "{text}");
+        assert_eq!(close, Close::Orderly);
+    }
+}
+
+#[test]
+fn k9_a_client_that_has_only_ended_its_side_gets_the_end_of_its_response_and_then_the_connection_ends() {
+    let server = Server::start("drips");
+    let mut client = server.connect();
+    client.send("GET /?n=3&ms=50 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = client.head().expect("it begins");
+    client.end();
+    let body: Vec<u8> = client.body(&head).flatten().collect();
+    assert_eq!(String::from_utf8_lossy(&body), "line 1 of 3\nline 2 of 3\nline 3 of 3\n");
+    assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+}
+
+#[test]
+fn k11_a_client_that_waits_for_its_answer_is_not_idle_however_its_half_close_is_taken() {
+    for flags in [&["--keep-alive", "100ms"][..], &["--keep-alive", "100ms", "--abort-on-half-close"]] {
+        let server = Launch::program("drips").flags(flags).start();
+        let response = server.get("/?n=1&ms=500");
+        assert_eq!((response.status, response.end), (200, End::Whole), "{flags:?}");
+    }
+}

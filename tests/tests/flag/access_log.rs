@@ -1,0 +1,153 @@
+//! `--access-log-format`: a line for each exchange, in the form that is asked for.
+
+use serde_json::Value;
+use wasmserve_tests::server::{Launch, Server};
+
+/// Makes requests of every kind of end, and gives the log.
+fn exchanges(format: &str) -> Vec<String> {
+    // Local time is five and a half hours ahead.
+    let server = Launch::program("misbehaves").flags(["--access-log-format", format]).env("TZ", "TST-5:30").start();
+    let told = "Referer: http://x/\"\r\nUser-Agent: a\\b\r\n";
+    assert_eq!(server.ask("GET /plain HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+    assert_eq!(server.ask(format!("GET /told?a=b HTTP/1.1\r\nHost: x\r\n{told}\r\n")).status, 200);
+    let mut client = server.connect();
+    client.send("HEAD /head HTTP/1.0\r\n\r\n");
+    assert_eq!(client.response_to_head().status, 200);
+    assert_eq!(server.get("/traps").status, 500);
+    assert_eq!(server.ask("GET /no-host HTTP/1.1\r\n\r\n").status, 400);
+    assert_eq!(server.ask("GET /\"bad\" field\r\n\r\n").status, 400);
+    let mut client = server.connect();
+    client.send("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.head().expect("it begins").status, 200);
+    drop(client);
+    server.stop().iter().skip(1).map(ToOwned::to_owned).collect()
+}
+
+/// The times in brackets, which must look like that (digits as 9, letters as a), and the lines without them.
+fn untimed(log: &[String], shape: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in log.iter().filter(|line| !line.starts_with('[')) {
+        let (peer, rest) = line.split_once('[').unwrap_or_else(|| panic!("no time: {line}"));
+        let (time, rest) = rest.split_once(']').unwrap_or_else(|| panic!("no time: {line}"));
+        let signs = time.chars().map(|char| match char {
+            '0'..='9' => '9',
+            'A'..='Z' | 'a'..='z' => 'a',
+            other => other,
+        });
+        assert_eq!(signs.collect::<String>(), shape, "{line}");
+        lines.push(format!("{peer}[]{rest}"));
+    }
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn l1_l5_basehttp_is_the_default_and_looks_like_pythons() {
+    let lines = untimed(&exchanges("basehttp"), "99/aaa/9999 99:99:99");
+    assert_eq!(
+        lines,
+        [
+            r#"127.0.0.1 - - [] "GET /\"bad\" field" 400 -"#,
+            r#"127.0.0.1 - - [] "GET /no-host HTTP/1.1" 400 -"#,
+            r#"127.0.0.1 - - [] "GET /plain HTTP/1.1" 200 -"#,
+            r#"127.0.0.1 - - [] "GET /streams HTTP/1.1" 499 -"#,
+            r#"127.0.0.1 - - [] "GET /told?a=b HTTP/1.1" 200 -"#,
+            r#"127.0.0.1 - - [] "GET /traps HTTP/1.1" 500 -"#,
+            r#"127.0.0.1 - - [] "HEAD /head HTTP/1.0" 200 -"#,
+        ]
+    );
+    let server = Server::start("hello");
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(untimed(&server.stop()[1..], "99/aaa/9999 99:99:99"), ["127.0.0.1 - - [] \"GET / HTTP/1.1\" 200 -"]);
+}
+
+/// The line of the exchange that was left, without what it has sent.
+fn without_size(line: &str) -> String {
+    match line.split_once("\" 499 ") {
+        Some((before, after)) => {
+            format!("{before}\" 499 {}", after.trim_start_matches(|char: char| char.is_ascii_digit()))
+        }
+        None => line.to_owned(),
+    }
+}
+
+/// The octets that the host says of a fault by itself.
+const TRAPPED: usize = "500 Internal Server Error: the handler failed (exchange 4)\n".len();
+
+#[test]
+fn l2_l3_l4_l5_common_and_combined_look_like_those_of_apache() {
+    const SHAPE: &str = "99/aaa/9999:99:99:99 +9999";
+    let log = exchanges("common");
+    assert!(log.iter().any(|line| line.contains(" +0530] ")), "in local time: {log:#?}");
+    let common: Vec<String> = untimed(&log, SHAPE).iter().map(|line| without_size(line)).collect();
+    let refused = log.iter().find_map(|line| line.split_once("no-host HTTP/1.1\" 400 ")).expect("it has a line").1;
+    let expected = [
+        // hyper's own answer has no body.
+        r#"127.0.0.1 - - [] "GET /\"bad\" field" 400 89"#.to_owned(),
+        format!(r#"127.0.0.1 - - [] "GET /no-host HTTP/1.1" 400 {refused}"#),
+        r#"127.0.0.1 - - [] "GET /plain HTTP/1.1" 200 4"#.to_owned(),
+        r#"127.0.0.1 - - [] "GET /streams HTTP/1.1" 499 "#.to_owned(),
+        r#"127.0.0.1 - - [] "GET /told?a=b HTTP/1.1" 200 4"#.to_owned(),
+        format!(r#"127.0.0.1 - - [] "GET /traps HTTP/1.1" 500 {TRAPPED}"#),
+        r#"127.0.0.1 - - [] "HEAD /head HTTP/1.0" 200 -"#.to_owned(),
+    ];
+    assert_eq!(common, expected);
+    assert!(refused.parse::<u32>().is_ok_and(|size| size > 0), "{refused}");
+
+    let log = exchanges("combined");
+    let combined: Vec<String> = untimed(&log, SHAPE).iter().map(|line| without_size(line)).collect();
+    let with_fields = expected.map(|line| {
+        let fields = if line.contains("/told") { r#""http://x/\"" "a\\b""# } else { r#""-" "-""# };
+        format!("{line} {fields}")
+    });
+    assert_eq!(combined, with_fields);
+}
+
+#[test]
+fn l5_l6_json_is_one_object_for_each_request() {
+    let log = exchanges("json");
+    let objects: Vec<Value> = log
+        .iter()
+        .filter(|line| !line.starts_with('['))
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    let mut told: Vec<(&str, u64)> = objects
+        .iter()
+        .map(|object| (object["request"].as_str().expect("text"), object["status"].as_u64().expect("a number")))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("GET /\"bad\" field", 400),
+            ("GET /no-host HTTP/1.1", 400),
+            ("GET /plain HTTP/1.1", 200),
+            ("GET /streams HTTP/1.1", 499),
+            ("GET /told?a=b HTTP/1.1", 200),
+            ("GET /traps HTTP/1.1", 500),
+            ("HEAD /head HTTP/1.0", 200),
+        ]
+    );
+    let mut ids: Vec<u64> = objects.iter().map(|object| object["id"].as_u64().expect("a number")).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7], "each exchange has its own");
+    for object in &objects {
+        assert_eq!(object["remote"], "127.0.0.1");
+        assert!(object["took_us"].is_u64() && object["sent"].is_u64(), "{object}");
+        let time = object["time"].as_str().expect("text");
+        assert!(time.len() >= "2026-11-21T12:00:00Z".len() && time.contains('T') && time.ends_with('Z'), "{time}");
+        if object["request"] == "GET /told?a=b HTTP/1.1" {
+            assert_eq!((&object["referer"], &object["user_agent"]), (&"http://x/\"".into(), &"a\\\\b".into()));
+        } else {
+            assert_eq!((&object["referer"], &object["user_agent"]), (&Value::Null, &Value::Null));
+        }
+    }
+}
+
+#[test]
+fn without_an_access_log_faults_are_still_told() {
+    let log = exchanges("none");
+    assert!(log.iter().all(|line| line.starts_with('[')), "{log:#?}");
+    assert!(log.iter().any(|line| line.starts_with("[4] 500 trap: ")), "{log:#?}");
+    assert!(log.iter().any(|line| line.starts_with("[5] 400 refused: ")), "{log:#?}");
+}
