@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 
 use self::{
     cargo::{Built, Cargo},
@@ -67,7 +67,8 @@ pub fn file(path: &Path, build: &Build) -> Result<Component, Failure> {
         manifest: &package.manifest,
         program: &package.program,
         target: Some(target),
-        renamed: Some((&package.source, typed)),
+        // The compiler runs in the package, and stacks would name that before the file.
+        renamed: &[(&package.source, typed), (&package.directory, Path::new(""))],
         lines: build.lines,
         color: build.color,
     };
@@ -84,7 +85,7 @@ pub fn file(path: &Path, build: &Build) -> Result<Component, Failure> {
 /// As for [`file()`]; or it is not clear which of its programs is meant.
 pub fn package(path: &Path, build: &Build) -> Result<Component, Failure> {
     // As cargo names it.
-    let directory = fs::canonicalize(path)?;
+    let directory = fs::canonicalize(path).context("cannot be read")?;
     let manifest = directory.join("Cargo.toml");
     if !manifest.is_file() {
         return Err(anyhow!("is a directory without a Cargo.toml; name a component, a Rust file or a crate").into());
@@ -95,7 +96,7 @@ pub fn package(path: &Path, build: &Build) -> Result<Component, Failure> {
         manifest: &manifest,
         program: &program,
         target: None,
-        renamed: None,
+        renamed: &[],
         lines: build.lines,
         color: build.color,
     };

@@ -164,19 +164,32 @@ fn build_only_builds() {
 }
 
 #[test]
-fn stacks_of_a_file_tell_its_functions_and_with_debug_its_lines() {
+fn stacks_of_a_file_tell_its_functions_and_with_debug_its_lines_under_the_name_that_was_typed() {
     let place = Place::new();
+    fs::create_dir(place.join("below")).expect("a place is writable");
     let deeply = "#[inline(never)]\nfn deeply() -> &'static str {\n    panic!(\"on purpose\")\n}\n";
     let text = format!("{}\n{deeply}", handler("x").replace("\"x\"", "deeply()"));
-    let server = Launch::file(&place.file("deep.rs", text)).flags(["--debug"]).start();
-    let answer = server.get("/");
-    assert_eq!(answer.status, 500);
-    let is_frame = |line: &str| line.contains("at deep::deeply") && line.contains("deep.rs:11");
-    assert!(answer.text().lines().any(is_frame), "{}", answer.text());
+    let frontmatter = format!("---\n[dependencies]\n---\n{text}");
+    let absolute = place.join("deep.rs");
+    place.file("below/deep.rs", &text);
+    place.file("below/copied.rs", frontmatter);
+    place.file("deep.rs", text);
+    let files = [("deep", Path::new("deep.rs"), 11), ("deep", Path::new("below/deep.rs"), 11)];
+    for (name, file, line) in
+        files.into_iter().chain([("deep", &*absolute, 11), ("copied", Path::new("below/copied.rs"), 14)])
+    {
+        let server = Launch::file(file).flags(["--debug"]).at(&place).start();
+        let answer = server.get("/");
+        assert_eq!(answer.status, 500);
+        let at = format!("{}:{line}", file.display());
+        assert!(answer.text().contains(&format!("panicked at {at}:5: on purpose")), "{}", answer.text());
+        let frame = format!("  at {name}::deeply ({at})");
+        assert!(answer.text().lines().any(|line| line == frame), "{frame}: {}", answer.text());
+    }
 }
 
 /// Programs that stand in for those of Rust.
-fn tools(place: &Place, scripts: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn tools(place: &Place, scripts: &[(&str, &str)]) -> PathBuf {
     fs::create_dir_all(place.join("tools")).expect("a place is writable");
     for (name, script) in scripts {
         let path = place.file(&format!("tools/{name}"), format!("#!/bin/sh\n{script}\n"));

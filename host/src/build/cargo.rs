@@ -1,6 +1,7 @@
 //! Cargo, run for a handler: what it says goes on to the terminal as it comes, and is kept for who has to see it later.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{self, BufRead, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
@@ -45,8 +46,8 @@ pub(super) struct Cargo<'a> {
     pub(super) program: &'a str,
     /// Cargo's target directory; what cargo takes itself if `None`.
     pub(super) target: Option<PathBuf>,
-    /// What of paths is shown as something else: the prefix, and what is shown instead.
-    pub(super) renamed: Option<(&'a Path, &'a Path)>,
+    /// What of paths is shown as something else: prefixes, and what is shown instead. Of two that fit, the later one counts.
+    pub(super) renamed: &'a [(&'a Path, &'a Path)],
     /// Whether the component gets files and lines for its stacks.
     pub(super) lines: bool,
     /// Whether what is said may have colours.
@@ -91,9 +92,10 @@ impl Cargo<'_> {
         if self.lines {
             command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
         }
-        if let Some((from, to)) = self.renamed {
+        command.arg("--");
+        for (from, to) in self.renamed {
             let renamed = [from.as_os_str(), "=".as_ref(), to.as_os_str()];
-            command.args(["--", "--remap-path-prefix"]).arg(renamed.iter().copied().collect::<std::ffi::OsString>());
+            command.arg("--remap-path-prefix").arg(renamed.into_iter().collect::<OsString>());
         }
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
         let (component, words) = self.listen(&mut child);

@@ -39,6 +39,8 @@ pub(super) struct Home {
 /// A package for one file.
 #[derive(Debug)]
 pub(super) struct Package {
+    /// Its directory, without links in its name: the compiler runs there.
+    pub(super) directory: PathBuf,
     /// Its manifest.
     pub(super) manifest: PathBuf,
     /// Its one program.
@@ -129,9 +131,10 @@ impl Home {
             }
             update(&package.join("Cargo.toml"), &manifest)
         };
-        write().with_context(|| format!("has no place to be built: `{}`", directory.display()))?;
+        let written = write().and_then(|()| fs::canonicalize(&package));
+        let package = written.with_context(|| format!("has no place to be built: `{}`", directory.display()))?;
         let source = source.parent().unwrap_or(origin).to_owned();
-        Ok(Package { manifest: package.join("Cargo.toml"), program, source })
+        Ok(Package { manifest: package.join("Cargo.toml"), directory: package, program, source })
     }
 }
 
