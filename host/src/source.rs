@@ -3,7 +3,8 @@
 use std::{
     borrow::Cow,
     collections::BTreeSet,
-    fmt, fs,
+    fmt,
+    fs::{self, Metadata},
     io::{self, Write as _},
     path::{Path, PathBuf, absolute},
     process,
@@ -11,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     build::{self, Failure},
@@ -94,7 +96,9 @@ impl Source {
     /// It does not build, or there is nothing to build; the line names it.
     pub fn build(&self, build: &Build) -> Result<build::Component, Failure> {
         let built = match self.kind {
-            Kind::Component | Kind::Example(_) => Err(anyhow!("is neither a Rust file nor a crate").into()),
+            Kind::Component | Kind::Example(_) => {
+                Err(anyhow!("is neither a Rust file nor a crate; name a file that ends in .rs, or a directory").into())
+            }
             Kind::File => build::file(&self.path, build),
             Kind::Crate => build::package(&self.path, build),
         };
@@ -106,6 +110,9 @@ impl Source {
         match self.kind {
             Kind::Example(octets) => Ok(Component { octets: octets.into(), scope: Scope::default() }),
             Kind::Component => {
+                if self.path.components().count() == 1 && self.path.extension().is_none() && !self.path.exists() {
+                    return Err(anyhow!("there is neither a file nor a command {self}; see --help").into());
+                }
                 let octets = handler::read(&self.path, size)?;
                 Ok(Component { octets: octets.into(), scope: self.scope(Vec::new()) })
             }
@@ -185,6 +192,29 @@ impl Scope {
     pub fn covers(&self, path: &Path) -> bool {
         let is_source = || path.extension().is_some_and(|end| end == "rs") && path.parent() == self.sources.as_deref();
         self.files.contains(path) || self.trees.iter().any(|tree| path.starts_with(tree)) || is_source()
+    }
+
+    /// What tells the files that it covers from what they were before: their contents, and when they were written.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut files = self.files.clone();
+        let mut directories: Vec<PathBuf> = self.trees.iter().chain(&self.sources).cloned().collect();
+        while let Some(directory) = directories.pop() {
+            let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+            let (deeper, others): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir() && !path.is_symlink());
+            directories.extend(deeper.into_iter().filter(|path| self.covers(path)));
+            files.extend(others.into_iter().filter(|path| self.covers(path)));
+        }
+        let mut digest = Sha256::new();
+        for path in &files {
+            // Of what is no file, a pipe say, the name has to do: reading it may never end.
+            let metadata = fs::metadata(path).ok().filter(Metadata::is_file);
+            let content = metadata.as_ref().and_then(|_| fs::read(path).ok()).unwrap_or_default();
+            let written = metadata.and_then(|metadata| metadata.modified().ok());
+            digest.update(format!("{path:?} {written:?} {}\n", content.len()));
+            digest.update(content);
+        }
+        digest.finalize().into()
     }
 
     /// The directories to watch, each with whether what is below its directories counts too.

@@ -1,7 +1,8 @@
 //! Notices that a handler's file or its sources have changed, and has the new one served.
 //!
 //! Directories are watched, not files: editors write a new file and give it the old one's name. A burst of changes counts as
-//! one. What changes while a handler is built is noticed, as the changes wait in a queue, and then it is built once more.
+//! one. What changes while a handler is built is noticed, as the changes wait in a queue, and then it is built once more; unless
+//! its files are what they were when it was begun, as some ways to save a file take several steps.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,8 +137,10 @@ struct Directory {
 impl Watch {
     fn run(&mut self) {
         // They may have changed since they were built or read for the start.
-        let mut changed = Some((0..self.watched.len()).collect());
+        let mut changed = Some((0..self.watched.len()).collect::<BTreeSet<usize>>());
         while let Some(at_once) = changed.take() {
+            let made: BTreeMap<usize, [u8; 32]> =
+                at_once.iter().map(|at| (*at, self.watched[*at].scope.digest())).collect();
             for at in at_once {
                 if let Some(line) = self.renew(at) {
                     self.exchanges.record().tell(Event::Server { line });
@@ -146,15 +149,23 @@ impl Watch {
             self.find_directories();
             // Those that cannot be watched now are tried again.
             _ = self.watch_directories();
-            changed = self.next();
+            changed = self.next(&made);
         }
     }
 
-    /// Waits until handlers have changed, and until the burst is over.
-    fn next(&mut self) -> Option<BTreeSet<usize>> {
+    /// Waits until handlers have changed, and until the burst is over. Those that were made just now were so from files of
+    /// these digests.
+    fn next(&mut self, made: &BTreeMap<usize, [u8; 32]>) -> Option<BTreeSet<usize>> {
         let mut changed = BTreeSet::new();
+        while let Ok(event) = self.changes.try_recv() {
+            self.note(&event, &mut changed);
+        }
+        changed.retain(|at| made.get(at).is_none_or(|digest| *digest != self.watched[*at].scope.digest()));
         let mut begun = None;
         loop {
+            if self.has_lost.swap(false, Ordering::Relaxed) {
+                changed.extend(0..self.watched.len());
+            }
             let is_absent = self.directories.values().any(|directory| !directory.is_watched);
             let patience = match (changed.is_empty(), is_absent) {
                 (false, _) => QUIET,
@@ -171,9 +182,6 @@ impl Watch {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
-            }
-            if self.has_lost.swap(false, Ordering::Relaxed) {
-                changed.extend(0..self.watched.len());
             }
             if !changed.is_empty() && begun.get_or_insert_with(Instant::now).elapsed() >= RESTLESS {
                 return Some(changed);

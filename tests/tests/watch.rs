@@ -1,7 +1,9 @@
 //! Handlers that change while they are served.
 
 use std::{
-    fs,
+    env,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +13,7 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-use crate::source::handler;
+use crate::source::{handler, tools};
 
 /// The component of a guest, as a file that may change.
 fn component(place: &Place, name: &str) -> PathBuf {
@@ -100,6 +102,40 @@ fn what_does_not_build_leaves_the_old_one_and_is_told_to_browsers_with_debug() {
     served_anew(&server, 1);
     assert_eq!(waiting.response_to_head().field("wasmserve-build"), None);
     assert_eq!((browse(&server, "").text(), server.get("/").text()), ("new", "new"));
+}
+
+#[test]
+fn what_does_not_build_is_told_once_however_many_steps_saving_takes() {
+    let place = Place::new();
+    let other = component(&place, "hello");
+    place.file("broken.rs", handler("old"));
+    // A cargo that says that it is called, and may have to wait.
+    let hold = place.join("hold");
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let script = format!(
+        "echo cargo is called >&2; while [ -e '{}' ]; do sleep 0.01; done; exec '{cargo}' \"$@\"",
+        hold.display()
+    );
+    let path =
+        format!("{}:{}", tools(&place, &[("cargo", &script)]).display(), env::var("PATH").expect("there is one"));
+    let mount = format!("/broken={}", place.join("broken.rs").display());
+    let server = Launch::file(&other).flags(["--mount", &mount]).env("PATH", path).start();
+    place.file("broken.rs", handler("new"));
+    served_anew(&server, 1);
+
+    let is_call = |line: &str| line == "cargo is called";
+    let calls = server.log().iter().filter(|line| is_call(line)).count();
+    place.file("hold", "");
+    let broken = place.file("broken.rs", handler("x").replace("\"x\"", "1"));
+    server.lines(calls + 1, is_call);
+    // One more step, of an editor that is slow.
+    fs::set_permissions(broken, Permissions::from_mode(0o600)).expect("it is ours");
+    fs::remove_file(hold).expect("it is there");
+    kept(&server, 1);
+    // What comes later is noticed later.
+    fs::write(&other, octets("environ")).expect("a place is writable");
+    served_anew(&server, 2);
+    assert_eq!(kept(&server, 1).len(), 1, "{:#?}", server.log());
 }
 
 #[test]
