@@ -87,6 +87,15 @@ impl Log {
             }
         }
     }
+
+    /// The same, for no longer than this.
+    pub fn flush_within(&self, time: Duration) {
+        let (done, is_done) = mpsc::channel();
+        if self.sender.send(Message::Flush(done)).is_ok() {
+            // If nobody reads, what is left is lost.
+            _ = is_done.recv_timeout(time);
+        }
+    }
 }
 
 impl Listener for Log {

@@ -29,6 +29,9 @@ use crate::{
     watch::{self, Watched},
 };
 
+/// How long the end may take for the lines about exchanges that were cut, if it is to come at once.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Does what the program was called for.
 ///
 /// # Errors
@@ -151,7 +154,8 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
         Ok(life.end().await)
     });
     if let Ok(Exit::Interrupted) = exit {
-        // Neither a handler nor somebody who reads the log too slowly is waited for.
+        // No handler is waited for, and whoever reads the log only until it tells what was cut.
+        log.flush_within(LAST_WORDS);
         process::exit(Exit::Interrupted.code().into());
     }
     // What handlers still do (a file system that does not answer, say) is no reason to stay.

@@ -345,7 +345,8 @@ impl Server {
     ///
     /// It never is.
     pub fn ask_by(&self, signal: Signal, is_enough: impl Fn(&[String]) -> bool) {
-        let reports = |log: &[String]| log.iter().filter(|line| line.contains(" requests: ")).count();
+        let is_report = |line: &&String| line.ends_with(" running:") || *line == "no handler is running";
+        let reports = |log: &[String]| log.iter().filter(is_report).count();
         let deadline = Instant::now() + PATIENCE;
         let mut asked = reports(&self.log());
         loop {

@@ -30,6 +30,21 @@ fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
     assert_eq!(server.wait_unread(), Some(0));
 }
 
+#[test]
+fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping_at_once() {
+    let server = Launch::program("reads_input").flags(["--drain", "1h"]).start_unread();
+    answers(&server, 3000);
+    let mut running = server.connect();
+    running.send("POST /eager HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
+    let head = running.head().expect("it begins");
+    assert_eq!(running.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
+    let mut idle = server.connect();
+    server.signal(Signal::TERM);
+    assert_eq!(idle.rest().0, b"", "it is closed when the first signal has arrived");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_unread(), Some(130));
+}
+
 /// The lines that one exchange has in the log.
 fn said(log: &[String], exchange: u32) -> Vec<&str> {
     let prefix = format!("[{exchange}] ");

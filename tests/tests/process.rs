@@ -85,9 +85,12 @@ fn k12_a_second_signal_stops_it_at_once() {
         server.signal(signal);
         wait_for_drain(&server, idle);
         server.signal(signal);
-        let (code, _) = server.wait();
+        let (code, log) = server.wait();
         assert_eq!(code, Some(130));
         assert!(!rest(running).ends_with("0\r\n\r\n"), "what was cut does not look complete");
+        let stopped = "[2] 503 stopped: the server was stopped (POST /eager HTTP/1.1)";
+        assert!(log.iter().any(|line| line == stopped), "{log:#?}");
+        assert!(log.iter().any(|line| line.contains("\"POST /eager HTTP/1.1\" ")), "L5: {log:#?}");
     }
 }
 

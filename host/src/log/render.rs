@@ -115,7 +115,8 @@ fn access_line(event: &Event, format: AccessLog, zone: &TimeZone) -> String {
 /// What runs: each handler with what it has used, what it does and where it is.
 fn render_running(running: &[Sight], tally: &Tally, text: &mut String) {
     let Tally { accepted, answered, aborted, shed, .. } = tally;
-    *text += &format!("{accepted} requests: {answered} answered, {aborted} aborted, {shed} shed\n");
+    let requests = if *accepted == 1 { "request" } else { "requests" };
+    *text += &format!("{accepted} {requests}: {answered} answered, {aborted} aborted, {shed} shed\n");
     *text += &match running.len() {
         0 => "no handler is running\n".to_owned(),
         1 => "1 handler is running:\n".to_owned(),
