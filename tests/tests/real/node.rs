@@ -1,13 +1,20 @@
 //! Node's clients, and what is built on them.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
 use rustix::process::Signal;
 use serde_json::Value;
 use wasmserve_tests::{
-    real::{node, told},
+    place::Place,
+    real::{node, spawn, told},
     server::{Launch, Server},
 };
 
 use super::{SAID, transcript, url};
+use crate::source::handler;
 
 /// What all programs below begin with.
 const BEGIN: &str = r#"
@@ -201,6 +208,40 @@ for (const length of [1_000, 100_000, 3_000_000]) {
 "#,
     );
     assert_eq!(text, "200 ignored\n".repeat(3));
+}
+
+/// What a browser does with the page of a handler that does not build: it runs the script on it, which asks until it is to load
+/// the page anew.
+const BROWSER: &str = r#"
+import vm from "node:vm";
+const href = process.argv[1];
+const load = () => fetch(href, { headers: { Accept: "text/html" } }).then((response) => response.text());
+const scripts = [...(await load()).matchAll(/<script>(.*?)<\/script>/gs)];
+await new Promise((replace) => vm.runInNewContext(scripts[0][1], {
+    setTimeout,
+    location: { href, replace },
+    fetch: (...request) => {
+        console.log("asks", scripts.length);
+        return fetch(...request);
+    },
+}));
+console.log("loads", await load());
+"#;
+
+#[test]
+fn the_page_of_what_does_not_build_is_loaded_anew_when_it_does() {
+    let place = Place::new();
+    place.file("hello.rs", handler("old"));
+    let server = Launch::file(&place.join("hello.rs")).flags(["--debug"]).start();
+    place.file("hello.rs", handler("old").replace("'static str", "'static u8"));
+    server.line_with("the one before is still served");
+    let mut browser = spawn(node().args(["--input-type=module", "-e", BROWSER, &url(&server)]).stdout(Stdio::piped()));
+    let mut lines = BufReader::new(browser.stdout.take().expect("stdout is piped")).lines().map_while(Result::ok);
+    assert_eq!(lines.next().as_deref(), Some("asks 1"));
+    place.file("hello.rs", handler("new"));
+    // It asks again if building takes too long.
+    assert_eq!(lines.find(|line| line != "asks 1").as_deref(), Some("loads new"));
+    assert!(browser.wait().expect("it is our child").success());
 }
 
 /// What the first seed's client sends: a message and an exception. It is JSON: all envelopes, and all that came back.
