@@ -87,7 +87,15 @@ fn completions_know_all_commands_and_flags() {
 fn the_manual_has_all_commands_and_flags() {
     let page = prints(&["man"]).replace('\\', "");
     assert!(page.contains("\n.TH wasmserve 1 "), "{page}");
-    for word in COMMANDS.iter().chain(&["--addr", "--max-fields", "--allow-net"]) {
+    for word in ["--addr", "--max-fields", "--allow-net"] {
         assert!(page.contains(word), "{word}");
     }
+    for command in COMMANDS {
+        assert!(page.contains(&format!("\nfBwasmserve {command}fR\n")), "{command}: {page}");
+        let of_it = prints(&["man", command]).replace('\\', "");
+        assert!(of_it.contains(&format!("\n.TH wasmserve-{command} 1 ")), "{of_it}");
+    }
+    assert!(!page.contains("(1)"), "it names no page that is not there: {page}");
+    let refused = Launch::bare().flags(["man", "nonsense"]).run();
+    assert_eq!(refused.stderr, "wasmserve: there is no command `nonsense` with a manual; see --help\n");
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use clap_complete::Shell;
 
@@ -9,7 +10,7 @@ use super::{flags::Flags, shell, value};
 use crate::{
     config::{Build, Compile, Dump, Inspect, Making, New, Source, Task},
     example::{self, Example},
-    exit::StartError,
+    exit::{Exit, StartError},
     gateway::mounts::Mounts,
 };
 
@@ -40,7 +41,11 @@ pub(super) enum Command {
     },
 
     /// Print the manual page: `wasmserve man | man -l -`
-    Man,
+    Man {
+        /// That of one command
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +138,13 @@ impl Command {
             Self::Logs(args) => Ok(args.into_task(&example::LOGS, program)),
             Self::Echo(args) => Ok(args.into_task(&example::ECHO, program)),
             Self::Completions { shell } => Err(StartError::help(shell::completions(shell))),
-            Self::Man => Err(StartError::help(shell::manual())),
+            Self::Man { of } => Err(match shell::manual(of.as_deref()) {
+                Some(page) => StartError::help(page),
+                None => {
+                    let name = of.unwrap_or_default();
+                    StartError::new(Exit::Usage, &anyhow!("there is no command `{name}` with a manual; see --help"))
+                }
+            }),
         }
     }
 }

@@ -54,6 +54,11 @@ fn serves(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == "timeout")
 }
 
+/// Whether there is a command of that name.
+pub(super) fn is_command(word: &str) -> bool {
+    full().find_subcommand(word).is_some()
+}
+
 /// All help on what the user asked it for, if the user did.
 pub(super) fn all(matches: &ArgMatches) -> Option<String> {
     let (name, matches) = matches.subcommand().map_or((None, matches), |(name, matches)| (Some(name), matches));

@@ -3,6 +3,10 @@
 use std::io;
 
 use clap_complete::Shell;
+use clap_mangen::{
+    Man,
+    roff::{Roff, bold, roman},
+};
 
 use super::help;
 
@@ -13,22 +17,43 @@ pub(super) fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The manual page, for `man`.
-pub(super) fn manual() -> String {
+/// The manual page, for `man`: of all, or of that command if there is one of that name.
+pub(super) fn manual(command: Option<&str>) -> Option<String> {
     let mut page = Vec::new();
     // Memory takes whatever is written.
-    _ = write_manual(&mut page);
-    String::from_utf8_lossy(&page).into_owned()
+    _ = match command {
+        Some(name) => {
+            let mut all = help::full();
+            // Then a command knows whose it is.
+            all.build();
+            Man::new(all.find_subcommand(name)?.clone()).render(&mut page)
+        }
+        None => write_manual(&mut page),
+    };
+    Some(String::from_utf8_lossy(&page).into_owned())
 }
 
 fn write_manual(page: &mut Vec<u8>) -> io::Result<()> {
-    let manual = clap_mangen::Man::new(help::full());
+    let manual = Man::new(help::full());
     manual.render_title(page)?;
     manual.render_name_section(page)?;
     // With all flags it would be a screen of brackets.
-    clap_mangen::Man::new(help::short()).render_synopsis_section(page)?;
+    Man::new(help::short()).render_synopsis_section(page)?;
     manual.render_description_section(page)?;
     manual.render_options_section(page)?;
-    manual.render_subcommands_section(page)?;
+    commands().to_writer(page)?;
     manual.render_extra_section(page)
+}
+
+/// The commands as they are typed. What clap makes of them are names of pages that nobody has installed.
+fn commands() -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", ["COMMANDS"]);
+    section.text([roman("`wasmserve man COMMAND | man -l -` shows the manual of one.")]);
+    for command in help::full().get_subcommands().filter(|command| !command.is_hide_set()) {
+        section.control("TP", []);
+        section.text([bold(format!("wasmserve {}", command.get_name()))]);
+        section.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
+    }
+    section
 }
