@@ -3,6 +3,7 @@
 mod command;
 mod flags;
 mod help;
+mod refusal;
 mod shell;
 mod value;
 
@@ -54,10 +55,10 @@ impl Args {
     }
 
     fn parse_from_iter(words: impl IntoIterator<Item = OsString>) -> Result<Self, StartError> {
-        let matches = help::short().try_get_matches_from(words).map_err(refusal)?;
+        let matches = help::short().try_get_matches_from(words).map_err(refuse)?;
         match help::all(&matches) {
             Some(help) => Err(StartError::help(help)),
-            None => Self::from_arg_matches(&matches).map_err(refusal),
+            None => Self::from_arg_matches(&matches).map_err(refuse),
         }
     }
 
@@ -78,23 +79,15 @@ impl Args {
 }
 
 /// What clap has to say instead of a result.
-fn refusal(error: clap::Error) -> StartError {
+fn refuse(error: clap::Error) -> StartError {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(help::text(&error.render())),
-        _ => usage(in_one_line(&error.render().to_string())),
+        _ => usage(refusal::line(&error)),
     }
 }
 
 fn usage(what: String) -> StartError {
     StartError::new(Exit::Usage, &anyhow::Error::msg(what))
-}
-
-/// What clap lays out on several lines, without its usage.
-fn in_one_line(text: &str) -> String {
-    let cause =
-        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let cause: Vec<&str> = cause.filter(|line| !line.is_empty()).collect();
-    format!("{}; see --help", cause.join(" ").trim_start_matches("error: "))
 }
 
 #[cfg(test)]

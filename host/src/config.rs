@@ -314,7 +314,7 @@ impl FromStr for Variable {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
         if name.is_empty() || name.contains(char::is_control) || value.contains('\0') {
-            return Err("write NAME=VALUE, without control characters in the name".into());
+            return Err("write NAME=VALUE, with a name and without control characters in it".into());
         }
         if environ::is_reserved(name) {
             return Err(format!("`{name}` is a variable of the gateway, which --env may not override"));
@@ -350,13 +350,13 @@ impl FromStr for Dir {
             Some(guest) => (guest, true),
             None => (guest, false),
         };
-        if guest.is_empty() {
-            return Err("write HOST::GUEST, as in ./data::/data".into());
+        if guest.is_empty() || guest.ends_with(":rw") {
+            return Err("write HOST::GUEST, or HOST::GUEST:ro to read only, as in ./data::/data".into());
         }
         match std::fs::metadata(host) {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(_) => return Err(format!("`{host}` is not a directory")),
-            Err(error) => return Err(format!("`{host}`: {error}")),
+            Err(error) => return Err(format!("`{host}` cannot be used: {error}")),
         }
         Ok(Dir { host: host.into(), guest: guest.to_owned(), read_only })
     }
@@ -394,6 +394,9 @@ impl FromStr for Net {
         use std::net::ToSocketAddrs as _;
         let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT, as in 127.0.0.1:5432")?;
         let port = port.parse().map_err(|_| "write HOST:PORT, as in 127.0.0.1:5432")?;
+        if host.is_empty() {
+            return Err("write HOST:PORT, as in 127.0.0.1:5432".into());
+        }
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let addrs: Vec<IpAddr> = (host, port)
             .to_socket_addrs()

@@ -43,7 +43,7 @@ fn next_steps(file: &Path) -> String {
 /// `hello` is `hello.rs`, and so is `hello.rs`.
 fn source_file(name: &Path) -> anyhow::Result<PathBuf> {
     if name.file_name().is_none_or(|last| last == ".rs") {
-        bail!("`{}` is no name for a file; write one as in hello", name.display());
+        bail!("`{}` is no name for a file; write one like hello", name.display());
     }
     if name.extension().is_some_and(|extension| extension == "rs") {
         return Ok(name.to_owned());
@@ -62,6 +62,9 @@ fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
     let path = path.display();
     match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow!("`{path}` is there already, and stays as it is; choose another name"),
+        io::ErrorKind::NotFound => {
+            anyhow!("`{path}` cannot be written, as its directory is not there; make that first")
+        }
         _ => anyhow!("`{path}` cannot be written: {error}"),
     }
 }
@@ -69,7 +72,7 @@ fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
 fn new_crate(directory: &Path, text: &str) -> anyhow::Result<String> {
     let name = directory.file_name().and_then(|name| name.to_str()).filter(|name| is_crate_name(name));
     let Some(name) = name else {
-        bail!("`{}` is no name for a crate; write letters, digits, - and _, as in hello", directory.display());
+        bail!("`{}` is no name for a crate; write one of letters, digits, - and _, like hello", directory.display());
     };
     fs::create_dir(directory).map_err(|error| unwritten(directory, &error))?;
     let sources = directory.join("src");

@@ -110,7 +110,7 @@ fn what_is_no_component_is_told_in_one_line() {
         let file = place.file("x.wasm", content);
         refuses(Launch::bare().flags(["inspect"]).flags([&file]), 4, parts);
     };
-    refused(b"", &["x.wasm`: is empty"]);
+    refused(b"", &["x.wasm` is empty"]);
     refused(b"#!/bin/sh", &["is not a wasm component", "wasm32-wasip2"]);
     refused(&wat::parse_str("(module)").expect("it is well-formed"), &["is a core module", "wasm-tools component new"]);
     refused(b"\0asm\x0d\0\x01\0\x07\xff\xff", &["is not a valid component"]);

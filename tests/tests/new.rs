@@ -73,7 +73,7 @@ fn a_name_that_is_none_is_told() {
     refused(&[], 2, &["<NAME>"]);
     refused(&["x", "--template", "nonsense"], 2, &["nonsense", "hello, verbs, form, logsink, dump, stream"]);
     refused(&[".."], 1, &["`..`", "hello"]);
-    refused(&["nowhere/x"], 1, &["`nowhere/x.rs`", "No such file"]);
+    refused(&["nowhere/x"], 1, &["`nowhere/x.rs`", "its directory is not there"]);
     refused(&["a b", "--crate"], 1, &["`a b`", "letters"]);
     refused(&["fn", "--crate"], 1, &["`fn`"]);
     refused(&["\x1b[2J/x"], 1, &["`\\x1b[2J/x.rs`"]);

@@ -55,12 +55,13 @@ fn a_directory() {
 
 #[test]
 fn not_wasm() {
-    refuses_content("#!/bin/sh\n\x1b[2J", &["is not a wasm component", "`#!/bin/s`", "wasm32-wasip2"]);
+    let parts = ["handler.wasm` is not a wasm component", "`#!/\\x1b[2J`", "wasm32-wasip2", "a Rust file or a crate"];
+    refuses_content("#!/\x1b[2J", &parts);
 }
 
 #[test]
 fn an_empty_file() {
-    refuses_content("", &["is empty"]);
+    refuses_content("", &["handler.wasm` is empty"]);
 }
 
 #[test]
@@ -196,6 +197,45 @@ fn flags_that_are_wrong() {
     ];
     for (flags, parts) in cases {
         refuses(Launch::program("hello").flags(flags), 2, parts);
+    }
+}
+
+#[test]
+fn what_is_typed_wrong_is_told_with_its_remedy() {
+    for (words, said) in [
+        ("", "there is nothing to serve; name a <HANDLER>, as in `wasmserve hello.rs`; see --help"),
+        ("nwe", "there is neither a file nor a command `nwe`; see --help"),
+        (
+            "a.rs b.rs",
+            "`b.rs` behind the handler is a word too many; --mount PATH=HANDLER serves a second one; see --help",
+        ),
+        ("a.rs build", "`build` is a command; it comes first, before all flags; see --help"),
+        ("logs a.rs", "`a.rs` is a word too many; see --help"),
+        ("new", "<NAME> is missing; see --help"),
+        ("a.rs --timout 5s", "there is no flag `--timout`; did you mean `--timeout`?"),
+        ("a.rs --max-body -1", "there is no flag `-1`; see --help"),
+        ("a.rs --timeout 5", "--timeout cannot be `5`: write a number and a unit, as in 500ms, 30s, 2m or 1h"),
+        ("a.rs --max-head 10", "--max-head cannot be `10`: it must be from 1KiB to 1MiB"),
+        ("a.rs --requests 0", "--requests cannot be `0`: it must be at least 1"),
+        ("a.rs --min-rate x", "--min-rate cannot be `x`: write a whole number, as in 100"),
+        (
+            "a.rs --forwarded-allow-ips ::1,x",
+            "--forwarded-allow-ips cannot be `x`: write IP addresses, as in 127.0.0.1,::1",
+        ),
+        ("a.rs --allow-net :80", "--allow-net cannot be `:80`: write HOST:PORT, as in 127.0.0.1:5432"),
+        ("a.rs --asterisk who", "--asterisk cannot be `who`: it must be one of host, app"),
+        (
+            "a.rs --dir .::/d:rw",
+            "--dir cannot be `.::/d:rw`: write HOST::GUEST, or HOST::GUEST:ro to read only, as in ./data::/data",
+        ),
+        ("a.rs --drain", "--drain needs a value; see --help"),
+        ("a.rs --debug=yes", "--debug takes no value, and `yes` is one; see --help"),
+        ("a.rs --open --open", "--open can be given only once; see --help"),
+        ("a.rs --once --requests 3", "--once and --requests cannot be used together; see --help"),
+    ] {
+        let ended = Launch::bare().flags(words.split_whitespace()).run();
+        assert_eq!(ended.stderr, format!("wasmserve: {said}\n"), "{words}");
+        assert_eq!(ended.code, Some(if words == "nwe" { 4 } else { 2 }), "{words}");
     }
 }
 

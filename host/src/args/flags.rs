@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser, value_parser};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use http::HeaderValue;
 
 use super::value;
@@ -30,7 +30,7 @@ pub(super) struct Flags {
     buffer_body: u64,
 
     /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed
-    #[arg(long, value_name = "IP,..", value_delimiter = ',')]
+    #[arg(long, value_name = "IP,..", value_delimiter = ',', value_parser = value::proxy)]
     forwarded_allow_ips: Vec<IpAddr>,
 
     /// Who answers `OPTIONS *`: the host, or the handler as any other request
@@ -78,7 +78,7 @@ pub(super) struct Flags {
     once: bool,
 
     /// Stop after so many exchanges; the exit code tells whether all were answered
-    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u64).range(1..), help_heading = "Life")]
+    #[arg(long, value_name = "NUMBER", value_parser = value::times, help_heading = "Life")]
     requests: Option<u64>,
 
     /// Stop after this time, whatever happens
@@ -126,7 +126,7 @@ pub(super) struct Flags {
     max_arguments: Option<u64>,
 
     /// How many handles on files, streams and the like a handler may have
-    #[arg(long, value_name = "NUMBER", default_value = "1000", help_heading = "Limits")]
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = value::number::<usize>, help_heading = "Limits")]
     max_handles: usize,
 
     /// How much a handler may write into the log for one request
@@ -150,7 +150,7 @@ pub(super) struct Flags {
     max_computing: Option<usize>,
 
     /// How many requests may wait for a handler that may run; more get a 503 at once
-    #[arg(long, value_name = "NUMBER", default_value = "256", help_heading = "Limits")]
+    #[arg(long, value_name = "NUMBER", default_value = "256", value_parser = value::number::<usize>, help_heading = "Limits")]
     max_queue: usize,
 
     /// How long a request may wait for that before it gets a 503; at once if the queue is too slow for half of that
@@ -186,7 +186,7 @@ pub(super) struct Flags {
     write_timeout: Duration,
 
     /// How many octets a second a client has to send or take while it is waited for, measured over 5s and then over 30s
-    #[arg(long, value_name = "NUMBER", default_value = "240", help_heading = "Limits")]
+    #[arg(long, value_name = "NUMBER", default_value = "240", value_parser = value::number::<u32>, help_heading = "Limits")]
     min_rate: u32,
 
     /// How long a connection may be idle between two requests

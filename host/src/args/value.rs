@@ -3,8 +3,9 @@
 use std::{
     env,
     io::{self, IsTerminal as _},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
@@ -29,7 +30,7 @@ pub(super) fn mount(text: &str) -> Result<(Mount, PathBuf), String> {
 pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(addr) if addr.ip().is_loopback() => Ok(addr),
-        _ => Err("must be a loopback address and a port, as in 127.0.0.1:9000".into()),
+        _ => Err("it must be a loopback address and a port, as in 127.0.0.1:9000".into()),
     }
 }
 
@@ -37,7 +38,7 @@ pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
 pub(super) fn exchanges(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=INSTANCES_MAX) => Ok(number),
-        _ => Err(format!("must be from 1 to {INSTANCES_MAX}")),
+        _ => Err(format!("it must be from 1 to {INSTANCES_MAX}")),
     }
 }
 
@@ -45,19 +46,36 @@ pub(super) fn exchanges(text: &str) -> Result<usize, String> {
 pub(super) fn fields(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1000) => Ok(number),
-        _ => Err("must be from 1 to 1000".into()),
+        _ => Err("it must be from 1 to 1000".into()),
     }
+}
+
+/// Any number, `0` included.
+pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "write a whole number, as in 100".into())
+}
+
+/// How often something is to happen.
+pub(super) fn times(text: &str) -> Result<u64, String> {
+    match number(text)? {
+        0 => Err("it must be at least 1".into()),
+        times => Ok(times),
+    }
+}
+
+pub(super) fn proxy(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "write IP addresses, as in 127.0.0.1,::1".into())
 }
 
 pub(super) fn connections(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1_000_000) => Ok(number),
-        _ => Err("must be from 1 to 1000000".into()),
+        _ => Err("it must be from 1 to 1000000".into()),
     }
 }
 
 pub(super) fn server_header(text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| "must be printable ASCII".into())
+    HeaderValue::from_str(text).map_err(|_| "it must be printable ASCII".into())
 }
 
 /// A duration for the kernel, which counts whole seconds.
@@ -67,7 +85,7 @@ pub(super) fn linger(text: &str) -> Result<Duration, String> {
     }
     match duration(text)? {
         duration if duration.subsec_nanos() == 0 => Ok(duration),
-        _ => Err("must be whole seconds".into()),
+        _ => Err("it must be whole seconds".into()),
     }
 }
 
@@ -84,9 +102,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)) {
         None => Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
-        Some(0) => Err("must be more than nothing".into()),
+        Some(0) => Err("it must be more than nothing".into()),
         // Far beyond any use, and far below what an `Instant` can take.
-        Some(millis) if millis > 365 * 24 * 60 * 60 * 1000 => Err("must be at most a year".into()),
+        Some(millis) if millis > 365 * 24 * 60 * 60 * 1000 => Err("it must be at most a year".into()),
         Some(millis) => Ok(Duration::from_millis(millis)),
     }
 }
@@ -112,16 +130,16 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 /// Stacks are reserved for all instances that may run, so they are bounded.
 pub(super) fn stack_size(text: &str) -> Result<usize, String> {
     match size(text)? {
-        size @ 65_536..=67_108_864 => usize::try_from(size).map_err(|_| "is too large".into()),
-        _ => Err("must be from 64KiB to 64MiB".into()),
+        size @ 65_536..=67_108_864 => usize::try_from(size).map_err(|_| "it is too large".into()),
+        _ => Err("it must be from 64KiB to 64MiB".into()),
     }
 }
 
 /// What is logged waits in memory.
 pub(super) fn log_size(text: &str) -> Result<usize, String> {
     match size(text)? {
-        size @ 64..=1_073_741_824 => usize::try_from(size).map_err(|_| "is too large".into()),
-        _ => Err("must be from 64 to 1GiB".into()),
+        size @ 64..=1_073_741_824 => usize::try_from(size).map_err(|_| "it is too large".into()),
+        _ => Err("it must be from 64 to 1GiB".into()),
     }
 }
 
@@ -129,7 +147,7 @@ pub(super) fn log_size(text: &str) -> Result<usize, String> {
 pub(super) fn head_size(text: &str) -> Result<u64, String> {
     match size(text)? {
         size if (1024..=1 << 20).contains(&size) => Ok(size),
-        _ => Err("must be from 1KiB to 1MiB".into()),
+        _ => Err("it must be from 1KiB to 1MiB".into()),
     }
 }
 

@@ -40,7 +40,7 @@ impl Script {
         let block = &top[begin + 1..];
         let end = block.iter().position(|line| comment(line).is_none_or(|rest| rest == "```"));
         let Some(end) = end.filter(|end| comment(block[*end]).is_some()) else {
-            bail!("has a block of cargo's in line {} and no end of it: a line `//! ```", begin + 1);
+            bail!("has a block of cargo's in line {} that does not end; end it with a line `//! ```", begin + 1);
         };
         let block = block[..end].iter().map(|line| line.replacen("//!", "   ", 1) + "\n");
         Ok(Self { manifest: "\n".repeat(begin + 1) + &block.collect::<String>(), stripped: None })
@@ -53,7 +53,7 @@ impl Script {
             bail!("has frontmatter of `{}` in line {}; write `--- cargo`, or only `---`", language.trim(), begin + 1);
         }
         let Some(length) = lines[begin + 1..].iter().position(|line| line.trim_end() == fence) else {
-            bail!("has frontmatter in line {} and no end of it: a line `{fence}`", begin + 1);
+            bail!("has frontmatter in line {} that does not end; end it with a line `{fence}`", begin + 1);
         };
         let end = begin + 1 + length;
         let keep = |wanted: fn(usize, usize, usize) -> bool| -> String {

@@ -84,13 +84,13 @@ impl Compiler {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("no process to compile in: `{}`", self.compile.program.display()))?;
+            .with_context(|| format!("cannot be compiled by `{}`", self.compile.program.display()))?;
         let said = self.converse(&mut child, name, octets);
         if said.is_none() {
             // It fails only if the child has ended just now.
             _ = child.kill();
         }
-        let status = child.wait().context("the compiler is lost")?;
+        let status = child.wait().context("has lost its compiler")?;
         Ok((said.is_some().then_some(status), said.unwrap_or_default()))
     }
 
@@ -125,23 +125,23 @@ impl Compiler {
     fn judge(&self, status: Option<ExitStatus>, said: &str) -> anyhow::Result<()> {
         let Some(status) = status else {
             let limit = self.compile.timeout.as_secs_f32();
-            bail!("compiling it took longer than {limit} s; --compile-timeout gives it more");
+            bail!("takes longer than {limit} s to compile; --compile-timeout gives it more");
         };
         if status.success() {
             return Ok(());
         }
         if is_out_of_time(status) {
             let limit = self.compile.timeout.as_secs_f32();
-            bail!("compiling it took more than {limit} s of processor time; --compile-timeout gives it more");
+            bail!("takes more than {limit} s of processor time to compile; --compile-timeout gives it more");
         }
         if ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|sign| said.contains(sign)) {
-            bail!("compiling it needed more than {}; --compile-memory gives it more", size(self.compile.memory));
+            bail!("needs more than {} to be compiled; --compile-memory gives it more", size(self.compile.memory));
         }
         if status.code() == Some(Exit::Handler.code().into()) {
             bail!("is not a valid component: {said}");
         }
         let said: Vec<&str> = said.lines().take(2).collect();
-        bail!("the compiler has failed on it ({status}): {}", said.join(" "))
+        bail!("makes the compiler fail ({status}): {}", said.join(" "))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
@@ -141,8 +141,9 @@ pub struct Inspected {
 /// It cannot be read, has more than `size` octets, or is no component.
 pub fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result<Inspected> {
     let (octets, name) = (read(path, size)?, path.display());
-    world::check_format(&octets).with_context(|| format!("`{name}`"))?;
-    let anatomy = Anatomy::read(&octets).with_context(|| format!("`{name}`"))?;
+    let named = |error: anyhow::Error| anyhow!("`{name}` {error:#}");
+    world::check_format(&octets).map_err(named)?;
+    let anatomy = Anatomy::read(&octets).map_err(named)?;
     let mut inspected = Inspected { size: octets.len(), anatomy, missing: Vec::new(), verdict: Ok(()) };
     let core = engine.core();
     let verdict = compile(engine, &core, &name.to_string(), &octets).and_then(|component| {
@@ -159,10 +160,10 @@ pub fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result<Inspec
 ///
 /// It is no component, or takes too much.
 fn compile(engine: &Engine, core: &Core, name: &str, octets: &[u8]) -> anyhow::Result<wasmtime::component::Component> {
-    world::check_format(octets).with_context(|| format!("`{name}`"))?;
-    engine.check_compiles(name, octets).with_context(|| format!("`{name}`"))?;
+    let checked = world::check_format(octets).and_then(|()| engine.check_compiles(name, octets));
+    checked.map_err(|error| anyhow!("`{name}` {error:#}"))?;
     wasmtime::component::Component::from_binary(&core.engine, octets)
-        .map_err(|error| anyhow::anyhow!("`{name}` is not a valid component: {}", error.root_cause()))
+        .map_err(|error| anyhow!("`{name}` is not a valid component: {}", error.root_cause()))
 }
 
 /// Gives it what it imports.

@@ -33,12 +33,12 @@ pub(super) fn check_format(octets: &[u8]) -> anyhow::Result<()> {
             )
         }
         [b'\0', b'a', b's', b'm', _, _, _, _, ..] => {
-            bail!("was made by a newer toolchain; wasmserve reads components of version 0xd")
+            bail!("was made by a newer toolchain; this wasmserve reads components of version 0xd")
         }
         [] => bail!("is empty, not a wasm component"),
         _ => bail!(
-            "is not a wasm component (its first octets are `{}`); `cargo build --target wasm32-wasip2` makes one",
-            crate::log::escape(&octets[..octets.len().min(8)])
+            "is not a wasm component (it begins with `{}`); name one that was built for wasm32-wasip2, a Rust file or a crate",
+            String::from_utf8_lossy(&octets[..octets.len().min(8)])
         ),
     }
 }

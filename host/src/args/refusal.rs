@@ -1,0 +1,62 @@
+//! What is wrong with a command line, in one line.
+
+use std::error::Error as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::help;
+
+/// The thing, the cause and the remedy, as far as clap knows them.
+pub(super) fn line(error: &clap::Error) -> String {
+    let all = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![&**text],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let first = |kind| all(kind).first().copied().unwrap_or_default();
+    let (arg, value) = (name(first(ContextKind::InvalidArg)), first(ContextKind::InvalidValue));
+    let what = match error.kind() {
+        ErrorKind::UnknownArgument if !arg.starts_with('-') => format!("`{arg}` is a word too many"),
+        ErrorKind::UnknownArgument => match first(ContextKind::SuggestedArg) {
+            "" => format!("there is no flag `{arg}`"),
+            like => return format!("there is no flag `{arg}`; did you mean `{like}`?"),
+        },
+        ErrorKind::InvalidValue => match (value, all(ContextKind::ValidValue).join(", ")) {
+            ("", valid) if valid.is_empty() => format!("{arg} needs a value"),
+            ("", valid) => format!("{arg} needs a value: one of {valid}"),
+            (_, valid) => return format!("{arg} cannot be `{value}`: it must be one of {valid}"),
+        },
+        ErrorKind::ValueValidation => match error.source() {
+            Some(why) => return format!("{arg} cannot be `{value}`: {why}"),
+            None => format!("{arg} cannot be `{value}`"),
+        },
+        ErrorKind::TooManyValues => format!("{arg} takes no value, and `{value}` is one"),
+        ErrorKind::MissingRequiredArgument => match all(ContextKind::InvalidArg)[..] {
+            ["<HANDLER>"] => "there is nothing to serve; name a <HANDLER>, as in `wasmserve hello.rs`".to_owned(),
+            ref missing => format!("{} is missing", missing.join(" ")),
+        },
+        ErrorKind::ArgumentConflict => match (first(ContextKind::InvalidSubcommand), first(ContextKind::PriorArg)) {
+            ("", other) if other.is_empty() || name(other) == arg => format!("{arg} can be given only once"),
+            ("", other) => format!("{arg} and {} cannot be used together", name(other)),
+            (word, _) if help::is_command(word) => format!("`{word}` is a command; it comes first, before all flags"),
+            (word, _) => {
+                format!("`{word}` behind the handler is a word too many; --mount PATH=HANDLER serves a second one")
+            }
+        },
+        _ => in_one_line(&error.render().to_string()),
+    };
+    format!("{what}; see --help")
+}
+
+/// `--timeout` of `--timeout <DURATION>`.
+fn name(arg: &str) -> &str {
+    arg.split_once(" <").map_or(arg, |(name, _)| name)
+}
+
+/// What clap lays out on several lines, without its usage.
+fn in_one_line(text: &str) -> String {
+    let cause =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let cause: Vec<&str> = cause.filter(|line| !line.is_empty()).collect();
+    cause.join(" ").trim_start_matches("error: ").to_owned()
+}
