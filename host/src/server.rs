@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use self::descriptors::raise_limit;
+pub use self::descriptors::make_room;
 use self::{accept::Door, worker::Workers};
 use crate::{connection, exchange::Exchanges};
 

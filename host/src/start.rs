@@ -67,7 +67,7 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
     // Before there are threads, as it changes the environment.
     let passed = passed(config.linger).map_err(failed(Exit::Address))?;
-    server::raise_limit();
+    server::make_room(config.connections);
     // Connections have threads of their own.
     let runtime =
         Builder::new_current_thread().enable_all().build().context("no runtime").map_err(failed(Exit::Failed))?;

@@ -418,6 +418,29 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells").count()
     }
 
+    /// How many of them are images of components' memories, which it makes when an instance needs one and gives back with its
+    /// pool.
+    ///
+    /// # Panics
+    ///
+    /// This is not Linux.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells");
+        let targets = descriptors.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        targets.filter(|target| target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")).count()
+    }
+
+    /// How many the system has room for before it makes more.
+    ///
+    /// # Panics
+    ///
+    /// This is not Linux.
+    #[must_use]
+    pub fn descriptor_room(&self) -> u64 {
+        self.status("FDSize:")
+    }
+
     /// How long it has computed, on all threads together.
     ///
     /// # Panics
@@ -435,13 +458,13 @@ impl Server {
     /// How much memory it occupies, in octets.
     #[must_use]
     pub fn resident(&self) -> u64 {
-        self.status("VmRSS:")
+        self.status("VmRSS:") << 10
     }
 
     /// The most memory that it ever occupied since the start or [`forget_peak`](Self::forget_peak), in octets.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.status("VmHWM:")
+        self.status("VmHWM:") << 10
     }
 
     /// From now on [`peak`](Self::peak) is counted anew.
@@ -456,8 +479,7 @@ impl Server {
     fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux tells");
         let line = status.lines().find(|line| line.starts_with(name)).expect("it is one of the lines");
-        let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("it is a number");
-        kib << 10
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
     }
 }
 

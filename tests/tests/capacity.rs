@@ -56,6 +56,13 @@ fn c12_there_are_as_many_connections_as_there_are_descriptors_for() {
 }
 
 #[test]
+fn c12_there_is_room_for_descriptors_before_connections_come() {
+    let server = launch().descriptors(64, 1000).flags(["--max-connections", "500"]).start();
+    assert!(server.descriptor_room() >= 500, "there is room for {}", server.descriptor_room());
+    server.stop();
+}
+
+#[test]
 fn p4_without_descriptors_clients_are_turned_away_until_there_are_some_again() {
     let server = launch().start();
     drop(idle(&server));

@@ -11,17 +11,28 @@ const CONNECTIONS_MIN: usize = 16;
 /// What the server itself has open, with something to spare.
 const OWN: u64 = 64;
 
-/// Lets this process have as many descriptors as it may have. If it cannot, it makes do with what it has.
+/// Lets this process have as many descriptors as it may have, and has the system make room for those of so many connections,
+/// or of as many as there may be. If it cannot, it makes do with what it has.
+///
+/// To be called before there are threads. Linux doubles a table of descriptors when it is full; while it does, no thread gets
+/// another one, and with threads that takes ten milliseconds or so.
 #[cfg(unix)]
-pub fn raise_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+pub fn make_room(connections: Option<usize>) {
+    use rustix::{
+        io::fcntl_dupfd_cloexec,
+        process::{Resource, Rlimit, getrlimit, setrlimit},
+    };
     let maximum = getrlimit(Resource::Nofile).maximum;
     _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let wanted = (connections.unwrap_or_else(connections_max) as u64).saturating_add(OWN);
+    let last = wanted.min(limit().unwrap_or(u64::MAX)).saturating_sub(1);
+    // The table is as long as its last entry needs, even if that is gone in a moment.
+    _ = fcntl_dupfd_cloexec(std::io::stderr(), i32::try_from(last).unwrap_or(i32::MAX));
 }
 
 /// Lets this process have as many descriptors as it may have. If it cannot, it makes do with what it has.
 #[cfg(not(unix))]
-pub fn raise_limit() {}
+pub fn make_room(_: Option<usize>) {}
 
 /// How many connections there are descriptors for, if each of them has a handler that opens something as well.
 pub(super) fn connections_max() -> usize {

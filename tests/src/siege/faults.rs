@@ -41,19 +41,20 @@ pub(super) fn lay(scale: Scale) -> Report {
     );
     let kinds = kinds::all();
     let count = scale.of(100, 2);
-    let server = server(&kinds);
+    let programs: BTreeSet<&str> = kinds.iter().map(|kind| kind.program).chain(["hello"]).collect();
+    let server = server(&programs);
     let addr = server.addr();
 
     let hog = hog();
     let hogs = scale.of(64, 8);
-    // Once each before anything is counted: buffers have their size then, and memory images their descriptor.
+    // Once each before anything is counted: buffers have their size then.
     drop(crowd::each(kinds.len(), kinds.len(), |number| inject(addr, &kinds[number])));
     if scale == Scale::Full {
         places(&server);
         drop(crowd::each(hogs, hogs, |_| inject(addr, &hog)));
     }
     let before = prober::probe(addr, "/hello", scale.of(500, 20));
-    let (descriptors, resident) = (server.descriptors(), at_rest(&server, scale));
+    let (descriptors, resident) = (lasting_descriptors(&server), at_rest(&server, scale));
     let prober = Prober::start(addr, "/hello");
     let mut sums = Sums::default();
     for kind in &kinds {
@@ -78,7 +79,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     report.count("others that were not answered", 0, beside.failed());
     let grown = growth(resident, at_rest(&server, scale));
     report.measure("memory afterwards", "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
-    leaks(&server, descriptors, &mut report);
+    leaks(&server, descriptors, programs.len(), &mut report);
     let bugs = server.log().iter().filter(|line| line.contains(" host-bug: ")).count();
     report.count("bugs of the host", 0, bugs as u64);
     refused(scale.of(10, 1), &mut report);
@@ -86,11 +87,8 @@ pub(super) fn lay(scale: Scale) -> Report {
     report
 }
 
-fn server(kinds: &[Kind]) -> Server {
-    let mut names: Vec<&str> = kinds.iter().map(|kind| kind.program).chain(["hello"]).collect();
-    names.sort_unstable();
-    names.dedup();
-    Launch::mounted(&names)
+fn server(programs: &BTreeSet<&str>) -> Server {
+    Launch::mounted(&programs.iter().copied().collect::<Vec<_>>())
         .flags(["--timeout", TIMEOUT, "--cpu-time", CPU_TIME, "--max-total-memory", "1GiB", "--min-rate", "0"])
         .flags(["--max-exchanges", &PLACES.to_string(), "--max-computing", &PLACES.to_string()])
         .start()
@@ -200,16 +198,23 @@ fn at_rest(server: &Server, scale: Scale) -> u64 {
     looks.min().unwrap_or_default()
 }
 
-fn leaks(server: &Server, descriptors: usize, report: &mut Report) {
+fn leaks(server: &Server, descriptors: usize, programs: usize, report: &mut Report) {
     // Connections are closed a moment after their clients have what they wanted.
     let left = (0..1000)
         .map(|_| {
             drop(server.get("/hello"));
-            server.descriptors().saturating_sub(descriptors + 1)
+            lasting_descriptors(server).saturating_sub(descriptors + 1)
         })
         .find(|left| *left == 0);
-    report.count("leaked descriptors", 0, left.map_or_else(|| (server.descriptors() - descriptors) as u64, |_| 0));
+    let left = left.map_or_else(|| lasting_descriptors(server).saturating_sub(descriptors), |_| 0);
+    report.count("leaked descriptors", 0, left as u64);
+    report.count("memory images that outlive their pool", 0, server.images().saturating_sub(programs) as u64);
     report.count("leaked instances", 0, (PLACES - places(server)) as u64);
+}
+
+/// Its descriptors but for memory images: how many there are of those depends on when it was last at rest.
+fn lasting_descriptors(server: &Server) -> usize {
+    server.descriptors().saturating_sub(server.images())
 }
 
 /// How many exchanges run at once when as many as can are asked for.

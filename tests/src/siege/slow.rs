@@ -1,10 +1,13 @@
 //! Clients that take their time: many connections that say nothing, or a little at a time (client faults C1 to C3).
 
-use std::{
-    io::{ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    thread,
-    time::{Duration, Instant},
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncWriteExt as _, Interest},
+    net::TcpStream,
+    runtime::Builder,
+    task::JoinSet,
+    time::{Instant, interval_at, sleep, timeout},
 };
 
 use super::{
@@ -61,11 +64,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     let resident = server.resident();
     server.forget_peak();
     let prober = Prober::start(addr, "/hello");
-    let closed = thread::scope(|scope| {
-        let crowds: Vec<_> =
-            MANNERS.iter().map(|manner| scope.spawn(|| crowd(addr, manner, each, limit * 8))).collect();
-        crowds.into_iter().map(|crowd| crowd.join().expect("it does not panic")).collect::<Vec<_>>()
-    });
+    let closed = crowds(addr, each, limit * 8);
     let beside = prober.stop();
     for (manner, closed) in MANNERS.iter().zip(closed) {
         let first = closed.iter().min().copied();
@@ -98,63 +97,66 @@ fn in_seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs())
 }
 
-/// So many clients of one manner: when each was closed, of those that were.
-fn crowd(addr: SocketAddr, manner: &Manner, count: usize, patience: Duration) -> Vec<Duration> {
+/// So many clients of each manner: when each was closed, of those that were.
+///
+/// They live on one thread that sleeps until one of them has something to do, and each has a rhythm of its own. The server and
+/// those who measure it share the cores with them: what they do in bursts would be taken for the server's doing.
+fn crowds(addr: SocketAddr, each: usize, patience: Duration) -> [Vec<Duration>; MANNERS.len()] {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("the system has what it needs");
+    runtime.block_on(async {
+        let mut clients = JoinSet::new();
+        for number in 0..u32::try_from(each).unwrap_or(u32::MAX) {
+            for (kind, manner) in MANNERS.iter().enumerate() {
+                let offset = ARRIVAL * number + ARRIVAL / 4 * u32::try_from(kind).unwrap_or(u32::MAX);
+                clients.spawn(async move {
+                    sleep(offset).await;
+                    (kind, timeout(patience, stay(addr, manner)).await)
+                });
+            }
+        }
+        let mut closed = [const { Vec::new() }; MANNERS.len()];
+        while let Some(client) = clients.join_next().await {
+            if let (kind, Ok(after)) = client.expect("it does not panic") {
+                closed[kind].push(after);
+            }
+        }
+        closed
+    })
+}
+
+/// Is such a client until it is closed: after how long that is.
+async fn stay(addr: SocketAddr, manner: &Manner) -> Duration {
+    let mut stream = TcpStream::connect(addr).await.expect("the server listens");
     let begun = Instant::now();
-    let mut clients = Vec::new();
-    for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
-        thread::sleep((begun + number * ARRIVAL).saturating_duration_since(Instant::now()));
-        clients.push(Slow::connect(addr, manner));
-    }
-    let mut closed = Vec::new();
-    let mut drip = begun + PACE;
-    while !clients.is_empty() && begun.elapsed() < patience {
-        thread::sleep(Duration::from_millis(50));
-        let drips = if Instant::now() >= drip { manner.drips } else { b"" };
-        if drip <= Instant::now() {
-            drip += PACE;
-        }
-        clients.retain_mut(|client| {
-            let is_closed = if manner.is_deaf { client.is_reset() } else { client.is_closed(drips) };
-            if is_closed {
-                closed.push(client.begun.elapsed());
-            }
-            !is_closed
-        });
-    }
-    closed
-}
-
-struct Slow {
-    stream: TcpStream,
-    begun: Instant,
-}
-
-impl Slow {
-    fn connect(addr: SocketAddr, manner: &Manner) -> Self {
-        let mut stream = wire::connect(addr, Duration::from_secs(30)).expect("the server listens");
-        stream.write_all(&(manner.begins)()).expect("the system takes it");
-        stream.set_nonblocking(true).expect("a socket can be that");
-        Self { stream, begun: Instant::now() }
-    }
-
-    /// Sends a little, and looks whether there is somebody.
-    fn is_closed(&mut self, drips: &[u8]) -> bool {
-        if !drips.is_empty() && self.stream.write_all(drips).is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
-            return true;
-        }
-        let mut part = [0; 4096];
-        loop {
-            match self.stream.read(&mut part) {
-                Ok(0) => return true,
-                Ok(_) => {}
-                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+    stream.set_nodelay(true).expect("a socket can be that");
+    stream.write_all(&(manner.begins)()).await.expect("the system takes it");
+    // Since each of them has come at another time, they do not drip all at once.
+    let mut drips = interval_at(begun + PACE, PACE);
+    loop {
+        tokio::select! {
+            () = closed(&stream, manner.is_deaf) => break,
+            _ = drips.tick(), if !manner.drips.is_empty() => {
+                if stream.try_write(manner.drips).is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+                    break;
+                }
             }
         }
     }
+    begun.elapsed()
+}
 
-    /// Whether the server has given it up, which is seen without reading.
-    fn is_reset(&self) -> bool {
-        self.stream.take_error().is_ok_and(|error| error.is_some())
+/// Ready when the server has given it up. Who is deaf learns of it without reading.
+async fn closed(stream: &TcpStream, is_deaf: bool) {
+    let mut part = [0; 4096];
+    loop {
+        let read = match is_deaf {
+            true => stream.ready(Interest::ERROR).await.map(|_| 0),
+            false => stream.readable().await.and_then(|()| stream.try_read(&mut part)),
+        };
+        match read {
+            Ok(1..) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }
