@@ -40,7 +40,8 @@ pub async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchanges>, mut
     let wire = Wire::new(stream, begun, exchanges.limits());
     match protocol {
         Ok(Ok(Protocol::Http1)) => http1::serve(wire, accepted, peer, exchanges, drain).await,
-        Ok(Ok(Protocol::Http2)) => http2::serve(wire, peer, exchanges, drain).await,
+        // In a box, so that there is no room for it in the other connections.
+        Ok(Ok(Protocol::Http2)) => Box::pin(http2::serve(wire, peer, exchanges, drain)).await,
         // It has not said anything, or not enough to tell: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}
     }
@@ -51,17 +52,26 @@ enum Protocol {
     Http2,
 }
 
+/// How much is read before it is clear what the client speaks: most heads as a whole. hyper makes its buffer twice as large,
+/// and keeps it so, when a head comes in pieces.
+const FIRST: usize = 4 << 10;
+
 /// Reads until it is clear what the client speaks. What was read stays in `begun`.
 async fn sniff(stream: &TcpStream, begun: &mut BytesMut) -> io::Result<Protocol> {
     loop {
         stream.readable().await?;
-        match stream.try_read_buf(begun) {
+        let mut octets = [0; FIRST];
+        match stream.try_read(&mut octets) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) if begun.starts_with(PREFACE) => return Ok(Protocol::Http2),
-            Ok(_) if PREFACE.starts_with(begun) => {}
-            Ok(_) => return Ok(Protocol::Http1),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(length) => begun.extend_from_slice(&octets[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
+        }
+        if begun.starts_with(PREFACE) {
+            return Ok(Protocol::Http2);
+        }
+        if !PREFACE.starts_with(begun) {
+            return Ok(Protocol::Http1);
         }
     }
 }

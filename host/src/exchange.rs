@@ -203,12 +203,25 @@ pub struct Request {
     pub body: Option<BoxBody>,
 }
 
-/// Answers a request. Ready when the head of the response is; the body follows as the handler makes it.
-///
-/// The exchange begins now, whether the future is ever polled or not.
-pub fn serve(exchanges: Arc<Exchanges>, request: Request) -> impl Future<Output = http::Response<Reply>> + Send {
-    let entry = Arc::clone(&exchanges).begin(request.peer, request.head.clone());
-    answer_request(exchanges, request, entry)
+/// Begins an exchange, which is in the books from now on, whether it is ever answered or not.
+#[must_use]
+pub fn begin(exchanges: &Arc<Exchanges>, request: Request) -> Begun {
+    let entry = Arc::clone(exchanges).begin(request.peer, request.head.clone());
+    Begun { exchanges: Arc::clone(exchanges), request, entry }
+}
+
+/// An exchange that is still to be answered.
+pub struct Begun {
+    exchanges: Arc<Exchanges>,
+    request: Request,
+    entry: Entry,
+}
+
+impl Begun {
+    /// Answers the request. Ready when the head of the response is; the body follows as the handler makes it.
+    pub fn answer(self) -> impl Future<Output = http::Response<Reply>> + Send {
+        answer_request(self.exchanges, self.request, self.entry)
+    }
 }
 
 async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: Entry) -> http::Response<Reply> {
@@ -236,7 +249,8 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
     if let Some(broken) = served.broken()
         && page::is_for_browsers(&head)
     {
-        return tell_broken(entry, terms, &head, served, &broken).await;
+        // In a box, so that other exchanges have no room for it.
+        return Box::pin(tell_broken(entry, terms, &head, served, &broken)).await;
     }
     let forwarded = match forwarded::read(&head, peer.remote.ip(), &exchanges.gateway.trusted_proxies) {
         Ok(forwarded) => forwarded,

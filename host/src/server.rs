@@ -46,11 +46,11 @@ pub async fn run<Cut: Future<Output = ()>>(
         // It leaves this thread's view of sockets, and enters another's.
         let Ok(stream) = stream.into_std() else { continue };
         let (exchanges, drain) = (Arc::clone(&exchanges), is_draining.clone());
-        workers.serve(&mut connections, async move {
+        workers.serve(&mut connections, |seat| async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
                 connection::serve(stream, peer, exchanges, drain).await;
             }
-            drop(permit);
+            drop((permit, seat));
         });
     };
     drop(door);

@@ -37,7 +37,7 @@ const FIELDS_ON_STACK: usize = 100;
 
 /// Serves a connection of HTTP/1.
 pub(super) async fn serve(
-    wire: Wire,
+    wire: Box<Wire>,
     accepted: Instant,
     peer: Peer,
     exchanges: Arc<Exchanges>,
@@ -52,11 +52,11 @@ pub(super) async fn serve(
         let is_http_1_0 = request.version() == Version::HTTP_10;
         turn.begin(!is_http_1_0);
         let begun = begin(request, peer, &tee, limits);
-        let served = begun.map(|(request, unread)| (exchange::serve(Arc::clone(&exchanges), request), unread));
+        let begun = begun.map(|(request, unread)| (exchange::begin(&exchanges, request), unread));
         let (tee, turn, is_until_close) = (Arc::clone(&tee), Arc::clone(&turn), &is_until_close);
         async move {
-            let (response, unread) = served?;
-            let mut response = with_reason(response.await);
+            let (begun, unread) = begun?;
+            let mut response = with_reason(begun.answer().await);
             // There are no chunks in HTTP/1.0, so what has no length ends by the close (rule K2).
             let has_length = response.headers().contains_key(header::CONTENT_LENGTH) || response.body().is_bodyless();
             let has_no_end = is_http_1_0 && !has_length;
@@ -111,7 +111,8 @@ pub(super) async fn serve(
         Err(error) => {
             let head = RequestHead::new(lock(&tee).unaccepted());
             if let Some(fault) = refused_on_the_wire(&error, &head, limits) {
-                let octets = refusal::octets(exchange::refuse(&exchanges, peer, head, fault)).await;
+                // Rare, and large: a box, so that other connections have no room for it.
+                let octets = Box::pin(refusal::octets(exchange::refuse(&exchanges, peer, head, fault))).await;
                 // A client that does not read is not waited for any longer than one that does not write.
                 _ = timeout(limits.head_timeout, wire.answer_instead(&octets)).await;
             }

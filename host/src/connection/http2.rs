@@ -64,15 +64,15 @@ const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
 
 /// Serves a connection of HTTP/2.
-pub(super) async fn serve(wire: Wire, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
+pub(super) async fn serve(wire: Box<Wire>, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
     let limits = exchanges.limits();
     let open = Arc::new(Open::new(Instant::now()));
     let (turns, mut asked) = mpsc::unbounded_channel();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (exchange, turns) = (open.begin(), turns.clone());
-        let response = exchange::serve(Arc::clone(&exchanges), begin(request, peer, Pace::of_bodies(limits)));
+        let begun = exchange::begin(&exchanges, begin(request, peer, Pace::of_bodies(limits)));
         async move {
-            let mut response = response.await;
+            let mut response = begun.answer().await;
             // There is no such thing in HTTP/2 (RFC 9113 section 8.2.2); the stream ends by itself.
             response.headers_mut().remove(header::CONNECTION);
             Ok::<_, Infallible>(response.map(|reply| Streamed { reply, turns, failure: None, _exchange: exchange }))

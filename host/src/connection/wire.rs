@@ -152,8 +152,9 @@ const LINGER_TIME_BETWEEN: Duration = Duration::from_millis(100);
 const READ: usize = 16 << 10;
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, begun: BytesMut, limits: &Limits) -> Self {
-        Self {
+    /// In a box, as it goes through several hands, and each of them would have room for it as long as the connection is open.
+    pub(super) fn new(stream: TcpStream, begun: BytesMut, limits: &Limits) -> Box<Self> {
+        Box::new(Self {
             stream,
             begun,
             heads: None,
@@ -163,19 +164,19 @@ impl Wire {
             pace: PaceMaker::new(Pace::of_responses(limits)),
             has_stalled: false,
             has_ended: false,
-        }
+        })
     }
 
     /// Shows all octets that hyper reads to a tee as well, keeps back what hyper says when it is its turn, and closes the
     /// connection when a head does not come in time. The first one is awaited since the connection was accepted.
     pub(super) fn of_http1(
-        mut self,
+        mut self: Box<Self>,
         tee: &Arc<Mutex<Tee>>,
         turn: &Arc<Turn>,
         limits: &Limits,
         is_half_close_fine: bool,
         accepted: Instant,
-    ) -> Self {
+    ) -> Box<Self> {
         self.heads = Some(Heads {
             tee: Arc::clone(tee),
             turn: Arc::clone(turn),
@@ -243,8 +244,9 @@ impl Wire {
     }
 
     /// Ends what is read where there are too many control frames while nothing is open.
-    pub(super) fn with_watch(self, frames: Frames, open: &Arc<Open>) -> Self {
-        Self { watch: Some(Watch { frames, open: Arc::clone(open), goodbye: None }), ..self }
+    pub(super) fn with_watch(mut self: Box<Self>, frames: Frames, open: &Arc<Open>) -> Box<Self> {
+        self.watch = Some(Watch { frames, open: Arc::clone(open), goodbye: None });
+        self
     }
 
     fn has_more_to_come(&self) -> bool {
@@ -297,6 +299,10 @@ impl Wire {
         let length = self.begun.len().min(buffer.remaining());
         buffer.put_slice(&self.begun[..length]);
         self.begun.advance(length);
+        if self.begun.is_empty() {
+            // Its memory is not needed any more.
+            self.begun = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

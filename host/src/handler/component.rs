@@ -96,8 +96,9 @@ impl Component {
             watch,
             call,
         };
+        // Here, so that the future has no room for the guest beside the store's.
+        let mut store = new_store(pre.engine(), guest);
         Ongoing::new(Some(self.engine.slow_lane()), running, async move {
-            let mut store = new_store(pre.engine(), guest);
             let outcome = tokio::time::timeout_at(deadline.into(), async {
                 let instance = pre.instantiate_async(&mut store).await?;
                 instance.wasmserve_gateway_handler().call_handle(&mut store).await

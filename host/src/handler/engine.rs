@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -38,6 +39,9 @@ pub(super) const TABLES_PER_COMPONENT: u32 = 32;
 /// For components with more than one.
 const SPARE_MEMORIES: u32 = 1000;
 const TABLE_ELEMENTS: usize = 20_000;
+
+/// How many memories stay mapped for their components on each core.
+const WARM_SLOTS_PER_CORE: u32 = 256;
 
 /// How much of a stack host functions have for themselves.
 const HOST_STACK: usize = 2 << 20;
@@ -295,6 +299,7 @@ fn build(cache: Option<Cache>, room: &Room, instances: InstanceAllocationStrateg
 /// Instances come out of a pool: the same memory again and again, wiped by the kernel or by hand.
 fn pool(instances: usize) -> PoolingAllocationConfig {
     let instances = u32::try_from(instances).unwrap_or(u32::MAX);
+    let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_stacks(instances)
@@ -315,9 +320,10 @@ fn pool(instances: usize) -> PoolingAllocationConfig {
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(64 << 10)
-        // Memory that is still mapped for its component is cheaper by half; two hundred components have some each, on a few
-        // cores. What is kept in all of them is given back when the server is idle (`renewal`).
-        .max_unused_warm_slots(512);
+        // Memory that is still mapped for its component is cheaper by half. wasmtime divides these among the cores, since a
+        // thread prefers slots that it has used before: two hundred components have one each on every core. What is kept in
+        // all of them is given back when the server is idle (`renewal`).
+        .max_unused_warm_slots(WARM_SLOTS_PER_CORE.saturating_mul(cores));
     pool
 }
 

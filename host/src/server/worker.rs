@@ -40,17 +40,16 @@ impl Workers {
     }
 
     /// Has the one serve a connection that has the fewest.
-    pub(super) fn serve(&self, connections: &mut JoinSet<()>, serving: impl Future<Output = ()> + Send + 'static) {
+    ///
+    /// What is to be done comes as a closure: a future that is awaited in another one takes its room twice, for as long as the
+    /// connection is open.
+    pub(super) fn serve<Serving>(&self, connections: &mut JoinSet<()>, serve: impl FnOnce(Seat) -> Serving)
+    where
+        Serving: Future<Output = ()> + Send + 'static,
+    {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let worker = self.0.iter().min_by_key(load).unwrap_or_else(|| unreachable!("there is at least one core"));
-        let seat = Seat::take(&worker.connections);
-        connections.spawn_on(
-            async move {
-                serving.await;
-                drop(seat);
-            },
-            &worker.handle,
-        );
+        connections.spawn_on(serve(Seat::take(&worker.connections)), &worker.handle);
     }
 }
 
@@ -68,8 +67,8 @@ impl Worker {
     }
 }
 
-/// A connection on a worker.
-struct Seat(Arc<AtomicUsize>);
+/// A connection on a worker, until it is dropped.
+pub(super) struct Seat(Arc<AtomicUsize>);
 
 impl Seat {
     fn take(connections: &Arc<AtomicUsize>) -> Self {

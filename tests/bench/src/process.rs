@@ -133,6 +133,12 @@ impl Family {
         self.status("VmRSS:")
     }
 
+    /// How much of that is their own, and not pages of a file that others have as well, in KiB.
+    #[must_use]
+    pub fn own(&self) -> u64 {
+        self.status("RssAnon:")
+    }
+
     /// How much of the system's memory is for their page tables, in KiB.
     #[must_use]
     pub fn page_tables(&self) -> u64 {
