@@ -183,7 +183,7 @@ impl Engine {
     pub fn watch(self: &Arc<Self>, record: Record) -> impl Future<Output = ()> + Send + use<> {
         let engine = Arc::downgrade(self);
         async move {
-            let mut footprint = Footprint::now();
+            let (mut footprint, mut not_before) = (Footprint::now(), Instant::now());
             loop {
                 tokio::time::sleep(WATCH).await;
                 // When the whole process was stopped, the ticker is late through no fault of its own, and not for long.
@@ -194,14 +194,17 @@ impl Engine {
                 if let Some(late) = engine.ticker.lateness(Instant::now()) {
                     record.tell(Event::Server { line: engine.ticker.replace(late) });
                 }
-                if engine.pool().is_idle() && footprint.has_grown() {
+                if engine.pool().is_idle() && Instant::now() >= not_before && footprint.has_grown() {
+                    let begun = Instant::now();
                     let given_back = tokio::task::spawn_blocking(move || {
                         // If there is no room for a second pool, there is only more memory in use than need be.
                         _ = engine.renew();
                         renewal::trim();
                     });
                     _ = given_back.await;
-                    footprint = Footprint::UNKNOWN;
+                    footprint = Footprint::now();
+                    // What comes between two storms may take as much again at once: a hundredth of the time is enough for it.
+                    not_before = Instant::now() + 100 * begun.elapsed();
                 }
             }
         }

@@ -7,24 +7,20 @@
 const GROWTH: u64 = 8 << 20;
 
 /// How much memory the process has in use while it is idle.
-pub(super) struct Footprint(Option<u64>);
+pub(super) struct Footprint(u64);
 
 impl Footprint {
-    /// As it is now.
+    /// As it is now, or smaller as soon as it turns out to be.
     pub(super) fn now() -> Self {
-        Self(resident())
+        Self(resident().unwrap_or(u64::MAX))
     }
-
-    /// To be taken when the process is idle for the next time.
-    pub(super) const UNKNOWN: Self = Self(None);
 
     /// Whether it has become much larger. To be asked while the process is idle.
     pub(super) fn has_grown(&mut self) -> bool {
         let Some(now) = resident() else { return false };
         // What was loaded at the beginning is not always needed to the end.
-        let before = self.0.map_or(now, |before| before.min(now));
-        self.0 = Some(before);
-        now > before + GROWTH
+        self.0 = self.0.min(now);
+        now > self.0 + GROWTH
     }
 }
 

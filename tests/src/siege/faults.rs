@@ -191,7 +191,7 @@ fn missing(kinds: &[Kind]) -> u64 {
 
 /// How much memory the server has in use when it has had nothing to do for a while.
 fn at_rest(server: &Server, scale: Scale) -> u64 {
-    let looks = (0..scale.of(50, 1)).map(|_| {
+    let looks = (0..scale.of(150, 1)).map(|_| {
         thread::sleep(Duration::from_millis(100));
         server.resident()
     });
