@@ -1,5 +1,8 @@
 //! The socket, as hyper reads and writes it.
 
+mod heads;
+mod watch;
+
 use std::{
     future::{Future, poll_fn},
     io,
@@ -10,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use hyper::rt::ReadBufCursor;
 use socket2::SockRef;
 use tokio::{
@@ -19,11 +22,12 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use self::{heads::Heads, watch::Watch};
 use super::{
     frames::Frames,
     open::Open,
-    patience::{Pace, PaceMaker, Patience},
-    tee::{Awaited, Tee},
+    patience::{Pace, PaceMaker},
+    tee::Tee,
     turn::Turn,
 };
 use crate::config::Limits;
@@ -45,93 +49,6 @@ pub(super) struct Wire {
     /// Whether it was too slow.
     has_stalled: bool,
     has_ended: bool,
-}
-
-/// The heads on a connection, and how long we wait for them.
-struct Heads {
-    tee: Arc<Mutex<Tee>>,
-    /// Whether hyper answers for us, or by itself.
-    turn: Arc<Turn>,
-    /// How long a head may take.
-    head_timeout: Duration,
-    /// How long nothing may come between two requests.
-    keep_alive: Duration,
-    /// What we wait for, and since how many heads.
-    awaited: (Awaited, u64),
-    patience: Patience,
-    /// Whether a client that has ended its side may still wait for its answer (rule K9).
-    is_half_close_fine: bool,
-    /// Whether hyper was told that there is nothing to read while an answer is made, so that it has to ask again after it.
-    has_put_off: bool,
-    /// When to look next whether a client that has ended its side is still there.
-    probe: Option<Patience>,
-}
-
-/// How long an answer takes before a client that has ended its side is asked whether it still waits.
-const PROBE: Duration = Duration::from_millis(200);
-
-/// How it is asked: whoever is gone cannot take this and resets the connection, and whoever is there has to expect it
-/// (RFC 9110 section 15.2).
-const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
-
-impl Heads {
-    /// Whether the client has sent its request and waits for the answer. What comes then is a reset, which hyper has to know
-    /// of, the end of the client's side, or another request.
-    fn is_answering(&self) -> bool {
-        !self.turn.is_hypers() && lock(&self.tee).is_between_requests()
-    }
-
-    /// Ready when a client that has ended its side turns out to be gone.
-    fn poll_gone(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
-        let probe = self.probe.get_or_insert_with(|| Patience::until(Instant::now() + PROBE));
-        loop {
-            ready!(probe.poll_end(cx));
-            probe.renew(PROBE);
-            if stream.take_error().is_ok_and(|error| error.is_some()) {
-                return Poll::Ready(());
-            }
-            if self.turn.written() && stream.try_write(INTERIM).is_err() {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    /// Ready when the client has kept us waiting for too long. Asked when there is nothing to read.
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let awaited = lock(&self.tee).awaited();
-        if awaited != self.awaited {
-            self.awaited = awaited;
-            match awaited.0 {
-                Awaited::Head => self.patience.renew(self.head_timeout),
-                Awaited::NextRequest => self.patience.renew(self.keep_alive),
-                Awaited::Body => {}
-            }
-        }
-        match awaited.0 {
-            // How long a body may take is for its reader to say.
-            Awaited::Body => Poll::Pending,
-            Awaited::Head | Awaited::NextRequest => self.patience.poll_end(cx),
-        }
-    }
-}
-
-/// Looks out for floods of control frames.
-struct Watch {
-    frames: Frames,
-    open: Arc<Open>,
-    /// What is still to be said after a flood: nothing is read any more then, and hyper takes it for the end.
-    goodbye: Option<Bytes>,
-}
-
-impl Watch {
-    /// How many of these octets may be read.
-    fn admit(&mut self, octets: &[u8]) -> usize {
-        let admitted = self.frames.admit(octets, self.open.is_any(), Instant::now().into_std());
-        if self.frames.is_flood() && self.goodbye.is_none() {
-            self.goodbye = Some(self.frames.go_away().into());
-        }
-        admitted
-    }
 }
 
 /// What is still read after our side has ended, so that the client gets to read the answer: closing a socket with unread
@@ -177,17 +94,7 @@ impl Wire {
         is_half_close_fine: bool,
         accepted: Instant,
     ) -> Box<Self> {
-        self.heads = Some(Heads {
-            tee: Arc::clone(tee),
-            turn: Arc::clone(turn),
-            head_timeout: limits.head_timeout,
-            keep_alive: limits.keep_alive,
-            awaited: (Awaited::Head, 0),
-            patience: Patience::until(accepted + limits.head_timeout),
-            is_half_close_fine,
-            has_put_off: false,
-            probe: None,
-        });
+        self.heads = Some(Heads::new(tee, turn, limits, is_half_close_fine, accepted));
         self
     }
 
@@ -245,7 +152,7 @@ impl Wire {
 
     /// Ends what is read where there are too many control frames while nothing is open.
     pub(super) fn with_watch(mut self: Box<Self>, frames: Frames, open: &Arc<Open>) -> Box<Self> {
-        self.watch = Some(Watch { frames, open: Arc::clone(open), goodbye: None });
+        self.watch = Some(Watch::new(frames, open));
         self
     }
 

@@ -1,0 +1,108 @@
+//! What a wire of HTTP/1 knows of the heads on it: how long each may take, and whether a client that has ended its side is gone.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, time::Instant};
+
+use super::{
+    super::{
+        patience::Patience,
+        tee::{Awaited, Tee},
+        turn::Turn,
+    },
+    lock,
+};
+use crate::config::Limits;
+
+/// The heads on a connection, and how long we wait for them.
+pub(super) struct Heads {
+    pub(super) tee: Arc<Mutex<Tee>>,
+    /// Whether hyper answers for us, or by itself.
+    pub(super) turn: Arc<Turn>,
+    /// How long a head may take.
+    head_timeout: Duration,
+    /// How long nothing may come between two requests.
+    keep_alive: Duration,
+    /// What we wait for, and since how many heads.
+    awaited: (Awaited, u64),
+    patience: Patience,
+    /// Whether a client that has ended its side may still wait for its answer (rule K9).
+    pub(super) is_half_close_fine: bool,
+    /// Whether hyper was told that there is nothing to read while an answer is made, so that it has to ask again after it.
+    pub(super) has_put_off: bool,
+    /// When to look next whether a client that has ended its side is still there.
+    probe: Option<Patience>,
+}
+
+/// How long an answer takes before a client that has ended its side is asked whether it still waits.
+const PROBE: Duration = Duration::from_millis(200);
+
+/// How it is asked: whoever is gone cannot take this and resets the connection, and whoever is there has to expect it
+/// (RFC 9110 section 15.2).
+const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
+impl Heads {
+    /// The first one is awaited since the connection was accepted.
+    pub(super) fn new(
+        tee: &Arc<Mutex<Tee>>,
+        turn: &Arc<Turn>,
+        limits: &Limits,
+        is_half_close_fine: bool,
+        accepted: Instant,
+    ) -> Self {
+        Self {
+            tee: Arc::clone(tee),
+            turn: Arc::clone(turn),
+            head_timeout: limits.head_timeout,
+            keep_alive: limits.keep_alive,
+            awaited: (Awaited::Head, 0),
+            patience: Patience::until(accepted + limits.head_timeout),
+            is_half_close_fine,
+            has_put_off: false,
+            probe: None,
+        }
+    }
+
+    /// Whether the client has sent its request and waits for the answer. What comes then is a reset, which hyper has to know
+    /// of, the end of the client's side, or another request.
+    pub(super) fn is_answering(&self) -> bool {
+        !self.turn.is_hypers() && lock(&self.tee).is_between_requests()
+    }
+
+    /// Ready when a client that has ended its side turns out to be gone.
+    pub(super) fn poll_gone(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let probe = self.probe.get_or_insert_with(|| Patience::until(Instant::now() + PROBE));
+        loop {
+            ready!(probe.poll_end(cx));
+            probe.renew(PROBE);
+            if stream.take_error().is_ok_and(|error| error.is_some()) {
+                return Poll::Ready(());
+            }
+            if self.turn.written() && stream.try_write(INTERIM).is_err() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Ready when the client has kept us waiting for too long. Asked when there is nothing to read.
+    pub(super) fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let awaited = lock(&self.tee).awaited();
+        if awaited != self.awaited {
+            self.awaited = awaited;
+            match awaited.0 {
+                Awaited::Head => self.patience.renew(self.head_timeout),
+                Awaited::NextRequest => self.patience.renew(self.keep_alive),
+                Awaited::Body => {}
+            }
+        }
+        match awaited.0 {
+            // How long a body may take is for its reader to say.
+            Awaited::Body => Poll::Pending,
+            Awaited::Head | Awaited::NextRequest => self.patience.poll_end(cx),
+        }
+    }
+}
