@@ -28,8 +28,10 @@ pub enum Contender {
     BarePerCore,
     /// The real server, without a flag.
     Wasmserve,
-    /// `wasmtime serve` without a flag that changes its costs, for a component of WASI 0.2.
-    WasmtimeServe,
+    /// `wasmtime serve` without a flag that changes its costs, for a component of WASI 0.2: a fresh instance for each request.
+    WasmtimeServe2,
+    /// The same for a component of WASI 0.3: an instance answers up to 128 requests, up to 16 at the same time.
+    WasmtimeServe3,
     /// nginx, which answers out of its configuration.
     Nginx,
     /// Node's own `http`.
@@ -40,8 +42,16 @@ pub enum Contender {
 
 impl Contender {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Bare, Self::BarePerCore, Self::Wasmserve, Self::WasmtimeServe, Self::Nginx, Self::Node, Self::Gunicorn];
+    pub const ALL: [Self; 8] = [
+        Self::Bare,
+        Self::BarePerCore,
+        Self::Wasmserve,
+        Self::WasmtimeServe2,
+        Self::WasmtimeServe3,
+        Self::Nginx,
+        Self::Node,
+        Self::Gunicorn,
+    ];
 
     /// What it is called in tables.
     #[must_use]
@@ -50,7 +60,8 @@ impl Contender {
             Self::Bare => "bare hyper",
             Self::BarePerCore => "bare hyper, per core",
             Self::Wasmserve => "wasmserve",
-            Self::WasmtimeServe => "wasmtime serve (p2)",
+            Self::WasmtimeServe2 => "wasmtime serve (p2)",
+            Self::WasmtimeServe3 => "wasmtime serve (p3)",
             Self::Nginx => "nginx",
             Self::Node => "node http",
             Self::Gunicorn => "gunicorn sync ×2",
@@ -61,7 +72,7 @@ impl Contender {
     fn program(self) -> Option<&'static str> {
         match self {
             Self::Bare | Self::BarePerCore | Self::Wasmserve => None,
-            Self::WasmtimeServe => Some("wasmtime"),
+            Self::WasmtimeServe2 | Self::WasmtimeServe3 => Some("wasmtime"),
             Self::Nginx => Some("nginx"),
             Self::Node => Some("node"),
             Self::Gunicorn => Some("gunicorn"),
@@ -162,8 +173,11 @@ impl Grid {
                 command = Command::new(&self.wasmserve);
                 command.args(["--addr", &at]).arg(self.guest(guest)?).env("XDG_CACHE_HOME", place::shared_cache());
             }
-            Contender::WasmtimeServe => {
+            Contender::WasmtimeServe2 => {
                 command.args(["serve", "-Scli", "--addr", &at]).arg(self.guest("greets_through_wasi_http")?);
+            }
+            Contender::WasmtimeServe3 => {
+                command.args(["serve", "-Scli", "--addr", &at]).arg(self.guest("greets_through_wasi_http_3")?);
             }
             Contender::Nginx => {
                 let directory = self.place.display().to_string();
