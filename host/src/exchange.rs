@@ -274,7 +274,7 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
     let handler = Arc::clone(&served.handler());
     let call = Call {
         id: entry.id,
-        request: head.clone(),
+        request: head,
         peer,
         mount: mount.clone(),
         forwarded,

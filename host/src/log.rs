@@ -23,7 +23,7 @@ pub(crate) use self::escape::escape_octets;
 use self::render::Renderer;
 use crate::{
     config::AccessLog,
-    record::{Event, Listener},
+    record::{Ended, Event, Listener},
     roster::Sight,
 };
 
@@ -125,7 +125,7 @@ fn weight(event: &Event) -> usize {
             Event::Server { line } => line.len(),
             Event::Said { line, .. } => line.len(),
             Event::Running { handlers, .. } => handlers.len() * size_of::<Sight>(),
-            Event::Faulted { request, .. } | Event::Ended { request, .. } => request.raw().len(),
+            Event::Faulted { request, .. } | Event::Ended(Ended { request, .. }) => request.raw().len(),
         }
 }
 

@@ -46,28 +46,32 @@ pub enum Event {
         tally: Tally,
     },
     /// The exchange is over. Told exactly once for each (rule L5).
-    Ended {
-        /// The exchange.
-        id: u64,
-        /// The connection.
-        peer: Peer,
-        /// The request's head, or what there was of it.
-        request: RequestHead,
-        /// The kind of its fault, if it was told of one.
-        fault: Option<&'static str>,
-        /// The status that was sent; 499 if the client left before its answer was complete.
-        status: u16,
-        /// Octets of the body that were given to the connection.
-        sent: u64,
-        /// How long its handler has computed, if it had one.
-        cpu: Option<Duration>,
-        /// The most memory that its instance had, in octets, if it had one.
-        memory: Option<u64>,
-        /// When the exchange ended.
-        at: SystemTime,
-        /// How long it took.
-        took: Duration,
-    },
+    Ended(Ended),
+}
+
+/// What there is to tell of an exchange that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exchange.
+    pub id: u64,
+    /// The connection.
+    pub peer: Peer,
+    /// The request's head, or what there was of it.
+    pub request: RequestHead,
+    /// The kind of its fault, if it was told of one.
+    pub fault: Option<&'static str>,
+    /// The status that was sent; 499 if the client left before its answer was complete.
+    pub status: u16,
+    /// Octets of the body that were given to the connection.
+    pub sent: u64,
+    /// How long its handler has computed, if it had one.
+    pub cpu: Option<Duration>,
+    /// The most memory that its instance had, in octets, if it had one.
+    pub memory: Option<u64>,
+    /// When the exchange ended.
+    pub at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// Somebody who wants to know. Called on the request path, so it must not block.

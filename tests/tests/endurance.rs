@@ -98,7 +98,7 @@ struct Ended(AtomicU64);
 
 impl Listener for Ended {
     fn tell(&self, event: Event) {
-        if let Event::Ended { .. } = event {
+        if let Event::Ended(_) = event {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }

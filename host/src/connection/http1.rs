@@ -186,7 +186,6 @@ impl Unread {
 /// Hands the reason phrase on in hyper's own way (rule S7).
 fn with_reason(mut response: http::Response<Reply>) -> http::Response<Reply> {
     if let Some(Reason(reason)) = response.extensions_mut().remove()
-        && response.status().canonical_reason().map(str::as_bytes) != Some(&reason)
         && let Ok(reason) = ReasonPhrase::try_from(reason)
     {
         response.extensions_mut().insert(reason);

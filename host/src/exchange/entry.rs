@@ -9,7 +9,7 @@ use super::Exchanges;
 use crate::{
     fault::Fault,
     gateway::{environ::Peer, request::RequestHead},
-    record::{Event, Record},
+    record::{Ended, Event, Record},
     roster::Watch,
 };
 
@@ -51,7 +51,7 @@ impl Drop for Entry {
             Fault::Disconnected.status()
         });
         self.exchanges.counts.end(status, self.fault);
-        self.record().tell(Event::Ended {
+        self.record().tell(Event::Ended(Ended {
             id: self.id,
             peer: self.peer,
             request: self.request.clone(),
@@ -62,6 +62,6 @@ impl Drop for Entry {
             memory: self.watch.as_ref().map(|watch| watch.memory()),
             at: SystemTime::now(),
             took: self.began.elapsed(),
-        });
+        }));
     }
 }

@@ -20,7 +20,7 @@ pub struct ResponseHead {
     pub length: Option<u64>,
 }
 
-/// The reason phrase of a response, for the wire to write (rule S7).
+/// The reason phrase of a response that does not have the usual one of its status, for the wire to write (rule S7).
 #[derive(Clone, Debug)]
 pub struct Reason(pub Bytes);
 
@@ -122,7 +122,10 @@ impl ResponseHead {
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.status = self.status;
         parts.headers = self.fields;
-        parts.extensions.insert(Reason(self.reason));
+        // What most say is known to whoever writes it.
+        if self.status.canonical_reason().map(str::as_bytes) != Some(&self.reason) {
+            parts.extensions.insert(Reason(self.reason));
+        }
         match (self.status, self.length.or(whole)) {
             (StatusCode::NO_CONTENT, _) => {
                 parts.headers.remove(header::CONTENT_LENGTH);
@@ -154,7 +157,11 @@ fn check_status(text: &str) -> Option<(StatusCode, Bytes)> {
     }
     let code = StatusCode::from_bytes(code.as_bytes()).ok().filter(|code| !code.is_informational())?;
     let is_text = |octet: u8| octet == b'\t' || octet == b' ' || octet > 0x20 && octet != 0x7f;
-    reason.bytes().all(is_text).then(|| (code, Bytes::copy_from_slice(reason.as_bytes())))
+    let reason = match code.canonical_reason() {
+        Some(usual) if usual == reason => Bytes::from_static(usual.as_bytes()),
+        _ => reason.bytes().all(is_text).then(|| Bytes::copy_from_slice(reason.as_bytes()))?,
+    };
+    Some((code, reason))
 }
 
 /// Removes the white space around a field's value, which is not part of it (RFC 9110 section 5.5).

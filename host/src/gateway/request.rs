@@ -35,6 +35,9 @@ pub struct Target<'a> {
     pub query: &'a [u8],
 }
 
+/// The fields that [`RequestHead::check`] looks at: one or two of those that a head has.
+const CHECKED: [&str; 5] = ["host", "content-length", "content-type", "transfer-encoding", "expect"];
+
 impl RequestHead {
     /// The head in these octets.
     #[must_use]
@@ -136,11 +139,18 @@ impl RequestHead {
         if self.raw.len() as u64 > limits.head {
             return refuse(431, "the request head is too large");
         }
-        if self.fields().count() > limits.fields {
+        // One pass, however many lines there are.
+        let mut lines = 0;
+        let is_checked = |name: &[u8]| CHECKED.iter().any(|checked| name.eq_ignore_ascii_case(checked.as_bytes()));
+        let checked: Vec<_> = self.fields().inspect(|_| lines += 1).filter(|(name, _)| is_checked(name)).collect();
+        let values = |name: &'static str| {
+            checked.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
+        };
+        if lines > limits.fields {
             return refuse(431, "the request has too many header lines");
         }
 
-        let mut hosts = self.values("host");
+        let mut hosts = values("host");
         match (hosts.next(), hosts.next()) {
             (_, Some(_)) => return refuse(400, "the request has more than one Host"),
             (Some(host), None) if !is_host(host) => return refuse(400, "the Host of the request is malformed"),
@@ -148,13 +158,13 @@ impl RequestHead {
             _ => {}
         }
         let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        if !self.values("content-length").all(is_number) {
+        if !values("content-length").all(is_number) {
             return refuse(400, "the Content-Length of the request is not a number");
         }
-        if self.values("content-type").nth(1).is_some() {
+        if values("content-type").nth(1).is_some() {
             return refuse(400, "the request has more than one Content-Type");
         }
-        let mut lengths = self.values("content-length");
+        let mut lengths = values("content-length");
         if let Some(length) = lengths.next() {
             let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
             if !is_number || lengths.any(|other| other != length) {
@@ -163,7 +173,7 @@ impl RequestHead {
         }
         let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
         let codings: Vec<&[u8]> =
-            self.values("transfer-encoding").flat_map(|value| value.split(|octet| *octet == b',')).collect();
+            values("transfer-encoding").flat_map(|value| value.split(|octet| *octet == b',')).collect();
         match &*codings {
             [] => {}
             _ if self.version() == Version::Http10 => {
@@ -177,7 +187,7 @@ impl RequestHead {
             _ => return refuse(501, "the only Transfer-Encoding supported is a single `chunked`"),
         }
         if self.version() != Version::Http10
-            && self.values("expect").any(|expect| !expect.eq_ignore_ascii_case(b"100-continue"))
+            && values("expect").any(|expect| !expect.eq_ignore_ascii_case(b"100-continue"))
         {
             return refuse(417, "the only Expect supported is `100-continue`");
         }

@@ -85,7 +85,7 @@ impl Component {
 
     /// Makes an instance, has it handle the exchange, and throws it away.
     pub(super) fn call(&self, call: Call, deadline: Instant, running: Running) -> Ongoing {
-        let pre = ApplicationPre::clone(&self.pre.load());
+        let pre = self.pre.load_full();
         let watch = Arc::clone(running.watch());
         let guest = Guest {
             deadline,

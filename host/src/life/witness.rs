@@ -8,7 +8,7 @@ use crate::{
     config,
     exit::Exit,
     fault::Fault,
-    record::{Event, Listener, Record},
+    record::{Ended, Event, Listener, Record},
 };
 
 /// What was heard so far.
@@ -48,7 +48,7 @@ impl Listener for Witness {
                 let exit = exit_of(fault);
                 self.heard.send_modify(|heard| heard.failure = heard.failure.or(Some(exit)));
             }
-            Event::Ended { id, status, fault, .. } => {
+            Event::Ended(Ended { id, status, fault, .. }) => {
                 let counts = *id <= self.last;
                 let has_left = counts && fault.is_none() && *status == Fault::Disconnected.status();
                 self.heard.send_modify(|heard| {

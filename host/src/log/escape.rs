@@ -52,11 +52,11 @@ pub(crate) fn escape_octets(octets: &[u8]) -> String {
 pub(super) fn escape_quoted(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     for octet in octets {
-        _ = match octet {
-            b'"' | b'\\' => write!(text, "\\{}", *octet as char),
-            b' '..=b'~' => write!(text, "{}", *octet as char),
-            _ => write!(text, "\\x{octet:02X}"),
-        };
+        match octet {
+            b'"' | b'\\' => text.extend(['\\', char::from(*octet)]),
+            b' '..=b'~' => text.push(char::from(*octet)),
+            _ => _ = write!(text, "\\x{octet:02X}"),
+        }
     }
     text
 }

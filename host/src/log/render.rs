@@ -1,18 +1,23 @@
 //! Events as text.
 
 use std::{
-    net::IpAddr,
+    fmt::Write as _,
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     escape::{escape, escape_quoted},
     repeats::{Repeats, Show},
 };
 use crate::{
-    config::AccessLog, fault::Fault, gateway::request::RequestHead, record::Event, roster::Sight, stack::Stack,
+    config::AccessLog,
+    fault::Fault,
+    gateway::request::RequestHead,
+    record::{Ended, Event},
+    roster::Sight,
+    stack::Stack,
     tally::Tally,
 };
 
@@ -22,13 +27,13 @@ const REQUEST_MAX: usize = 200;
 /// Makes text of events.
 pub(super) struct Renderer {
     format: AccessLog,
-    zone: TimeZone,
+    clock: Clock,
     repeats: Repeats,
 }
 
 impl Renderer {
     pub(super) fn new(format: AccessLog, zone: TimeZone) -> Self {
-        Self { format, zone, repeats: Repeats::default() }
+        Self { format, clock: Clock { zone, second: None, text: String::new() }, repeats: Repeats::default() }
     }
 
     /// Appends an event.
@@ -38,7 +43,7 @@ impl Renderer {
             Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
             Event::Faulted { id, request, fault } => self.render_fault(*id, request, fault, text),
             Event::Running { handlers, tally } => render_running(handlers, tally, text),
-            Event::Ended { .. } => *text += &access_line(event, self.format, &self.zone),
+            Event::Ended(ended) => self.render_end(ended, text),
         }
     }
 
@@ -54,6 +59,50 @@ impl Renderer {
         {
             render_stack(id, stack, text);
         }
+    }
+
+    /// An exchange's line in the access log.
+    fn render_end(&mut self, ended: &Ended, text: &mut String) {
+        let Ended { id, peer, request, fault, status, sent, cpu, memory, at, took } = ended;
+        let remote = peer.remote.ip().to_canonical();
+        let line = escape_quoted(request.line());
+        let at = Timestamp::try_from(*at).unwrap_or_default();
+        _ = match self.format {
+            AccessLog::BaseHttp => {
+                let at = self.clock.tell(at, "%d/%b/%Y %H:%M:%S");
+                writeln!(text, "{remote} - - [{at}] \"{line}\" {status} -")
+            }
+            // Rules L2 and L3.
+            AccessLog::Common | AccessLog::Combined => {
+                let at = self.clock.tell(at, "%d/%b/%Y:%H:%M:%S %z");
+                let sent = if *sent == 0 { "-".to_owned() } else { sent.to_string() };
+                _ = write!(text, "{remote} - - [{at}] \"{line}\" {status} {sent}");
+                match self.format {
+                    AccessLog::Combined => {
+                        writeln!(text, " \"{}\" \"{}\"", field(request, "referer"), field(request, "user-agent"))
+                    }
+                    _ => writeln!(text),
+                }
+            }
+            AccessLog::Json => {
+                let object = serde_json::json!({
+                    "id": id,
+                    "time": at.to_string(),
+                    "remote": remote.to_string(),
+                    "request": escape(request.line()),
+                    "status": status,
+                    "fault": fault,
+                    "sent": sent,
+                    "cpu_us": cpu.map(micros),
+                    "memory": memory,
+                    "took_us": micros(*took),
+                    "referer": request.values("referer").next().map(escape),
+                    "user_agent": request.values("user-agent").next().map(escape),
+                });
+                writeln!(text, "{object}")
+            }
+            AccessLog::None => Ok(()),
+        };
     }
 
     /// Appends what was counted only, up to now.
@@ -74,41 +123,24 @@ impl Renderer {
     }
 }
 
-/// An exchange's line in the access log.
-fn access_line(event: &Event, format: AccessLog, zone: &TimeZone) -> String {
-    let Event::Ended { id, peer, request, fault, status, sent, cpu, memory, at, took } = event else {
-        return String::new();
-    };
-    let remote = peer.remote.ip().to_canonical();
-    let line = escape_quoted(request.line());
-    let at = Timestamp::try_from(*at).unwrap_or_default().to_zoned(zone.clone());
-    match format {
-        AccessLog::BaseHttp => {
-            format!("{remote} - - [{}] \"{line}\" {status} -\n", at.strftime("%d/%b/%Y %H:%M:%S"))
+/// Local time as the access log has it. Most lines are of the same second as the one before, and nothing else in a line takes as
+/// long to be made.
+struct Clock {
+    zone: TimeZone,
+    /// What `text` is of.
+    second: Option<i64>,
+    text: String,
+}
+
+impl Clock {
+    /// The time in this format, which is always the same one.
+    fn tell(&mut self, at: Timestamp, format: &str) -> &str {
+        let second = Some(at.as_second());
+        if self.second != second {
+            self.second = second;
+            self.text = at.to_zoned(self.zone.clone()).strftime(format).to_string();
         }
-        AccessLog::Common => common(remote, &at, &line, *status, *sent) + "\n",
-        AccessLog::Combined => {
-            let common = common(remote, &at, &line, *status, *sent);
-            format!("{common} \"{}\" \"{}\"\n", field(request, "referer"), field(request, "user-agent"))
-        }
-        AccessLog::Json => {
-            let object = serde_json::json!({
-                "id": id,
-                "time": at.timestamp().to_string(),
-                "remote": remote.to_string(),
-                "request": escape(request.line()),
-                "status": status,
-                "fault": fault,
-                "sent": sent,
-                "cpu_us": cpu.map(micros),
-                "memory": memory,
-                "took_us": micros(*took),
-                "referer": request.values("referer").next().map(escape),
-                "user_agent": request.values("user-agent").next().map(escape),
-            });
-            format!("{object}\n")
-        }
-        AccessLog::None => String::new(),
+        &self.text
     }
 }
 
@@ -157,12 +189,6 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The Common Log Format (rule L2).
-fn common(remote: IpAddr, at: &Zoned, line: &str, status: u16, sent: u64) -> String {
-    let sent = if sent == 0 { "-".to_owned() } else { sent.to_string() };
-    format!("{remote} - - [{}] \"{line}\" {status} {sent}", at.strftime("%d/%b/%Y:%H:%M:%S %z"))
-}
-
 /// A header line's value for the access log, `-` when absent (rule L3).
 fn field(request: &RequestHead, name: &str) -> String {
     request.values(name).next().map_or_else(|| "-".to_owned(), escape_quoted)
@@ -170,7 +196,7 @@ fn field(request: &RequestHead, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::gateway::environ::Peer;
@@ -186,7 +212,7 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_413_732_527);
         let request = RequestHead::new(bytes::Bytes::from_static(head));
         rendered(
-            &Event::Ended {
+            &Event::Ended(Ended {
                 id: 1,
                 peer,
                 request,
@@ -197,7 +223,7 @@ mod tests {
                 memory: None,
                 at,
                 took: Duration::from_micros(7),
-            },
+            }),
             format,
         )
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use wasmserve::{
     config::{Grants, Limits},
     handler::Handler,
-    record::{Event, Listener},
+    record::{Ended, Event, Listener},
 };
 use wasmserve_tests::{
     PATIENCE,
@@ -164,7 +164,7 @@ impl Listener for Tales {
             Event::Faulted { id, fault, .. } => {
                 state.by_id.entry(id).or_default().fault = Some(fault.kind().to_owned());
             }
-            Event::Ended { id, request, status, .. } => {
+            Event::Ended(Ended { id, request, status, .. }) => {
                 state.by_id.entry(id).or_default().status = status;
                 state.ended.insert(String::from_utf8_lossy(request.target()).into_owned(), id);
             }

@@ -225,8 +225,8 @@ struct Ended(Mutex<Vec<u16>>);
 
 impl Listener for Ended {
     fn tell(&self, event: Event) {
-        if let Event::Ended { status, .. } = event {
-            self.0.lock().expect("nobody panics in here").push(status);
+        if let Event::Ended(ended) = event {
+            self.0.lock().expect("nobody panics in here").push(ended.status);
         }
     }
 }
