@@ -108,6 +108,7 @@ fn sockets_are_known_where_they_are_made_and_served_only() {
         "server/accept.rs",
         "connection.rs",
         "connection/wire.rs",
+        "connection/wire/heads.rs",
         "connection/stats.rs",
         "socket.rs",
         "start.rs",
