@@ -225,7 +225,7 @@ impl Begun {
 }
 
 async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: Entry) -> http::Response<Reply> {
-    let Request { head, peer, content_length, body } = request;
+    let Request { head, peer, mut content_length, body } = request;
     let limits = exchanges.limits();
     let terms = terms(&head, limits);
     if entry.id > exchanges.last {
@@ -257,7 +257,6 @@ async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: 
         Err(fault) => return fail(entry, terms, fault),
     };
     let mut input = Input::new(body, limits.body);
-    let mut content_length = content_length;
     let buffer = exchanges.gateway.buffer_body;
     if buffer > 0 && input.has_body() {
         match input.read_ahead(buffer).await {
