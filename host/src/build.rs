@@ -18,6 +18,7 @@ use anyhow::{Context as _, anyhow};
 use self::{
     cargo::{Built, Cargo},
     home::Home,
+    manifest::Script,
 };
 use crate::config::Build;
 
@@ -55,8 +56,11 @@ pub struct Component {
 pub fn file(path: &Path, build: &Build) -> Result<Component, Failure> {
     let file = std::path::absolute(path)?;
     let directory = file.parent().unwrap_or(&file);
+    // What is wrong with it can be told before anything is waited for.
+    let text = fs::read(&file).context("cannot be read")?;
+    let script = Script::read(&String::from_utf8_lossy(&text))?;
     let home = Home::enter(|| tell("another build has to end first .."))?;
-    let package = home.package(&file)?;
+    let package = home.package(&file, &script)?;
     let target = home.target();
     if !target.exists() {
         cargo::add_target(directory)?;

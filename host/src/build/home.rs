@@ -100,14 +100,12 @@ impl Home {
         self.directory.join("target")
     }
 
-    /// Writes the package of a file, as far as it is not there already. `file` must be absolute.
+    /// Writes the package of a file with this script, as far as it is not there already. `file` must be absolute.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, what it says of its dependencies is wrong, or the package cannot be written.
-    pub(super) fn package(&self, file: &Path) -> anyhow::Result<Package> {
-        let text = fs::read(file).context("cannot be read")?;
-        let script = Script::read(&String::from_utf8_lossy(&text))?;
+    /// What the script says of its dependencies is wrong, or the package cannot be written.
+    pub(super) fn package(&self, file: &Path, script: &Script) -> anyhow::Result<Package> {
         let program = manifest::name(file);
         let mut path = Sha256::new();
         path.update(file.as_os_str().as_encoded_bytes());

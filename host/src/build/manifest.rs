@@ -11,8 +11,8 @@ use toml::{Table, Value};
 /// A file's text, and what it says of its dependencies.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// A manifest in TOML, with each line where it is in the file; empty if there is none.
-    manifest: String,
+    /// What of a manifest it has; empty if there is none.
+    manifest: Table,
     /// The text without its frontmatter, with each line where it was; `None` if it has none, so that the file can be
     /// compiled as it is.
     pub(super) stripped: Option<String>,
@@ -23,48 +23,20 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// The frontmatter or the block has no end.
+    /// The frontmatter or the block has no end, is no TOML, or says of the package what is not its to say.
     pub(super) fn read(text: &str) -> anyhow::Result<Self> {
-        let lines: Vec<&str> = text.lines().collect();
-        if let Some(begin) = lines.iter().position(|line| !is_before_frontmatter(line))
-            && lines[begin].starts_with("---")
-        {
-            return Self::with_frontmatter(&lines, begin);
+        let (manifest, stripped) = split(text)?;
+        let manifest: Table = toml::from_str(&manifest).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = manifest.bytes().take(at).filter(|octet| *octet == b'\n').count() + 1;
+            anyhow!("says in line {line} of its dependencies what is no TOML: {}", error.message())
+        })?;
+        for taken in ["bin", "lib", "workspace"] {
+            if manifest.contains_key(taken) {
+                bail!("has a `[{taken}]`, which is not for one file to have; make a crate of it");
+            }
         }
-        let is_comment = |line: &&str| line.is_empty() || line.starts_with("//") || line.starts_with("#!");
-        let top = &lines[..lines.iter().position(|line| !is_comment(&line.trim_start())).unwrap_or(lines.len())];
-        let comment = |line: &str| line.trim_start().strip_prefix("//!").map(|rest| rest.trim().to_owned());
-        let Some(begin) = top.iter().position(|line| comment(line).as_deref() == Some("```cargo")) else {
-            return Ok(Self { manifest: String::new(), stripped: None });
-        };
-        let block = &top[begin + 1..];
-        let end = block.iter().position(|line| comment(line).is_none_or(|rest| rest == "```"));
-        let Some(end) = end.filter(|end| comment(block[*end]).is_some()) else {
-            bail!("has a block of cargo's in line {} that does not end; end it with a line `//! ```", begin + 1);
-        };
-        let block = block[..end].iter().map(|line| line.replacen("//!", "   ", 1) + "\n");
-        Ok(Self { manifest: "\n".repeat(begin + 1) + &block.collect::<String>(), stripped: None })
-    }
-
-    fn with_frontmatter(lines: &[&str], begin: usize) -> anyhow::Result<Self> {
-        let dashes = lines[begin].bytes().take_while(|octet| *octet == b'-').count();
-        let (fence, language) = lines[begin].split_at(dashes);
-        if !["", "cargo"].contains(&language.trim()) {
-            bail!("has frontmatter of `{}` in line {}; write `--- cargo`, or only `---`", language.trim(), begin + 1);
-        }
-        let Some(length) = lines[begin + 1..].iter().position(|line| line.trim_end() == fence) else {
-            bail!("has frontmatter in line {} that does not end; end it with a line `{fence}`", begin + 1);
-        };
-        let end = begin + 1 + length;
-        let keep = |wanted: fn(usize, usize, usize) -> bool| -> String {
-            let line =
-                |(at, line): (usize, &&str)| if wanted(at, begin, end) { format!("{line}\n") } else { "\n".into() };
-            lines.iter().enumerate().map(line).collect()
-        };
-        Ok(Self {
-            manifest: keep(|at, begin, end| at > begin && at < end),
-            stripped: Some(keep(|at, begin, end| at < begin || at > end)),
-        })
+        Ok(Self { manifest, stripped })
     }
 
     /// The manifest of a package with one program of this name, whose source is at `source`: what the file says, and what
@@ -74,18 +46,9 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// What the file says is no TOML, or says of the package what is not its to say.
+    /// It has a `package` or `dependencies` that is no table.
     pub(super) fn manifest(&self, name: &str, source: &Path, origin: &Path, sdk: &Path) -> anyhow::Result<String> {
-        let mut manifest: Table = toml::from_str(&self.manifest).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let line = self.manifest.bytes().take(at).filter(|octet| *octet == b'\n').count() + 1;
-            anyhow!("says in line {line} of its dependencies what is no TOML: {}", error.message())
-        })?;
-        for taken in ["bin", "lib", "workspace"] {
-            if manifest.contains_key(taken) {
-                bail!("has a `[{taken}]`, which is not for one file to have; make a crate of it");
-            }
-        }
+        let mut manifest = self.manifest.clone();
         anchor(&mut manifest, origin);
 
         let package = table(&mut manifest, "package")?;
@@ -114,6 +77,47 @@ impl Script {
         manifest.insert("workspace".into(), Table::new().into());
         Ok(toml::to_string(&manifest)?)
     }
+}
+
+/// A file's manifest in TOML, with each line where it is in the file, and its text without frontmatter if it has one.
+fn split(text: &str) -> anyhow::Result<(String, Option<String>)> {
+    let lines: Vec<&str> = text.lines().collect();
+    if let Some(begin) = lines.iter().position(|line| !is_before_frontmatter(line))
+        && lines[begin].starts_with("---")
+    {
+        let (manifest, stripped) = split_frontmatter(&lines, begin)?;
+        return Ok((manifest, Some(stripped)));
+    }
+    let is_comment = |line: &&str| line.is_empty() || line.starts_with("//") || line.starts_with("#!");
+    let top = &lines[..lines.iter().position(|line| !is_comment(&line.trim_start())).unwrap_or(lines.len())];
+    let comment = |line: &str| line.trim_start().strip_prefix("//!").map(|rest| rest.trim().to_owned());
+    let Some(begin) = top.iter().position(|line| comment(line).as_deref() == Some("```cargo")) else {
+        return Ok((String::new(), None));
+    };
+    let block = &top[begin + 1..];
+    let end = block.iter().position(|line| comment(line).is_none_or(|rest| rest == "```"));
+    let Some(end) = end.filter(|end| comment(block[*end]).is_some()) else {
+        bail!("has a block of cargo's in line {} that does not end; end it with a line `//! ```", begin + 1);
+    };
+    let block = block[..end].iter().map(|line| line.replacen("//!", "   ", 1) + "\n");
+    Ok(("\n".repeat(begin + 1) + &block.collect::<String>(), None))
+}
+
+fn split_frontmatter(lines: &[&str], begin: usize) -> anyhow::Result<(String, String)> {
+    let dashes = lines[begin].bytes().take_while(|octet| *octet == b'-').count();
+    let (fence, language) = lines[begin].split_at(dashes);
+    if !["", "cargo"].contains(&language.trim()) {
+        bail!("has frontmatter of `{}` in line {}; write `--- cargo`, or only `---`", language.trim(), begin + 1);
+    }
+    let Some(length) = lines[begin + 1..].iter().position(|line| line.trim_end() == fence) else {
+        bail!("has frontmatter in line {} that does not end; end it with a line `{fence}`", begin + 1);
+    };
+    let end = begin + 1 + length;
+    let keep = |wanted: fn(usize, usize, usize) -> bool| -> String {
+        let line = |(at, line): (usize, &&str)| if wanted(at, begin, end) { format!("{line}\n") } else { "\n".into() };
+        lines.iter().enumerate().map(line).collect()
+    };
+    Ok((keep(|at, begin, end| at > begin && at < end), keep(|at, begin, end| at < begin || at > end)))
 }
 
 /// What may come before the frontmatter: an interpreter's line and empty ones.
@@ -206,8 +210,7 @@ mod tests {
             "\n---\n[dependencies]\na = = 1\n---\n",
             "//! Hello.\n//! ```cargo\n//! [dependencies]\n//! a = = 1\n//! ```\n",
         ] {
-            let script = Script::read(text).expect("it has a block");
-            let error = script.manifest("hello", Path::new("/"), Path::new("/"), Path::new("/")).expect_err("no TOML");
+            let error = Script::read(text).expect_err("no TOML");
             assert!(format!("{error:#}").contains("in line 4"), "{error:#}");
         }
     }
@@ -218,8 +221,7 @@ mod tests {
         {
             assert!(Script::read(text).is_err(), "{text}");
         }
-        let script = Script::read("---\n[workspace]\n---\n").expect("it is well-formed");
-        let error = script.manifest("hello", Path::new("/"), Path::new("/"), Path::new("/")).expect_err("no workspace");
+        let error = Script::read("---\n[workspace]\n---\n").expect_err("no workspace");
         assert!(error.to_string().contains("`[workspace]`"), "{error}");
     }
 
