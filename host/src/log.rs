@@ -5,13 +5,9 @@ mod render;
 mod repeats;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write as _},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    },
+    mem,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -23,18 +19,17 @@ pub(crate) use self::escape::escape_octets;
 use self::render::Renderer;
 use crate::{
     config::AccessLog,
-    record::{Ended, Event, Listener},
-    roster::Sight,
+    record::{Event, Listener},
 };
 
 /// How many octets may wait to be written. Beyond it lines are dropped and counted: a terminal that does not read must not
 /// stop a request.
-const QUEUE_MAX: usize = 4 << 20;
+const WAITING_MAX: usize = 4 << 20;
 
-/// How many octets are written at once, or a little more.
+/// How many octets are written at once.
 const BATCH: usize = 64 << 10;
 
-/// How long lines are gathered after one was written. Whoever tells of something then need not wake the thread, which would
+/// How long lines are gathered after some were written. Whoever tells of something then need not wake the thread, which would
 /// cost a small exchange more than all else that is told of it.
 const GATHERING: Duration = Duration::from_millis(2);
 
@@ -42,21 +37,39 @@ const GATHERING: Duration = Duration::from_millis(2);
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// The log. Dropping it writes what is waiting, if somebody reads.
-pub struct Log {
-    sender: Sender<Message>,
-    shared: Arc<Shared>,
-}
+///
+/// Lines are made where they are told of, so that nothing of an exchange outlives it or is freed by another thread, and written by
+/// a thread of the log's own.
+pub struct Log(Arc<Shared>);
 
-enum Message {
-    Event(Event),
-    /// Somebody waits until all that came before is written.
-    Flush(Sender<()>),
-}
-
-#[derive(Default)]
 struct Shared {
-    waiting: AtomicUsize,
-    dropped: AtomicU64,
+    renderer: Renderer,
+    lines: Mutex<Lines>,
+    /// Told when there is something to do for the thread that awaits it.
+    told: Condvar,
+    /// Told when something was written.
+    written: Condvar,
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    /// How many octets were ever told, and how many of them were written.
+    told: usize,
+    written: usize,
+    /// How many lines were dropped since the last time that this was told.
+    dropped: u64,
+    /// Whether the thread sleeps until it is told of something.
+    is_awaited: bool,
+    is_over: bool,
+}
+
+impl Lines {
+    fn add(&mut self, text: &str) {
+        self.text += text;
+        self.told += text.len();
+    }
 }
 
 impl Log {
@@ -66,107 +79,129 @@ impl Log {
     ///
     /// The system refuses another thread.
     pub fn spawn(format: AccessLog) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::channel();
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared {
+            renderer: Renderer::new(format, TimeZone::system()),
+            lines: Mutex::default(),
+            told: Condvar::new(),
+            written: Condvar::new(),
+        });
         thread::Builder::new().name("log".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || write_all(&receiver, &shared, format)
+            move || shared.write_all()
         })?;
-        Ok(Self { sender, shared })
+        Ok(Self(shared))
     }
 
     /// Waits until all that was told is written, or until it turns out that nobody reads.
     pub fn flush(&self) {
-        let (done, is_done) = mpsc::channel();
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            let waiting = || self.shared.waiting.load(Ordering::Relaxed);
-            let mut before = waiting();
-            // A reader that is slow is waited for.
-            while is_done.recv_timeout(FLUSH) == Err(RecvTimeoutError::Timeout) && waiting() != before {
-                before = waiting();
+        // A reader that is slow is waited for.
+        let target = self.0.settle_all();
+        loop {
+            let (before, after) = self.0.wait_written(target, FLUSH);
+            if after >= target || after == before {
+                break;
             }
         }
     }
 
     /// The same, for no longer than this.
     pub fn flush_within(&self, time: Duration) {
-        let (done, is_done) = mpsc::channel();
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            // If nobody reads, what is left is lost.
-            _ = is_done.recv_timeout(time);
-        }
+        let (target, deadline) = (self.0.settle_all(), Instant::now() + time);
+        // If nobody reads, what is left is lost.
+        while Instant::now() < deadline && self.0.wait_written(target, deadline - Instant::now()).1 < target {}
     }
 }
 
 impl Listener for Log {
     fn tell(&self, event: Event) {
-        let size = weight(&event);
-        if self.shared.waiting.fetch_add(size, Ordering::Relaxed) > QUEUE_MAX {
-            self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-        } else {
-            // It fails only when the thread is gone, and then there is nowhere to say so.
-            _ = self.sender.send(Message::Event(event));
-        }
+        let mut text = String::with_capacity(LINE);
+        self.0.renderer.render(&event, &mut text);
+        self.0.add(&text);
     }
 }
+
+/// As much as most lines have.
+const LINE: usize = 128;
 
 impl Drop for Log {
     fn drop(&mut self) {
         // The thread ends by itself. It is not waited for: it may hang in a write that nobody reads.
         self.flush();
+        self.0.lock().is_over = true;
+        self.0.told.notify_one();
     }
 }
 
-/// About what an event takes in memory while it waits.
-fn weight(event: &Event) -> usize {
-    size_of::<Event>()
-        + match event {
-            Event::Server { line } => line.len(),
-            Event::Said { line, .. } => line.len(),
-            Event::Running { handlers, .. } => handlers.len() * size_of::<Sight>(),
-            Event::Faulted { request, .. } | Event::Ended(Ended { request, .. }) => request.raw().len(),
-        }
-}
+impl Shared {
+    /// What is in here is whole at every point, so a poisoned lock means nothing.
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-/// Writes events until the last sender is gone, as many as there are with one call.
-fn write_all(receiver: &Receiver<Message>, shared: &Shared, format: AccessLog) {
-    let mut renderer = Renderer::new(format, TimeZone::system());
-    let mut text = String::new();
-    loop {
-        let message = match receiver.recv_timeout(renderer.owes().unwrap_or(Duration::MAX)) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        text.clear();
-        renderer.settle(Instant::now(), &mut text);
-        let mut waiting = Vec::new();
-        for message in message.into_iter().chain(receiver.try_iter()) {
-            match message {
-                Message::Event(event) => {
-                    shared.waiting.fetch_sub(weight(&event), Ordering::Relaxed);
-                    renderer.render(&event, &mut text);
+    fn add(&self, text: &str) {
+        let mut lines = self.lock();
+        if lines.told - lines.written > WAITING_MAX {
+            lines.dropped += 1;
+            return;
+        }
+        lines.add(text);
+        if mem::take(&mut lines.is_awaited) {
+            drop(lines);
+            self.told.notify_one();
+        }
+    }
+
+    /// Has all be told that was counted only: up to where the log is to be written then.
+    fn settle_all(&self) -> usize {
+        let mut text = String::new();
+        self.renderer.settle_all(&mut text);
+        self.add(&text);
+        self.lock().told
+    }
+
+    /// Waits until more is written, unless so much is: how much it was before and is after that.
+    fn wait_written(&self, target: usize, time: Duration) -> (usize, usize) {
+        let lines = self.lock();
+        let before = lines.written;
+        let more = |lines: &mut Lines| lines.written < target && lines.written == before;
+        let (lines, _) = self.written.wait_timeout_while(lines, time, more).unwrap_or_else(PoisonError::into_inner);
+        (before, lines.written)
+    }
+
+    /// Writes lines until the log is over, as many as there are with one call.
+    fn write_all(&self) {
+        let mut text = String::new();
+        loop {
+            self.renderer.settle(Instant::now(), &mut text);
+            let owes = self.renderer.owes();
+            let mut lines = self.lock();
+            lines.add(&text);
+            if lines.text.is_empty() && lines.dropped == 0 {
+                if lines.is_over {
+                    break;
                 }
-                Message::Flush(done) => {
-                    renderer.settle_all(&mut text);
-                    waiting.push(done);
-                }
+                lines.is_awaited = true;
+                let lines = self.told.wait_timeout(lines, owes.unwrap_or(Duration::MAX));
+                lines.unwrap_or_else(PoisonError::into_inner).0.is_awaited = false;
+                text.clear();
+                continue;
             }
-            if text.len() >= BATCH {
-                break;
+            let dropped = mem::take(&mut lines.dropped);
+            if dropped > 0 {
+                lines.add(&format!("({dropped} log lines dropped: stderr is read too slowly)\n"));
             }
-        }
-        let dropped = shared.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            _ = writeln!(text, "({dropped} log lines dropped: stderr is read too slowly)");
-        }
-        // Nobody reads: serving goes on.
-        _ = io::stderr().write_all(text.as_bytes());
-        for done in waiting {
-            _ = done.send(());
-        }
-        if text.len() < BATCH {
+            text.clear();
+            mem::swap(&mut text, &mut lines.text);
+            drop(lines);
+            for part in text.as_bytes().chunks(BATCH) {
+                // Nobody reads: serving goes on.
+                _ = io::stderr().write_all(part);
+                self.lock().written += part.len();
+                self.written.notify_all();
+            }
+            text.clear();
+            // What a burst took is given back.
+            text.shrink_to(BATCH);
             thread::sleep(GATHERING);
         }
     }

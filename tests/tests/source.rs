@@ -1,7 +1,7 @@
 //! From Rust to a server: one file, or a crate.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -121,6 +121,19 @@ fn dependencies_that_are_no_toml_are_told_with_their_line() {
     let place = Place::new();
     let file = place.file("hello.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
     refuses(Launch::file(&file), 4, &["hello.rs`", "in line 3", "TOML"]);
+}
+
+#[test]
+fn what_is_wrong_with_dependencies_is_told_while_others_build() {
+    let place = Place::new();
+    let ended = launch_with(&place, &tools(&place, &[("rustc", "exit 1"), ("cargo", "exit 1")])).run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock") && path.is_file();
+    let lock = place.files().into_iter().find(|path| is_lock(path) && !path.ends_with("Cargo.lock"));
+    let held = File::open(lock.expect("whoever builds holds a lock")).expect("it is readable");
+    held.lock().expect("nobody builds any more");
+    let file = place.file("wrong.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
+    refuses(Launch::file(&file).env("XDG_CACHE_HOME", place.join("cache")), 4, &["wrong.rs`", "in line 3", "TOML"]);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //!
 //! hyper tells how the head that it has just parsed frames its body; from this the tee knows where the next head begins.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use std::mem;
+
+use bytes::Bytes;
 
 /// How the body after a head is framed, according to the parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub(super) enum Framing {
 #[derive(Debug, Default)]
 pub(super) struct Tee {
     /// What has come in and was not told apart yet: the beginning of a head, or all after a head that nobody has taken.
-    held: BytesMut,
+    held: Vec<u8>,
     /// What is left of the body of the last head.
     body: Body,
     /// How many heads were taken.
@@ -34,6 +36,9 @@ pub(super) enum Awaited {
     /// More of a body.
     Body,
 }
+
+/// How much room is kept for the next head: more than most have.
+const KEPT_MAX: usize = 1 << 10;
 
 /// What is kept of a head that was not accepted: more than a target may have.
 const UNACCEPTED_MAX: usize = 16 << 10;
@@ -59,16 +64,20 @@ impl Tee {
     pub(super) fn take(&mut self, framing: Framing) -> Option<Bytes> {
         // Empty lines before a request line are not part of it (RFC 9112 section 2.2).
         let blank = self.held.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        self.held.advance(blank);
-        let end = end_of_head(&self.held)?;
-        let head = self.held.split_to(end).freeze();
+        let end = blank + end_of_head(&self.held[blank..])?;
+        let mut held = mem::take(&mut self.held);
+        let head = Bytes::copy_from_slice(&held[blank..end]);
         self.taken += 1;
         self.body = match framing {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(Chunks::default()),
         };
-        let held = self.held.split();
-        self.feed(&held);
+        self.feed(&held[end..]);
+        // Most often nothing follows, and the next head finds room.
+        if self.held.is_empty() && held.capacity() <= KEPT_MAX {
+            held.clear();
+            self.held = held;
+        }
         Some(head)
     }
 

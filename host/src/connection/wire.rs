@@ -68,6 +68,19 @@ const LINGER_TIME_BETWEEN: Duration = Duration::from_millis(100);
 /// What is read from the socket at once.
 const READ: usize = 16 << 10;
 
+/// How much is copied to be written in one piece: what the system does for several pieces costs more than the copy.
+const SMALL: usize = 1 << 10;
+
+/// All parts in one piece, if there is room for them.
+fn join<'a>(parts: &[io::IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for part in parts {
+        room.get_mut(length..length + part.len())?.copy_from_slice(part);
+        length += part.len();
+    }
+    Some(&room[..length])
+}
+
 impl Wire {
     /// In a box, as it goes through several hands, and each of them would have room for it as long as the connection is open.
     pub(super) fn new(stream: TcpStream, begun: BytesMut, limits: &Limits) -> Box<Self> {
@@ -274,7 +287,12 @@ impl hyper::rt::Write for Wire {
         if self.keeps_back() {
             return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
         }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let mut small = [0; SMALL];
+        let stream = Pin::new(&mut self.stream);
+        let written = match join(parts, &mut small) {
+            Some(octets) => stream.poll_write(cx, octets),
+            None => stream.poll_write_vectored(cx, parts),
+        };
         self.keep_pace(cx, written)
     }
 

@@ -1,6 +1,6 @@
 //! Octets of strangers as text: for terminals, and for lines that others read.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// Octets as text that cannot do anything to a terminal and cannot pass for another line.
 ///
@@ -49,14 +49,22 @@ pub(crate) fn escape_octets(octets: &[u8]) -> String {
 }
 
 /// The same as [`escape`] for a value between quotes in an access log (rule L4): ASCII only, and no quote of its own.
-pub(super) fn escape_quoted(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len());
-    for octet in octets {
-        match octet {
-            b'"' | b'\\' => text.extend(['\\', char::from(*octet)]),
-            b' '..=b'~' => text.push(char::from(*octet)),
-            _ => _ = write!(text, "\\x{octet:02X}"),
+pub(super) struct Quoted<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |octet: &u8| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\');
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let (plain, others) = rest.split_at(rest.iter().take_while(|octet| is_plain(octet)).count());
+            f.write_str(str::from_utf8(plain).unwrap_or_default())?;
+            let Some((octet, others)) = others.split_first() else { break };
+            match octet {
+                b'"' | b'\\' => write!(f, "\\{}", char::from(*octet))?,
+                _ => write!(f, "\\x{octet:02X}")?,
+            }
+            rest = others;
         }
+        Ok(())
     }
-    text
 }

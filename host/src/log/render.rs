@@ -2,13 +2,15 @@
 
 use std::{
     fmt::Write as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwapOption;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    escape::{escape, escape_quoted},
+    escape::{Quoted, escape},
     repeats::{Repeats, Show},
 };
 use crate::{
@@ -28,16 +30,16 @@ const REQUEST_MAX: usize = 200;
 pub(super) struct Renderer {
     format: AccessLog,
     clock: Clock,
-    repeats: Repeats,
+    repeats: Mutex<Repeats>,
 }
 
 impl Renderer {
     pub(super) fn new(format: AccessLog, zone: TimeZone) -> Self {
-        Self { format, clock: Clock { zone, second: None, text: String::new() }, repeats: Repeats::default() }
+        Self { format, clock: Clock { zone, last: ArcSwapOption::empty() }, repeats: Mutex::default() }
     }
 
     /// Appends an event.
-    pub(super) fn render(&mut self, event: &Event, text: &mut String) {
+    pub(super) fn render(&self, event: &Event, text: &mut String) {
         match event {
             Event::Server { line } => *text += &format!("{}\n", escape(line.as_bytes())),
             Event::Said { id, through, line } => *text += &format!("[{id}] {through}: {}\n", escape(line)),
@@ -48,9 +50,9 @@ impl Renderer {
     }
 
     /// A fault: its reason and where the handler was; less of it when it is always the same.
-    fn render_fault(&mut self, id: u64, request: &RequestHead, fault: &Fault, text: &mut String) {
+    fn render_fault(&self, id: u64, request: &RequestHead, fault: &Fault, text: &mut String) {
         let reason = format!("{} {}: {}", fault.status(), fault.kind(), escape(fault.to_string().as_bytes()));
-        let show = self.repeats.show(&reason, Instant::now());
+        let show = self.repeats().show(&reason, Instant::now());
         if show != Show::Nothing {
             *text += &format!("[{id}] {reason} ({})\n", request_line(request));
         }
@@ -62,19 +64,19 @@ impl Renderer {
     }
 
     /// An exchange's line in the access log.
-    fn render_end(&mut self, ended: &Ended, text: &mut String) {
+    fn render_end(&self, ended: &Ended, text: &mut String) {
         let Ended { id, peer, request, fault, status, sent, cpu, memory, at, took } = ended;
         let remote = peer.remote.ip().to_canonical();
-        let line = escape_quoted(request.line());
+        let line = Quoted(request.line());
         let at = Timestamp::try_from(*at).unwrap_or_default();
         _ = match self.format {
             AccessLog::BaseHttp => {
-                let at = self.clock.tell(at, "%d/%b/%Y %H:%M:%S");
+                let (_, at) = &*self.clock.tell(at, "%d/%b/%Y %H:%M:%S");
                 writeln!(text, "{remote} - - [{at}] \"{line}\" {status} -")
             }
             // Rules L2 and L3.
             AccessLog::Common | AccessLog::Combined => {
-                let at = self.clock.tell(at, "%d/%b/%Y:%H:%M:%S %z");
+                let (_, at) = &*self.clock.tell(at, "%d/%b/%Y:%H:%M:%S %z");
                 let sent = if *sent == 0 { "-".to_owned() } else { sent.to_string() };
                 _ = write!(text, "{remote} - - [{at}] \"{line}\" {status} {sent}");
                 match self.format {
@@ -106,20 +108,25 @@ impl Renderer {
     }
 
     /// Appends what was counted only, up to now.
-    pub(super) fn settle(&mut self, now: Instant, text: &mut String) {
-        for (reason, times) in self.repeats.settle(now) {
+    pub(super) fn settle(&self, now: Instant, text: &mut String) {
+        for (reason, times) in self.repeats().settle(now) {
             *text += &format!("({times} times more: {reason})\n");
         }
     }
 
     /// The same at the end, when nothing more is counted.
-    pub(super) fn settle_all(&mut self, text: &mut String) {
+    pub(super) fn settle_all(&self, text: &mut String) {
         self.settle(Instant::now() + super::repeats::WINDOW, text);
+    }
+
+    /// What is in here is whole at every point, so a poisoned lock means nothing.
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long there may be nothing to say, if anything was counted only.
     pub(super) fn owes(&self) -> Option<Duration> {
-        self.repeats.is_owing().then_some(super::repeats::WINDOW)
+        self.repeats().is_owing().then_some(super::repeats::WINDOW)
     }
 }
 
@@ -127,20 +134,21 @@ impl Renderer {
 /// long to be made.
 struct Clock {
     zone: TimeZone,
-    /// What `text` is of.
-    second: Option<i64>,
-    text: String,
+    last: ArcSwapOption<(i64, String)>,
 }
 
 impl Clock {
-    /// The time in this format, which is always the same one.
-    fn tell(&mut self, at: Timestamp, format: &str) -> &str {
-        let second = Some(at.as_second());
-        if self.second != second {
-            self.second = second;
-            self.text = at.to_zoned(self.zone.clone()).strftime(format).to_string();
+    /// The second of this time in this format, which is always the same one.
+    fn tell(&self, at: Timestamp, format: &str) -> Arc<(i64, String)> {
+        let second = at.as_second();
+        if let Some(last) = &*self.last.load()
+            && last.0 == second
+        {
+            return Arc::clone(last);
         }
-        &self.text
+        let new = Arc::new((second, at.to_zoned(self.zone.clone()).strftime(format).to_string()));
+        self.last.store(Some(Arc::clone(&new)));
+        new
     }
 }
 
@@ -190,8 +198,8 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// A header line's value for the access log, `-` when absent (rule L3).
-fn field(request: &RequestHead, name: &str) -> String {
-    request.values(name).next().map_or_else(|| "-".to_owned(), escape_quoted)
+fn field<'a>(request: &'a RequestHead, name: &'a str) -> Quoted<'a> {
+    Quoted(request.values(name).next().unwrap_or(b"-"))
 }
 
 #[cfg(test)]
