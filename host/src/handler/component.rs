@@ -192,7 +192,7 @@ fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
         if computed >= guest.call.allowance.limits.cpu_time {
             return Err(Overdue { limit: Limit::Cpu, wait: None }.into());
         }
-        Ok(lanes::overrun())
+        Ok(lanes::overrun(computed))
     });
     store
 }

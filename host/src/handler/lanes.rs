@@ -1,4 +1,4 @@
-//! Where a handler computes: on the thread that parsed its request, and no longer than a tick; after that on threads of
+//! Where a handler computes: on the thread that parsed its request, and hardly longer than a tick; after that on threads of
 //! its own, which own no sockets and no timers.
 //!
 //! Most handlers end within a tick, so that they pay nothing for this. The others are moved as a whole: wasmtime's stacks may
@@ -35,11 +35,17 @@ thread_local! {
 /// How long a handler may compute in the fast lane, all its turns together: one that streams may have many short ones.
 const FAST_MAX: Duration = Duration::from_millis(2);
 
+/// Who has computed no longer than this at a tick has only just begun, and stays until the next one: of a thousand handlers that
+/// take a few microseconds, a tick would find some each second.
+const JUST_BEGUN: Duration = Duration::from_micros(200);
+
 /// What a handler that is still computing at a tick has to do: leave the fast lane, or let others of the slow one go on.
-pub(super) fn overrun() -> UpdateDeadline {
+pub(super) fn overrun(computed: Duration) -> UpdateDeadline {
     if IS_SLOW.get() {
         HAS_OVERRUN.set(true);
         UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+    } else if computed <= JUST_BEGUN {
+        UpdateDeadline::Continue(1)
     } else {
         UpdateDeadline::YieldCustom(1, Box::pin(UntilSlow))
     }
@@ -230,5 +236,18 @@ impl Drop for Ongoing {
         if let Some(task) = &self.slow {
             task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_moves_whoever_has_computed_for_a_while() {
+        assert!(matches!(overrun(Duration::from_micros(5)), UpdateDeadline::Continue(1)));
+        assert!(matches!(overrun(Duration::from_millis(1)), UpdateDeadline::YieldCustom(1, _)));
+        IS_SLOW.set(true);
+        assert!(matches!(overrun(Duration::from_micros(5)), UpdateDeadline::YieldCustom(1, _)), "others wait there");
     }
 }
