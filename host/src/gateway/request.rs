@@ -157,10 +157,6 @@ impl RequestHead {
             (None, None) if self.version() != Version::Http10 => return refuse(400, "the request has no Host"),
             _ => {}
         }
-        let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        if !values("content-length").all(is_number) {
-            return refuse(400, "the Content-Length of the request is not a number");
-        }
         if values("content-type").nth(1).is_some() {
             return refuse(400, "the request has more than one Content-Type");
         }
