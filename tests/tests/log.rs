@@ -23,6 +23,27 @@ fn p18_a_stderr_that_nobody_reads_does_not_stop_a_request() {
 }
 
 #[test]
+fn p18_lines_that_nobody_reads_are_dropped_in_the_end_and_counted() {
+    const REQUESTS: usize = 700;
+    // Four MiB may wait.
+    let request = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(8000));
+    let server = Launch::program("hello").start_unread();
+    let mut client = server.connect();
+    for _ in 0..REQUESTS {
+        client.send(&request);
+        assert_eq!(client.response().status, 200);
+    }
+    server.read_on();
+    let log = server.stop();
+    let written = log.iter().filter(|line| line.ends_with(" 200 -")).count();
+    let dropped = log
+        .iter()
+        .filter_map(|line| line.strip_prefix('(')?.strip_suffix(" log lines dropped: stderr is read too slowly)"));
+    let dropped: usize = dropped.map(|number| number.parse::<usize>().expect("it is a number")).sum();
+    assert!(dropped > 0 && written + dropped == REQUESTS, "{written} and {dropped}");
+}
+
+#[test]
 fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
     let server = Launch::program("hello").start_unread();
     answers(&server, 3000);
