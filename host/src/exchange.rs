@@ -359,7 +359,7 @@ fn fail(mut entry: Entry, terms: Terms, fault: Fault) -> http::Response<Reply> {
 fn answer(entry: Entry, terms: Terms, status: &str, fields: Vec<Field>, body: Bytes) -> http::Response<Reply> {
     let (mut writer, reader) = response::channel(terms);
     // What the host says itself is well-formed, and its client is there.
-    _ = writer.start(status, &fields, None);
+    _ = writer.start(status, fields, None);
     _ = writer.finish(body);
     let mut running = Running { call: None, fault: None, reader };
     match running.poll_head(&mut Context::from_waker(Waker::noop())) {

@@ -43,14 +43,14 @@ fuzz_target!(|input: (bool, Vec<Call>)| {
     let mut got = Got::default();
     for call in calls {
         match call {
-            Call::Start(status, fields, exc_info) => drop(writer.start(&status, &fields, exc_info)),
+            Call::Start(status, fields, exc_info) => drop(writer.start(&status, fields, exc_info)),
             Call::StartWell(status, values, length) => {
                 let mut fields: Vec<(String, Vec<u8>)> =
                     values.into_iter().map(|(is_a, value)| (if is_a { "A" } else { "b" }.into(), value)).collect();
                 if let Some(length) = length {
                     fields.push(("content-length".into(), length.to_string().into()));
                 }
-                _ = writer.start(&format!("{} x", 200 + u16::from(status)), &fields, None);
+                _ = writer.start(&format!("{} x", 200 + u16::from(status)), fields, None);
             }
             Call::Write(chunk) => {
                 let mut write = pin!(writer.write(Bytes::from(chunk)));

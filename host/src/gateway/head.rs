@@ -78,7 +78,7 @@ impl ResponseHead {
     /// # Errors
     ///
     /// The first clause that is broken (rules S6 to S10). Nothing that a guest can pass leads to a panic.
-    pub fn check(status: &str, fields: &[Field], limits: HeadLimits) -> Result<Self, StartError> {
+    pub fn check(status: &str, fields: Vec<Field>, limits: HeadLimits) -> Result<Self, StartError> {
         let (status, reason) = check_status(status).ok_or(StartError::BadStatus)?;
 
         let octets: usize = fields.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum();
@@ -99,7 +99,8 @@ impl ResponseHead {
             if HOP_BY_HOP.contains(&key.as_str()) {
                 return Err(StartError::HopByHop(key.as_str().to_owned()));
             }
-            let value = HeaderValue::from_bytes(trim(value)).map_err(|_| bad("the value has a control character"))?;
+            let value =
+                HeaderValue::from_maybe_shared(trim(value)).map_err(|_| bad("the value has a control character"))?;
             if key == header::CONTENT_LENGTH {
                 let octets = value.as_bytes();
                 let number = (!octets.is_empty() && octets.iter().all(u8::is_ascii_digit))
@@ -167,11 +168,12 @@ fn check_status(text: &str) -> Option<(StatusCode, Bytes)> {
 }
 
 /// Removes the white space around a field's value, which is not part of it (RFC 9110 section 5.5).
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
+fn trim(value: Vec<u8>) -> Bytes {
+    let mut rest = &*value;
+    while let [b' ' | b'\t', inner @ ..] | [inner @ .., b' ' | b'\t'] = rest {
+        rest = inner;
     }
-    value
+    if rest.len() == value.len() { value.into() } else { Bytes::copy_from_slice(rest) }
 }
 
 #[cfg(test)]
@@ -182,7 +184,7 @@ mod tests {
 
     fn check(status: &str, fields: &[(&str, &[u8])]) -> Result<ResponseHead, StartError> {
         let fields: Vec<Field> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-        ResponseHead::check(status, &fields, LIMITS)
+        ResponseHead::check(status, fields, LIMITS)
     }
 
     #[test]
@@ -263,8 +265,8 @@ mod tests {
     #[test]
     fn x6_a_head_beyond_the_limits_is_refused_before_it_is_stored() {
         let many: Vec<Field> = (0..40_000).map(|at| (format!("X-{at}"), Vec::new())).collect();
-        assert!(matches!(ResponseHead::check("200 OK", &many, LIMITS), Err(StartError::BadHeader(_))));
-        let long = [("X".to_owned(), vec![b'a'; 33 << 10])];
-        assert!(matches!(ResponseHead::check("200 OK", &long, LIMITS), Err(StartError::BadHeader(_))));
+        assert!(matches!(ResponseHead::check("200 OK", many, LIMITS), Err(StartError::BadHeader(_))));
+        let long = vec![("X".to_owned(), vec![b'a'; 33 << 10])];
+        assert!(matches!(ResponseHead::check("200 OK", long, LIMITS), Err(StartError::BadHeader(_))));
     }
 }

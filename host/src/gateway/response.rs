@@ -73,10 +73,10 @@ mod tests {
                 Start(status, fields) => {
                     let fields: Vec<Field> =
                         fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-                    writer.start(status, &fields, None).map_err(|error| format!("{error:?}"))
+                    writer.start(status, fields, None).map_err(|error| format!("{error:?}"))
                 }
                 Restart(status) => {
-                    writer.start(status, &[], Some(b"boom".to_vec())).map_err(|error| format!("{error:?}"))
+                    writer.start(status, Vec::new(), Some(b"boom".to_vec())).map_err(|error| format!("{error:?}"))
                 }
                 Write(chunk) => {
                     let mut write = std::pin::pin!(writer.write(Bytes::from_static(chunk.as_bytes())));
@@ -212,7 +212,7 @@ mod tests {
     fn b1_a_response_of_a_given_length_is_complete_with_its_last_octet() {
         let (mut writer, mut reader) = channel(TERMS);
         let mut cx = Context::from_waker(Waker::noop());
-        writer.start("200 OK", &[("Content-Length".to_owned(), b"3".to_vec())], None).expect("valid");
+        writer.start("200 OK", vec![("Content-Length".to_owned(), b"3".to_vec())], None).expect("valid");
         assert!(std::pin::pin!(writer.write(Bytes::from_static(b"abc"))).poll(&mut cx).is_ready());
         assert!(!reader.is_at_end());
         assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Ok(_)))));
@@ -224,7 +224,7 @@ mod tests {
     fn b8_write_blocks_while_too_much_waits_and_the_reader_frees_it() {
         let (mut writer, mut reader) = channel(TERMS);
         let mut cx = Context::from_waker(Waker::noop());
-        writer.start("200 OK", &[], None).expect("valid");
+        writer.start("200 OK", Vec::new(), None).expect("valid");
         let chunk = Bytes::from(vec![0; HIGH_WATER]);
         assert!(std::pin::pin!(writer.write(chunk.clone())).poll(&mut cx).is_ready());
         {

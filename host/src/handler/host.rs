@@ -123,7 +123,7 @@ fn link_response(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     response.func_wrap(
         "start-response",
         |mut store: Store<'_>, (status, headers, exc_info): (String, Vec<Field>, Option<Vec<u8>>)| {
-            let started: Started = store.data_mut().call.writer.start(&status, &headers, exc_info).map_err(start_error);
+            let started: Started = store.data_mut().call.writer.start(&status, headers, exc_info).map_err(start_error);
             Ok((started,))
         },
     )?;
@@ -144,7 +144,7 @@ fn link_response(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     })?;
     response.func_wrap("respond", |mut store: Store<'_>, (status, headers, body): (String, Vec<Field>, Vec<u8>)| {
         let writer = &mut store.data_mut().call.writer;
-        let started: Started = writer.start(&status, &headers, None).map_err(start_error);
+        let started: Started = writer.start(&status, headers, None).map_err(start_error);
         if started.is_ok() {
             // What may be wrong with the body (longer than the Content-Length, a client that is gone) is not the start's.
             _ = writer.finish(Bytes::from(body));

@@ -23,11 +23,11 @@ pub(super) fn follow(call: &mut Call) -> Answering<'_> {
 async fn perform(call: &mut Call, step: Step) -> Result<String, String> {
     Ok(match step {
         Step::Start { status, fields, exc_info } => {
-            script::outcome(call.writer.start(&status, &fields, exc_info.map(String::into_bytes)))
+            script::outcome(call.writer.start(&status, fields, exc_info.map(String::into_bytes)))
         }
         Step::Write(chunk) => script::outcome(call.writer.write(chunk.into()).await),
         Step::Finish(last) => script::outcome(call.writer.finish(last.into())),
-        Step::Respond { status, fields, body } => match call.writer.start(&status, &fields, None) {
+        Step::Respond { status, fields, body } => match call.writer.start(&status, fields, None) {
             Ok(()) => {
                 _ = call.writer.finish(body.into());
                 script::OK.into()

@@ -48,7 +48,7 @@ impl Writer {
     ///
     /// What PEP 3333 has raise an exception: a malformed head, and a second call without `exception`. The first response
     /// then stands.
-    pub fn start(&mut self, status: &str, fields: &[Field], exception: Option<Vec<u8>>) -> Result<(), StartError> {
+    pub fn start(&mut self, status: &str, fields: Vec<Field>, exception: Option<Vec<u8>>) -> Result<(), StartError> {
         let is_retry = exception.is_some();
         if is_retry {
             self.exception = exception;
