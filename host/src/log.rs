@@ -26,6 +26,9 @@ use crate::{
 /// stop a request.
 const WAITING_MAX: usize = 4 << 20;
 
+/// As many octets as most lines have.
+const LINE: usize = 128;
+
 /// How many octets are written at once.
 const BATCH: usize = 64 << 10;
 
@@ -120,9 +123,6 @@ impl Listener for Log {
     }
 }
 
-/// As much as most lines have.
-const LINE: usize = 128;
-
 impl Drop for Log {
     fn drop(&mut self) {
         // The thread ends by itself. It is not waited for: it may hang in a write that nobody reads.
@@ -181,9 +181,15 @@ impl Shared {
                     break;
                 }
                 lines.is_awaited = true;
-                let lines = self.told.wait_timeout(lines, owes.unwrap_or(Duration::MAX));
-                lines.unwrap_or_else(PoisonError::into_inner).0.is_awaited = false;
-                text.clear();
+                let woken = self.told.wait_timeout(lines, owes.unwrap_or(Duration::MAX));
+                let (mut lines, _) = woken.unwrap_or_else(PoisonError::into_inner);
+                lines.is_awaited = false;
+                let is_for_nothing = lines.text.is_empty();
+                drop(lines);
+                // Not everything that is told of makes a line, and for what does not nobody need wake us again at once.
+                if is_for_nothing {
+                    thread::sleep(GATHERING);
+                }
                 continue;
             }
             let dropped = mem::take(&mut lines.dropped);
