@@ -137,9 +137,7 @@ impl ResponseHead {
             // Here it is the length of the body that a 200 would have had, which only the handler can know.
             (StatusCode::NOT_MODIFIED, _) | (_, None) => {}
             (_, Some(length)) => {
-                // `HeaderValue::from` of a number allocates twice.
-                let length = HeaderValue::from_maybe_shared(Bytes::from(length.to_string()));
-                parts.headers.insert(header::CONTENT_LENGTH, length.unwrap_or_else(|_| unreachable!("it is digits")));
+                parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         }
         parts
