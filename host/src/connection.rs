@@ -8,9 +8,8 @@ mod http2;
 mod open;
 mod patience;
 mod received;
-mod refusal;
+pub mod requests;
 pub mod stats;
-mod tee;
 mod turn;
 mod wire;
 

@@ -201,6 +201,8 @@ pub struct Request {
     pub content_length: Option<u64>,
     /// Its body, if there is one.
     pub body: Option<BoxBody>,
+    /// Why it is refused, if its head could not even be parsed.
+    pub refusal: Option<Fault>,
 }
 
 /// Begins an exchange, which is in the books from now on, whether it is ever answered or not.
@@ -225,9 +227,13 @@ impl Begun {
 }
 
 async fn answer_request(exchanges: Arc<Exchanges>, request: Request, mut entry: Entry) -> http::Response<Reply> {
-    let Request { head, peer, mut content_length, body } = request;
+    let Request { head, peer, mut content_length, body, refusal } = request;
     let limits = exchanges.limits();
-    let terms = terms(&head, limits);
+    let is_head = head.method() == b"HEAD";
+    let terms = Terms { is_head, limits: HeadLimits { octets: limits.head, fields: limits.fields } };
+    if let Some(fault) = refusal {
+        return fail(entry, terms, fault);
+    }
     if entry.id > exchanges.last {
         return fail(entry, terms, Fault::Stopped);
     }
@@ -319,16 +325,6 @@ async fn tell_broken(
     let fields =
         vec![("Content-Type".to_owned(), page.content_type.into()), ("Cache-Control".to_owned(), b"no-store".to_vec())];
     answer(entry, terms, "500 Internal Server Error", fields, page.text.into())
-}
-
-/// Answers a request whose head could not even be parsed.
-pub fn refuse(exchanges: &Arc<Exchanges>, peer: Peer, head: RequestHead, fault: Fault) -> http::Response<Reply> {
-    let terms = terms(&head, exchanges.limits());
-    fail(Arc::clone(exchanges).begin(peer, head), terms, fault)
-}
-
-fn terms(head: &RequestHead, limits: &Limits) -> Terms {
-    Terms { is_head: head.method() == b"HEAD", limits: HeadLimits { octets: limits.head, fields: limits.fields } }
 }
 
 /// Answers a fault.

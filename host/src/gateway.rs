@@ -17,6 +17,10 @@ pub mod input;
 
 pub mod head;
 
+mod framing;
+
+pub mod stream;
+
 pub mod response;
 
 pub mod page;

@@ -191,7 +191,7 @@ fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace) -> exchange:
     let head = RequestHead::new(as_text(&parts));
     let content_length = body.size_hint().exact().filter(|_| head.values("content-length").next().is_some());
     let body: Option<BoxBody> = if body.is_end_stream() { None } else { Some(Box::pin(Received::new(body, pace))) };
-    exchange::Request { head, peer, content_length, body }
+    exchange::Request { head, peer, content_length, body, refusal: None }
 }
 
 /// The head in the shape that it would have in HTTP/1: in HTTP/2 there are no octets that anybody could read.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use super::patience::{Pace, PaceMaker};
 use crate::gateway::input::ReadError;
@@ -35,7 +35,11 @@ pub(super) struct Received {
 
 /// How far a body has been read, for the one who answers.
 #[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU8);
+pub(super) struct Progress {
+    flags: AtomicU8,
+    /// Notified when the rest of a body that is not read was taken off the wire, or as much of it as is taken.
+    drained: Notify,
+}
 
 const BEGUN: u8 = 1;
 const ABANDONED: u8 = 2;
@@ -51,12 +55,17 @@ impl Progress {
         self.has(ABANDONED)
     }
 
+    /// Ready when no more of it is taken off the wire, once; never if it is read to its end.
+    pub(super) async fn drained(&self) {
+        self.drained.notified().await;
+    }
+
     fn has(&self, flag: u8) -> bool {
-        self.0.load(Ordering::Relaxed) & flag != 0
+        self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
     fn set(&self, flag: u8) {
-        self.0.fetch_or(flag, Ordering::Relaxed);
+        self.flags.fetch_or(flag, Ordering::Relaxed);
     }
 }
 
@@ -115,6 +124,7 @@ impl Drop for Received {
         self.progress.set(ABANDONED);
         // To ask for a body that waits for `100 Continue` would be to promise that it is wanted (rule I9).
         if let Some(runtime) = self.drain.take().filter(|_| self.progress.has_begun() || !self.is_awaited) {
+            let progress = Arc::clone(&self.progress);
             runtime.spawn(async move {
                 _ = timeout(DRAIN_TIME, async {
                     let mut left = DRAIN_OCTETS;
@@ -125,6 +135,7 @@ impl Drop for Received {
                     }
                 })
                 .await;
+                progress.drained.notify_one();
             });
         }
     }

@@ -23,21 +23,33 @@ const ANSWERING: u8 = 1;
 const ANSWERED: u8 = 2;
 /// An answer of which nothing is written, to a client that knows interim ones.
 const THINKING: u8 = 3;
+/// The same, behind another answer that has not left yet.
+const BEHIND: u8 = 4;
 
 impl Turn {
     /// hyper has a request for us, whose client may get interim responses before the answer.
     pub(super) fn begin(&self, may_have_interim: bool) {
-        self.0.store(if may_have_interim { THINKING } else { ANSWERING }, Ordering::Relaxed);
+        let is_behind = self.0.load(Ordering::Relaxed) == ANSWERED;
+        let state = match may_have_interim {
+            false => ANSWERING,
+            true if is_behind => BEHIND,
+            true => THINKING,
+        };
+        self.0.store(state, Ordering::Relaxed);
     }
 
     /// Something of the answer is written: whether it is the first of it, before which there may have been interim ones.
+    ///
+    /// While there is still something of the answer before it to be written, it is that.
     pub(super) fn written(&self) -> bool {
         self.0.compare_exchange(THINKING, ANSWERING, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// hyper has all that it had buffered on its way.
     pub(super) fn flushed(&self) {
-        _ = self.0.compare_exchange(ANSWERED, HYPERS, Ordering::Relaxed, Ordering::Relaxed);
+        for (before, after) in [(ANSWERED, HYPERS), (BEHIND, THINKING)] {
+            _ = self.0.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// Whether hyper says something by itself.
@@ -78,5 +90,26 @@ impl Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.reply.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_between_the_pieces_of_the_answer_before() {
+        let turn = Turn::default();
+        turn.begin(true);
+        assert!(turn.written(), "nothing is before it");
+        turn.0.store(ANSWERED, Ordering::Relaxed);
+        turn.begin(true);
+        assert!(!turn.written(), "the answer before it has not left yet");
+        assert!(!turn.is_hypers());
+        turn.flushed();
+        assert!(turn.written() && !turn.written());
+        turn.0.store(ANSWERED, Ordering::Relaxed);
+        turn.flushed();
+        assert!(turn.is_hypers());
     }
 }

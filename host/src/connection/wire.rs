@@ -8,7 +8,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use bytes::{Buf as _, BytesMut};
 use hyper::rt::ReadBufCursor;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
@@ -27,7 +27,7 @@ use super::{
     frames::Frames,
     open::Open,
     patience::{Pace, PaceMaker},
-    tee::Tee,
+    requests::{Requests, lock},
     turn::Turn,
 };
 use crate::config::Limits;
@@ -42,8 +42,6 @@ pub(super) struct Wire {
     /// Only for HTTP/2.
     watch: Option<Watch>,
     linger: Option<Linger>,
-    /// Whether the client is owed an answer of ours: to a head that hyper has refused, or that did not come in time.
-    owes_a_refusal: bool,
     /// How slowly the client may take what it gets.
     pace: PaceMaker,
     /// Whether it was too slow.
@@ -90,24 +88,23 @@ impl Wire {
             heads: None,
             watch: None,
             linger: None,
-            owes_a_refusal: false,
             pace: PaceMaker::new(Pace::of_responses(limits)),
             has_stalled: false,
             has_ended: false,
         })
     }
 
-    /// Shows all octets that hyper reads to a tee as well, keeps back what hyper says when it is its turn, and closes the
-    /// connection when a head does not come in time. The first one is awaited since the connection was accepted.
+    /// Has hyper read what is written for it in place of what the client sends, and refuses a head that does not come in time. The
+    /// first one is awaited since the connection was accepted.
     pub(super) fn of_http1(
         mut self: Box<Self>,
-        tee: &Arc<Mutex<Tee>>,
+        requests: &Arc<Mutex<Requests>>,
         turn: &Arc<Turn>,
         limits: &Limits,
         is_half_close_fine: bool,
         accepted: Instant,
     ) -> Box<Self> {
-        self.heads = Some(Heads::new(tee, turn, limits, is_half_close_fine, accepted));
+        self.heads = Some(Heads::new(requests, turn, limits, is_half_close_fine, accepted));
         self
     }
 
@@ -130,13 +127,6 @@ impl Wire {
         }
     }
 
-    /// Sends this if the client is owed an answer, instead of what was kept back of hyper, and ends the connection.
-    pub(super) async fn answer_instead(&mut self, octets: &[u8]) {
-        if self.owes_a_refusal && self.stream.write_all(octets).await.is_ok() {
-            self.end().await;
-        }
-    }
-
     /// Gives up a client that takes its response too slowly.
     fn keep_pace(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
@@ -156,13 +146,6 @@ impl Wire {
         written
     }
 
-    /// Whether what hyper writes is its own, so that it is kept back.
-    fn keeps_back(&mut self) -> bool {
-        let keeps_back = self.heads.as_ref().is_some_and(|heads| heads.turn.is_hypers());
-        self.owes_a_refusal |= keeps_back;
-        keeps_back
-    }
-
     /// Ends what is read where there are too many control frames while nothing is open.
     pub(super) fn with_watch(mut self: Box<Self>, frames: Frames, open: &Arc<Open>) -> Box<Self> {
         self.watch = Some(Watch::new(frames, open));
@@ -171,7 +154,7 @@ impl Wire {
 
     fn has_more_to_come(&self) -> bool {
         let is_flooded = self.watch.as_ref().is_some_and(|watch| watch.goodbye.is_some());
-        is_flooded || self.heads.as_ref().is_some_and(|heads| !lock(&heads.tee).is_between_requests())
+        is_flooded || self.heads.as_ref().is_some_and(|heads| !lock(&heads.requests).is_between_requests())
     }
 
     /// Says the last word, if there is one. All of hyper's is written by then.
@@ -227,36 +210,63 @@ impl Wire {
     }
 }
 
-impl hyper::rt::Read for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        // Only unsafe code may read straight into hyper's buffer, so the octets take a detour over the stack.
-        let mut octets = [const { MaybeUninit::uninit() }; READ];
-        let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
-        let this = &mut *self;
-        let polled = this.poll_octets(cx, &mut buffer);
-        if let Some(heads) = &mut this.heads {
+impl Wire {
+    /// Reads what the client sends, and gives hyper what is written in its place.
+    fn poll_read_requests(&mut self, cx: &mut Context<'_>, mut cursor: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some(heads) = &mut self.heads else { return Poll::Ready(Ok(())) };
+            if heads.give_ahead(&mut cursor) {
+                return Poll::Ready(Ok(()));
+            }
+            if lock(&heads.requests).is_broken() {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            // All that is left to do is to answer; what the client still sends is read when the connection ends.
+            if lock(&heads.requests).is_refused() {
+                return Poll::Pending;
+            }
+            let mut octets = [const { MaybeUninit::uninit() }; READ];
+            let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
+            let polled = self.poll_octets(cx, &mut buffer);
+            let Some(heads) = &mut self.heads else { return Poll::Ready(Ok(())) };
             let is_end = matches!(polled, Poll::Ready(Ok(()))) && buffer.filled().is_empty();
             // A client that waits for an answer is not idle (rule K11), and it may have nothing more to say.
             if (polled.is_pending() || is_end && heads.is_half_close_fine) && heads.is_answering() {
                 heads.has_put_off = true;
                 if is_end {
-                    ready!(heads.poll_gone(&this.stream, cx));
+                    ready!(heads.poll_gone(&self.stream, cx));
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 return Poll::Pending;
             }
             if polled.is_pending() {
                 ready!(heads.poll_timeout(cx));
-                this.owes_a_refusal = true;
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                if !heads.time_out(&mut cursor) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                return Poll::Ready(Ok(()));
             }
-            lock(&heads.tee).feed(buffer.filled());
+            ready!(polled)?;
+            if is_end || heads.feed(buffer.filled(), &mut cursor) {
+                return Poll::Ready(Ok(()));
+            }
         }
-        ready!(polled)?;
+    }
+}
+
+impl hyper::rt::Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.heads.is_some() {
+            return self.poll_read_requests(cx, cursor);
+        }
+        // Only unsafe code may read straight into hyper's buffer, so the octets take a detour over the stack.
+        let mut octets = [const { MaybeUninit::uninit() }; READ];
+        let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
+        ready!(self.poll_octets(cx, &mut buffer))?;
         if let Some(watch) = &mut self.watch {
             let admitted = watch.admit(buffer.filled());
             buffer.set_filled(admitted);
@@ -268,9 +278,6 @@ impl hyper::rt::Read for Wire {
 
 impl hyper::rt::Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        if self.keeps_back() {
-            return Poll::Ready(Ok(octets.len()));
-        }
         let written = Pin::new(&mut self.stream).poll_write(cx, octets);
         self.keep_pace(cx, written)
     }
@@ -284,9 +291,6 @@ impl hyper::rt::Write for Wire {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.keeps_back() {
-            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
-        }
         let mut small = [0; SMALL];
         let stream = Pin::new(&mut self.stream);
         let written = match join(parts, &mut small) {
@@ -309,12 +313,6 @@ impl hyper::rt::Write for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // There is still something to say.
-        if self.owes_a_refusal { Poll::Ready(Ok(())) } else { self.poll_end(cx) }
+        self.poll_end(cx)
     }
-}
-
-/// The tee stays consistent at every point, so a poisoned lock means nothing.
-pub(super) fn lock(tee: &Mutex<Tee>) -> MutexGuard<'_, Tee> {
-    tee.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::framing::FramingFields;
 use crate::{config::Limits, fault::Fault};
 
 /// The octets of a request head: request line, fields, empty line.
@@ -35,8 +36,8 @@ pub struct Target<'a> {
     pub query: &'a [u8],
 }
 
-/// The fields that [`RequestHead::check`] looks at: one or two of those that a head has.
-const CHECKED: [&str; 5] = ["host", "content-length", "content-type", "transfer-encoding", "expect"];
+/// The fields that [`RequestHead::check`] looks at, besides those about framing: one or two of those that a head has.
+const CHECKED: [&str; 3] = ["host", "content-type", "expect"];
 
 impl RequestHead {
     /// The head in these octets.
@@ -140,9 +141,14 @@ impl RequestHead {
             return refuse(431, "the request head is too large");
         }
         // One pass, however many lines there are.
-        let mut lines = 0;
-        let is_checked = |name: &[u8]| CHECKED.iter().any(|checked| name.eq_ignore_ascii_case(checked.as_bytes()));
-        let checked: Vec<_> = self.fields().inspect(|_| lines += 1).filter(|(name, _)| is_checked(name)).collect();
+        let (mut lines, mut framing, mut checked) = (0, FramingFields::default(), Vec::new());
+        for (name, value) in self.fields() {
+            lines += 1;
+            framing.add(name, value);
+            if CHECKED.iter().any(|checked| name.eq_ignore_ascii_case(checked.as_bytes())) {
+                checked.push((name, value));
+            }
+        }
         let values = |name: &'static str| {
             checked.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
         };
@@ -160,28 +166,7 @@ impl RequestHead {
         if values("content-type").nth(1).is_some() {
             return refuse(400, "the request has more than one Content-Type");
         }
-        let mut lengths = values("content-length");
-        if let Some(length) = lengths.next() {
-            let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-            if !is_number || lengths.any(|other| other != length) {
-                return refuse(400, "the Content-Length of the request is not one number");
-            }
-        }
-        let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        let codings: Vec<&[u8]> =
-            values("transfer-encoding").flat_map(|value| value.split(|octet| *octet == b',')).collect();
-        match &*codings {
-            [] => {}
-            _ if self.version() == Version::Http10 => {
-                return refuse(400, "Transfer-Encoding is not part of HTTP/1.0");
-            }
-            [coding] if is_chunked(coding) => {}
-            // RFC 9112 section 6.3: without them nobody knows where the body ends.
-            [.., coding] if !is_chunked(coding) => {
-                return refuse(400, "the last Transfer-Encoding of the request is not `chunked`");
-            }
-            _ => return refuse(501, "the only Transfer-Encoding supported is a single `chunked`"),
-        }
+        framing.framing(self.version())?;
         if self.version() != Version::Http10
             && values("expect").any(|expect| !expect.eq_ignore_ascii_case(b"100-continue"))
         {

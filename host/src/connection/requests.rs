@@ -1,0 +1,146 @@
+//! The requests on one connection of HTTP/1: what has come in, and what hyper reads in its place.
+//!
+//! hyper never sees a byte of a client's head or framing. For each head that our parser has accepted, or refused, it gets a new
+//! one that says no more than hyper has to know: whether a response has a body, how the request's body is framed, and whether
+//! the connection goes on. So there is nothing in the stream about which hyper and we could disagree.
+
+use std::{
+    collections::VecDeque,
+    io::{Cursor, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    config::Limits,
+    gateway::{
+        request::Version,
+        stream::{Awaited, Framing, Parser, Piece, Start},
+    },
+};
+
+/// What has come in on a connection.
+#[derive(Debug)]
+pub struct Requests {
+    parser: Parser,
+    /// The requests that hyper has not come to yet. It reads no more while it has something to parse, so that these are what one
+    /// read brings at most.
+    starts: VecDeque<Start>,
+    /// How the body of the last request is framed, and whether that framing is broken.
+    framing: Framing,
+    is_broken: bool,
+}
+
+impl Requests {
+    /// Nothing has come in yet.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let (parser, starts) = (Parser::new(limits), VecDeque::new());
+        Self { parser, starts, framing: Framing::Length(0), is_broken: false }
+    }
+
+    /// Takes what has come in, and writes what hyper is to read instead.
+    pub fn feed(&mut self, mut input: &[u8], mut write: impl FnMut(&[u8])) {
+        while let Some(piece) = self.parser.next(&mut input) {
+            match piece {
+                Piece::Start(start) => self.begin(start, &mut write),
+                Piece::Data(data) if self.framing == Framing::Chunked => {
+                    write_number(data.len() as u64, 16, &mut write);
+                    [b"\r\n", data, b"\r\n"].into_iter().for_each(&mut write);
+                }
+                Piece::Data(data) => write(data),
+                Piece::End(trailers) => [b"0\r\n", &*trailers, b"\r\n"].into_iter().for_each(&mut write),
+                Piece::Malformed => self.is_broken = true,
+            }
+        }
+    }
+
+    /// Refuses the head that has not come in time, if there is the beginning of one; whether there is.
+    pub(super) fn time_out(&mut self, write: impl FnMut(&[u8])) -> bool {
+        self.parser.time_out().map(|start| self.begin(start, write)).is_some()
+    }
+
+    /// The request for which hyper has just read the head.
+    pub fn take(&mut self) -> Option<Start> {
+        self.starts.pop_front()
+    }
+
+    /// What the client has to send next, and how many heads it has sent.
+    pub(super) fn awaited(&self) -> (Awaited, u64) {
+        self.parser.awaited()
+    }
+
+    /// Whether the client has nothing more to send before it gets its answer.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.starts.is_empty() && !self.parser.is_mid_message()
+    }
+
+    /// Whether the framing of a body is broken, so that nothing behind it can be read.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Whether the framing of the body of the last request that was taken is broken.
+    pub(super) fn is_body_broken(&self) -> bool {
+        self.starts.is_empty() && self.is_broken
+    }
+
+    /// Whether the last head is refused, so that nothing behind it can be read.
+    pub(super) fn is_refused(&self) -> bool {
+        self.parser.is_cut() && !self.is_broken
+    }
+
+    /// How much of the body of the last request that was taken has not come in yet; `None` if that cannot be known.
+    pub(super) fn body_left(&self) -> Option<u64> {
+        // Where another request has begun, that one is complete.
+        if self.starts.is_empty() { self.parser.body_left() } else { Some(0) }
+    }
+
+    fn begin(&mut self, start: Start, write: impl FnMut(&[u8])) {
+        self.framing = start.framing;
+        write_head(&start, write);
+        self.starts.push_back(start);
+    }
+}
+
+/// Whether hyper answers a request as one for HEAD.
+pub(super) fn is_head(start: &Start) -> bool {
+    start.head.method() == b"HEAD"
+}
+
+fn write_head(start: &Start, mut write: impl FnMut(&[u8])) {
+    let version = start.head.version();
+    write(if is_head(start) { b"HEAD / " } else { b"GET / " });
+    write(if version == Version::Http10 { b"HTTP/1.0\r\n" } else { b"HTTP/1.1\r\n" });
+    match start.framing {
+        Framing::Length(0) => {}
+        Framing::Length(length) => {
+            write(b"content-length: ");
+            write_number(length, 10, &mut write);
+            write(b"\r\n");
+        }
+        Framing::Chunked => write(b"transfer-encoding: chunked\r\n"),
+    }
+    if start.expects_continue {
+        write(b"expect: 100-continue\r\n");
+    }
+    match (version, start.is_last) {
+        (Version::Http10, false) => write(b"connection: keep-alive\r\n"),
+        (Version::Http10, true) | (_, false) => {}
+        (_, true) => write(b"connection: close\r\n"),
+    }
+    write(b"\r\n");
+}
+
+fn write_number(number: u64, radix: u64, write: &mut impl FnMut(&[u8])) {
+    let mut digits = Cursor::new([0; 20]);
+    let written = if radix == 16 { write!(digits, "{number:x}") } else { write!(digits, "{number}") };
+    written.unwrap_or_else(|_| unreachable!("64 bits have at most 20 digits"));
+    let length = usize::try_from(digits.position()).unwrap_or(0);
+    write(&digits.get_ref()[..length]);
+}
+
+/// What is in here is whole at every point, so a poisoned lock means nothing.
+pub(super) fn lock(requests: &Mutex<Requests>) -> MutexGuard<'_, Requests> {
+    requests.lock().unwrap_or_else(PoisonError::into_inner)
+}
