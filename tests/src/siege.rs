@@ -26,6 +26,8 @@ mod drain;
 
 mod isolation;
 
+mod framing;
+
 mod swap;
 
 pub use report::{Bar, Report};
@@ -53,7 +55,7 @@ impl Scale {
 pub type Siege = (&'static str, fn(Scale) -> Report);
 
 /// All sieges, in the order in which they are laid.
-pub const SIEGES: [Siege; 8] = [
+pub const SIEGES: [Siege; 9] = [
     ("spin", spin::lay),
     ("faults", faults::lay),
     ("slow", slow::lay),
@@ -61,6 +63,7 @@ pub const SIEGES: [Siege; 8] = [
     ("descriptors", descriptors::lay),
     ("drain", drain::lay),
     ("isolation", isolation::lay),
+    ("framing", framing::lay),
     ("swap", swap::lay),
 ];
 

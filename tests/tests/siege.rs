@@ -49,6 +49,11 @@ fn h28_an_instance_finds_nothing_of_another() {
 }
 
 #[test]
+fn i2_k6_no_request_gets_the_body_of_another() {
+    withstands("framing");
+}
+
+#[test]
 fn a_handler_that_is_replaced_again_and_again_fails_no_request() {
     withstands("swap");
 }

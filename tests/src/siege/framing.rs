@@ -1,0 +1,121 @@
+//! Whether a body ever gets to another request than its own: pipelines of requests, most of them a little malformed, to a
+//! handler that says which request it has, and which body.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr},
+    time::Duration,
+};
+
+use super::{Report, Scale, crowd, wire};
+use crate::server::Launch;
+
+/// For one connection.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many requests are sent on one connection.
+const PIPELINED: usize = 4;
+
+/// What parsers have disagreed about, to be put where the framing is.
+const ODD: [&str; 24] = [
+    "\r",
+    "\n",
+    "\r\n",
+    "\n\n",
+    "\r\n\r\n",
+    "\n\r\n",
+    "\r\r\n",
+    " ",
+    "\t",
+    "\x0b",
+    "\0",
+    ":",
+    ";",
+    ",",
+    "\"",
+    "0",
+    "00",
+    "+",
+    "0\r\n\r\n",
+    "0\r\n\n",
+    "1\r\n",
+    "X: y\n\r\n",
+    "Content-Length: 0\r\n",
+    "Transfer-Encoding: chunked\r\n",
+];
+
+pub(super) fn lay(scale: Scale) -> Report {
+    let mut report = Report::new("Framing", &["requests sent", "answered by a handler", "of them with a body"]);
+    let server = Launch::program("tells_its_request").flags(["--access-log-format", "none"]).start();
+    let connections = scale.of(100_000, 2_000) / PIPELINED;
+    let seen = crowd::each(connections, 8, |connection| ask(server.addr(), connection));
+    let unanswered = seen.iter().filter(|seen| seen.is_none()).count();
+    let seen: Vec<Told> = seen.into_iter().flatten().flatten().collect();
+    let with_body = seen.iter().filter(|told| told.body.is_some()).count();
+    let foreign = seen.iter().filter(|told| told.body.is_some_and(|body| body != told.head)).count();
+    report.row(vec![(connections * PIPELINED).to_string(), seen.len().to_string(), with_body.to_string()]);
+    report.count("requests with another one's body", 0, foreign as u64);
+    report.count("connections without an end in time", 0, unanswered as u64);
+    report.count("requests of which none had a body", 0, u64::from(with_body == 0));
+    report
+}
+
+/// What a handler has seen.
+struct Told {
+    /// The number in the head.
+    head: usize,
+    /// The first number in the body.
+    body: Option<usize>,
+}
+
+fn ask(addr: SocketAddr, connection: usize) -> Option<Vec<Told>> {
+    let mut stream = wire::connect(addr, PATIENCE).ok()?;
+    let mut answers = Vec::new();
+    // A server that refuses something may close before it has read the rest.
+    _ = stream.write_all(&pipeline(connection));
+    _ = stream.shutdown(Shutdown::Write);
+    stream.read_to_end(&mut answers).ok()?;
+    let answers = String::from_utf8_lossy(&answers);
+    let told = answers.split("HTTP/1.1 200 OK\r\n").skip(1).filter_map(|answer| {
+        let head = number_behind(answer, "environ REQUEST_URI /")?;
+        Some(Told { head, body: answer.split_once("\nbody ").and_then(|(_, body)| number_behind(body, "<")) })
+    });
+    Some(told.collect())
+}
+
+fn number_behind(text: &str, mark: &str) -> Option<usize> {
+    let (_, rest) = text.split_once(mark)?;
+    let end = rest.find(|char: char| !char.is_ascii_digit())?;
+    rest[..end].parse().ok().filter(|_| mark != "<" || rest[end..].starts_with('>'))
+}
+
+/// Requests whose bodies begin with the same number as their targets, with up to three changes.
+fn pipeline(connection: usize) -> Vec<u8> {
+    let mut random = (connection as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut below = |end: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 32) as usize % end
+    };
+    let mut stream = String::new();
+    for at in 0..PIPELINED {
+        let number = connection * PIPELINED + at;
+        let body = format!("<{number}>{}", "x".repeat(below(20)));
+        let framed = match below(3) {
+            0 => format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+            1 => format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+            _ => format!("Transfer-Encoding: chunked\r\n\r\n{:x};a\r\n{body}\r\n0\r\nX-T: u\r\n\r\n", body.len()),
+        };
+        stream.push_str(&format!("POST /{number} HTTP/1.1\r\nHost: a\r\n{framed}"));
+    }
+    let mut stream = stream.into_bytes();
+    for _ in 0..below(4) {
+        let from = below(stream.len());
+        let is_near = |byte: &u8| matches!(byte, b'\r' | b'\n' | b':' | b'0');
+        let at = from + stream[from..].iter().position(is_near).unwrap_or(0);
+        let end = if below(3) == 0 { (at + below(3)).min(stream.len()) } else { at };
+        stream.splice(at..end, ODD[below(ODD.len())].bytes()).for_each(drop);
+    }
+    stream
+}
