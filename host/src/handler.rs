@@ -20,7 +20,7 @@ mod world;
 
 use std::{borrow::Cow, future::Future, path::Path, pin::Pin, sync::Arc};
 
-pub(crate) use self::cache::cache_directory;
+pub(crate) use self::cache::{cache_directory, is_open_to};
 use self::component::Component;
 pub use self::{
     anatomy::{Anatomy, Module},

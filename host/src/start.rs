@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tokio::{net::TcpListener, runtime::Builder};
 
 use crate::{
@@ -76,6 +76,13 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     // If nobody reads it, serving goes on.
     let say = |line: String| record.tell(Event::Server { line });
 
+    if let Some((dir, cache)) = handler::is_open_to(&config.grants) {
+        let cache = cache.display();
+        return Err(failed(Exit::Usage)(anyhow!(
+            "with --dir {dir} a handler could write into `{cache}`, and so get code run outside of the sandbox; add :ro, grant a \
+             directory that does not have it, or set XDG_CACHE_HOME to another one"
+        )));
+    }
     // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
     let socket = match passed {
         Some(socket) => {

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::symlink,
     thread::{self, JoinHandle},
 };
 
@@ -11,6 +12,8 @@ use wasmserve_tests::{
     place::Place,
     server::{Launch, Server},
 };
+
+use crate::start::refuses;
 
 /// Somebody to talk to: answers one connection, whose first line it hands out.
 fn somebody() -> (SocketAddr, JoinHandle<String>) {
@@ -92,6 +95,27 @@ fn a_directory_that_is_granted_for_reading_is_not_written_to() {
     assert!(!place.join("new").exists());
     let note = server.line_with("] note: ");
     assert!(note.contains("--dir HOST::GUEST (without :ro)"), "{note}");
+}
+
+#[test]
+fn a_directory_that_has_the_caches_is_not_granted_for_writing() {
+    let (home, elsewhere) = (Place::new(), Place::new());
+    fs::create_dir_all(home.join(".cache/wasmserve/components")).expect("a place is writable");
+    fs::create_dir(home.join("data")).expect("a place is writable");
+    symlink(&*elsewhere, home.join("link")).expect("a place is writable");
+    let launch = |cache: &str, granted: &str, mode: &str| {
+        let grant = format!("{}::/data{mode}", home.join(granted).display());
+        Launch::program("hello").env("XDG_CACHE_HOME", home.join(cache)).flags(["--dir", &grant])
+    };
+    // What is compiled is loaded from there as native code; and a link to it can be made to lead elsewhere.
+    for (cache, granted) in
+        [(".cache", ""), (".cache", ".cache"), (".cache", ".cache/wasmserve/components"), ("new/one", ""), ("link", "")]
+    {
+        let parts = ["--dir", "outside of the sandbox", "set XDG_CACHE_HOME"];
+        refuses(launch(cache, granted, ""), 2, &parts);
+    }
+    launch(".cache", "", ":ro").start().stop();
+    launch(".cache", "data", "").start().stop();
 }
 
 #[test]

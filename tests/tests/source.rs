@@ -162,6 +162,17 @@ fn a_crate_without_a_program_or_with_several_is_refused_with_a_remedy() {
 }
 
 #[test]
+fn a_build_cache_that_others_could_replace_is_refused() {
+    let place = Place::new();
+    let file = place.file("hello.rs", handler("x"));
+    fs::create_dir(place.join("open")).expect("a place is writable");
+    fs::set_permissions(place.join("open"), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let launch = Launch::file(&file).env("XDG_CACHE_HOME", place.join("open"));
+    refuses(launch, 4, &["hello.rs`", "others can write to", "set XDG_CACHE_HOME to a directory of yours"]);
+    assert_eq!(fs::read_dir(place.join("open")).expect("it is there").count(), 0, "nothing is written there");
+}
+
+#[test]
 fn build_only_builds() {
     let place = Place::new();
     let file = place.file("hello.rs", handler("Built before."));

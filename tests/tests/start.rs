@@ -299,6 +299,55 @@ fn a_cache_that_others_could_write_to_is_closed_to_them() {
 }
 
 #[test]
+fn what_others_may_have_put_into_the_cache_is_never_run() {
+    let compiled = |program: &str| {
+        let cache = Place::new();
+        drop(Launch::program(program).env("XDG_CACHE_HOME", &*cache).start());
+        let [(entry, ..)] = &*entries(&cache) else { panic!("one component, one entry: {:?}", cache.files()) };
+        (entry.clone(), cache)
+    };
+    let ((entry, cache), (foreign, _foreign)) = (compiled("hello"), compiled("counts"));
+    // Code of another component under the name of this one, in a directory that was open once.
+    for open in [cache.join("wasmserve/components"), cache.join("wasmserve")] {
+        fs::create_dir_all(entry.parent().expect("it is in a directory")).expect("a place is writable");
+        fs::copy(&foreign, &entry).expect("a place is writable");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("it is ours");
+        let server = Launch::program("hello").env("XDG_CACHE_HOME", &*cache).start();
+        assert_eq!(server.get("/").text(), "Hello, World!\n", "{}", open.display());
+        assert_eq!(mode(&open), 0o700);
+    }
+}
+
+#[test]
+fn a_cache_that_others_could_replace_is_a_warning() {
+    let place = Place::new();
+    let open = place.join("open");
+    let mut caches = vec![open.clone(), open.join("below")];
+    fs::create_dir(&open).expect("a place is writable");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    symlink(&open, place.join("link")).expect("a place is writable");
+    caches.push(place.join("link/below"));
+    let foreign = place.join("foreign");
+    fs::create_dir(&foreign).expect("a place is writable");
+    // Only the administrator can give a directory away.
+    if chown(&foreign, Some(65534), None).is_ok() {
+        caches.push(foreign);
+    }
+    for cache in caches {
+        let server = Launch::program("hello").env("XDG_CACHE_HOME", &cache).start();
+        assert_eq!(server.get("/").status, 200);
+        let log = server.stop();
+        assert!(log[0].starts_with("wasmserve: warning: no compile cache"), "{}: {log:?}", cache.display());
+        assert!(log[0].ends_with("set XDG_CACHE_HOME to a directory of yours"), "a remedy comes last: {log:?}");
+    }
+    assert_eq!(fs::read_dir(&open).expect("it is there").count(), 0, "nothing is written there");
+    // As in /tmp: what is ours there cannot be removed by other users.
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).expect("it is ours");
+    let log = Launch::program("hello").env("XDG_CACHE_HOME", &open).start().stop();
+    assert!(!log.iter().any(|line| line.contains("warning")), "{log:?}");
+}
+
+#[test]
 fn a_cache_that_cannot_be_used_is_a_warning() {
     let place = Place::new();
     let file = place.file("not-a-directory", "");
