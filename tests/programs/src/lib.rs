@@ -3,6 +3,8 @@
 //! A test sends the script with its request, the guest `follows_a_script` performs it, and so does a native handler in the
 //! tests: the same behaviour with and without a sandbox.
 
+pub mod mark;
+
 use std::fmt::{self, Write as _};
 
 /// The field of a request in which its script is sent.

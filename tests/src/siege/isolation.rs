@@ -1,11 +1,17 @@
 //! What an instance leaves behind for the next one, and whether anything of one exchange gets into another (fault H28).
 
+mod connections;
+mod findings;
+mod places;
+mod trial;
+
 use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     time::Duration,
 };
 
+use self::findings::Findings;
 use super::{Report, Scale, crowd, wire};
 use crate::{
     client::{Client, End},
@@ -45,6 +51,10 @@ pub(super) fn lay(scale: Scale) -> Report {
         report.count(&format!("foreign octets and entries behind one that {name}"), 0, found);
         report.count(&format!("instances that did not tell, behind one that {name}"), 0, unknown as u64);
     }
+    let mut findings = Findings::default();
+    places::lay(scale, &mut findings, &mut report);
+    connections::lay(scale, &mut findings, &mut report);
+    findings.report(&mut report);
     echoes(scale.of(100_000, 500), &mut report);
     report
 }
