@@ -3,6 +3,8 @@
 //! Pure: these modules know `http`'s types and octets; no wasmtime, no hyper, no socket. The rules that they follow are
 //! those of PEP 3333, RFC 3875, RFC 9110 and RFC 9112; tests carry the number that a rule has in the project's list.
 
+pub(crate) mod field;
+
 pub mod request;
 
 pub mod lint;

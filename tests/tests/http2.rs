@@ -2,6 +2,7 @@
 
 mod connection;
 mod flood;
+mod malformed;
 
 use std::process::{Command, Stdio};
 
@@ -65,24 +66,6 @@ fn e5_a_request_of_http2_has_the_environ_of_any_other() {
     let port = server.addr().port();
     assert!(text.contains(&format!("SERVER_PORT = \"{port}\"\n")), "E6: {text}");
     server.line_with("\"GET /a%20b//c?x=%2F?y HTTP/2\" 200 -");
-}
-
-#[test]
-fn h4_the_authority_counts_more_than_a_host_and_one_of_them_must_be_there() {
-    let server = Server::start("environ");
-    let mut client = connect(&server);
-    let mut host = |fields: &[(&str, &str)]| {
-        let request = [&[(":method", "GET"), (":scheme", "http"), (":path", "/")], fields].concat();
-        let stream = client.ask(&request);
-        let response = client.response(stream);
-        let line = response.text().lines().find(|line| line.starts_with("HTTP_HOST")).map(ToOwned::to_owned);
-        (response.status, line.unwrap_or_default())
-    };
-    assert_eq!(host(&[(":authority", "a:1"), ("host", "b")]), (200, "HTTP_HOST = \"a:1\"".into()));
-    assert_eq!(host(&[("host", "b:2")]), (200, "HTTP_HOST = \"b:2\"".into()));
-    assert_eq!(host(&[]), (400, String::new()));
-    assert_eq!(host(&[("host", "b"), ("host", "c")]), (400, String::new()));
-    assert_eq!(host(&[("host", "b c")]), (400, String::new()));
 }
 
 #[test]
@@ -247,47 +230,6 @@ fn x3_what_fails_after_the_head_is_reset_and_never_ended() {
             server.line(|line| line.starts_with(&format!("[{exchange}] {fault}")));
         }
     }
-}
-
-#[test]
-fn what_belongs_to_a_connection_is_no_field_of_http2() {
-    let server = Server::start("dump");
-    let mut client = connect(&server);
-    let oddities: [&[(&str, &str)]; 11] = [
-        &[("connection", "close")],
-        &[("keep-alive", "timeout=5")],
-        &[("proxy-connection", "close")],
-        &[("transfer-encoding", "chunked")],
-        &[("upgrade", "h2c")],
-        &[("te", "gzip")],
-        &[("X-Mine", "in capitals")],
-        &[("x mine", "not a token")],
-        &[("x-mine", "a\r\nb: c")],
-        &[("x-mine", "1"), (":path", "/late")],
-        &[(":mine", "1")],
-    ];
-    for more in oddities {
-        // Some of these break the whole connection, and may.
-        let stream = client.ask(&with("GET", "/smuggled", more));
-        let end = client.end(stream);
-        assert!(matches!(end, End::Reset(code::PROTOCOL_ERROR) | End::Cut), "{more:?}: {end:?}");
-        assert!(client.head(stream).is_none(), "{more:?}");
-        if end == End::Cut {
-            assert_eq!(client.go_away().code, code::PROTOCOL_ERROR, "{more:?}");
-            client = connect(&server);
-        }
-    }
-    for missing in [":method", ":scheme", ":path"] {
-        let request: Vec<_> = fields("GET", "/smuggled").into_iter().filter(|(name, _)| *name != missing).collect();
-        let stream = client.ask(&request);
-        assert_eq!(client.end(stream), End::Reset(code::PROTOCOL_ERROR), "{missing}");
-    }
-    let stream = client.ask(&with("GET", "/", &[("te", "trailers")]));
-    assert_eq!(client.response(stream).status, 200);
-    // Whoever does not answer its goodbye would hold it up.
-    drop(client);
-    let log = server.stop();
-    assert!(!log.iter().any(|line| line.contains("smuggled")), "no handler has seen it: {log:#?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! HTTP/2 without TLS, for clients that know that we speak it (RFC 9113 section 3.3).
 
+mod head;
+
 use std::{
     convert::Infallible,
     future::{Future as _, ready},
@@ -9,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::{header, request::Parts};
+use bytes::Bytes;
+use http::header;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -31,7 +33,7 @@ use super::{
 use crate::{
     exchange::{self, Exchanges, Reply},
     fault::Fault,
-    gateway::{environ::Peer, input::BoxBody, request::RequestHead},
+    gateway::{environ::Peer, input::BoxBody},
 };
 
 /// How many exchanges one connection may have at the same time. More are refused, and may be asked for again.
@@ -136,7 +138,7 @@ async fn idle(open: &Open) {
 }
 
 /// What h2 is told of the limit of heads. It answers those beyond by itself, and then there is no exchange that could be
-/// told of: so it lets through twice as much, and [`RequestHead::check`] refuses.
+/// told of: so it lets through twice as much, and [`RequestHead::check`](crate::gateway::request::RequestHead::check) refuses.
 fn list_max(head: u64) -> u32 {
     u32::try_from(head * 2).unwrap_or(u32::MAX)
 }
@@ -188,50 +190,8 @@ impl Body for Streamed {
 
 fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace) -> exchange::Request {
     let (parts, body) = request.into_parts();
-    let head = RequestHead::new(as_text(&parts));
+    let (head, refusal) = head::read(&parts);
     let content_length = body.size_hint().exact().filter(|_| head.values("content-length").next().is_some());
     let body: Option<BoxBody> = if body.is_end_stream() { None } else { Some(Box::pin(Received::new(body, pace))) };
-    exchange::Request { head, peer, content_length, body, refusal: None }
-}
-
-/// The head in the shape that it would have in HTTP/1: in HTTP/2 there are no octets that anybody could read.
-fn as_text(parts: &Parts) -> Bytes {
-    let mut text = BytesMut::with_capacity(256);
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    let target = match parts.uri.path_and_query() {
-        Some(target) => target.as_str(),
-        None => authority.unwrap_or_default(),
-    };
-    for part in [parts.method.as_str(), " ", target, " HTTP/2\r\n"] {
-        text.put_slice(part.as_bytes());
-    }
-    let mut put_field = |name: &str, value: &[u8]| {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            text.put_slice(part);
-        }
-    };
-    // The authority is what Host is in HTTP/1, and counts more than a Host beside it (RFC 9113 section 8.3.1).
-    if let Some(authority) = authority {
-        put_field("host", authority.as_bytes());
-    }
-    for (name, value) in &parts.headers {
-        if authority.is_none() || name != header::HOST {
-            put_field(name.as_str(), value.as_bytes());
-        }
-    }
-    text.put_slice(b"\r\n");
-    text.freeze()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_of_http2_reads_like_one_of_http1() {
-        let request = http::Request::get("http://x:80/a?b").header("host", "y").header("a", "1").header("a", "2");
-        let (parts, ()) = request.body(()).expect("valid").into_parts();
-        let text = as_text(&parts);
-        assert_eq!(&text[..], b"GET /a?b HTTP/2\r\nhost: x:80\r\na: 1\r\na: 2\r\n\r\n");
-    }
+    exchange::Request { head, peer, content_length, body, refusal }
 }

@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Body;
 
-use super::Field;
+use super::{Field, field};
 
 /// Why no more of a body can be read. Never the end of a complete one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,11 @@ impl Input {
                     }
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
-                        self.trailers = trailers.iter().filter_map(|(name, value)| trailer(name, value)).collect();
+                        if trailers.iter().all(|(name, value)| is_well_formed(name, value)) {
+                            self.trailers = trailers.iter().filter_map(|(name, value)| trailer(name, value)).collect();
+                        } else {
+                            self.fail(ReadError::Malformed);
+                        }
                     }
                 },
                 Some(Err(error)) => self.fail(error),
@@ -124,6 +128,12 @@ impl Input {
         self.failed = Some(error);
         self.body = None;
     }
+}
+
+/// h2 lets through names that are no tokens and values with white space around them, and a message with such a field is
+/// malformed as a whole (RFC 9113 section 8.2.1).
+fn is_well_formed(name: &http::HeaderName, value: &http::HeaderValue) -> bool {
+    field::is_token(name.as_str().as_bytes()) && field::is_value(value.as_bytes())
 }
 
 /// Fields that may not be trailers are dropped (RFC 9110 section 6.5.1).
@@ -208,6 +218,19 @@ mod tests {
         assert_eq!(input.trailers(), []);
         assert_eq!(read(&mut input, 9), Ok(Bytes::new()));
         assert_eq!(input.trailers(), [("x-sum".to_owned(), b"7".to_vec())]);
+    }
+
+    #[test]
+    fn i6_trailers_that_are_malformed_are_no_end_of_a_body() {
+        for value in [" 7", "7\t", " "] {
+            let mut fields = http::HeaderMap::new();
+            fields.insert("x-sum", http::HeaderValue::from_static(value));
+            let mut input = input([data("a"), Ok(Frame::trailers(fields))], 100);
+            assert_eq!(read(&mut input, 9), Ok("a".into()));
+            assert_eq!(read(&mut input, 9), Err(ReadError::Malformed), "{value:?}");
+            assert_eq!(read(&mut input, 9), Err(ReadError::Malformed), "{value:?}");
+            assert_eq!(input.trailers(), []);
+        }
     }
 
     #[test]

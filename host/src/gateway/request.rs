@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::framing::FramingFields;
+use super::{field, framing::FramingFields};
 use crate::{config::Limits, fault::Fault};
 
 /// The octets of a request head: request line, fields, empty line.
@@ -105,7 +105,7 @@ impl RequestHead {
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         lines(&self.raw).skip(1).filter_map(|line| {
             let colon = line.iter().position(|octet| *octet == b':')?;
-            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+            Some((&line[..colon], field::trim(&line[colon + 1..])))
         })
     }
 

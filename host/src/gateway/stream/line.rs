@@ -3,7 +3,7 @@
 //! A line that passes is split in the same way by [`RequestHead`](super::super::request::RequestHead): at its spaces, or at
 //! its first colon.
 
-use super::super::request::Version;
+use super::super::{field, request::Version};
 
 /// Checks a request line and gives its version (rules T1, T2, T11).
 ///
@@ -16,7 +16,7 @@ pub(super) fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
     else {
         return Err("the request line is not a method, a target and a version with one space between them");
     };
-    if !is_token(method) {
+    if !field::is_token(method) {
         return Err("the method is not a token");
     }
     if !is_target(target) {
@@ -36,12 +36,11 @@ pub(super) fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
 /// What is wrong with it.
 pub(super) fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or("a header line has no colon")?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-    if !is_token(name) {
+    let (name, value) = (&line[..colon], field::trim(&line[colon + 1..]));
+    if !field::is_token(name) {
         return Err("the name of a header is not a token");
     }
-    // Checked as a whole: what is trimmed must be white space of HTTP, and of the rest every byte counts.
-    if !line[colon + 1..].iter().fold(true, |is_text, byte| is_text & is_text_byte(*byte)) {
+    if !field::is_value(value) {
         return Err("the value of a header has a control character");
     }
     Ok((name, value))
@@ -49,33 +48,8 @@ pub(super) fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
 
 /// Whether a byte may be in a line that is not complete yet: whether it may still become a valid one.
 pub(super) fn may_be_in_line(byte: u8) -> bool {
-    is_text_byte(byte) || byte == b'\r'
+    byte >= b' ' && byte != 0x7f || matches!(byte, b'\t' | b'\r')
 }
-
-/// What may be in a value: visible ASCII, space, tab, and all beyond ASCII (RFC 9110 section 5.5).
-fn is_text_byte(byte: u8) -> bool {
-    byte >= b' ' && byte != 0x7f || byte == b'\t'
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(word: &[u8]) -> bool {
-    !word.is_empty() && word.iter().all(|byte| TOKEN[usize::from(*byte)])
-}
-
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut rest: &[u8] = b"!#$%&'*+-.^_`|~";
-    while let [byte, others @ ..] = rest {
-        table[*byte as usize] = true;
-        rest = others;
-    }
-    table
-};
 
 /// Which characters clients send although RFC 3986 wants them percent-encoded: all visible ones but angle brackets, and UTF-8.
 fn is_target(target: &[u8]) -> bool {
