@@ -96,6 +96,9 @@ pub fn serve(config: Config) -> Result<Exit, StartError> {
     if let Some(warning) = warning {
         say(format!("wasmserve: warning: {warning:#}"));
     }
+    if config.gateway.debug {
+        say(format!("wasmserve: debug: {}", engine.wiping()));
+    }
     let loader = Loader {
         engine: Arc::clone(&engine),
         size: config.component,

@@ -1,6 +1,7 @@
-;; Looks for what another instance has left in its memory, its table and its globals, answers with how many octets and
-;; entries that were (`0000000000` if there are none), and fills all of them. Then it ends: for `/traps` by a trap, for
-;; `/spins` never, for `/waits` when the request's body is there; else it returns.
+;; Looks for what another instance has left in its memory, its table and its globals, answers with how many words of eight
+;; bytes and entries that were (`0000000000` if there are none), and fills all of them. Then it ends: for `/traps` by a trap,
+;; for `/spins` never, for `/waits` and `/wee` when the request's body is there; else it returns. The memory has 16 MiB, for
+;; `/wee` only 192 KiB.
 (component
   (import "wasmserve:gateway/environ@0.1.0" (instance $environ
     (export "get" (func (param "name" string) (result (option (list u8)))))))
@@ -56,10 +57,9 @@
     (data (i32.const 32) "200 OK")
     (func $entry)
 
-    (func $look (result i32)
+    (func $look (param $pages i32) (result i32)
       (local $at i32) (local $end i32) (local $found i32)
-      ;; 16 MiB.
-      (if (i32.eq (memory.grow (i32.const 255)) (i32.const -1)) (then unreachable))
+      (if (i32.eq (memory.grow (local.get $pages)) (i32.const -1)) (then unreachable))
       (local.set $at (i32.const 65536))
       (local.set $end (i32.mul (memory.size) (i32.const 65536)))
       (loop $next
@@ -94,14 +94,16 @@
 
     (func (export "handle") (result i32)
       (local $ending i32)
-      (call $tell (call $look))
+      (call $get (i32.const 16) (i32.const 9) (i32.const 128))
+      ;; The second octet of the path, or what is behind a path of one.
+      (local.set $ending (i32.load8_u offset=1 (i32.load (i32.const 132))))
+      (call $tell (call $look
+        (select (i32.const 3) (i32.const 255)
+          (i32.eq (i32.load8_u offset=2 (i32.load (i32.const 132))) (i32.const 101)))))
       (call $fill)
       (call $start (i32.const 32) (i32.const 6) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
         (i32.const 128))
       (call $write (i32.const 64) (i32.const 10) (i32.const 128))
-      (call $get (i32.const 16) (i32.const 9) (i32.const 128))
-      ;; The second octet of the path, or what is behind a path of one.
-      (local.set $ending (i32.load8_u offset=1 (i32.load (i32.const 132))))
       (if (i32.eq (local.get $ending) (i32.const 116)) (then unreachable))
       (if (i32.eq (local.get $ending) (i32.const 115)) (then (loop $again (br $again))))
       (if (i32.eq (local.get $ending) (i32.const 119)) (then (call $read (i32.const 1) (i32.const 128))))

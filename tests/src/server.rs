@@ -76,6 +76,12 @@ impl Launch {
         self.within_shell(&format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""), Stdio::null())
     }
 
+    /// The same with so many KiB of addresses.
+    #[must_use]
+    pub fn addresses(self, kib: u64) -> Self {
+        self.within_shell(&format!("ulimit -v {kib} && exec \"$0\" \"$@\""), Stdio::null())
+    }
+
     /// The same with a socket passed to it as systemd does it: as descriptor 3, and variables that say so, of which these
     /// may be others.
     #[must_use]

@@ -156,3 +156,20 @@ fn t12_max_head_counts_the_whole_head() {
     let log = server.stop();
     assert_eq!(log.iter().filter(|line| line.contains("\" 431 -")).count(), 3, "L5: {log:#?}");
 }
+
+#[test]
+fn debug_says_how_instances_are_wiped() {
+    let wiping = |server: &Server| server.line(|line| line.starts_with("wasmserve: debug: "));
+    let server = start("hello", &["--debug"]);
+    let line = wiping(&server);
+    assert!(line.contains("a pool: their memory goes back to the system when they end"), "{line}");
+
+    // Enough for some instances, and nothing like what a pool needs.
+    let server = Launch::program("hello").flags(["--debug"]).addresses(64 << 20).start();
+    let line = wiping(&server);
+    assert!(line.contains("no address space for a pool"), "{line}");
+    assert_eq!(server.get("/").status, 200);
+
+    let log = start("hello", &[]).stop();
+    assert!(!log.iter().any(|line| line.contains("debug:")), "only for those who ask: {log:#?}");
+}

@@ -193,7 +193,8 @@ pub(super) fn authority_and_path(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = target[colon..].strip_prefix(b"://")?;
     let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    (is_host(authority) && !authority.is_empty()).then_some((authority, path))
+    // A name with percents in it is one to RFC 3986 alone: DNS has none, and what they stand for could be a slash.
+    (is_host(authority) && !authority.is_empty() && !authority.contains(&b'%')).then_some((authority, path))
 }
 
 /// Whether this is `host [":" port]` of RFC 3986; empty is allowed (RFC 9112 section 3.2).

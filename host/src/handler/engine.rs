@@ -219,6 +219,16 @@ impl Engine {
         self.compiler.as_ref().map_or(Ok(()), |compiler| compiler.check(name, octets))
     }
 
+    /// How what an instance has written is kept from the next one, in words.
+    #[must_use]
+    pub fn wiping(&self) -> &'static str {
+        if self.core.load().engine.pooling_allocator_metrics().is_some() {
+            "instances come out of a pool: their memory goes back to the system when they end, and their tables are wiped"
+        } else {
+            "there is no address space for a pool: each instance has memory and tables of its own, which go when it ends"
+        }
+    }
+
     /// What of the pool is in use.
     #[must_use]
     pub fn pool(&self) -> Pool {
@@ -299,7 +309,7 @@ fn build(cache: Option<Cache>, room: &Room, instances: InstanceAllocationStrateg
     Ok(wasmtime::Engine::new(&config)?)
 }
 
-/// Instances come out of a pool: the same memory again and again, wiped by the kernel or by hand.
+/// Instances come out of a pool: the same addresses again and again, wiped by the kernel (memories) or by hand (tables).
 fn pool(instances: usize) -> PoolingAllocationConfig {
     let instances = u32::try_from(instances).unwrap_or(u32::MAX);
     let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
@@ -318,10 +328,16 @@ fn pool(instances: usize) -> PoolingAllocationConfig {
         .total_tables(instances.saturating_mul(4))
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
-        // Measured: the reset of a small instance by hand costs a fraction of giving its pages back, if the kernel can
-        // tell which of them were written.
-        .pagemap_scan(Enabled::Auto)
-        .linear_memory_keep_resident(256 << 10)
+        // Not before wasmtime 50.0.1. Up to there the scan asks the kernel for pages that are written *and present*, so what is
+        // not present when an instance ends is neither wiped nor given back, and the next instance reads it: what is in swap,
+        // and what compaction is moving at that moment, on machines without swap too and in memory that is locked
+        // (`siege isolation` does both; https://github.com/bytecodealliance/wasmtime/pull/14357). No machine can be told from
+        // here to do neither, so there is no condition under which this may be on.
+        .pagemap_scan(Enabled::No)
+        // Without the scan wasmtime wipes the first so many bytes by hand, written or not, and gives the rest back. What comes
+        // first in a memory of Rust's is the end of its stack, which hardly any handler reaches: all of it goes back.
+        .linear_memory_keep_resident(0)
+        // A table is a page for most, and wiping a page costs a tenth of having the kernel take it and give another.
         .table_keep_resident(64 << 10)
         // Memory that is still mapped for its component is cheaper by half. wasmtime divides these among the cores, since a
         // thread prefers slots that it has used before: two hundred components have one each on every core. What is kept in
@@ -335,6 +351,12 @@ mod tests {
     use wasmtime::component::Component;
 
     use super::*;
+
+    #[test]
+    fn the_kernel_is_not_asked_which_pages_were_written() {
+        // Whoever wants this to be otherwise has to read the comment in `pool` first.
+        assert_eq!(pool(1).get_pagemap_scan(), Enabled::No);
+    }
 
     #[test]
     fn what_is_compiled_without_the_pool_is_found_in_the_cache_by_an_engine_with_it() {

@@ -1,5 +1,6 @@
 //! What an instance leaves behind for the next one, and whether anything of one exchange gets into another (fault H28).
 
+mod absent;
 mod connections;
 mod findings;
 mod places;
@@ -55,6 +56,10 @@ pub(super) fn lay(scale: Scale) -> Report {
     places::lay(scale, &mut findings, &mut report);
     connections::lay(scale, &mut findings, &mut report);
     findings.report(&mut report);
+    match scale {
+        Scale::Full => absent::lay(&mut report),
+        Scale::Short => report.note("Pages that are swapped out or moved are for the long siege.".into()),
+    }
     echoes(scale.of(100_000, 500), &mut report);
     report
 }

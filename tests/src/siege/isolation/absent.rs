@@ -1,0 +1,272 @@
+//! Pages that are not in memory at the moment at which their instance is wiped: swapped out, or on their way to another
+//! place. Both look alike to whoever reads page tables, and neither may survive.
+//!
+//! Swap space, a memory cgroup and compaction belong to the whole machine, so this is for the long siege, and for root.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    iter,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{PATIENCE, number_in};
+use crate::{
+    client::Client,
+    place::Place,
+    server::{Launch, Server},
+    siege::{Report, wire},
+};
+
+/// Where the kernel can be asked to move what is in memory closer together.
+const COMPACT: &str = "/proc/sys/vm/compact_memory";
+
+/// How many KiB of a process have to be in swap before an instance may end: half of what it has filled.
+const SWAPPED: u64 = 8 << 10;
+
+/// As many bytes of swap as twice the instance and the server need.
+const SWAP: usize = 64 << 20;
+
+pub(super) fn lay(report: &mut Report) {
+    match swapped(8) {
+        Ok((instances, found)) => {
+            report.row(vec!["is swapped out when it returns".into(), instances.to_string(), found.to_string()]);
+            report.count("foreign words and entries behind one that was swapped out", 0, found);
+        }
+        Err(why) => report.note(format!("Not tried with memory that is swapped out: {why}.")),
+    }
+    match compacted(30) {
+        Ok((instances, found)) => {
+            let how = "returns while memory is compacted (192 KiB, not 16 MiB)";
+            report.row(vec![how.into(), instances.to_string(), found.to_string()]);
+            report.count("foreign words and entries while memory is compacted", 0, found);
+        }
+        Err(why) => report.note(format!("Not tried while memory is compacted: {why}.")),
+    }
+}
+
+/// Instances whose memory is in swap when they end: how many, and what the next ones have found.
+///
+/// # Errors
+///
+/// Why it cannot be done here.
+fn swapped(rounds: u64) -> Result<(u64, u64), String> {
+    // In this order, so that the server is gone before its cgroup, and both before the swap space.
+    let _swap = Swap::on()?;
+    let group = Group::new()?;
+    let server = Launch::mounted(&["remembers"]).start();
+    group.take(&server)?;
+    let mut found = 0;
+    for _ in 0..rounds {
+        found += filled(&server, || {
+            let until = Instant::now() + PATIENCE;
+            while group.reclaim(&server)? < SWAPPED {
+                if Instant::now() > until {
+                    return Err("the kernel swaps nothing out".to_owned());
+                }
+            }
+            Ok(())
+        })?;
+    }
+    // The last one has nobody behind it otherwise.
+    found += filled(&server, || Ok(()))?;
+    Ok((rounds, found))
+}
+
+/// What an instance finds of others before it fills its memory. It ends after something else was done meanwhile.
+///
+/// # Errors
+///
+/// That could not be done.
+///
+/// # Panics
+///
+/// The server does not answer.
+fn filled(server: &Server, meanwhile: impl FnOnce() -> Result<(), String>) -> Result<u64, String> {
+    let mut stream = wire::connect(server.addr(), PATIENCE).expect("the server listens");
+    let head = "POST /remembers/waits HTTP/1.1\r\nHost: siege\r\nConnection: close\r\nContent-Length: 1\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("the server takes the head");
+    let (mut seen, mut part) = (Vec::new(), [0; 4096]);
+    let found = loop {
+        if let Some(found) = number_in(&seen) {
+            break found;
+        }
+        let read = stream.read(&mut part).expect("the server answers in time");
+        assert!(read > 0, "the answer is cut: {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&part[..read]);
+    };
+    meanwhile()?;
+    stream.write_all(b"x").expect("the server takes the body");
+    stream.read_to_end(&mut seen).expect("the answer ends in time");
+    assert!(seen.ends_with(b"\r\n0\r\n\r\n"), "the handler has not returned: {}", String::from_utf8_lossy(&seen));
+    Ok(found)
+}
+
+/// Small instances whose pages the kernel moves about while they end: how many, and what they have found of others.
+///
+/// Pages that have been moved are where the kernel wants them, so most of them are moved once: there have to be many new ones, of
+/// new servers.
+///
+/// # Errors
+///
+/// Why it cannot be done here.
+fn compacted(servers: usize) -> Result<(u64, u64), String> {
+    /// How many of a server's instances end one after another.
+    const AT_ONCE: usize = 900;
+    /// How often each of their places is used.
+    const USES: usize = 3;
+    /// All of them are let in, and none is refused for computing.
+    const FLAGS: [&str; 4] = ["--max-queue", "1000", "--max-computing", "1000"];
+    let compact = || fs::write(COMPACT, "1");
+    compact().map_err(|error| format!("{COMPACT} cannot be written ({error})"))?;
+    let is_over = AtomicBool::new(false);
+    let found = thread::scope(|scope| {
+        scope.spawn(|| {
+            // It was possible a moment before.
+            while !is_over.load(Ordering::Relaxed) && compact().is_ok() {}
+        });
+        let _over = Over(&is_over);
+        let mut found = 0;
+        for _ in 0..servers {
+            let launch = Launch::mounted(&["remembers"]).flags(["--access-log-format", "none"]).flags(FLAGS);
+            let server = launch.flags(["--queue-wait", "30s"]).start();
+            let mut clients: Vec<_> = iter::repeat_with(|| server.connect()).take(AT_ONCE).collect();
+            for _ in 0..USES {
+                found += all_at_once(&mut clients);
+            }
+        }
+        found
+    });
+    Ok(((servers * AT_ONCE * USES) as u64, found))
+}
+
+/// Says that it is over when it is dropped, also when somebody panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Has an instance for each client fill its memory, and has all of them end when all have done so: what they have found of others.
+///
+/// # Panics
+///
+/// One of them is not answered well.
+fn all_at_once(clients: &mut [Client]) -> u64 {
+    for client in &mut *clients {
+        client.send("POST /remembers/wee HTTP/1.1\r\nHost: siege\r\nContent-Length: 1\r\n\r\n");
+    }
+    // They begin to answer when they have filled it, and go on when they have all of the request.
+    let heads: Vec<_> = clients.iter_mut().map(|client| client.head().expect("there is an answer")).collect();
+    for client in &mut *clients {
+        client.send("x");
+    }
+    let numbers = clients.iter_mut().zip(&heads).map(|(client, head)| {
+        let number: Vec<u8> = client.body(head).flatten().collect();
+        str::from_utf8(&number).ok().and_then(|number| number.parse::<u64>().ok()).expect("it answers a number")
+    });
+    numbers.sum()
+}
+
+/// Swap space: what the machine has, or a file that is given back when this is dropped.
+struct Swap {
+    /// The file, and the directory that goes with it.
+    file: Option<(PathBuf, Place)>,
+}
+
+impl Swap {
+    fn on() -> Result<Self, String> {
+        let has_some = fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() > 1);
+        if has_some {
+            return Ok(Self { file: None });
+        }
+        let place = Place::new();
+        // Written, as swap space must not have holes.
+        let path = place.file("swap", vec![0; SWAP]);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|error| error.to_string())?;
+        run("mkswap", &path)?;
+        run("swapon", &path)?;
+        Ok(Self { file: Some((path, place)) })
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        if let Some((path, _)) = &self.file {
+            // Nothing can be done if it stays; it is gone with the next start of the machine.
+            _ = run("swapoff", path);
+        }
+    }
+}
+
+/// Runs a program with one word behind it.
+///
+/// # Errors
+///
+/// It is not there, or it fails.
+fn run(program: &str, word: &Path) -> Result<(), String> {
+    let output = Command::new(program).arg(word).output().map_err(|error| format!("no {program} ({error})"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    output.status.success().then_some(()).ok_or_else(|| format!("{program} fails ({})", said.trim()))
+}
+
+/// A memory cgroup of its own, removed when it is dropped.
+struct Group {
+    path: PathBuf,
+    /// The file that has the kernel take memory away, and what is written to it.
+    reclaim: (&'static str, &'static str),
+}
+
+impl Group {
+    fn new() -> Result<Self, String> {
+        let (root, reclaim) =
+            [("/sys/fs/cgroup/memory", ("memory.force_empty", "0")), ("/sys/fs/cgroup", ("memory.reclaim", "64M"))]
+                .into_iter()
+                .find(|(root, _)| Path::new(root).join("cgroup.procs").exists())
+                .ok_or("no cgroup is mounted below /sys/fs/cgroup")?;
+        // Where it is on already, or the hierarchy is the old one, this changes nothing.
+        _ = fs::write(Path::new(root).join("cgroup.subtree_control"), "+memory");
+        let path = Path::new(root).join(format!("wasmserve-siege-{}", process::id()));
+        fs::create_dir(&path).map_err(|error| format!("no memory cgroup can be made ({error})"))?;
+        let group = Self { path, reclaim };
+        if group.path.join(reclaim.0).exists() { Ok(group) } else { Err(format!("cgroups have no {} here", reclaim.0)) }
+    }
+
+    fn take(&self, server: &Server) -> Result<(), String> {
+        let taken = fs::write(self.path.join("cgroup.procs"), server.id().to_string());
+        taken.map_err(|error| format!("the server cannot be put into a cgroup ({error})"))
+    }
+
+    /// Has the kernel swap out what it can: how many KiB of the server are in swap now.
+    fn reclaim(&self, server: &Server) -> Result<u64, String> {
+        let (file, word) = self.reclaim;
+        // It tells that there was less to take than it was to.
+        _ = fs::write(self.path.join(file), word);
+        swapped_of(server.id()).map_err(|error| format!("the kernel does not tell what is swapped out ({error})"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A process that has just ended may still be in it for a moment.
+        let until = Instant::now() + Duration::from_secs(5);
+        while fs::remove_dir(&self.path).is_err() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// KiB of a process that are in swap.
+fn swapped_of(id: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSwap:"));
+    let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    number.ok_or_else(|| io::Error::other("no VmSwap"))
+}
