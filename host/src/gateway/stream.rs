@@ -297,9 +297,7 @@ impl Parser {
             }
         }
         let is_last = closes || fields.is_ambiguous() || version == Version::Http10 && !keeps;
-        let framing = fields.framing(version);
-        drop(fields);
-        let framing = match framing {
+        let framing = match fields.framing(version) {
             Ok(framing) => framing,
             Err(fault) => {
                 self.state = State::Over { is_cut: true };

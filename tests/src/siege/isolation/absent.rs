@@ -128,7 +128,11 @@ fn compacted(servers: usize) -> Result<(u64, u64), String> {
     let found = thread::scope(|scope| {
         scope.spawn(|| {
             // It was possible a moment before.
-            while !is_over.load(Ordering::Relaxed) && compact().is_ok() {}
+            while !is_over.load(Ordering::Relaxed) {
+                if compact().is_err() {
+                    break;
+                }
+            }
         });
         let _over = Over(&is_over);
         let mut found = 0;
