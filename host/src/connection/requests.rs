@@ -28,6 +28,8 @@ pub struct Requests {
     /// How the body of the last request is framed, and whether that framing is broken.
     framing: Framing,
     is_broken: bool,
+    /// Whether hyper knows that a head has begun.
+    is_announced: bool,
 }
 
 impl Requests {
@@ -35,7 +37,7 @@ impl Requests {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let (parser, starts) = (Parser::new(limits), VecDeque::new());
-        Self { parser, starts, framing: Framing::Length(0), is_broken: false }
+        Self { parser, starts, framing: Framing::Length(0), is_broken: false, is_announced: false }
     }
 
     /// Takes what has come in, and writes what hyper is to read instead.
@@ -51,6 +53,12 @@ impl Requests {
                 Piece::End(trailers) => [b"0\r\n", &*trailers, b"\r\n"].into_iter().for_each(&mut write),
                 Piece::Malformed => self.is_broken = true,
             }
+        }
+        // Before a head hyper skips an empty line. With it, it does not take a connection for an unused one and close it when
+        // the server stops.
+        if self.parser.has_begun_head() && !self.is_announced {
+            self.is_announced = true;
+            write(b"\r\n");
         }
     }
 
@@ -98,6 +106,7 @@ impl Requests {
 
     fn begin(&mut self, start: Start, write: impl FnMut(&[u8])) {
         self.framing = start.framing;
+        self.is_announced = false;
         write_head(&start, write);
         self.starts.push_back(start);
     }
@@ -143,4 +152,48 @@ fn write_number(number: u64, radix: u64, write: &mut impl FnMut(&[u8])) {
 /// What is in here is whole at every point, so a poisoned lock means nothing.
 pub(super) fn lock(requests: &Mutex<Requests>) -> MutexGuard<'_, Requests> {
     requests.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What hyper gets to read for these pieces.
+    fn written(pieces: &[&str]) -> String {
+        let (mut requests, mut written) = (Requests::new(&Limits::DEFAULT), Vec::new());
+        for piece in pieces {
+            requests.feed(piece.as_bytes(), |bytes| written.extend_from_slice(bytes));
+        }
+        String::from_utf8(written).expect("what we write is ASCII")
+    }
+
+    #[test]
+    fn hyper_reads_a_head_that_says_no_more_than_it_has_to_know() {
+        for (head, read) in [
+            ("GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: b\r\nConnection: upgrade\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
+            ("HEAD /a HTTP/1.1\nHost: a\n\n", "HEAD / HTTP/1.1\r\n\r\n"),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
+            ("GET /a HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"),
+            ("GET /a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n"),
+            ("GET /a HTTP/1.1\r\nConnection: b, Close\r\n\r\n", "GET / HTTP/1.1\r\nconnection: close\r\n\r\n"),
+            ("nonsense\r\n\r\n", "GET / HTTP/1.1\r\nconnection: close\r\n\r\n"),
+            (
+                "POST /a HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 007\r\n\r\n",
+                "GET / HTTP/1.1\r\ncontent-length: 7\r\nexpect: 100-continue\r\n\r\n",
+            ),
+            (
+                "POST /a HTTP/1.1\r\nTransfer-Encoding: \tChunked\r\n\r\n0010;a=b\r\n0123456789abcdef\r\n00\r\nA: b\r\n\r\n",
+                "GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n0\r\nA: b\r\n\r\n",
+            ),
+        ] {
+            assert_eq!(written(&[head]), read, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn hyper_knows_once_that_a_head_has_begun() {
+        assert_eq!(written(&["\r\n", "\r"]), "");
+        assert_eq!(written(&["G", "ET / HT"]), "\r\n");
+        assert_eq!(written(&["G", "ET / HTTP/1.1\r\n\r\nG"]), "\r\nGET / HTTP/1.1\r\n\r\n\r\n");
+    }
 }

@@ -205,7 +205,9 @@ impl Parser {
         }
     }
 
-    fn has_begun_head(&self) -> bool {
+    /// Whether there is the beginning of a head.
+    #[must_use]
+    pub fn has_begun_head(&self) -> bool {
         // A carriage return alone is half of an empty line.
         matches!(self.state, State::Head) && !matches!(&*self.partial, b"" | b"\r")
     }

@@ -59,7 +59,9 @@ fn swapped(rounds: u64) -> Result<(u64, u64), String> {
     // In this order, so that the server is gone before its cgroup, and both before the swap space.
     let _swap = Swap::on()?;
     let group = Group::new()?;
-    let server = Launch::mounted(&["remembers"]).start();
+    // The kernel may take its time.
+    let patient = ["--timeout", "5m", "--body-timeout", "5m", "--min-rate", "0"];
+    let server = Launch::mounted(&["remembers"]).flags(patient).start();
     group.take(&server)?;
     let mut found = 0;
     for _ in 0..rounds {
@@ -120,8 +122,17 @@ fn compacted(servers: usize) -> Result<(u64, u64), String> {
     const AT_ONCE: usize = 900;
     /// How often each of their places is used.
     const USES: usize = 3;
-    /// All of them are let in, and none is refused for computing.
-    const FLAGS: [&str; 4] = ["--max-queue", "1000", "--max-computing", "1000"];
+    /// All of them are let in, none is refused for computing, and none for what the machine takes long to do meanwhile.
+    const FLAGS: [[&str; 2]; 8] = [
+        ["--max-queue", "1000"],
+        ["--queue-wait", "5m"],
+        ["--max-computing", "1000"],
+        ["--timeout", "5m"],
+        ["--head-timeout", "5m"],
+        ["--body-timeout", "5m"],
+        ["--keep-alive", "5m"],
+        ["--min-rate", "0"],
+    ];
     let compact = || fs::write(COMPACT, "1");
     compact().map_err(|error| format!("{COMPACT} cannot be written ({error})"))?;
     let is_over = AtomicBool::new(false);
@@ -137,8 +148,8 @@ fn compacted(servers: usize) -> Result<(u64, u64), String> {
         let _over = Over(&is_over);
         let mut found = 0;
         for _ in 0..servers {
-            let launch = Launch::mounted(&["remembers"]).flags(["--access-log-format", "none"]).flags(FLAGS);
-            let server = launch.flags(["--queue-wait", "30s"]).start();
+            let launch = Launch::mounted(&["remembers"]).flags(["--access-log-format", "none"]);
+            let server = launch.flags(FLAGS.as_flattened()).start();
             let mut clients: Vec<_> = iter::repeat_with(|| server.connect()).take(AT_ONCE).collect();
             for _ in 0..USES {
                 found += all_at_once(&mut clients);
