@@ -98,6 +98,11 @@ impl Requests {
         self.parser.is_cut() && !self.is_broken
     }
 
+    /// Whether nothing of what may still come in is read.
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_broken && self.parser.awaited().0 == Awaited::Nothing
+    }
+
     /// How much of the body of the last request that was taken has not come in yet; `None` if that cannot be known.
     pub(super) fn body_left(&self) -> Option<u64> {
         // Where another request has begun, that one is complete.

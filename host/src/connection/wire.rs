@@ -250,6 +250,11 @@ impl Wire {
             if is_end || heads.feed(buffer.filled(), &mut cursor) {
                 return Poll::Ready(Ok(()));
             }
+            // What comes behind the last request is not wanted: the client has to keep it.
+            if lock(&heads.requests).is_over() {
+                heads.has_put_off = true;
+                return Poll::Pending;
+            }
         }
     }
 }
