@@ -52,7 +52,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     let unanswered = seen.iter().filter(|seen| seen.is_none()).count();
     let seen: Vec<Told> = seen.into_iter().flatten().flatten().collect();
     let with_body = seen.iter().filter(|told| told.body.is_some()).count();
-    let foreign = seen.iter().filter(|told| told.body.is_some_and(|body| body != told.head)).count();
+    let foreign = seen.iter().filter(|told| told.body.as_ref().is_some_and(|body| *body != told.head)).count();
     report.row(vec![(connections * PIPELINED).to_string(), seen.len().to_string(), with_body.to_string()]);
     report.count("requests with another one's body", 0, foreign as u64);
     report.count("connections without an end in time", 0, unanswered as u64);
@@ -62,10 +62,10 @@ pub(super) fn lay(scale: Scale) -> Report {
 
 /// What a handler has seen.
 struct Told {
-    /// The number in the head.
-    head: usize,
-    /// The first number in the body.
-    body: Option<usize>,
+    /// The name of the request in its head.
+    head: String,
+    /// That at the beginning of its body.
+    body: Option<String>,
 }
 
 fn ask(addr: SocketAddr, connection: usize) -> Option<Vec<Told>> {
@@ -77,19 +77,24 @@ fn ask(addr: SocketAddr, connection: usize) -> Option<Vec<Told>> {
     stream.read_to_end(&mut answers).ok()?;
     let answers = String::from_utf8_lossy(&answers);
     let told = answers.split("HTTP/1.1 200 OK\r\n").skip(1).filter_map(|answer| {
-        let head = number_behind(answer, "environ REQUEST_URI /")?;
-        Some(Told { head, body: answer.split_once("\nbody ").and_then(|(_, body)| number_behind(body, "<")) })
+        let head = name_between(answer, "environ REQUEST_URI /", '\n')?;
+        Some(Told { head, body: answer.split_once("\nbody ").and_then(|(_, body)| name_between(body, "<", '>')) })
     });
     Some(told.collect())
 }
 
-fn number_behind(text: &str, mark: &str) -> Option<usize> {
-    let (_, rest) = text.split_once(mark)?;
-    let end = rest.find(|char: char| !char.is_ascii_digit())?;
-    rest[..end].parse().ok().filter(|_| mark != "<" || rest[end..].starts_with('>'))
+fn name_between(text: &str, begin: &str, end: char) -> Option<String> {
+    let (_, rest) = text.split_once(begin)?;
+    let (name, _) = rest.split_once(end)?;
+    name.bytes().all(|byte| byte.is_ascii_lowercase()).then(|| name.to_owned())
 }
 
-/// Requests whose bodies begin with the same number as their targets, with up to three changes.
+/// A name for each request, of letters only, so that no change in what frames requests makes one of it.
+fn name(number: usize) -> String {
+    number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+}
+
+/// Requests whose bodies begin with the same name as their targets, with up to three changes.
 fn pipeline(connection: usize) -> Vec<u8> {
     let mut random = (connection as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut below = |end: usize| {
@@ -100,22 +105,28 @@ fn pipeline(connection: usize) -> Vec<u8> {
     };
     let mut stream = String::new();
     for at in 0..PIPELINED {
-        let number = connection * PIPELINED + at;
-        let body = format!("<{number}>{}", "x".repeat(below(20)));
-        let framed = match below(3) {
-            0 => format!("Content-Length: {}\r\n\r\n{body}", body.len()),
-            1 => format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+        let name = name(connection * PIPELINED + at);
+        let body = format!("<{name}>{}", "x".repeat(below(20)));
+        let framed = match below(5) {
+            // What is missed of one without a body is the whole of it, and the next one begins right behind.
+            0 | 1 => "Content-Length: 0\r\n\r\n".to_owned(),
+            2 => format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+            3 => format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
             _ => format!("Transfer-Encoding: chunked\r\n\r\n{:x};a\r\n{body}\r\n0\r\nX-T: u\r\n\r\n", body.len()),
         };
-        stream.push_str(&format!("POST /{number} HTTP/1.1\r\nHost: a\r\n{framed}"));
+        stream.push_str(&format!("POST /{name} HTTP/1.1\r\nHost: a\r\n{framed}"));
     }
     let mut stream = stream.into_bytes();
     for _ in 0..below(4) {
         let from = below(stream.len());
         let is_near = |byte: &u8| matches!(byte, b'\r' | b'\n' | b':' | b'0');
-        let at = from + stream[from..].iter().position(is_near).unwrap_or(0);
-        let end = if below(3) == 0 { (at + below(3)).min(stream.len()) } else { at };
-        stream.splice(at..end, ODD[below(ODD.len())].bytes()).for_each(drop);
+        // Names stay as they are.
+        let Some(at) = stream[from..].iter().position(is_near).map(|length| from + length) else { continue };
+        match below(3) {
+            0 => drop(stream.remove(at)),
+            1 => stream.splice(at..(at + below(3)).min(stream.len()), ODD[below(ODD.len())].bytes()).for_each(drop),
+            _ => stream.splice(at..at, ODD[below(ODD.len())].bytes()).for_each(drop),
+        }
     }
     stream
 }
