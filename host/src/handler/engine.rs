@@ -337,7 +337,7 @@ fn pool(instances: usize) -> PoolingAllocationConfig {
         // Without the scan wasmtime wipes the first so many bytes by hand, written or not, and gives the rest back. What comes
         // first in a memory of Rust's is the end of its stack, which hardly any handler reaches: all of it goes back.
         .linear_memory_keep_resident(0)
-        // A table is a page for most, and wiping a page costs a tenth of having the kernel take it and give another.
+        // Most tables are a page, and giving two of them back would cost a hello 7 µs more (docs/speed.md).
         .table_keep_resident(64 << 10)
         // Memory that is still mapped for its component is cheaper by half. wasmtime divides these among the cores, since a
         // thread prefers slots that it has used before: two hundred components have one each on every core. What is kept in
