@@ -36,6 +36,6 @@ fn main() {
     });
     let (same, stricter) = (same.into_inner(), stricter.into_inner());
     let said = format!("{count} streams: {same} requests the same, {stricter} streams refused that hyper takes\n");
-    // If nobody reads it, there is nobody to tell.
+    // Without a reader there is nothing left to do.
     _ = std::io::stdout().write_all(said.as_bytes());
 }

@@ -28,7 +28,10 @@ use hyper::{
 use wasmserve::{
     config::Limits,
     connection::requests::Requests,
-    gateway::{request::RequestHead, stream::Start},
+    gateway::{
+        request::RequestHead,
+        stream::{End, Start},
+    },
 };
 
 /// A field: its name in lower case, and its value.
@@ -281,7 +284,7 @@ impl Read for ThroughServer<'_> {
     ) -> Poll<std::io::Result<()>> {
         let this = &mut *self;
         while this.ahead.is_empty() {
-            if this.requests.borrow().is_broken() {
+            if this.requests.borrow().end() == Some(End::Malformed) {
                 return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));
             }
             let Some(piece) = this.pieces.pop() else { return Poll::Ready(Ok(())) };

@@ -12,6 +12,8 @@ mod prober;
 
 mod crowd;
 
+mod random;
+
 mod spin;
 
 mod faults;

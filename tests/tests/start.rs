@@ -29,6 +29,15 @@ pub(crate) fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
     line.to_owned()
 }
 
+/// Starts a server that cannot use its cache, and checks that it warns and serves all the same. Gives its log.
+fn serves_without_cache(cache: &Path) -> Vec<String> {
+    let server = Launch::program("hello").env("XDG_CACHE_HOME", cache).start();
+    assert_eq!(server.get("/").status, 200);
+    let log = server.stop();
+    assert!(log[0].starts_with("wasmserve: warning: no compile cache"), "{}: {log:?}", cache.display());
+    log
+}
+
 /// Has it serve a file with this content.
 fn refuses_content(content: impl AsRef<[u8]>, parts: &[&str]) -> String {
     let place = Place::new();
@@ -334,10 +343,7 @@ fn a_cache_that_others_could_replace_is_a_warning() {
         caches.push(foreign);
     }
     for cache in caches {
-        let server = Launch::program("hello").env("XDG_CACHE_HOME", &cache).start();
-        assert_eq!(server.get("/").status, 200);
-        let log = server.stop();
-        assert!(log[0].starts_with("wasmserve: warning: no compile cache"), "{}: {log:?}", cache.display());
+        let log = serves_without_cache(&cache);
         assert!(log[0].ends_with("set XDG_CACHE_HOME to a directory of yours"), "a remedy comes last: {log:?}");
     }
     assert_eq!(fs::read_dir(&open).expect("it is there").count(), 0, "nothing is written there");
@@ -376,10 +382,7 @@ fn p15_a_cache_that_is_not_ours_or_cannot_be_written_is_a_warning() {
         caches.push(foreign);
     }
     for cache in caches {
-        let server = Launch::program("hello").env("XDG_CACHE_HOME", &cache).start();
-        assert_eq!(server.get("/").status, 200);
-        let log = server.stop();
-        assert!(log[0].starts_with("wasmserve: warning: no compile cache"), "{}: {log:?}", cache.display());
+        serves_without_cache(&cache);
     }
     assert_eq!(fs::read_dir(place.join("elsewhere")).expect("it is there").count(), 0, "nothing is written there");
 }

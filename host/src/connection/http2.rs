@@ -137,8 +137,8 @@ async fn idle(open: &Open) {
     }
 }
 
-/// What h2 is told of the limit of heads. It answers those beyond by itself, and then there is no exchange that could be
-/// told of: so it lets through twice as much, and [`RequestHead::check`](crate::gateway::request::RequestHead::check) refuses.
+/// The limit of heads that h2 gets. It answers those beyond by itself, and then there is no exchange for the log: so it lets
+/// through twice as much, and [`RequestHead::check`](crate::gateway::request::RequestHead::check) refuses.
 fn list_max(head: u64) -> u32 {
     u32::try_from(head * 2).unwrap_or(u32::MAX)
 }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     io::{Cursor, Write as _},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -14,7 +15,7 @@ use crate::{
     config::Limits,
     gateway::{
         request::Version,
-        stream::{Awaited, Framing, Parser, Piece, Start},
+        stream::{Awaited, End, Framing, Parser, Piece, Start},
     },
 };
 
@@ -25,9 +26,8 @@ pub struct Requests {
     /// The requests that hyper has not come to yet. It reads no more while it has something to parse, so that these are what one
     /// read brings at most.
     starts: VecDeque<Start>,
-    /// How the body of the last request is framed, and whether that framing is broken.
+    /// How the body of the last request is framed.
     framing: Framing,
-    is_broken: bool,
     /// Whether hyper knows that a head has begun.
     is_announced: bool,
 }
@@ -37,7 +37,7 @@ impl Requests {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let (parser, starts) = (Parser::new(limits), VecDeque::new());
-        Self { parser, starts, framing: Framing::Length(0), is_broken: false, is_announced: false }
+        Self { parser, starts, framing: Framing::Length(0), is_announced: false }
     }
 
     /// Takes what has come in, and writes what hyper is to read instead.
@@ -46,12 +46,13 @@ impl Requests {
             match piece {
                 Piece::Start(start) => self.begin(start, &mut write),
                 Piece::Data(data) if self.framing == Framing::Chunked => {
-                    write_number(data.len() as u64, 16, &mut write);
+                    write_number(format_args!("{:x}", data.len()), &mut write);
                     [b"\r\n", data, b"\r\n"].into_iter().for_each(&mut write);
                 }
                 Piece::Data(data) => write(data),
                 Piece::End(trailers) => [b"0\r\n", &*trailers, b"\r\n"].into_iter().for_each(&mut write),
-                Piece::Malformed => self.is_broken = true,
+                // The parser knows, and has no other piece.
+                Piece::Malformed => {}
             }
         }
         // Before a head hyper skips an empty line. With it, it does not take a connection for an unused one and close it when
@@ -82,25 +83,15 @@ impl Requests {
         self.starts.is_empty() && !self.parser.is_mid_message()
     }
 
-    /// Whether the framing of a body is broken, so that nothing behind it can be read.
+    /// Why nothing more of what comes in is read, once that is so.
     #[must_use]
-    pub fn is_broken(&self) -> bool {
-        self.is_broken
+    pub fn end(&self) -> Option<End> {
+        self.parser.end()
     }
 
     /// Whether the framing of the body of the last request that was taken is broken.
     pub(super) fn is_body_broken(&self) -> bool {
-        self.starts.is_empty() && self.is_broken
-    }
-
-    /// Whether the last head is refused, so that nothing behind it can be read.
-    pub(super) fn is_refused(&self) -> bool {
-        self.parser.is_cut() && !self.is_broken
-    }
-
-    /// Whether nothing of what may still come in is read.
-    pub(super) fn is_over(&self) -> bool {
-        !self.is_broken && self.parser.awaited().0 == Awaited::Nothing
+        self.starts.is_empty() && self.end() == Some(End::Malformed)
     }
 
     /// How much of the body of the last request that was taken has not come in yet; `None` if that cannot be known.
@@ -130,7 +121,7 @@ fn write_head(start: &Start, mut write: impl FnMut(&[u8])) {
         Framing::Length(0) => {}
         Framing::Length(length) => {
             write(b"content-length: ");
-            write_number(length, 10, &mut write);
+            write_number(format_args!("{length}"), &mut write);
             write(b"\r\n");
         }
         Framing::Chunked => write(b"transfer-encoding: chunked\r\n"),
@@ -146,10 +137,9 @@ fn write_head(start: &Start, mut write: impl FnMut(&[u8])) {
     write(b"\r\n");
 }
 
-fn write_number(number: u64, radix: u64, write: &mut impl FnMut(&[u8])) {
+fn write_number(number: fmt::Arguments<'_>, write: &mut impl FnMut(&[u8])) {
     let mut digits = Cursor::new([0; 20]);
-    let written = if radix == 16 { write!(digits, "{number:x}") } else { write!(digits, "{number}") };
-    written.unwrap_or_else(|_| unreachable!("64 bits have at most 20 digits"));
+    digits.write_fmt(number).unwrap_or_else(|_| unreachable!("64 bits have at most 20 digits"));
     let length = usize::try_from(digits.position()).unwrap_or(0);
     write(&digits.get_ref()[..length]);
 }

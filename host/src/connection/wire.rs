@@ -30,7 +30,7 @@ use super::{
     requests::{Requests, lock},
     turn::Turn,
 };
-use crate::config::Limits;
+use crate::{config::Limits, gateway::stream::End};
 
 /// A socket, of which something may have been read already.
 pub(super) struct Wire {
@@ -218,12 +218,11 @@ impl Wire {
             if heads.give_ahead(&mut cursor) {
                 return Poll::Ready(Ok(()));
             }
-            if lock(&heads.requests).is_broken() {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-            }
-            // All that is left to do is to answer; what the client still sends is read when the connection ends.
-            if lock(&heads.requests).is_refused() {
-                return Poll::Pending;
+            match lock(&heads.requests).end() {
+                Some(End::Malformed) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                // All that is left to do is to answer; what the client still sends is read when the connection ends.
+                Some(End::Refused) => return Poll::Pending,
+                Some(End::Last) | None => {}
             }
             let mut octets = [const { MaybeUninit::uninit() }; READ];
             let mut buffer = ReadBuf::uninit(&mut octets[..READ.min(cursor.remaining())]);
@@ -251,7 +250,7 @@ impl Wire {
                 return Poll::Ready(Ok(()));
             }
             // What comes behind the last request is not wanted: the client has to keep it.
-            if lock(&heads.requests).is_over() {
+            if lock(&heads.requests).end() == Some(End::Last) {
                 heads.has_put_off = true;
                 return Poll::Pending;
             }

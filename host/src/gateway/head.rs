@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::Field;
+use super::{Field, field};
 
 /// A head that has passed every check and so can be sent as it is.
 #[derive(Clone, Debug)]
@@ -167,10 +167,7 @@ fn check_status(text: &str) -> Option<(StatusCode, Bytes)> {
 
 /// Removes the white space around a field's value, which is not part of it (RFC 9110 section 5.5).
 fn trim(value: Vec<u8>) -> Bytes {
-    let mut rest = &*value;
-    while let [b' ' | b'\t', inner @ ..] | [inner @ .., b' ' | b'\t'] = rest {
-        rest = inner;
-    }
+    let rest = field::trim(&value);
     if rest.len() == value.len() { value.into() } else { Bytes::copy_from_slice(rest) }
 }
 

@@ -51,8 +51,19 @@ enum State {
     Length { left: u64, is_last: bool },
     /// To a body in chunks.
     Chunked { chunks: Box<Chunks>, is_last: bool },
-    /// To nothing: behind the last request of a connection there is no other.
-    Over { is_cut: bool },
+    /// To nothing.
+    Over(End),
+}
+
+/// Why nothing more of what comes in is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The last request of the connection is complete.
+    Last,
+    /// The last head is refused.
+    Refused,
+    /// The framing of the last body is broken.
+    Malformed,
 }
 
 /// A piece of what came in.
@@ -147,11 +158,11 @@ impl Parser {
                     Some(Piece::End(trailers))
                 }
                 Err(chunks::Malformed) => {
-                    self.state = State::Over { is_cut: true };
+                    self.state = State::Over(End::Malformed);
                     Some(Piece::Malformed)
                 }
             },
-            State::Over { .. } => {
+            State::Over(_) => {
                 *input = &[];
                 None
             }
@@ -174,7 +185,7 @@ impl Parser {
             State::Head if !self.has_begun_head() && self.heads > 0 => Awaited::NextRequest,
             State::Head => Awaited::Head,
             State::Length { .. } | State::Chunked { .. } => Awaited::Body,
-            State::Over { .. } => Awaited::Nothing,
+            State::Over(_) => Awaited::Nothing,
         };
         (awaited, self.heads)
     }
@@ -185,14 +196,17 @@ impl Parser {
         match self.state {
             State::Head => self.has_begun_head(),
             State::Length { .. } | State::Chunked { .. } => true,
-            State::Over { is_cut } => is_cut,
+            State::Over(end) => end != End::Last,
         }
     }
 
-    /// Whether the framing of the last body is broken, or its head was refused.
+    /// Why nothing more is read, once that is so.
     #[must_use]
-    pub fn is_cut(&self) -> bool {
-        matches!(self.state, State::Over { is_cut: true })
+    pub fn end(&self) -> Option<End> {
+        match self.state {
+            State::Over(end) => Some(end),
+            _ => None,
+        }
     }
 
     /// How much of the body has not come in yet: nothing if it is complete, and `None` if that cannot be known.
@@ -201,7 +215,7 @@ impl Parser {
         match self.state {
             State::Length { left, .. } => Some(left),
             State::Chunked { .. } => None,
-            State::Head | State::Over { .. } => Some(0),
+            State::Head | State::Over(_) => Some(0),
         }
     }
 
@@ -302,7 +316,7 @@ impl Parser {
         let framing = match fields.framing(version) {
             Ok(framing) => framing,
             Err(fault) => {
-                self.state = State::Over { is_cut: true };
+                self.state = State::Over(End::Refused);
                 return Start::refused(head, fault);
             }
         };
@@ -317,7 +331,7 @@ impl Parser {
     fn refuse(&mut self, bytes: &[u8], fault: Fault) -> Start {
         self.next_head();
         self.partial = Vec::new();
-        self.state = State::Over { is_cut: true };
+        self.state = State::Over(End::Refused);
         let end = bytes.len().min(REFUSED_MAX);
         Start::refused(RequestHead::new(Bytes::copy_from_slice(&bytes[..end])), fault)
     }
@@ -331,7 +345,7 @@ impl Parser {
 
 /// Where the next byte belongs behind a whole request.
 fn behind(is_last: bool) -> State {
-    if is_last { State::Over { is_cut: false } } else { State::Head }
+    if is_last { State::Over(End::Last) } else { State::Head }
 }
 
 impl Start {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Report, Scale, crowd, wire};
+use super::{Report, Scale, crowd, random::Random, wire};
 use crate::server::Launch;
 
 /// For one connection.
@@ -96,13 +96,9 @@ fn name(number: usize) -> String {
 
 /// Requests whose bodies begin with the same name as their targets, with up to three changes.
 fn pipeline(connection: usize) -> Vec<u8> {
-    let mut random = (connection as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut below = |end: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random >> 32) as usize % end
-    };
+    let mut random = Random::of(connection);
+    // The upper half: the lower bits of xorshift repeat sooner.
+    let mut below = |end: usize| (random.next() >> 32) as usize % end;
     let mut stream = String::new();
     for at in 0..PIPELINED {
         let name = name(connection * PIPELINED + at);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use self::findings::Findings;
-use super::{Report, Scale, crowd, wire};
+use super::{Report, Scale, crowd, random::Random, wire};
 use crate::{
     client::{Client, End},
     server::Launch,
@@ -105,7 +105,7 @@ fn echoes(count: usize, report: &mut Report) {
     const CLIENTS: usize = 8;
     let server = Launch::mounted(&["echo", "traps", "panics", "returns_an_error"]).start();
     let wrong = crowd::each(CLIENTS, CLIENTS, |client| {
-        let mut random = Random((client as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = Random::of(client);
         let mut connection = server.connect();
         let mut wrong = 0_u64;
         for _ in 0..count / CLIENTS {
@@ -130,16 +130,4 @@ fn comes_back(connection: &mut Client, random: &mut Random) -> bool {
     connection.send([head.into_bytes(), body.clone()].concat());
     let response = connection.response();
     response.status == 200 && response.end == End::Whole && response.body == body
-}
-
-/// Octets that no two exchanges have in common (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
 }

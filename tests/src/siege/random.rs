@@ -1,0 +1,17 @@
+//! Numbers that no two seeds have in common (xorshift).
+
+pub(super) struct Random(u64);
+
+impl Random {
+    /// The numbers of the client, or connection, of this number.
+    pub(super) fn of(number: usize) -> Self {
+        Self((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
