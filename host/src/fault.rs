@@ -2,11 +2,9 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{
-    gateway::{head::StartError, input::ReadError},
-    roster::Wait,
-    stack::Stack,
-};
+use wasmserve_gateway::{head::StartError, input::ReadError, refusal::Refusal, response::EndError};
+
+use crate::base::stack::{Stack, Wait};
 
 /// Why an exchange did not go as it should.
 #[derive(Clone, Debug)]
@@ -72,12 +70,25 @@ pub enum Fault {
     },
     /// As many exchanges run as can.
     Busy,
-    /// The client went away before its answer was complete.
-    Disconnected,
     /// The server was stopped before the exchange had ended.
     Stopped,
     /// Something that never may happen in the host.
     HostBug(String),
+}
+
+/// Who is to blame for a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The client: the connection that its request came on is not used any further (rule X5).
+    Client,
+    /// Nobody: there is no handler at this path.
+    NotMounted,
+    /// The handler, or the host in its place.
+    Handler,
+    /// Nobody: too many exchanges are in progress.
+    Shed,
+    /// Nobody: the server is stopping.
+    Stopped,
 }
 
 /// A limit of a handler's time.
@@ -107,7 +118,19 @@ impl Fault {
             | Self::StackOverflow { stack }
             | Self::TooManyHandles { stack }
             | Self::TimedOut { stack, .. } => Some(stack),
-            _ => None,
+            Self::Refused { .. }
+            | Self::BodyTooLarge
+            | Self::NotMounted
+            | Self::Exception(_)
+            | Self::Exited(_)
+            | Self::OutOfMemory(_)
+            | Self::NoStartResponse
+            | Self::BadResponseHead(_)
+            | Self::ShortBody { .. }
+            | Self::BadInput { .. }
+            | Self::Busy
+            | Self::Stopped
+            | Self::HostBug(_) => None,
         }
     }
 
@@ -130,8 +153,6 @@ impl Fault {
             | Self::HostBug(_) => 500,
             Self::TimedOut { .. } => 504,
             Self::Busy | Self::Stopped => 503,
-            // nginx's habit (rule K10); never on the wire.
-            Self::Disconnected => 499,
         }
     }
 
@@ -155,16 +176,31 @@ impl Fault {
             Self::ShortBody { .. } => "short-body",
             Self::BadInput { .. } => "bad-input",
             Self::Busy => "busy",
-            Self::Disconnected => "disconnected",
             Self::Stopped => "stopped",
             Self::HostBug(_) => "host-bug",
         }
     }
 
-    /// Whether the request is at fault, so that the connection that it came on is not used any further (rule X5).
+    /// Who is to blame.
     #[must_use]
-    pub fn is_the_clients(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::BodyTooLarge | Self::BadInput { .. })
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Refused { .. } | Self::BodyTooLarge | Self::BadInput { .. } => Class::Client,
+            Self::NotMounted => Class::NotMounted,
+            Self::Trap { .. }
+            | Self::StackOverflow { .. }
+            | Self::TooManyHandles { .. }
+            | Self::Exception(_)
+            | Self::Exited(_)
+            | Self::OutOfMemory(_)
+            | Self::TimedOut { .. }
+            | Self::NoStartResponse
+            | Self::BadResponseHead(_)
+            | Self::ShortBody { .. }
+            | Self::HostBug(_) => Class::Handler,
+            Self::Busy => Class::Shed,
+            Self::Stopped => Class::Stopped,
+        }
     }
 
     /// What the client may know: nothing about the handler's inside.
@@ -187,7 +223,6 @@ impl Fault {
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::ShortBody { .. }
-            | Self::Disconnected
             | Self::HostBug(_) => "the handler failed",
         }
     }
@@ -203,6 +238,28 @@ impl From<ReadError> for Fault {
             ReadError::TimedOut => (408, "the request body did not arrive in time"),
         };
         Self::BadInput { status, why }
+    }
+}
+
+/// For a request that is refused before a handler sees it.
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid { status, why } => Self::Refused { status, why },
+            Refusal::BodyTooLarge => Self::BodyTooLarge,
+        }
+    }
+}
+
+/// For what a handler still owed when it returned.
+impl From<EndError> for Fault {
+    fn from(error: EndError) -> Self {
+        match error {
+            EndError::NoStartResponse => Self::NoStartResponse,
+            EndError::BadHead(error) => Self::BadResponseHead(error),
+            EndError::ShortBody { missing } => Self::ShortBody { missing },
+            EndError::Exception(text) => Self::Exception(text),
+        }
     }
 }
 
@@ -244,7 +301,6 @@ impl fmt::Display for Fault {
                 write!(f, "the handler gave {missing} octets less than its Content-Length")
             }
             Self::Busy => write!(f, "as many exchanges run as can"),
-            Self::Disconnected => write!(f, "the client went away"),
             Self::Stopped => write!(f, "the server was stopped"),
             Self::HostBug(what) => write!(f, "a bug in wasmserve: {what}"),
         }

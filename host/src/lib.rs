@@ -1,74 +1,83 @@
 //! wasmserve: a disposable web server that makes a fresh, limited, sandboxed wasm component instance for every request.
 //!
-//! The way of a request, and of a reader through this crate:
+//! This is the library of the program, for programs that embed the server. A server of a closure:
 //!
-//! 1. [`args`] is what the user typed, [`config`] what the program needs;
-//! 2. [`source`] is what the user names, [`build`] how a component comes of it when it is Rust (with the [`sdk`] inside of
-//!    this program), [`watch`] notices that it has changed, and [`served`] is the newest handler that works;
-//! 3. [`start`] brings it all up, `life` says when it ends, [`server`] accepts connections and drains them at the end;
-//! 4. [`connection`] is one socket: hyper, timeouts, the exact octets of each head;
-//! 5. [`exchange`] is one request to one response, the only room that sees every stage;
-//! 6. [`gateway`] is the protocol in words, pure: environ, input, start_response;
-//! 7. [`handler`] is the component: loaded once, called once per exchange, each time in a new instance;
-//! 8. [`roster`] is who runs, and who has to wait;
-//! 9. [`fault`] is why an exchange did not go as it should, [`stack`] where a handler was, [`record`] what it tells, [`log`] who listens,
-//!    [`tally`] and [`stats`] what it adds up to.
+//! ```
+//! use std::sync::Arc;
 //!
-//! Beside that way are commands of one room each: [`template`] writes handlers to begin with, [`inspect`] tells what a
-//! component is, [`dump`] prints what clients send. [`example`] and [`sdk`] are what the program carries with it.
+//! use wasmserve::{Call, ConcurrencyLimits, GatewayOptions, Grants, Limits, Native, Server};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let hello = |call: &mut Call| -> wasmserve::Answering<'_> {
+//!     Box::pin(async move {
+//!         call.writer.start("200 OK", Vec::new(), None).map_err(|error| error.to_string())?;
+//!         call.writer.finish("Hello, World!\n".into()).map_err(|error| format!("{error:?}"))
+//!     })
+//! };
+//! let limits = Limits::DEFAULT;
+//! let handler = Box::new(Native::new(hello, &limits, &Grants::default()));
+//! let concurrency = ConcurrencyLimits::of_this_machine();
+//! let server = Server::new(handler, limits, concurrency, GatewayOptions::DEFAULT, Vec::new());
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! runtime.block_on(async {
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     // Stops at once, and would wait for exchanges in progress without end.
+//!     server.run(listener, None, async { std::future::pending::<()>() }).await
+//! })
+//! # }
+//! ```
+//!
+//! The way of a request, and of a reader through the rooms, each of which uses only those before it:
+//!
+//! 1. `base` is what every room may use; [`gateway`] is a package of its own: the protocol in words, without I/O;
+//! 2. `fault` is why an exchange did not go as it should, `event` what happens and who listens, `listen` the listeners;
+//! 3. `admission` is who runs and who waits, `handler` the seam to what answers, `kind` what can answer: components and closures;
+//! 4. `source` is what the user names, and how a handler comes of it;
+//! 5. `exchange` is one request to one response, the only room that sees every stage;
+//! 6. `transport` is one connection, `server` all of them, `lifecycle` when it ends;
+//! 7. `program` is the command line and its commands.
 
-pub mod args;
+mod admission;
+mod base;
+mod event;
+mod exchange;
+mod fault;
+mod handler;
+mod kind;
+mod lifecycle;
+mod listen;
+mod program;
+mod server;
+mod source;
+mod transport;
 
-pub mod config;
+pub use wasmserve_gateway as gateway;
 
-pub mod exit;
-
-pub mod sdk;
-
-pub mod build;
-
-pub mod source;
-
-pub mod served;
-
-pub mod watch;
-
-pub mod start;
-
-mod life;
-
-mod signal;
-
-mod socket;
-
-pub mod server;
-
-pub mod connection;
-
-pub mod exchange;
-
-pub mod gateway;
-
-pub mod handler;
-
-pub mod roster;
-
-pub mod fault;
-
-pub mod stack;
-
-pub mod record;
-
-pub mod log;
-
-pub mod tally;
-
-pub mod stats;
-
-pub mod example;
-
-pub mod template;
-
-pub mod inspect;
-
-pub mod dump;
+pub use crate::{
+    admission::{Admission, Busy, Slot, call_stats::CallStats},
+    base::{
+        grants::{Allowance, Dir, Grants, Net},
+        limits::{ConcurrencyLimits, EngineLimits, Limits},
+        options::GatewayOptions,
+        stack::{Frame, Stack, Wait},
+    },
+    event::{
+        Event, Events, Listener, Stream,
+        counters::{Counters, Tally},
+        exchange::{CLIENT_LEFT, End, Exchange, Outcome},
+        notice::{Level, Notice},
+        snapshot::Snapshot,
+    },
+    fault::{Class, Fault, Limit, MemoryLimit},
+    handler::{Call, Handler, lanes::CallFuture},
+    kind::{
+        native::{Answering, Native},
+        wasm::{
+            engine::{Engine, Pool},
+            load,
+        },
+    },
+    program::main,
+    server::Server,
+};

@@ -2,7 +2,8 @@
 
 mod accept;
 mod descriptors;
-mod worker;
+pub(crate) mod socket;
+mod workers;
 
 use std::{future::Future, io, sync::Arc};
 
@@ -11,10 +12,60 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+use wasmserve_gateway::mounts::Mounts;
 
-pub use self::descriptors::make_room;
-use self::{accept::Door, worker::Workers};
-use crate::{connection, exchange::Exchanges};
+pub(crate) use self::descriptors::make_room;
+use self::{accept::Door, workers::Workers};
+use crate::{
+    base::{
+        limits::{ConcurrencyLimits, Limits},
+        options::GatewayOptions,
+    },
+    event::{Events, Listener},
+    exchange::Exchanges,
+    handler::Handler,
+    source::live::Live,
+    transport,
+};
+
+/// A server of one handler, for programs that embed it.
+pub struct Server(Arc<Exchanges>);
+
+impl Server {
+    /// A server of this handler, whose events go to these listeners.
+    #[must_use]
+    pub fn new(
+        handler: Box<dyn Handler>,
+        limits: Limits,
+        concurrency: ConcurrencyLimits,
+        gateway: GatewayOptions,
+        listeners: Vec<Arc<dyn Listener>>,
+    ) -> Self {
+        let mounts = Arc::new(Mounts::root(Live::new(handler)));
+        Self(Arc::new(Exchanges::new(mounts, limits, concurrency, gateway, Arc::new(Events::new(listeners)))))
+    }
+
+    /// How many handlers run at the moment.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.0.running()
+    }
+
+    /// Serves connections from `listener` until `shutdown` is ready, at most `connections` at a time, or as many as there are
+    /// descriptors for. Then the exchanges in progress may end, until the future is ready that `shutdown` gives.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses threads for connections. Nothing has been accepted then.
+    pub async fn run<Cut: Future<Output = ()>>(
+        &self,
+        listener: TcpListener,
+        connections: Option<usize>,
+        shutdown: impl Future<Output = Cut>,
+    ) -> io::Result<()> {
+        run(listener, Arc::clone(&self.0), connections, shutdown).await
+    }
+}
 
 /// Serves connections from `listener` until `shutdown` is ready, at most `connections` at a time, or as many as there are
 /// descriptors for. Then no more are accepted, idle ones are closed, and the running exchanges may end, as well as handlers
@@ -25,7 +76,7 @@ use crate::{connection, exchange::Exchanges};
 /// # Errors
 ///
 /// The system refuses these threads. Nothing has been accepted then.
-pub async fn run<Cut: Future<Output = ()>>(
+pub(crate) async fn run<Cut: Future<Output = ()>>(
     listener: TcpListener,
     exchanges: Arc<Exchanges>,
     connections: Option<usize>,
@@ -34,7 +85,7 @@ pub async fn run<Cut: Future<Output = ()>>(
     let workers = Workers::spawn()?;
     let (draining, is_draining) = watch::channel(false);
     let connections_max = connections.unwrap_or_else(descriptors::connections_max);
-    let mut door = Door::new(listener, connections_max, Arc::clone(exchanges.record()));
+    let mut door = Door::new(listener, connections_max, Arc::clone(exchanges.events()));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let cut = loop {
@@ -48,7 +99,7 @@ pub async fn run<Cut: Future<Output = ()>>(
         let (exchanges, drain) = (Arc::clone(&exchanges), is_draining.clone());
         workers.serve(&mut connections, |seat| async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
-                connection::serve(stream, peer, exchanges, drain).await;
+                transport::serve(stream, peer, exchanges, drain).await;
             }
             drop((permit, seat));
         });
@@ -59,7 +110,7 @@ pub async fn run<Cut: Future<Output = ()>>(
     draining.send_replace(true);
     let ended = async {
         while connections.join_next().await.is_some() {}
-        exchanges.settle().await;
+        exchanges.idle().await;
     };
     let is_cut = tokio::select! {
         () = ended => false,

@@ -6,15 +6,12 @@ use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use wasmserve::{
-    config::Limits,
-    gateway::{
-        environ::{self, Facts, Peer},
-        forwarded, lint,
-        mounts::Mount,
-        request::RequestHead,
-    },
-    log,
+use wasmserve::gateway::{
+    environ::{self, Facts, Peer},
+    escape::escape,
+    forwarded, lint,
+    mounts::Mount,
+    request::{RequestHead, RequestLimits},
 };
 
 fuzz_target!(|octets: &[u8]| {
@@ -23,9 +20,9 @@ fuzz_target!(|octets: &[u8]| {
     for finding in lint::check(&head) {
         assert!(!finding.clause.is_empty(), "a finding without a clause");
     }
-    let shown = log::escape(head.line());
+    let shown = escape(head.line());
     assert!(!shown.contains(|char: char| char.is_control() && char != '\t'), "{shown:?} reaches a terminal");
-    if head.check(&Limits::DEFAULT).is_err() {
+    if head.check(RequestLimits::DEFAULT).is_err() {
         return;
     }
     let Ok(forwarded) = forwarded::read(&head, peer.remote.ip(), &[peer.remote.ip()]) else { return };

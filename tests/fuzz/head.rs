@@ -3,16 +3,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wasmserve::{
-    config::Limits,
-    gateway::stream::{Parser, Piece},
+use wasmserve::gateway::{
+    request::RequestLimits,
+    stream::{Parser, Piece},
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut parser = Parser::new(&Limits::DEFAULT);
+    let mut parser = Parser::new(RequestLimits::DEFAULT);
     let mut rest = bytes;
     if let Some(Piece::Start(start)) = parser.next(&mut rest)
-        && start.fault.is_none()
+        && start.refusal.is_none()
     {
         assert!(bytes.ends_with(rest) && bytes[..bytes.len() - rest.len()].ends_with(start.head.raw()));
         wasmserve_fuzz::judge_head(&start.head);

@@ -25,13 +25,10 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use wasmserve::{
-    config::Limits,
-    connection::requests::Requests,
-    gateway::{
-        request::RequestHead,
-        stream::{End, Start},
-    },
+use wasmserve::gateway::{
+    request::{RequestHead, RequestLimits},
+    requests::Requests,
+    stream::{End, Start},
 };
 
 /// A field: its name in lower case, and its value.
@@ -69,8 +66,8 @@ pub struct Outcome {
 /// They do not agree.
 #[must_use]
 pub fn compare(stream: &[u8], cuts: &[usize]) -> Outcome {
-    let limits = Limits::DEFAULT;
-    let (server, refusals) = through_server(stream, cuts, &limits);
+    let limits = RequestLimits::DEFAULT;
+    let (server, refusals) = through_server(stream, cuts, limits);
     let judge = by_hyper(stream, cuts);
     let shown = || stream.escape_ascii().to_string();
     let mut outcome = Outcome::default();
@@ -112,13 +109,13 @@ fn is_beyond_hyper(target: &[u8]) -> bool {
 }
 
 /// The requests that the server takes, and how many it refuses: the last one, if any.
-fn through_server(stream: &[u8], cuts: &[usize], limits: &Limits) -> (Vec<Seen>, usize) {
+fn through_server(stream: &[u8], cuts: &[usize], limits: RequestLimits) -> (Vec<Seen>, usize) {
     let requests = Rc::new(RefCell::new(Requests::new(limits)));
     let (seen, refusals) = (Rc::default(), RefCell::new(0));
     let wire = ThroughServer { requests: Rc::clone(&requests), pieces: pieces(stream, cuts), ahead: Vec::new() };
     serve(wire, &seen, |request| {
         let start = requests.borrow_mut().take().expect("hyper reads a head where one was written");
-        if start.fault.is_some() || start.head.check(limits).is_err() {
+        if start.refusal.is_some() || start.head.check(limits).is_err() {
             *refusals.borrow_mut() += 1;
             return None;
         }
@@ -357,7 +354,7 @@ mod tests {
                  POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\npassword=abc"
             );
             assert_eq!(compare(stream.as_bytes(), &[]).same, 0, "{end:?}");
-            let (seen, _) = through_server(stream.as_bytes(), &[], &Limits::DEFAULT);
+            let (seen, _) = through_server(stream.as_bytes(), &[], RequestLimits::DEFAULT);
             assert_eq!(seen.len(), 1, "{end:?}: nothing behind a broken body is a request");
             assert!(!seen[0].is_whole && seen[0].target == b"/first", "{end:?}");
         }

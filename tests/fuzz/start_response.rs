@@ -16,7 +16,7 @@ use libfuzzer_sys::{
 };
 use wasmserve::gateway::{
     head::HeadLimits,
-    response::{Reader, Terms, channel},
+    response::{Reader, ResponseRules, channel},
 };
 
 #[derive(Arbitrary, Debug)]
@@ -39,7 +39,7 @@ struct Got {
 
 fuzz_target!(|input: (bool, Vec<Call>)| {
     let (is_head, calls) = input;
-    let (mut writer, mut reader) = channel(Terms { is_head, limits: HeadLimits { octets: 4096, fields: 20 } });
+    let (mut writer, mut reader) = channel(ResponseRules { is_head, limits: HeadLimits { bytes: 4096, fields: 20 } });
     let mut got = Got::default();
     for call in calls {
         match call {

@@ -3,6 +3,8 @@
 //! Nothing in here sleeps. What a test waits for is told by a socket, by a line of the log or by the end of a process, and
 //! it waits no longer than [`PATIENCE`].
 
+pub mod graph;
+
 pub mod guest;
 
 pub mod server;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmserve::record::{Event, Listener};
+use wasmserve::{Event, Listener};
 use wasmserve_tests::{
     PATIENCE,
     client::{Client, End},
@@ -97,8 +97,8 @@ fn ten_thousand_requests_leave_no_descriptors_and_no_memory_behind() {
 struct Ended(AtomicU64);
 
 impl Listener for Ended {
-    fn tell(&self, event: Event) {
-        if let Event::Ended(_) = event {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Ended { .. } = event {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -9,43 +9,39 @@ use tokio::{
     task::JoinHandle,
     time::{Sleep, sleep},
 };
-use wasmserve::{
-    config::{Crowd, Gateway, Grants, Limits, Room},
-    exchange::Exchanges,
-    gateway::mounts::Mounts,
-    handler::{Engine, Handler},
-    record::Record,
-};
+use wasmserve::{ConcurrencyLimits, Engine, EngineLimits, GatewayOptions, Grants, Handler, Limits, Listener, Server};
 use wasmserve_tests::{PATIENCE, guest};
 
 /// A server of one handler with the default limits, on a free port.
 pub(crate) struct Local {
     pub(crate) addr: SocketAddr,
-    pub(crate) exchanges: Arc<Exchanges>,
+    server: Arc<Server>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
     runtime: Runtime,
 }
 
 impl Local {
-    pub(crate) fn start(handler: Handler, record: Record) -> Self {
+    pub(crate) fn start(handler: Box<dyn Handler>, listener: Arc<dyn Listener>) -> Self {
         let runtime = Runtime::new().expect("there are threads left");
-        let exchanges =
-            Exchanges::new(Mounts::root(handler), Limits::DEFAULT, Crowd::of_this_machine(), Gateway::DEFAULT, record);
-        let exchanges = Arc::new(exchanges);
+        let concurrency = ConcurrencyLimits::of_this_machine();
+        let server = Server::new(handler, Limits::DEFAULT, concurrency, GatewayOptions::DEFAULT, vec![listener]);
+        let server = Arc::new(server);
         let (stop, stopped) = oneshot::channel();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
         let addr = listener.local_addr().expect("it is bound");
-        let shutdown = shutdown(stopped);
-        let serving = runtime.spawn(wasmserve::server::run(listener, Arc::clone(&exchanges), None, shutdown));
-        Self { addr, exchanges, stop, serving, runtime }
+        let serving = runtime.spawn({
+            let server = Arc::clone(&server);
+            async move { server.run(listener, None, shutdown(stopped)).await }
+        });
+        Self { addr, server, stop, serving, runtime }
     }
 
     /// Waits until no handler runs any more: some go on when their clients have all that they get.
     pub(crate) fn settle(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while self.exchanges.live_instances() > 0 {
-            assert!(Instant::now() < deadline, "{} instances are left", self.exchanges.live_instances());
+        while self.server.running() > 0 {
+            assert!(Instant::now() < deadline, "{} instances are left", self.server.running());
             thread::yield_now();
         }
     }
@@ -65,8 +61,8 @@ async fn shutdown(is_told: oneshot::Receiver<()>) -> Sleep {
 }
 
 /// A handler of the tests, by its name.
-pub(crate) fn component(name: &str) -> Handler {
-    let (engine, _) = Engine::new(&Room::DEFAULT).expect("there are threads left");
-    Handler::load(&engine, guest::program(name), u64::MAX, &Limits::DEFAULT, &Grants::default())
+pub(crate) fn component(name: &str) -> Box<dyn Handler> {
+    let (engine, _) = Engine::new(&EngineLimits::DEFAULT).expect("there are threads left");
+    wasmserve::load(&engine, guest::program(name), u64::MAX, &Limits::DEFAULT, &Grants::default())
         .expect("it is a handler")
 }

@@ -32,6 +32,7 @@ mod program;
 mod real;
 mod requests;
 mod response;
+mod rooms;
 mod rules;
 mod siege;
 mod source;

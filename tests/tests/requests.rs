@@ -9,12 +9,12 @@ use std::{
 
 use serde_json::Value;
 use wasmserve::{
-    config::{Limits, Variable},
+    Limits,
     gateway::{
-        environ::{self, Facts, Peer},
+        environ::{self, Facts, Peer, Variable},
         forwarded,
         mounts::Mount,
-        request::RequestHead,
+        request::{RequestHead, RequestLimits},
     },
 };
 use wasmserve_tests::{
@@ -143,7 +143,7 @@ fn the_functions_of_the_gateway_agree_with_the_wire_on_every_case() {
         let head = first_head(case);
         let settings = Settings::new(&case.flags);
         let checked = head
-            .check(&Limits::DEFAULT)
+            .check(RequestLimits::DEFAULT)
             .and_then(|()| forwarded::read(&head, peer.remote.ip(), &settings.trusted))
             .map_err(|fault| fault.status());
         let answer = case.answers().find(|answer| answer.status >= 200).expect("a case has an answer");

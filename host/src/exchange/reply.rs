@@ -13,26 +13,27 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use http_body::{Body, Frame};
 use tokio::time::timeout;
+use wasmserve_gateway::response::{Cut, Reader};
 
-use super::entry::Entry;
-use crate::{
-    fault::Fault,
-    gateway::response::{Cut, Reader},
-    handler::Ongoing,
-    record::Event,
-};
+use super::in_progress::InProgress;
+use crate::{event::Event, fault::Fault, handler::lanes::CallFuture};
 
-/// A handler, and what has come of it so far.
-pub(super) struct Running {
-    /// The handler, until it ends.
-    pub(super) call: Option<Ongoing>,
+/// A call of a handler, and what has come of it so far.
+pub(super) struct Progress {
+    /// The call, until it ends; none for an answer of the host's own.
+    call: Option<CallFuture>,
     /// How it ended, if not well.
     pub(super) fault: Option<Fault>,
-    pub(super) reader: Reader,
+    reader: Reader,
 }
 
-impl Running {
-    /// The head, or `None` if the handler ended without one. The fault then tells why.
+impl Progress {
+    /// A call that writes what this reads.
+    pub(super) fn new(call: Option<CallFuture>, reader: Reader) -> Self {
+        Self { call, fault: None, reader }
+    }
+
+    /// The head, or `None` if the handler ended without one. The fault then says why.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
         self.go_on(cx);
         match self.reader.poll_head(cx) {
@@ -62,10 +63,15 @@ impl Running {
             self.fault = result.err();
         }
     }
+
+    /// Whether the client was given all that it gets.
+    fn is_complete(&self) -> bool {
+        self.reader.is_at_end() || self.reader.is_bodyless()
+    }
 }
 
 /// A panic in a host function ends this exchange, not the process.
-fn poll_or_catch(call: &mut Ongoing, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+fn poll_or_catch(call: &mut CallFuture, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
     catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *call).poll(cx)))
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::HostBug("a host function panicked".into()))))
 }
@@ -74,35 +80,53 @@ fn poll_or_catch(call: &mut Ongoing, cx: &mut Context<'_>) -> Poll<Result<(), Fa
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The body of a response, which the handler makes while it is read.
-pub struct Reply {
-    pub(super) running: Running,
-    pub(super) entry: Entry,
+pub(crate) struct Reply {
+    progress: Progress,
+    exchange: InProgress,
     /// Whether the end of a body that is cut was held back once.
-    pub(super) is_flushed: bool,
+    is_flushed: bool,
 }
 
 impl Reply {
-    /// Whether all of it was said by the handler, even if it has not been read or the handler goes on.
-    #[must_use]
-    pub fn is_said(&self) -> bool {
-        self.running.reader.is_said()
+    /// The response that begins with this head.
+    pub(super) fn new(
+        progress: Progress,
+        exchange: InProgress,
+        mut head: http::response::Parts,
+    ) -> http::Response<Self> {
+        if let Some(server) = &exchange.exchanges.gateway.server {
+            head.headers.entry(header::SERVER).or_insert_with(|| server.clone());
+        }
+        if exchange.exchanges.is_last(exchange.exchange.id) {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let mut reply = Self { progress, exchange, is_flushed: false };
+        reply.exchange.head_sent(head.status.as_u16());
+        reply.finish_if_complete();
+        http::Response::from_parts(head, reply)
     }
 
-    /// Whether no octet of a body follows (rules B9, B10).
+    /// Whether the handler has written all of it, even if it has not been read or the handler goes on.
     #[must_use]
-    pub fn is_bodyless(&self) -> bool {
-        self.running.reader.is_bodyless()
+    pub(crate) fn is_said(&self) -> bool {
+        self.progress.reader.is_said()
     }
 
-    pub(super) fn with_head(mut self, mut parts: http::response::Parts) -> http::Response<Self> {
-        if let Some(server) = &self.entry.exchanges.gateway.server {
-            parts.headers.entry(header::SERVER).or_insert_with(|| server.clone());
+    /// Whether no byte of a body follows (rules B9, B10).
+    #[must_use]
+    pub(crate) fn is_bodyless(&self) -> bool {
+        self.progress.reader.is_bodyless()
+    }
+
+    /// Ends the exchange if the client was given all that it gets. The handler may go on.
+    fn finish_if_complete(&mut self) {
+        if self.exchange.is_finished() || !self.progress.is_complete() {
+            return;
         }
-        if self.entry.id >= self.entry.exchanges.last {
-            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Some(fault) = self.progress.fault.take() {
+            self.exchange.failed(&fault);
         }
-        self.entry.status = Some(parts.status.as_u16());
-        http::Response::from_parts(parts, self)
+        self.exchange.answered();
     }
 }
 
@@ -112,9 +136,10 @@ impl Body for Reply {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
-        Poll::Ready(match ready!(this.running.poll_chunk(cx)) {
+        Poll::Ready(match ready!(this.progress.poll_chunk(cx)) {
             Some(Ok(chunk)) => {
-                this.entry.sent += chunk.len() as u64;
+                this.exchange.sent += chunk.len() as u64;
+                this.finish_if_complete();
                 Some(Ok(Frame::data(chunk)))
             }
             // hyper throws away what it has not written when it learns of a failure, so it gets to write first.
@@ -123,42 +148,55 @@ impl Body for Reply {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            // Whoever gets this must not take the response for a complete one (rule X3).
+            // The client must not take the response for a complete one (rule X3).
             Some(Err(Cut)) => {
-                let fault = this.running.fault.clone();
-                Some(Err(fault.unwrap_or_else(|| Fault::HostBug("a response without an end".into()))))
+                let fault = this.progress.fault.take();
+                let fault = fault.unwrap_or_else(|| Fault::HostBug("a response without an end".into()));
+                this.exchange.failed(&fault);
+                this.exchange.answered();
+                Some(Err(fault))
             }
-            None => None,
+            None => {
+                this.finish_if_complete();
+                None
+            }
         })
     }
 
     fn is_end_stream(&self) -> bool {
         // hyper takes the handler's Content-Length out of a response whose body has ended already. In a 304 it is not about
         // this body (rule B10).
-        self.entry.status != Some(304) && self.running.reader.is_at_end()
+        self.exchange.status() != Some(304) && self.progress.reader.is_at_end()
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let Running { call, fault, reader } = &mut self.running;
-        let is_complete = reader.is_at_end() || reader.is_bodyless();
-        if let Some(fault) = fault.take() {
-            self.entry.tell(fault);
-        } else if !is_complete {
-            self.entry.status = None;
-            if let Some(mut call) = call.take() {
-                // The handler's next write or read tells it that the client is gone (rule K10).
+        self.finish_if_complete();
+        if self.exchange.is_finished() {
+            self.go_on_without_client();
+        } else if let Some(fault) = self.progress.fault.take() {
+            self.exchange.failed(&fault);
+            self.exchange.answered();
+        } else {
+            self.exchange.aborted();
+            if let Some(mut call) = self.progress.call.take() {
+                // The handler's next write or read returns that the client is gone (rule K10).
                 tokio::spawn(timeout(GRACE, poll_fn(move |cx| poll_or_catch(&mut call, cx))));
             }
-        } else if let Some(mut call) = call.take() {
-            // The client has its answer; what the handler still has to do is its own affair, within the same deadline.
-            let (id, request, record) = (self.entry.id, self.entry.request.clone(), Arc::clone(self.entry.record()));
-            tokio::spawn(async move {
-                if let Err(fault) = poll_fn(|cx| poll_or_catch(&mut call, cx)).await {
-                    record.tell(Event::Faulted { id, request, fault });
-                }
-            });
         }
+    }
+}
+
+impl Reply {
+    /// The client has its answer; what the handler still has to do is its own affair, within the same deadline.
+    fn go_on_without_client(&mut self) {
+        let Some(mut call) = self.progress.call.take() else { return };
+        let (exchange, events) = (self.exchange.exchange.clone(), Arc::clone(&self.exchange.exchanges.events));
+        tokio::spawn(async move {
+            if let Err(fault) = poll_fn(|cx| poll_or_catch(&mut call, cx)).await {
+                events.emit(&Event::Faulted { exchange: &exchange, fault: &fault });
+            }
+        });
     }
 }

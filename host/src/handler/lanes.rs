@@ -18,11 +18,10 @@ use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
 };
-use wasmtime::UpdateDeadline;
 
 use crate::{
+    admission::{Slot, call_stats::CallStats},
     fault::Fault,
-    roster::{Running, Watch},
 };
 
 thread_local! {
@@ -40,15 +39,23 @@ const FAST_MAX: Duration = Duration::from_millis(2);
 const JUST_BEGUN: Duration = Duration::from_micros(200);
 
 /// What a handler that is still computing at a tick has to do: leave the fast lane, or let others of the slow one go on.
-pub(super) fn overrun(computed: Duration) -> UpdateDeadline {
+pub(crate) fn overrun(computed: Duration) -> Overrun {
     if IS_SLOW.get() {
         HAS_OVERRUN.set(true);
-        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+        Overrun::Yield(Box::pin(tokio::task::yield_now()))
     } else if computed <= JUST_BEGUN {
-        UpdateDeadline::Continue(1)
+        Overrun::GoOn
     } else {
-        UpdateDeadline::YieldCustom(1, Box::pin(UntilSlow))
+        Overrun::Yield(Box::pin(UntilSlow))
     }
+}
+
+/// What a handler that is still computing at a tick has to do.
+pub(crate) enum Overrun {
+    /// Go on until the next tick.
+    GoOn,
+    /// Go on when this is ready.
+    Yield(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// Ready as soon as it is polled in the slow lane.
@@ -68,7 +75,7 @@ impl Future for UntilSlow {
 }
 
 /// The threads for handlers that have overrun.
-pub(super) struct SlowLane {
+pub(crate) struct SlowLane {
     /// Always there, until it is dropped.
     runtime: Option<Runtime>,
 }
@@ -79,7 +86,7 @@ impl SlowLane {
     /// # Errors
     ///
     /// The system refuses more threads.
-    pub(super) fn spawn() -> io::Result<Self> {
+    pub(crate) fn spawn() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .thread_name("slow-lane")
             .on_thread_start(|| {
@@ -116,17 +123,17 @@ fn lower_priority() {}
 
 type Outcome = Result<(), Fault>;
 
-/// A call of a handler, with its place on the roster: both end together, the call first.
+/// A call of a handler, with its slot: both end together, the call first.
 struct Task {
     call: Pin<Box<dyn Future<Output = Outcome> + Send>>,
-    running: Running,
+    slot: Slot,
 }
 
 impl Task {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         COUNTED.set(clock());
         let polled = self.call.as_mut().poll(cx);
-        charge(self.running.watch());
+        charge(self.slot.stats());
         polled
     }
 }
@@ -137,9 +144,9 @@ thread_local! {
 }
 
 /// Adds what the handler on this thread has computed since the last time, and gives all that it has computed.
-pub(super) fn charge(watch: &Watch) -> Duration {
+pub(crate) fn charge(stats: &CallStats) -> Duration {
     let now = clock();
-    watch.add_cpu(now.saturating_sub(COUNTED.replace(now)))
+    stats.add_cpu(now.saturating_sub(COUNTED.replace(now)))
 }
 
 /// The time that this thread has computed. In the fast lane, where nobody computes for long, the time that has passed is
@@ -174,35 +181,35 @@ impl Future for Guided {
         let this = &mut *self;
         let _timers = this.timers.enter();
         HAS_OVERRUN.set(false);
-        this.task.running.set_computing(true);
+        this.task.slot.set_computing(true);
         let polled = this.task.poll(cx);
         // It lets others go on, or else it waits for something.
-        this.task.running.set_computing(HAS_OVERRUN.take());
+        this.task.slot.set_computing(HAS_OVERRUN.take());
         polled
     }
 }
 
 /// A call in the lane where it belongs. It computes while it is polled, in the fast lane for a tick at most; dropping it
 /// ends the instance, in either lane.
-pub struct Ongoing {
+pub struct CallFuture {
     /// `None` for what may compute anywhere.
     slow_lane: Option<Arc<SlowLane>>,
     fast: Option<Task>,
     slow: Option<JoinHandle<Outcome>>,
 }
 
-impl Ongoing {
+impl CallFuture {
     /// Begins in the fast lane.
-    pub(super) fn new(
+    pub(crate) fn new(
         slow_lane: Option<&Arc<SlowLane>>,
-        running: Running,
+        slot: Slot,
         call: impl Future<Output = Outcome> + Send + 'static,
     ) -> Self {
-        Self { slow_lane: slow_lane.cloned(), fast: Some(Task { call: Box::pin(call), running }), slow: None }
+        Self { slow_lane: slow_lane.cloned(), fast: Some(Task { call: Box::pin(call), slot }), slow: None }
     }
 }
 
-impl Future for Ongoing {
+impl Future for CallFuture {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
@@ -214,9 +221,9 @@ impl Future for Ongoing {
             }
             let has_overrun = HAS_OVERRUN.take();
             match &self.slow_lane {
-                Some(slow_lane) if has_overrun || task.running.watch().cpu() >= FAST_MAX => {
+                Some(slow_lane) if has_overrun || task.slot.stats().cpu() >= FAST_MAX => {
                     // It may be a while until it is polled there, and others must not take its place meanwhile.
-                    task.running.set_computing(has_overrun);
+                    task.slot.set_computing(has_overrun);
                     self.slow = Some(slow_lane.take(task));
                 }
                 _ => {
@@ -231,7 +238,7 @@ impl Future for Ongoing {
     }
 }
 
-impl Drop for Ongoing {
+impl Drop for CallFuture {
     fn drop(&mut self) {
         if let Some(task) = &self.slow {
             task.abort();
@@ -245,9 +252,9 @@ mod tests {
 
     #[test]
     fn a_tick_moves_whoever_has_computed_for_a_while() {
-        assert!(matches!(overrun(Duration::from_micros(5)), UpdateDeadline::Continue(1)));
-        assert!(matches!(overrun(Duration::from_millis(1)), UpdateDeadline::YieldCustom(1, _)));
+        assert!(matches!(overrun(Duration::from_micros(5)), Overrun::GoOn));
+        assert!(matches!(overrun(Duration::from_millis(1)), Overrun::Yield(_)));
         IS_SLOW.set(true);
-        assert!(matches!(overrun(Duration::from_micros(5)), UpdateDeadline::YieldCustom(1, _)), "others wait there");
+        assert!(matches!(overrun(Duration::from_micros(5)), Overrun::Yield(_)), "others wait there");
     }
 }

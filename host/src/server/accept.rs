@@ -13,17 +13,14 @@ use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
 };
+use wasmserve_gateway::environ::Peer;
 
 use super::descriptors::{self, Spare};
 use crate::{
-    gateway::environ::Peer,
-    record::{Event, Record},
+    event::{Events, notice::Level},
+    transport::acceptor::Pause,
 };
-
-/// How long nobody is accepted after there was nothing to accept with: at first, and at most.
-const PAUSE: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
 /// How often it is told that clients are turned away.
 const TELL: Duration = Duration::from_secs(1);
@@ -36,23 +33,23 @@ pub(super) struct Door {
     listener: TcpListener,
     permits: Arc<Semaphore>,
     spare: Spare,
-    pause: Duration,
+    pause: Pause,
     turned_away: u64,
     told: Option<Instant>,
-    record: Record,
+    events: Arc<Events>,
 }
 
 impl Door {
     /// One for so many connections at the same time. More wait in the system's queue.
-    pub(super) fn new(listener: TcpListener, connections: usize, record: Record) -> Self {
+    pub(super) fn new(listener: TcpListener, connections: usize, events: Arc<Events>) -> Self {
         Self {
             listener,
             permits: Arc::new(Semaphore::new(connections)),
             spare: Spare::new(),
-            pause: PAUSE[0],
+            pause: Pause::default(),
             turned_away: 0,
             told: None,
-            record,
+            events,
         }
     }
 
@@ -65,7 +62,7 @@ impl Door {
                 Arc::clone(&self.permits).acquire_owned().await.unwrap_or_else(|_| unreachable!("never closed"));
             match self.listener.accept().await.and_then(|(stream, remote)| prepare(stream, remote)) {
                 Ok((stream, peer)) => {
-                    self.pause = PAUSE[0];
+                    self.pause.reset();
                     return (stream, peer, permit);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -73,9 +70,7 @@ impl Door {
                     if self.turn_away().await {
                         self.tell(&error);
                     }
-                    let pause = self.pause;
-                    self.pause = PAUSE[1].min(2 * pause);
-                    sleep(pause).await;
+                    self.pause.wait().await;
                 }
             }
         }
@@ -118,8 +113,7 @@ impl Door {
             0 => "clients have to wait".to_owned(),
             number => format!("clients turned away: {number}"),
         };
-        let line = format!("wasmserve: {what}: {why}");
-        self.record.tell(Event::Server { line });
+        self.events.notice(Level::Error, format!("{what}: {why}"));
         self.turned_away = 0;
         self.told = Some(Instant::now());
     }

@@ -17,7 +17,7 @@ const OWN: u64 = 64;
 /// To be called before there are threads. Linux doubles a table of descriptors when it is full; while it does, no thread gets
 /// another one, and with threads that takes ten milliseconds or so.
 #[cfg(unix)]
-pub fn make_room(connections: Option<usize>) {
+pub(crate) fn make_room(connections: Option<usize>) {
     use rustix::{
         io::fcntl_dupfd_cloexec,
         process::{Resource, Rlimit, getrlimit, setrlimit},

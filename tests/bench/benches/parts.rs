@@ -14,10 +14,10 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http_body_util::{BodyExt as _, Full};
 use wasmserve::{
-    config::Limits,
+    Limits,
     gateway::{
-        Field,
         environ::{self, Facts},
+        field::Field,
         forwarded::Forwarded,
         head::ResponseHead,
         input::{Input, ReadError},
@@ -77,7 +77,7 @@ fn heads(criterion: &mut Criterion) {
     for count in [2_usize, 21] {
         let field = |number| -> Field { (format!("X-Field-{number}"), format!("a value {number}").into_bytes()) };
         let fields: Vec<Field> = (0..count).map(field).collect();
-        let limits = life::terms().limits;
+        let limits = life::rules().limits;
         group.bench_function(BenchmarkId::new("response", count), |bencher| {
             let check = |fields| ResponseHead::check(black_box("200 OK"), fields, limits).expect("it is well-formed");
             bencher.iter_batched(|| fields.clone(), check, BatchSize::SmallInput);
@@ -86,7 +86,7 @@ fn heads(criterion: &mut Criterion) {
         let lines: String = lines.collect();
         let head = RequestHead::new(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into());
         group.bench_function(BenchmarkId::new("request", count), |bencher| {
-            bencher.iter(|| black_box(&head).check(&Limits::DEFAULT).expect("it is well-formed"));
+            bencher.iter(|| black_box(&head).check(Limits::DEFAULT.request_head()).expect("it is well-formed"));
         });
     }
     group.finish();
@@ -100,7 +100,7 @@ fn pipes(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes((size * count) as u64));
         group.bench_function(BenchmarkId::new("response", format!("{count} x {size}")), |bencher| {
             bencher.iter(|| {
-                let (mut writer, mut reader) = response::channel(life::terms());
+                let (mut writer, mut reader) = response::channel(life::rules());
                 writer.start("200 OK", Vec::new(), None).expect("it is well-formed");
                 for _ in 0..count {
                     now(writer.write(chunk.clone())).expect("there is a reader");

@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,19 +14,16 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::{Builder, Runtime};
 use wasmserve::{
-    config::{Crowd, Gateway, Grants, Limits, Room},
+    Admission, Call, ConcurrencyLimits, Engine, EngineLimits, Event, Events, Exchange, GatewayOptions, Grants, Handler,
+    Limits, Listener,
     gateway::{
         environ::Peer,
         forwarded::Forwarded,
-        head::HeadLimits,
         input::{Input, ReadError},
         mounts::Mount,
         request::RequestHead,
-        response::{self, Reader, Terms},
+        response::{self, Reader, ResponseRules},
     },
-    handler::{Call, Engine, Handler},
-    record::{Event, Listener, Record},
-    roster::Roster,
 };
 use wasmserve_tests::guest;
 
@@ -34,10 +32,10 @@ use crate::exercise::Exercise;
 /// A handler that is ready to be called, and a request for it.
 pub struct Life {
     runtime: Runtime,
-    handler: Handler,
-    roster: Arc<Roster>,
-    gateway: Arc<Gateway>,
-    record: Record,
+    handler: Box<dyn Handler>,
+    admission: Arc<Admission>,
+    gateway: Arc<GatewayOptions>,
+    events: Arc<Events>,
     head: RequestHead,
     body: Bytes,
     last: u64,
@@ -50,16 +48,16 @@ impl Life {
     ///
     /// It cannot be loaded.
     pub fn new(exercise: &Exercise) -> Result<Self> {
-        let (engine, _) = Engine::new(&Room::DEFAULT)?;
+        let (engine, _) = Engine::new(&EngineLimits::DEFAULT)?;
         let path = guest::measured(exercise.guest);
-        let handler = Handler::load(&engine, path, u64::MAX, &Limits::DEFAULT, &Grants::default())?;
+        let handler = wasmserve::load(&engine, path, u64::MAX, &Limits::DEFAULT, &Grants::default())?;
         let (head, body) = split(&exercise.request);
         Ok(Self {
             runtime: Builder::new_current_thread().enable_all().build()?,
             handler,
-            roster: Arc::new(Roster::new(Crowd::of_this_machine())),
-            gateway: Arc::new(Gateway::DEFAULT),
-            record: Arc::new(Deaf),
+            admission: Arc::new(Admission::new(ConcurrencyLimits::of_this_machine())),
+            gateway: Arc::new(GatewayOptions::DEFAULT),
+            events: Arc::new(Events::new(vec![Arc::new(Deaf)])),
             head: RequestHead::new(head),
             body,
             last: 0,
@@ -74,15 +72,13 @@ impl Life {
     pub fn call(&mut self) -> Result<usize> {
         self.last += 1;
         self.runtime.block_on(async {
-            let (id, peer) = (self.last, peer());
-            let running = self.roster.enter(id, self.head.clone(), peer).await;
-            let running = running.ok().context("nobody else runs, and yet there is no room")?;
-            let (writer, mut reader) = response::channel(terms());
+            let exchange = Exchange { id: self.last, peer: peer(), head: self.head.clone(), began: Instant::now() };
+            let slot = self.admission.enter(&exchange).await;
+            let slot = slot.ok().context("nothing else runs, and yet there is no place")?;
+            let (writer, mut reader) = response::channel(rules());
             let has_body = !self.body.is_empty();
             let call = Call {
-                id,
-                request: self.head.clone(),
-                peer,
+                exchange,
                 mount: Mount::ROOT,
                 forwarded: Forwarded::default(),
                 content_length: has_body.then_some(self.body.len() as u64),
@@ -90,10 +86,10 @@ impl Life {
                 allowance: Arc::clone(self.handler.allowance()),
                 input: self.input(),
                 writer,
-                record: Arc::clone(&self.record),
+                events: Arc::clone(&self.events),
                 environ: None,
             };
-            if let Err(fault) = self.handler.call(call, running).await {
+            if let Err(fault) = self.handler.call(call, slot).await {
                 anyhow::bail!("the handler failed: {}", fault.kind());
             }
             read(&mut reader)
@@ -122,9 +118,8 @@ pub fn peer() -> Peer {
 
 /// What a GET asks of its response.
 #[must_use]
-pub fn terms() -> Terms {
-    let limits = HeadLimits { octets: Limits::DEFAULT.head, fields: Limits::DEFAULT.fields };
-    Terms { is_head: false, limits }
+pub fn rules() -> ResponseRules {
+    ResponseRules { is_head: false, limits: Limits::DEFAULT.response_head() }
 }
 
 /// All of a response that has ended.
@@ -144,5 +139,5 @@ fn read(reader: &mut Reader) -> Result<usize> {
 struct Deaf;
 
 impl Listener for Deaf {
-    fn tell(&self, _: Event) {}
+    fn on_event(&self, _: &Event<'_>) {}
 }

@@ -1,20 +1,16 @@
 //! A native handler that follows scripts.
 
-use wasmserve::{
-    gateway::input::Input,
-    handler::{Answering, Call},
-    record::Event,
-};
+use wasmserve::{Answering, Call, Event, Stream, gateway::input::Input};
 use wasmserve_test_programs::{self as script, Step};
 
 /// Does what the request's script says, and reports into its log.
 pub(super) fn follow(call: &mut Call) -> Answering<'_> {
     Box::pin(async move {
-        let field = call.request.values(script::FIELD).next().ok_or("the request has no script")?;
+        let field = call.exchange.head.values(script::FIELD).next().ok_or("the request has no script")?;
         let steps = script::from_field(std::str::from_utf8(field).map_err(|error| error.to_string())?)?;
         for step in steps {
-            let line = perform(call, step).await?.into_bytes();
-            call.record.tell(Event::Said { id: call.id, through: "log", line });
+            let line = perform(call, step).await?;
+            call.events.emit(&Event::Line { id: call.exchange.id, stream: Stream::Log, line: line.as_bytes() });
         }
         Ok(())
     })

@@ -7,11 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use wasmserve::{
-    config::{Grants, Limits},
-    handler::Handler,
-    record::{Ended, Event, Listener},
-};
+use wasmserve::{Event, Grants, Handler, Limits, Listener, Native, Stream};
 use wasmserve_tests::{
     PATIENCE,
     client::Client,
@@ -49,7 +45,7 @@ pub(super) struct Tale {
 impl Stage {
     /// A handler without a sandbox.
     pub(super) fn native() -> Self {
-        Self::local("native", Handler::native(native::follow, &Limits::DEFAULT, &Grants::default()))
+        Self::local("native", Box::new(Native::new(native::follow, &Limits::DEFAULT, &Grants::default())))
     }
 
     /// A component in this process.
@@ -57,7 +53,7 @@ impl Stage {
         Self::local("component", local::component("follows_a_script"))
     }
 
-    fn local(name: &'static str, handler: Handler) -> Self {
+    fn local(name: &'static str, handler: Box<dyn Handler>) -> Self {
         let tales = Arc::<Tales>::default();
         let local = Local::start(handler, Arc::clone(&tales) as _);
         Self { name, addr: local.addr, play: Play::Local(local, tales) }
@@ -153,21 +149,21 @@ impl Tales {
 }
 
 impl Listener for Tales {
-    fn tell(&self, event: Event) {
+    fn on_event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Said { id, through: "log", line } => {
+        match *event {
+            Event::Line { id, stream: Stream::Log, line } => {
                 let tale = state.by_id.entry(id).or_default();
-                tale.said.push(String::from_utf8_lossy(&line).into_owned());
+                tale.said.push(String::from_utf8_lossy(line).into_owned());
             }
-            Event::Server { .. } | Event::Said { .. } | Event::Running { .. } => {}
-            Event::Faulted { id, fault, .. } => {
-                state.by_id.entry(id).or_default().fault = Some(fault.kind().to_owned());
+            Event::Faulted { exchange, fault } => {
+                state.by_id.entry(exchange.id).or_default().fault = Some(fault.kind().to_owned());
             }
-            Event::Ended(Ended { id, request, status, .. }) => {
-                state.by_id.entry(id).or_default().status = status;
-                state.ended.insert(String::from_utf8_lossy(request.target()).into_owned(), id);
+            Event::Ended { exchange, outcome } => {
+                state.by_id.entry(exchange.id).or_default().status = outcome.status;
+                state.ended.insert(String::from_utf8_lossy(exchange.head.target()).into_owned(), exchange.id);
             }
+            _ => {}
         }
         self.news.notify_all();
     }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use wasmserve::record::{Event, Listener};
+use wasmserve::{Event, Listener};
 use wasmserve_tests::{
     client::Close,
     http2::{END_HEADERS, END_STREAM, End, GoAway, Http2, PREFACE, code, fields, frame, headers, kind},
@@ -224,9 +224,9 @@ fn a_connection_that_is_idle_is_asked_whether_it_is_there_and_closed_in_the_end(
 struct Ended(Mutex<Vec<u16>>);
 
 impl Listener for Ended {
-    fn tell(&self, event: Event) {
-        if let Event::Ended(ended) = event {
-            self.0.lock().expect("nobody panics in here").push(ended.status);
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Ended { outcome, .. } = event {
+            self.0.lock().expect("nobody panics in here").push(outcome.status);
         }
     }
 }

@@ -1,0 +1,226 @@
+//! `start_response`, `write` and the end of a response: a channel from the handler to the wire.
+//!
+//! The [`Writer`] is moved into the instance's store, so that every way in which a handler can end is seen by the
+//! [`Reader`]: as the end that was said ([`Writer::finish`]), or as the drop of the writer without it.
+
+mod reader;
+mod state;
+mod writer;
+
+use std::sync::{Arc, Mutex};
+
+use self::state::State;
+pub use self::{
+    reader::{Cut, Reader},
+    state::{ResponseRules, WriteError},
+    writer::{EndError, Writer},
+};
+
+/// The two ends of a response that has not begun.
+#[must_use]
+pub fn channel(rules: ResponseRules) -> (Writer, Reader) {
+    let shared = Arc::new(Mutex::new(State::new(rules)));
+    (Writer::new(&shared), Reader::new(shared))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future as _,
+        task::{Context, Poll, Waker},
+    };
+
+    use bytes::Bytes;
+
+    use super::{state::HIGH_WATER, *};
+    use crate::{Field, head::HeadLimits};
+
+    const RULES: ResponseRules = ResponseRules { is_head: false, limits: HeadLimits { bytes: 32 << 10, fields: 100 } };
+
+    /// What a handler does.
+    #[derive(Clone, Copy, Debug)]
+    enum Call {
+        Start(&'static str, &'static [(&'static str, &'static str)]),
+        Restart(&'static str),
+        Write(&'static str),
+        Finish(&'static str),
+        End,
+        Trap,
+    }
+    use Call::{End as Done, Finish, Restart, Start, Trap, Write};
+
+    /// Performs the calls and tells what a client of HTTP/1.1 would get, and what each call returned.
+    fn run(is_head: bool, calls: &[Call]) -> (String, Vec<String>) {
+        let (mut writer, mut reader) = channel(ResponseRules { is_head, ..RULES });
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut returned = Vec::new();
+        for call in calls {
+            let result = match *call {
+                Start(status, fields) => {
+                    let fields: Vec<Field> =
+                        fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+                    writer.start(status, fields, None).map_err(|error| format!("{error:?}"))
+                }
+                Restart(status) => {
+                    writer.start(status, Vec::new(), Some(b"boom".to_vec())).map_err(|error| format!("{error:?}"))
+                }
+                Write(chunk) => {
+                    let mut write = std::pin::pin!(writer.write(Bytes::from_static(chunk.as_bytes())));
+                    match write.as_mut().poll(&mut cx) {
+                        Poll::Ready(result) => result.map_err(|error| format!("{error:?}")),
+                        Poll::Pending => Err("blocks".to_owned()),
+                    }
+                }
+                Finish(chunk) => {
+                    writer.finish(Bytes::from_static(chunk.as_bytes())).map_err(|error| format!("{error:?}"))
+                }
+                Done => writer.end().map_err(|error| format!("{error:?}")),
+                Trap => break,
+            };
+            returned.push(result.err().unwrap_or_else(|| "ok".to_owned()));
+        }
+        drop(writer);
+        let Poll::Ready(Some(head)) = reader.poll_head(&mut cx) else { return ("nothing".to_owned(), returned) };
+        let mut got = head.status.as_u16().to_string();
+        for (name, value) in &head.headers {
+            got += &format!(" {name}={}", value.to_str().expect("ASCII"));
+        }
+        got += " |";
+        loop {
+            match reader.poll_chunk(&mut cx) {
+                Poll::Ready(Some(Ok(chunk))) => got += &format!("{}|", String::from_utf8_lossy(&chunk)),
+                Poll::Ready(Some(Err(Cut))) => return (got + "cut", returned),
+                Poll::Ready(None) => return (got + "end", returned),
+                Poll::Pending => unreachable!("the writer is gone"),
+            }
+        }
+    }
+
+    #[test]
+    fn calls_become_a_response() {
+        const LENGTH_3: &[(&str, &str)] = &[("Content-Length", "3")];
+        /// The rule, whether the request is a HEAD, the calls, the response, and what the calls returned.
+        type Case = (&'static str, bool, &'static [Call], &'static str, &'static [&'static str]);
+        let cases: &[Case] = &[
+            ("B3", false, &[Start("200 OK", &[]), Finish("abc"), Done], "200 content-length=3 |abc|end", &["ok"; 3]),
+            ("B4", false, &[Start("200 OK", &[]), Write("a"), Write("b"), Done], "200 |a|b|end", &["ok"; 4]),
+            ("B5", false, &[Start("200 OK", &[]), Write(""), Done], "200 content-length=0 |end", &["ok"; 3]),
+            ("B5", false, &[Start("200 OK", &[]), Write(""), Trap], "nothing", &["ok"; 2]),
+            ("B6", false, &[Start("200 OK", &[]), Done], "200 content-length=0 |end", &["ok"; 2]),
+            (
+                "B1",
+                false,
+                &[Start("200 OK", LENGTH_3), Write("ab"), Write("cd"), Write("e"), Done],
+                "200 content-length=3 |ab|c|end",
+                &["ok", "ok", "PastContentLength", "PastContentLength", "ok"],
+            ),
+            (
+                "B2",
+                false,
+                &[Start("200 OK", LENGTH_3), Write("ab"), Done],
+                "200 content-length=3 |ab|cut",
+                &["ok", "ok", "ShortBody { missing: 1 }"],
+            ),
+            (
+                "B2",
+                false,
+                &[Start("200 OK", LENGTH_3), Finish("ab"), Done],
+                "200 content-length=3 |ab|cut",
+                &["ok", "ok", "ShortBody { missing: 1 }"],
+            ),
+            ("B9", true, &[Start("200 OK", &[]), Finish("abc"), Done], "200 content-length=3 |end", &["ok"; 3]),
+            ("B9", true, &[Start("200 OK", LENGTH_3), Done], "200 content-length=3 |end", &["ok"; 2]),
+            ("B10", false, &[Start("204 No Content", LENGTH_3), Write("abc"), Done], "204 |end", &["ok"; 3]),
+            ("B10", false, &[Start("205 Reset", &[]), Finish("abc"), Done], "205 content-length=0 |end", &["ok"; 3]),
+            ("B10", false, &[Start("304 Same", LENGTH_3), Done], "304 content-length=3 |end", &["ok"; 2]),
+            ("S1", false, &[Start("200 OK", &[]), Trap], "nothing", &["ok"]),
+            (
+                "S2",
+                false,
+                &[Start("200 OK", &[]), Start("201 No", &[]), Done],
+                "200 content-length=0 |end",
+                &["ok", "AlreadyStarted", "ok"],
+            ),
+            (
+                "S3",
+                false,
+                &[Start("200 OK", &[("X", "1")]), Restart("500 No"), Done],
+                "500 content-length=0 |end",
+                &["ok"; 3],
+            ),
+            (
+                "S4",
+                false,
+                &[Start("200 OK", &[]), Write("a"), Restart("500 No"), Done],
+                "200 |a|cut",
+                &["ok", "ok", "HeadersSent", "Exception(\"boom\")"],
+            ),
+            (
+                "S5",
+                false,
+                &[Start("no", &[]), Start("200 OK", &[]), Done],
+                "nothing",
+                &["BadStatus", "AlreadyStarted", "BadHead(BadStatus)"],
+            ),
+            (
+                "S5",
+                false,
+                &[Start("no", &[]), Restart("200 OK"), Done],
+                "200 content-length=0 |end",
+                &["BadStatus", "ok", "ok"],
+            ),
+            (
+                "S5",
+                false,
+                &[Start("no", &[]), Write("a"), Done],
+                "nothing",
+                &["BadStatus", "NotStarted", "BadHead(BadStatus)"],
+            ),
+            ("X2", false, &[Done], "nothing", &["NoStartResponse"]),
+            ("X3", false, &[Start("200 OK", &[]), Write("a"), Trap], "200 |a|cut", &["ok", "ok"]),
+            ("X3", false, &[Start("200 OK", &[]), Finish("a"), Trap], "200 content-length=1 |a|end", &["ok", "ok"]),
+            (
+                "H11",
+                false,
+                &[Write("a"), Start("200 OK", &[]), Finish("b"), Write("c"), Done],
+                "200 content-length=1 |b|end",
+                &["NotStarted", "ok", "ok", "Disconnected", "ok"],
+            ),
+        ];
+        for (rule, is_head, calls, got, returned) in cases {
+            let (response, results) = run(*is_head, calls);
+            assert_eq!(response, *got, "{rule}: {calls:?}");
+            assert_eq!(results, *returned, "{rule}: {calls:?}");
+        }
+    }
+
+    #[test]
+    fn b1_a_response_of_a_given_length_is_complete_with_its_last_octet() {
+        let (mut writer, mut reader) = channel(RULES);
+        let mut cx = Context::from_waker(Waker::noop());
+        writer.start("200 OK", vec![("Content-Length".to_owned(), b"3".to_vec())], None).expect("valid");
+        assert!(std::pin::pin!(writer.write(Bytes::from_static(b"abc"))).poll(&mut cx).is_ready());
+        assert!(!reader.is_at_end());
+        assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Ok(_)))));
+        assert!(reader.is_at_end());
+        assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn b8_write_blocks_while_too_much_waits_and_the_reader_frees_it() {
+        let (mut writer, mut reader) = channel(RULES);
+        let mut cx = Context::from_waker(Waker::noop());
+        writer.start("200 OK", Vec::new(), None).expect("valid");
+        let chunk = Bytes::from(vec![0; HIGH_WATER]);
+        assert!(std::pin::pin!(writer.write(chunk.clone())).poll(&mut cx).is_ready());
+        {
+            let mut write = std::pin::pin!(writer.write(chunk));
+            assert!(write.as_mut().poll(&mut cx).is_pending());
+            assert!(reader.poll_chunk(&mut cx).is_ready());
+            assert_eq!(write.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
+        }
+        drop(reader);
+        assert!(!writer.is_connected());
+        assert_eq!(writer.finish(Bytes::new()), Err(WriteError::Disconnected));
+    }
+}

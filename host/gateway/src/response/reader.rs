@@ -1,0 +1,89 @@
+//! The wire's end of a response.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use super::state::{End, HIGH_WATER, Head, State, lock, wake};
+
+/// The handler ended without saying so, or gave fewer octets than it promised: the client must not take what it got for
+/// a complete response.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut;
+
+/// The wire's end.
+#[derive(Debug)]
+pub struct Reader {
+    shared: Arc<Mutex<State>>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Mutex<State>>) -> Self {
+        Self { shared }
+    }
+
+    /// The head, once it may be sent; `None` if the handler is gone and there is nothing to send.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
+        let mut state = lock(&self.shared);
+        if let Head::Sent(head) = &mut state.head {
+            return Poll::Ready(head.take());
+        }
+        if state.end.is_some() {
+            return Poll::Ready(None);
+        }
+        state.on_chunk = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The next chunk; `None` once the response is complete.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        let mut state = lock(&self.shared);
+        if let Some(chunk) = state.chunks.pop_front() {
+            state.waiting -= chunk.len();
+            if state.waiting <= HIGH_WATER {
+                wake(&mut state.on_space);
+            }
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match state.end {
+            Some(End::Finished) => Poll::Ready(None),
+            Some(End::Cut { .. }) => Poll::Ready(Some(Err(Cut))),
+            None if state.left == Some(0) => Poll::Ready(None),
+            None => {
+                state.on_chunk = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether all of a complete response has been read, even if its handler has not ended yet.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        let state = lock(&self.shared);
+        state.chunks.is_empty() && (state.end == Some(End::Finished) || state.left == Some(0))
+    }
+
+    /// Whether the handler has said the end of its response.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        lock(&self.shared).end == Some(End::Finished)
+    }
+
+    /// Whether the client gets no octet of the body, however long the handler goes on writing (rules B9, B10).
+    #[must_use]
+    pub fn is_bodyless(&self) -> bool {
+        lock(&self.shared).is_bodyless
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared);
+        state.reader_is_gone = true;
+        state.chunks.clear();
+        wake(&mut state.on_space);
+    }
+}

@@ -1,0 +1,171 @@
+//! What both ends of a response know.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use crate::head::{HeadLimits, ResponseHead, StartError};
+
+/// What the request asks of its response.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseRules {
+    /// Whether the request was a HEAD, which is answered without a body (rule B9).
+    pub is_head: bool,
+    /// How large the response's head may be.
+    pub limits: HeadLimits,
+}
+
+/// Why a chunk was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// `start_response` has not succeeded.
+    NotStarted,
+    /// The client is gone, or the response was finished.
+    Disconnected,
+    /// The chunk goes beyond `Content-Length`; what fits was taken (rule B1).
+    PastContentLength,
+}
+
+/// How many octets may wait for the client before `write` blocks (rule B8).
+pub(super) const HIGH_WATER: usize = 64 << 10;
+
+/// The life of a head.
+#[derive(Debug)]
+pub(super) enum Head {
+    /// `start_response` was not called.
+    Unstarted,
+    /// It was called and refused; only a call with an exception may follow (rule S5).
+    Refused(StartError),
+    /// It waits for the first octet of the body, or the end (rule S1).
+    Held(ResponseHead),
+    /// It is on its way: `Some` until the reader takes it.
+    Sent(Option<http::response::Parts>),
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Finished,
+    /// Too early, by that many octets if the length was given.
+    Cut {
+        missing: u64,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) rules: ResponseRules,
+    pub(super) head: Head,
+    pub(super) chunks: VecDeque<Bytes>,
+    /// The octets in `chunks`.
+    pub(super) waiting: usize,
+    /// The octets still missing from `Content-Length`.
+    pub(super) left: Option<u64>,
+    pub(super) is_bodyless: bool,
+    /// Whether the handler has told of an exception after the head had left.
+    pub(super) has_failed: bool,
+    /// The octets of the body that were not sent although the handler wrote them (rules B1, B10).
+    pub(super) unsent: u64,
+    pub(super) end: Option<End>,
+    pub(super) reader_is_gone: bool,
+    pub(super) on_chunk: Option<Waker>,
+    pub(super) on_space: Option<Waker>,
+}
+
+impl State {
+    /// Nothing has been said yet.
+    pub(super) fn new(rules: ResponseRules) -> Self {
+        Self {
+            rules,
+            head: Head::Unstarted,
+            chunks: VecDeque::new(),
+            waiting: 0,
+            left: None,
+            is_bodyless: rules.is_head,
+            has_failed: false,
+            unsent: 0,
+            end: None,
+            reader_is_gone: false,
+            on_chunk: None,
+            on_space: None,
+        }
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), WriteError> {
+        match self.head {
+            Head::Unstarted | Head::Refused(_) => Err(WriteError::NotStarted),
+            Head::Held(_) | Head::Sent(_) if self.is_abandoned() || self.end.is_some() => Err(WriteError::Disconnected),
+            Head::Held(_) | Head::Sent(_) => Ok(()),
+        }
+    }
+
+    /// Whether the client has left before it had all that it gets.
+    fn is_abandoned(&self) -> bool {
+        self.reader_is_gone && !self.is_bodyless && self.left != Some(0)
+    }
+
+    /// Lets a held head go. `whole` is the length of the whole body, if that is known now.
+    pub(super) fn commit(&mut self, whole: Option<u64>) {
+        self.head = match mem::replace(&mut self.head, Head::Unstarted) {
+            Head::Held(head) => {
+                self.is_bodyless = self.rules.is_head || head.is_bodyless();
+                self.left = head.length;
+                Head::Sent(Some(head.into_parts(whole)))
+            }
+            other => other,
+        };
+    }
+
+    /// Takes as much of a chunk as `Content-Length` leaves room for, or drops it where the response has no body.
+    pub(super) fn push(&mut self, mut chunk: Bytes) -> Result<(), WriteError> {
+        let len = chunk.len();
+        if let Some(left) = &mut self.left {
+            chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= chunk.len() as u64;
+        }
+        let is_past = chunk.len() < len;
+        let kept = if self.is_bodyless { 0 } else { chunk.len() };
+        self.unsent += (len - kept) as u64;
+        if kept > 0 {
+            self.waiting += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+        wake(&mut self.on_chunk);
+        if is_past { Err(WriteError::PastContentLength) } else { Ok(()) }
+    }
+
+    pub(super) fn poll_space(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        if self.is_abandoned() {
+            return Poll::Ready(Err(WriteError::Disconnected));
+        }
+        if self.waiting <= HIGH_WATER || self.reader_is_gone {
+            return Poll::Ready(Ok(()));
+        }
+        self.on_space = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn end(&mut self) {
+        if self.end.is_none() {
+            let missing = self.left.filter(|_| !self.is_bodyless).unwrap_or(0);
+            self.end = Some(if missing > 0 || self.has_failed { End::Cut { missing } } else { End::Finished });
+        }
+        wake(&mut self.on_chunk);
+    }
+}
+
+/// The state stays consistent at every point where a panic is thinkable, so a poisoned lock means nothing.
+pub(super) fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}

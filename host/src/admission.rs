@@ -1,0 +1,320 @@
+//! Which handlers may run, and which have to wait.
+
+pub(crate) mod call_stats;
+mod registry;
+mod wait_estimate;
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant as Moment, timeout},
+};
+
+use self::{call_stats::CallStats, registry::Registry, wait_estimate::WaitEstimate};
+use crate::{
+    base::{limits::ConcurrencyLimits, lock::lock},
+    event::{exchange::Exchange, snapshot::Snapshot},
+};
+
+/// The handlers that run, and those that wait until they may.
+#[derive(Debug)]
+pub struct Admission {
+    limits: ConcurrencyLimits,
+    running: Registry,
+    /// How many of them compute, and have done so for longer than a tick.
+    computing: AtomicUsize,
+    /// How many wait. Changed under the lock of the estimate.
+    queued: AtomicUsize,
+    /// The one permit of the first in the queue, which alone looks for a free place. It goes from one to the next in order.
+    first: Semaphore,
+    /// Notified when a handler has ended, or computes no more.
+    freed: Notify,
+    /// How fast the queue moves.
+    estimate: Mutex<WaitEstimate>,
+}
+
+/// As many handlers run as may, and as many wait for them as may.
+#[derive(Clone, Copy, Debug)]
+pub struct Busy;
+
+impl Admission {
+    /// Admits handlers within these limits.
+    #[must_use]
+    pub fn new(limits: ConcurrencyLimits) -> Self {
+        Self {
+            limits,
+            running: Registry::default(),
+            computing: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
+            first: Semaphore::new(1),
+            freed: Notify::new(),
+            estimate: Mutex::default(),
+        }
+    }
+
+    /// Waits until the handler of an exchange may run. It counts as running until the slot is dropped.
+    ///
+    /// # Errors
+    ///
+    /// There was no place in time; or there would be none, which is clear at once.
+    pub async fn enter(self: &Arc<Self>, exchange: &Exchange) -> Result<Slot, Busy> {
+        let stats = Arc::new(CallStats::new(exchange));
+        // Nobody overtakes those who wait.
+        if self.queued.load(Ordering::SeqCst) == 0
+            && let Some(running) = self.try_enter(&stats)
+        {
+            return Ok(running);
+        }
+        let _queued = Queued::new(self)?;
+        let admitted = timeout(self.limits.queue_wait, async {
+            let _first = self.first.acquire().await;
+            loop {
+                let mut freed = pin!(self.freed.notified());
+                freed.as_mut().enable();
+                if let Some(running) = self.try_enter(&stats) {
+                    lock(&self.estimate).step(Moment::now());
+                    return running;
+                }
+                freed.await;
+            }
+        });
+        admitted.await.map_err(|_| {
+            lock(&self.estimate).give_up(Moment::now());
+            Busy
+        })
+    }
+
+    fn try_enter(self: &Arc<Self>, stats: &Arc<CallStats>) -> Option<Slot> {
+        let is_free = self.computing.load(Ordering::SeqCst) < self.limits.computing;
+        (is_free && self.running.try_insert(stats, self.limits.exchanges)).then(|| Slot {
+            admission: Arc::clone(self),
+            stats: Arc::clone(stats),
+            is_computing: false,
+        })
+    }
+
+    /// How many handlers run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Ready when no handler runs any more.
+    pub async fn idle(&self) {
+        self.running.emptied().await;
+    }
+
+    /// All handlers that run as they are now, the oldest first. Takes up to 300 ms, if one does not say where it is.
+    pub async fn snapshots(&self) -> Vec<Snapshot> {
+        self.running.snapshots().await
+    }
+
+    /// There may be room now. `SeqCst`, here and where it is looked for: one of the two has to see what the other one did.
+    fn notify_first(&self) {
+        if self.queued.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_one();
+        }
+    }
+}
+
+/// A place in the queue.
+struct Queued<'a>(&'a Admission);
+
+impl<'a> Queued<'a> {
+    fn new(admission: &'a Admission) -> Result<Self, Busy> {
+        let ConcurrencyLimits { queue, queue_wait, .. } = admission.limits;
+        let (mut estimate, now) = (lock(&admission.estimate), Moment::now());
+        let others = admission.queued.load(Ordering::SeqCst);
+        if others >= queue || !estimate.is_worth_joining(others, queue_wait, now) {
+            return Err(Busy);
+        }
+        estimate.join(now);
+        admission.queued.store(others + 1, Ordering::SeqCst);
+        Ok(Self(admission))
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let mut estimate = lock(&self.0.estimate);
+        if self.0.queued.fetch_sub(1, Ordering::SeqCst) == 1 {
+            estimate.end();
+        }
+    }
+}
+
+/// A handler that runs, on the admission.
+#[derive(Debug)]
+pub struct Slot {
+    admission: Arc<Admission>,
+    stats: Arc<CallStats>,
+    is_computing: bool,
+}
+
+impl Slot {
+    /// What can be seen of it.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<CallStats> {
+        &self.stats
+    }
+
+    /// Takes note of whether it computes, and has done so for longer than a tick.
+    pub fn set_computing(&mut self, is_computing: bool) {
+        if is_computing == self.is_computing {
+            return;
+        }
+        self.is_computing = is_computing;
+        if is_computing {
+            self.admission.computing.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.admission.computing.fetch_sub(1, Ordering::SeqCst);
+            self.admission.notify_first();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.set_computing(false);
+        self.admission.running.remove(&self.stats);
+        self.admission.notify_first();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use wasmserve_gateway::{environ::Peer, request::RequestHead};
+
+    use super::*;
+
+    fn admission(exchanges: usize, computing: usize, queue: usize) -> Arc<Admission> {
+        Arc::new(Admission::new(ConcurrencyLimits { exchanges, computing, queue, queue_wait: Duration::from_secs(2) }))
+    }
+
+    async fn enter(admission: &Arc<Admission>, id: u64) -> Result<Slot, Busy> {
+        let peer = Peer { remote: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 2).into() };
+        let head = RequestHead::new(Bytes::new());
+        admission.enter(&Exchange { id, peer, head, began: std::time::Instant::now() }).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_and_gives_up_in_the_end() {
+        let admission = admission(1, 1, 1);
+        let first = enter(&admission, 1).await.expect("there is room");
+        let begin = tokio::time::Instant::now();
+        assert!(enter(&admission, 2).await.is_err());
+        assert_eq!(begin.elapsed().as_secs(), 2);
+        drop(first);
+        assert!(enter(&admission, 3).await.is_ok());
+        assert_eq!(admission.running(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_sheds_at_once_and_the_others_go_in_order() {
+        let admission = admission(1, 1, 2);
+        let first = enter(&admission, 1).await.expect("there is room");
+        let waiting = [2, 3].map(|id| {
+            tokio::spawn({
+                let admission = Arc::clone(&admission);
+                async move { enter(&admission, id).await }
+            })
+        });
+        tokio::task::yield_now().await;
+        let begin = tokio::time::Instant::now();
+        assert!(enter(&admission, 4).await.is_err());
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        drop(first);
+        for (task, id) in waiting.into_iter().zip([2, 3]) {
+            let running = task.await.expect("it ends").expect("there is room");
+            assert_eq!(running.stats().exchange.id, id);
+        }
+    }
+
+    /// Has requests come at a pace, each of which takes one of the places for so long: how long each waited for its place, or
+    /// to be told that there is none.
+    async fn concurrency(
+        admission: &Arc<Admission>,
+        count: u64,
+        pace: Duration,
+        work: Duration,
+    ) -> Vec<Result<Duration, Duration>> {
+        let mut tasks = Vec::new();
+        for id in 0..count {
+            let admission = Arc::clone(admission);
+            tasks.push(tokio::spawn(async move {
+                let begun = Moment::now();
+                let running = enter(&admission, id).await.map_err(|Busy| begun.elapsed())?;
+                let waited = begun.elapsed();
+                tokio::time::sleep(work).await;
+                drop(running);
+                Ok(waited)
+            }));
+            tokio::time::sleep(pace).await;
+        }
+        let mut came = Vec::new();
+        for task in tasks {
+            came.push(task.await.expect("it does not panic"));
+        }
+        came
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn in_an_overload_nobody_waits_in_vain_and_as_many_are_served_as_can_be() {
+        for times in [2, 3, 10] {
+            let admission = admission(4, 4, 256);
+            // Four places and 40 ms for each make 100 a second, for 30 seconds.
+            let came = concurrency(&admission, u64::from(times) * 3000, 10 * MS / times, 40 * MS).await;
+            let served: Vec<_> = came.iter().filter_map(|came| came.ok()).collect();
+            let told: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+            assert!(served.len() >= 2900, "{times}: {} were served", served.len());
+            assert!(served.iter().all(|waited| *waited <= 1200 * MS), "{times}: {:?}", served.iter().max());
+            assert!(told.iter().all(Duration::is_zero), "{times}: {:?}", told.iter().max());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_that_can_be_served_is() {
+        let admission = admission(4, 4, 256);
+        for _ in 0..3 {
+            let came = concurrency(&admission, 180, Duration::ZERO, 40 * MS).await;
+            assert!(came.iter().all(Result::is_ok), "it takes less than two seconds");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_moves_only_the_first_ones_wait_for_it() {
+        let admission = admission(1, 1, 256);
+        let came = concurrency(&admission, 300, 100 * MS, Duration::from_secs(3600)).await;
+        let told: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+        assert_eq!(told.len(), 299);
+        let late = told.iter().filter(|waited| !waited.is_zero()).count();
+        assert!(late <= 40, "{late} have waited in vain");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handlers_that_compute_keep_others_out_and_those_that_wait_do_not() {
+        let admission = admission(10, 1, 10);
+        let mut first = enter(&admission, 1).await.expect("there is room");
+        first.set_computing(true);
+        let second = tokio::spawn({
+            let admission = Arc::clone(&admission);
+            async move { enter(&admission, 2).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(admission.running(), 1);
+        first.set_computing(false);
+        assert!(second.await.expect("it ends").is_ok());
+    }
+}

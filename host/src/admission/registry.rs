@@ -1,0 +1,76 @@
+//! The handlers that run.
+
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+use super::call_stats::CallStats;
+use crate::{base::lock::lock, event::snapshot::Snapshot};
+
+/// How long handlers have to say where they are.
+const STACK_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// The handlers that run, by the ids of their exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    running: Mutex<BTreeMap<u64, Arc<CallStats>>>,
+    /// Notified when the last one has ended.
+    emptied: Notify,
+}
+
+impl Registry {
+    /// Adds a handler unless there are `max` already; whether it did.
+    pub(super) fn try_insert(&self, stats: &Arc<CallStats>, max: usize) -> bool {
+        let mut running = lock(&self.running);
+        if running.len() >= max {
+            return false;
+        }
+        running.insert(stats.exchange.id, Arc::clone(stats));
+        true
+    }
+
+    pub(super) fn remove(&self, stats: &CallStats) {
+        let mut running = lock(&self.running);
+        running.remove(&stats.exchange.id);
+        if running.is_empty() {
+            self.emptied.notify_waiters();
+        }
+        drop(running);
+        stats.end();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.running).len()
+    }
+
+    /// Ready when none runs.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let mut emptied = pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Each of them as it is now, the oldest first: with its stack, if it gives one within [`STACK_TIMEOUT`].
+    pub(super) async fn snapshots(&self) -> Vec<Snapshot> {
+        let running: Vec<_> = lock(&self.running).values().cloned().collect();
+        running.iter().for_each(|stats| stats.ask_for_stack());
+        let answers = async {
+            for stats in &running {
+                stats.answered().await;
+            }
+        };
+        // Those that have not answered by then are shown without a stack.
+        _ = timeout(STACK_TIMEOUT, answers).await;
+        running.iter().map(|stats| stats.snapshot()).collect()
+    }
+}

@@ -1,0 +1,11 @@
+//! The ground floor: what every room may use, and what uses none.
+
+pub(crate) mod dirs;
+pub(crate) mod exit;
+pub(crate) mod grants;
+pub(crate) mod hex;
+pub(crate) mod limits;
+pub(crate) mod lock;
+pub(crate) mod options;
+pub(crate) mod size;
+pub(crate) mod stack;

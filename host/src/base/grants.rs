@@ -1,0 +1,173 @@
+//! What handlers may use and touch.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use wasmserve_gateway::environ::Variable;
+
+use super::limits::Limits;
+
+/// What a handler may use, and what it may touch.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// What one exchange may use.
+    pub limits: Limits,
+    /// What it may touch.
+    pub grants: Grants,
+}
+
+impl Allowance {
+    /// These limits and these grants.
+    #[must_use]
+    pub fn new(limits: &Limits, grants: &Grants) -> Self {
+        Self { limits: limits.clone(), grants: grants.clone() }
+    }
+}
+
+/// What handlers may touch outside of their instance: nothing but this.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// Variables for the environ and for the handler's WASI environment.
+    pub env: Vec<Variable>,
+    /// Directories.
+    pub dirs: Vec<Dir>,
+    /// Addresses, for sockets and for outgoing requests alike.
+    pub net: Vec<Net>,
+}
+
+impl Grants {
+    /// Whether nothing is granted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.env.is_empty() && self.dirs.is_empty() && self.net.is_empty()
+    }
+}
+
+impl fmt::Display for Grants {
+    /// One line a grant. Values of variables are often secrets, so only their names are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for variable in &self.env {
+            writeln!(f, "granted: --env {}", variable.name)?;
+        }
+        for dir in &self.dirs {
+            writeln!(f, "granted: --dir {dir}")?;
+        }
+        for net in &self.net {
+            writeln!(f, "granted: --allow-net {}:{}", net.host, net.port)?;
+        }
+        Ok(())
+    }
+}
+
+/// `--dir HOST::GUEST[:ro]`.
+#[derive(Clone, Debug)]
+pub struct Dir {
+    /// The directory on this machine.
+    pub host: PathBuf,
+    /// The name under which the handler sees it.
+    pub guest: String,
+    /// Whether the handler may only read.
+    pub read_only: bool,
+}
+
+impl fmt::Display for Dir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let read_only = if self.read_only { ":ro" } else { "" };
+        write!(f, "{}::{}{read_only}", self.host.display(), self.guest)
+    }
+}
+
+impl FromStr for Dir {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, guest) = text.split_once("::").ok_or("write HOST::GUEST, as in ./data::/data")?;
+        let (guest, read_only) = match guest.strip_suffix(":ro") {
+            Some(guest) => (guest, true),
+            None => (guest, false),
+        };
+        if guest.is_empty() || guest.ends_with(":rw") {
+            return Err("write HOST::GUEST, or HOST::GUEST:ro to read only, as in ./data::/data".into());
+        }
+        match std::fs::metadata(host) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(format!("`{host}` is not a directory")),
+            Err(error) => return Err(format!("`{host}` cannot be used: {error}")),
+        }
+        Ok(Dir { host: host.into(), guest: guest.to_owned(), read_only })
+    }
+}
+
+/// `--allow-net HOST:PORT`.
+#[derive(Clone, Debug)]
+pub struct Net {
+    /// A name in lower case, or the literal of an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    addrs: Vec<IpAddr>,
+}
+
+impl Net {
+    /// Whether a socket may use this address. Names were looked up once, at start.
+    #[must_use]
+    pub fn covers(&self, addr: SocketAddr) -> bool {
+        self.port == addr.port() && self.addrs.contains(&addr.ip().to_canonical())
+    }
+
+    /// Whether this grant is for that host, as a handler may write it.
+    #[must_use]
+    pub fn names(&self, host: &str) -> bool {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        self.host.eq_ignore_ascii_case(host)
+    }
+}
+
+impl FromStr for Net {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        use std::net::ToSocketAddrs as _;
+        let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT, as in 127.0.0.1:5432")?;
+        let port = port.parse().map_err(|_| "write HOST:PORT, as in 127.0.0.1:5432")?;
+        if host.is_empty() {
+            return Err("write HOST:PORT, as in 127.0.0.1:5432".into());
+        }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let addrs: Vec<IpAddr> = (host, port)
+            .to_socket_addrs()
+            .map_err(|error| format!("`{host}` cannot be looked up: {error}"))?
+            .map(|addr| addr.ip().to_canonical())
+            .collect();
+        Ok(Net { host: host.to_ascii_lowercase(), port, addrs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_for_an_address_covers_that_address_and_port_only() {
+        let net: Net = "127.0.0.1:5432".parse().expect("it is an address");
+        assert!(net.covers(([127, 0, 0, 1], 5432).into()));
+        assert!(net.covers(SocketAddr::new("::ffff:127.0.0.1".parse().expect("mapped"), 5432)));
+        assert!(!net.covers(([127, 0, 0, 1], 5433).into()));
+        assert!(!net.covers(([127, 0, 0, 2], 5432).into()));
+        assert!("127.0.0.1".parse::<Net>().is_err());
+        assert!("[::1]:80".parse::<Net>().is_ok_and(|net| net.names("[::1]") && net.names("::1")));
+    }
+
+    #[test]
+    fn a_directory_must_be_one() {
+        assert!("/::/data:ro".parse::<Dir>().is_ok_and(|dir| dir.read_only && dir.guest == "/data"));
+        assert!("/::/data".parse::<Dir>().is_ok_and(|dir| !dir.read_only));
+        assert!("/nowhere-at-all::/data".parse::<Dir>().is_err());
+        assert!("/".parse::<Dir>().is_err());
+        assert!("/::".parse::<Dir>().is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! Digests as text.
+
+use std::fmt::Write as _;
+
+/// Two lower-case digits a byte.
+#[must_use]
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}

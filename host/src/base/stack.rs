@@ -1,0 +1,135 @@
+//! Where a handler was: its stack, for somebody who wrote the handler and not the library below it.
+
+use std::{fmt, time::Instant};
+
+/// The functions that a handler was in, the innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack(Vec<Frame>);
+
+/// One function of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its name, demangled.
+    pub function: String,
+    /// Where in its source, as `file:line`, if the component tells.
+    pub place: Option<String>,
+}
+
+/// A call of the host that has not returned yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The import that was called.
+    pub import: &'static str,
+    /// When it could not go on.
+    pub since: Instant,
+}
+
+/// How many frames are shown.
+const SHOWN_MAX: usize = 12;
+
+/// How much of a name is shown: it is the author's, and may be of any length.
+const NAME_MAX: usize = 120;
+
+impl Stack {
+    /// A stack of these frames, the innermost first.
+    #[must_use]
+    pub fn new(frames: Vec<Frame>) -> Self {
+        Self(frames)
+    }
+
+    /// A line for each frame that says something: those of libraries are counted only, and so are repeats.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let is_all_library = self.0.iter().all(Frame::is_library);
+        let is_folded = |frame: &Frame| frame.is_library() && !is_all_library;
+        let alike = |one: &Frame, other: &Frame| is_folded(one) && is_folded(other) || one == other;
+        let mut lines: Vec<String> = self
+            .0
+            .chunk_by(alike)
+            .map(|run| match (run, is_folded(&run[0])) {
+                ([_], true) => "(1 frame of a library)".to_owned(),
+                (run, true) => format!("({} frames of libraries)", run.len()),
+                ([frame], false) => format!("at {frame}"),
+                (run, false) => format!("at {}, {} times", run[0], run.len()),
+            })
+            .collect();
+        if lines.len() > SHOWN_MAX {
+            let left = lines.len() - SHOWN_MAX;
+            // A recursion begins somewhere, and ends somewhere: both tell more than its middle.
+            lines.splice(SHOWN_MAX - 3..lines.len() - 3, [format!("({left} more)")]);
+        }
+        lines
+    }
+}
+
+impl Frame {
+    /// Whether its author has nothing to do with the handler: the standard library, the SDK, libc, what toolchains add.
+    fn is_library(&self) -> bool {
+        const PREFIXES: [&str; 15] = [
+            "core::",
+            "alloc::",
+            "std::",
+            "<core::",
+            "<alloc::",
+            "<std::",
+            "__",
+            "rust_",
+            "_start",
+            "wasip2::",
+            "cabi_",
+            "dlmalloc",
+            "poll_",
+            "wasmserve:gateway/",
+            "function ",
+        ];
+        const NAMES: [&str; 4] = ["abort", "clock_nanosleep", "nanosleep", "sleep"];
+        PREFIXES.iter().any(|prefix| self.function.starts_with(prefix))
+            || NAMES.contains(&&*self.function)
+            || self.function.contains("wasmserve_guest::")
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name: String = self.function.chars().take(NAME_MAX).collect();
+        let cut = if name.len() < self.function.len() { "..." } else { "" };
+        match &self.place {
+            Some(place) => write!(f, "{name}{cut} ({place})"),
+            None => write!(f, "{name}{cut}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(names: &[&str]) -> Stack {
+        Stack::new(names.iter().map(|name| Frame { function: (*name).to_owned(), place: None }).collect())
+    }
+
+    #[test]
+    fn what_is_not_the_handlers_is_counted_only() {
+        let stack =
+            stack(&["core::panicking::panic", "rust_panic", "app::inner", "app", "wasmserve_guest::run", "__main"]);
+        let lines = ["(2 frames of libraries)", "at app::inner", "at app", "(2 frames of libraries)"];
+        assert_eq!(stack.lines(), lines);
+    }
+
+    #[test]
+    fn a_stack_of_libraries_is_better_than_none() {
+        let stack = stack(&["std::thread::sleep", "__main"]);
+        assert_eq!(stack.lines(), ["at std::thread::sleep", "at __main"]);
+    }
+
+    #[test]
+    fn a_deep_recursion_fits_on_a_screen() {
+        let names = vec!["app::deeper"; 1000];
+        assert_eq!(stack(&[&names[..], &["app"]].concat()).lines(), ["at app::deeper, 1000 times", "at app"]);
+        let names = ["app::even", "app::odd"].repeat(500);
+        let lines = stack(&[&names[..], &["app"]].concat()).lines();
+        assert_eq!(lines.len(), SHOWN_MAX + 1);
+        assert_eq!(lines[SHOWN_MAX - 3], "(989 more)");
+        assert_eq!(lines[SHOWN_MAX], "at app");
+    }
+}

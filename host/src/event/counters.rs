@@ -1,0 +1,94 @@
+//! What has become of all requests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::exchange::End;
+
+/// What has become of requests. When none is in progress, `accepted` is the sum of `answered`, `aborted` and `shed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Their heads have arrived.
+    pub accepted: u64,
+    /// They were answered, be it with an error.
+    pub answered: u64,
+    /// Their clients did not get a whole answer.
+    pub aborted: u64,
+    /// They were refused because too many are in progress.
+    pub shed: u64,
+}
+
+/// Counts requests. None is forgotten, and none is counted twice.
+#[derive(Debug, Default)]
+pub struct Counters {
+    accepted: AtomicU64,
+    answered: AtomicU64,
+    aborted: AtomicU64,
+    shed: AtomicU64,
+    faults: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Counters {
+    pub(super) fn begin(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn fault(&self, kind: &'static str) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn end(&self, end: End) {
+        let count = match end {
+            End::Answered => &self.answered,
+            End::Shed => &self.shed,
+            End::Aborted => &self.aborted,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has become of requests so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Tally {
+            accepted: load(&self.accepted),
+            answered: load(&self.answered),
+            aborted: load(&self.aborted),
+            shed: load(&self.shed),
+        }
+    }
+
+    /// How often there was a fault of each kind.
+    #[must_use]
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_is_the_sum_of_answered_aborted_and_shed() {
+        let counters = Counters::default();
+        for (end, fault) in [
+            (End::Answered, None),
+            (End::Answered, Some("trap")),
+            (End::Aborted, None),
+            (End::Shed, Some("busy")),
+            (End::Answered, Some("stopped")),
+        ] {
+            counters.begin();
+            fault.into_iter().for_each(|kind| counters.fault(kind));
+            counters.end(end);
+        }
+        assert_eq!(counters.tally(), Tally { accepted: 5, answered: 3, aborted: 1, shed: 1 });
+        assert_eq!(counters.faults().len(), 3);
+    }
+}

@@ -1,0 +1,209 @@
+//! From a request's head to the head of its response.
+
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use tokio::time::timeout;
+use wasmserve_gateway::{
+    environ::Peer,
+    field::Field,
+    forwarded,
+    input::{BoxBody, Input},
+    refusal::Refusal,
+    request::RequestHead,
+    response::{self, ResponseRules},
+};
+
+use super::{
+    exchanges::Exchanges,
+    in_progress::InProgress,
+    page,
+    reply::{Progress, Reply},
+};
+use crate::{
+    fault::{Class, Fault},
+    handler::Call,
+    source::live::{Broken, Live},
+};
+
+/// A request whose head has arrived.
+pub(crate) struct Request {
+    /// Its head.
+    pub head: RequestHead,
+    /// The two ends of its connection.
+    pub peer: Peer,
+    /// The length of its body, if there is one and its framing tells the length.
+    pub content_length: Option<u64>,
+    /// Its body, if there is one.
+    pub body: Option<BoxBody>,
+    /// Why it is refused, if its head could not even be parsed.
+    pub refusal: Option<Refusal>,
+}
+
+/// Begins an exchange, which is counted from now on, whether it is ever answered or not.
+#[must_use]
+pub(crate) fn begin(exchanges: &Arc<Exchanges>, request: Request) -> Begun {
+    let exchange = InProgress::begin(Arc::clone(exchanges), request.peer, request.head.clone());
+    Begun { request, exchange }
+}
+
+/// An exchange that is still to be answered.
+pub(crate) struct Begun {
+    request: Request,
+    exchange: InProgress,
+}
+
+impl Begun {
+    /// Answers the request. Ready when the head of the response is; the body follows as the handler makes it.
+    pub(crate) fn answer(self) -> impl Future<Output = http::Response<Reply>> + Send {
+        answer_request(self.request, self.exchange)
+    }
+}
+
+async fn answer_request(request: Request, mut exchange: InProgress) -> http::Response<Reply> {
+    let Request { head, peer, mut content_length, body, refusal } = request;
+    let exchanges = Arc::clone(&exchange.exchanges);
+    let (limits, gateway) = (&exchanges.limits, &exchanges.gateway);
+    let rules = ResponseRules { is_head: head.method() == b"HEAD", limits: limits.response_head() };
+    if let Some(refusal) = refusal {
+        return fail(exchange, rules, refusal.into());
+    }
+    if exchanges.is_beyond_last(exchange.exchange.id) {
+        return fail(exchange, rules, Fault::Stopped);
+    }
+    if let Err(refusal) = head.check(limits.request_head()) {
+        return fail(exchange, rules, refusal.into());
+    }
+    if content_length.is_some_and(|length| length > limits.body) {
+        return fail(exchange, rules, Fault::BodyTooLarge);
+    }
+    if head.target() == b"*" && !gateway.asterisk_to_handler {
+        // Rule T5: it asks about the server, not about anything that a handler has.
+        let allow = ("Allow".to_owned(), b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec());
+        return answer(exchange, rules, "200 OK", vec![allow], Bytes::new());
+    }
+
+    let Some((mount, live)) = exchanges.mounts.find(head.parts().path) else {
+        return fail(exchange, rules, Fault::NotMounted);
+    };
+    if let Some(broken) = live.broken()
+        && page::is_for_browsers(&head)
+    {
+        // In a box, so that the futures of other exchanges are not larger for it.
+        return Box::pin(show_broken(exchange, rules, &head, live, &broken)).await;
+    }
+    let forwarded = match forwarded::read(&head, peer.remote.ip(), &gateway.trusted_proxies) {
+        Ok(forwarded) => forwarded,
+        Err(refusal) => return fail(exchange, rules, refusal.into()),
+    };
+    let mut input = Input::new(body, limits.body);
+    if gateway.buffer_body > 0 && input.has_body() {
+        match input.read_ahead(gateway.buffer_body).await {
+            Ok(length) => content_length = Some(length),
+            Err(error) => return fail(exchange, rules, error.into()),
+        }
+    }
+
+    let Ok(slot) = exchanges.admission.enter(&exchange.exchange).await else {
+        return fail(exchange, rules, Fault::Busy);
+    };
+    exchange.admitted(slot.stats());
+    let (writer, reader) = response::channel(rules);
+    let handler = live.handler();
+    let call = Call {
+        exchange: exchange.exchange.clone(),
+        mount: mount.clone(),
+        forwarded,
+        content_length,
+        gateway: Arc::clone(gateway),
+        allowance: Arc::clone(handler.allowance()),
+        input,
+        writer,
+        events: Arc::clone(&exchanges.events),
+        environ: None,
+    };
+    exchange.started();
+    let call = handler.call(call, slot);
+    drop(handler);
+    let mut progress = Progress::new(Some(call), reader);
+    match poll_fn(|cx| progress.poll_head(cx)).await {
+        Some(head) => Reply::new(progress, exchange, head),
+        None => {
+            let fault = progress.fault.unwrap_or_else(|| Fault::HostBug("an exchange without an end".into()));
+            fail(exchange, rules, fault)
+        }
+    }
+}
+
+/// How long a page waits in one request for a handler that builds.
+const NEWS: Duration = Duration::from_secs(20);
+
+/// Answers a browser whose user is writing a handler that does not build yet: with what the compiler says. The page then asks in
+/// a field whether it is still so, and is answered when it is not.
+async fn show_broken(
+    exchange: InProgress,
+    rules: ResponseRules,
+    head: &RequestHead,
+    live: &Live,
+    broken: &Broken,
+) -> http::Response<Reply> {
+    let known = head.values("wasmserve-build").next().and_then(|number| str::from_utf8(number).ok()?.parse().ok());
+    if known == Some(broken.number) {
+        // The page asks again when the time is over.
+        _ = timeout(NEWS, live.changed(broken.number)).await;
+        let number = live.broken().map(|broken| ("Wasmserve-Build".to_owned(), broken.number.to_string().into()));
+        return answer(exchange, rules, "204 No Content", number.into_iter().collect(), Bytes::new());
+    }
+    let page = page::broken(&broken.output, broken.number);
+    let fields =
+        vec![("Content-Type".to_owned(), page.content_type.into()), ("Cache-Control".to_owned(), b"no-store".to_vec())];
+    answer(exchange, rules, "500 Internal Server Error", fields, page.text.into())
+}
+
+/// Answers a fault.
+fn fail(mut exchange: InProgress, rules: ResponseRules, fault: Fault) -> http::Response<Reply> {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let text = status.to_string();
+    let page = match exchange.exchanges.gateway.debug {
+        true => page::debug(&text, &fault, exchange.exchange.id, &exchange.exchange.head),
+        false => page::public(&text, &fault, exchange.exchange.id),
+    };
+    let mut fields = vec![
+        ("Content-Type".to_owned(), page.content_type.into()),
+        ("Wasmserve-Fault".to_owned(), fault.kind().into()),
+    ];
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.push(("Retry-After".to_owned(), b"1".to_vec()));
+    }
+    exchange.failed(&fault);
+    let mut response = answer(exchange, rules, &text, fields, page.text.into());
+    if fault.class() == Class::Client {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The host's own answers leave by the same door as a handler's.
+fn answer(
+    exchange: InProgress,
+    rules: ResponseRules,
+    status: &str,
+    fields: Vec<Field>,
+    body: Bytes,
+) -> http::Response<Reply> {
+    let (mut writer, reader) = response::channel(rules);
+    // The host's own responses are well-formed, and their client is there.
+    _ = writer.start(status, fields, None);
+    _ = writer.finish(body);
+    let mut progress = Progress::new(None, reader);
+    match progress.poll_head(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(head)) => Reply::new(progress, exchange, head),
+        _ => unreachable!("a finished response has a head"),
+    }
+}

@@ -1,0 +1,118 @@
+//! An exchange in progress, and its one end.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use wasmserve_gateway::{environ::Peer, lint, request::RequestHead};
+
+use super::exchanges::Exchanges;
+use crate::{
+    admission::call_stats::CallStats,
+    event::{
+        Event, Stream,
+        exchange::{CLIENT_LEFT, End, Exchange, Outcome},
+    },
+    fault::{Class, Fault},
+};
+
+/// An exchange in progress. It ends by [`finish`](Self::finish), exactly once (rule L5); one that is dropped before has lost its
+/// client.
+pub(super) struct InProgress {
+    pub(super) exchanges: Arc<Exchanges>,
+    pub(super) exchange: Exchange,
+    /// Bytes of the body that were given to the connection.
+    pub(super) sent: u64,
+    /// What its handler uses, if it has one.
+    pub(super) stats: Option<Arc<CallStats>>,
+    /// The status of the head that was sent.
+    status: Option<u16>,
+    fault: Option<(&'static str, Class)>,
+    is_finished: bool,
+}
+
+impl InProgress {
+    /// A request whose head has just arrived.
+    pub(super) fn begin(exchanges: Arc<Exchanges>, peer: Peer, head: RequestHead) -> Self {
+        let exchange = Exchange { id: exchanges.next_id(), peer, head, began: Instant::now() };
+        exchanges.events.emit(&Event::Begun(&exchange));
+        if exchanges.gateway.lint {
+            for lint::Finding { what, clause } in lint::check(&exchange.head) {
+                let line = format!("{what} ({clause})");
+                exchanges.events.emit(&Event::Line { id: exchange.id, stream: Stream::Lint, line: line.as_bytes() });
+            }
+        }
+        Self { exchanges, exchange, sent: 0, stats: None, status: None, fault: None, is_finished: false }
+    }
+
+    /// The handler may run.
+    pub(super) fn admitted(&mut self, stats: &Arc<CallStats>) {
+        self.stats = Some(Arc::clone(stats));
+        self.exchanges.events.emit(&Event::Admitted(&self.exchange));
+    }
+
+    /// The handler begins to run.
+    pub(super) fn started(&self) {
+        self.exchanges.events.emit(&Event::Started(&self.exchange));
+    }
+
+    /// It has failed.
+    pub(super) fn failed(&mut self, fault: &Fault) {
+        self.fault = Some((fault.kind(), fault.class()));
+        self.exchanges.events.emit(&Event::Faulted { exchange: &self.exchange, fault });
+    }
+
+    /// The head of the response is on its way.
+    pub(super) fn head_sent(&mut self, status: u16) {
+        self.status = Some(status);
+        self.exchanges.events.emit(&Event::HeadSent { exchange: &self.exchange, status });
+    }
+
+    /// The status of the head that was sent.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// The client was given all that it gets: the whole answer, or as much of it as there is after a fault.
+    pub(super) fn answered(&mut self) {
+        self.finish(End::Answered, self.status.unwrap_or(CLIENT_LEFT));
+    }
+
+    /// The client has left, or the server was stopped.
+    pub(super) fn aborted(&mut self) {
+        if self.exchanges.is_stopped() {
+            self.failed(&Fault::Stopped);
+        }
+        self.finish(End::Aborted, CLIENT_LEFT);
+    }
+
+    fn finish(&mut self, end: End, status: u16) {
+        self.is_finished = true;
+        let is_shed = matches!(self.fault, Some((_, Class::Shed)));
+        let outcome = Outcome {
+            end: if is_shed { End::Shed } else { end },
+            status,
+            fault: self.fault.map(|(kind, _)| kind),
+            sent: self.sent,
+            cpu: self.stats.as_ref().map(|stats| stats.cpu()),
+            memory: self.stats.as_ref().map(|stats| stats.memory()),
+            at: SystemTime::now(),
+            took: self.exchange.began.elapsed(),
+        };
+        self.exchanges.events.emit(&Event::Ended { exchange: &self.exchange, outcome: &outcome });
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.aborted();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Whether a file is a component, and one that can be served: everything that is wrong with it, in the user's words.
+
+use anyhow::bail;
+use wasmtime::{
+    Engine,
+    component::{
+        Component, Linker, LinkerInstance, ResourceType,
+        types::{ComponentInstance, ComponentItem},
+    },
+};
+
+use super::{guest::Guest, settings, world::World};
+use crate::base::limits::Limits;
+
+/// Looks at a file's first octets, where most mistakes show.
+///
+/// # Errors
+///
+/// What the file is instead of a component, and how to make one.
+pub(super) fn check_format(octets: &[u8]) -> anyhow::Result<()> {
+    // Precompiled components are native code, which nobody could keep in a sandbox.
+    if Engine::detect_precompiled(octets).is_some() {
+        bail!("is a precompiled component, which is native code; serve the `.wasm` file that it was made from");
+    }
+    match octets {
+        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            bail!(
+                "is a core module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+            )
+        }
+        [b'\0', b'a', b's', b'm', _, _, _, _, ..] => {
+            bail!("was made by a newer toolchain; this wasmserve reads components of version 0xd")
+        }
+        [] => bail!("is empty, not a wasm component"),
+        _ => bail!(
+            "is not a wasm component (it begins with `{}`); name one that was built for wasm32-wasip2, a Rust file or a crate",
+            String::from_utf8_lossy(&octets[..octets.len().min(8)])
+        ),
+    }
+}
+
+/// Checks that a component is one of a world, that it can be linked, and that its instances fit.
+///
+/// # Errors
+///
+/// All imports and exports that are missing, together; or the limit that is too low.
+pub(super) fn check<W: World>(component: &Component, linker: &Linker<Guest>, limits: &Limits) -> anyhow::Result<()> {
+    let mut missing: Vec<String> =
+        missing_imports(component, linker)?.iter().map(|import| format!("the host has no import `{import}`")).collect();
+    missing.extend(W::missing_exports(component));
+    if missing.is_empty() { check_size(component, limits) } else { bail!("{}", missing.join("; ")) }
+}
+
+/// The imports that the linker cannot satisfy.
+///
+/// wasmtime names one at a time, so each that it names is replaced by a function that traps, until it is content.
+pub(super) fn missing_imports(component: &Component, linker: &Linker<Guest>) -> anyhow::Result<Vec<String>> {
+    let engine = component.engine();
+    let world = component.component_type();
+    let mut linker = linker.clone();
+    linker.allow_shadowing(true);
+    let mut missing = Vec::new();
+    loop {
+        let Err(error) = linker.instantiate_pre(component) else { return Ok(missing) };
+        let cause = format!("{error:#}");
+        let import = world
+            .imports(engine)
+            .find(|(name, _)| cause.contains(&format!("`{name}`")) && !missing.iter().any(|known| known == name));
+        let Some((name, import)) = import else { bail!("{cause}") };
+        stub(&mut linker.root(), name, &import.ty, engine)?;
+        missing.push(name.to_owned());
+    }
+}
+
+fn stub(
+    linker: &mut LinkerInstance<'_, Guest>,
+    name: &str,
+    item: &ComponentItem,
+    engine: &Engine,
+) -> wasmtime::Result<()> {
+    match item {
+        ComponentItem::ComponentFunc(_) => {
+            linker.func_new(name, |_, _, _, _| Err(wasmtime::Error::msg("this import is missing")))
+        }
+        ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(())),
+        ComponentItem::ComponentInstance(instance) => stub_all(&mut linker.instance(name)?, instance, engine),
+        _ => Ok(()),
+    }
+}
+
+fn stub_all(
+    linker: &mut LinkerInstance<'_, Guest>,
+    instance: &ComponentInstance,
+    engine: &Engine,
+) -> wasmtime::Result<()> {
+    for (name, export) in instance.exports(engine) {
+        stub(linker, name, &export.ty, engine)?;
+    }
+    Ok(())
+}
+
+/// The unit in which wasm counts memory.
+const WASM_PAGE: u64 = 64 << 10;
+
+/// Whether instances fit into the limits, so that it is said now and not with each request.
+fn check_size(component: &Component, limits: &Limits) -> anyhow::Result<()> {
+    let Some(required) = component.resources_required() else {
+        bail!("it imports core modules, which wasmserve does not support");
+    };
+    let mut too_large = Vec::new();
+    let octets = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
+    if octets > limits.memory {
+        too_large.push(format!("its memory starts with {octets} octets, and --max-memory is {}", limits.memory));
+    }
+    let counts = [
+        ("memories", required.num_memories, settings::MEMORIES_PER_COMPONENT),
+        ("tables", required.num_tables, settings::TABLES_PER_COMPONENT),
+    ];
+    for (what, count, limit) in counts {
+        if count > limit {
+            too_large.push(format!("it has {count} {what}, and {limit} is the limit"));
+        }
+    }
+    if too_large.is_empty() { Ok(()) } else { bail!("{}", too_large.join("; ")) }
+}

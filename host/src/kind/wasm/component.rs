@@ -1,0 +1,153 @@
+//! A component as a handler, of any world.
+
+use std::{
+    borrow::Cow,
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use arc_swap::ArcSwap;
+use tokio::time::timeout_at;
+
+use super::{
+    check,
+    engine::{Core, Engine, Renew},
+    guest::Guest,
+    guest_log::GuestLog,
+    memory::Memory,
+    outcome,
+    store::new_store,
+    world::World,
+};
+use crate::{
+    admission::Slot,
+    base::{
+        grants::{Allowance, Grants},
+        limits::Limits,
+        stack::Stack,
+    },
+    event::Stream,
+    fault::{Fault, Limit},
+    handler::{Call, Handler, lanes::CallFuture},
+};
+
+/// How many bytes the file of a component may have without any flag.
+pub(crate) const SIZE_MAX: u64 = 64 << 20;
+
+/// A component that is ready to serve.
+pub(super) struct Component<W: World> {
+    engine: Arc<Engine>,
+    /// What it was read as, for when it has to be prepared again.
+    bytes: Cow<'static, [u8]>,
+    pre: ArcSwap<W::Pre>,
+    allowance: Arc<Allowance>,
+    missing_dirs_noted: Arc<AtomicBool>,
+}
+
+/// Reads the file of a component.
+///
+/// # Errors
+///
+/// It cannot be read, or has more than `size` octets.
+pub(crate) fn read(path: &Path, size: u64) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    if let Ok(metadata) = fs::metadata(path)
+        && metadata.len() > size
+    {
+        bail!("`{name}` has {} octets, and --max-component allows {size}", metadata.len());
+    }
+    fs::read(path).with_context(|| format!("`{name}` cannot be read"))
+}
+
+impl<W: World> Component<W> {
+    /// Compiles and links a component of that name.
+    ///
+    /// # Errors
+    ///
+    /// It is not a component, or not one of this world.
+    pub(super) fn new(
+        engine: &Arc<Engine>,
+        name: &Path,
+        bytes: Cow<'static, [u8]>,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> anyhow::Result<Arc<Self>> {
+        let (core, name) = (engine.core(), name.display());
+        let component = compile(engine, &core, &name.to_string(), &bytes)?;
+        let linker = core.linker_of::<W>()?;
+        check::check::<W>(&component, &linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
+        let pre = ArcSwap::from_pointee(W::prepare(linker.instantiate_pre(&component)?)?);
+        let allowance = Arc::new(Allowance::new(limits, grants));
+        let component =
+            Arc::new(Self { engine: Arc::clone(engine), bytes, pre, allowance, missing_dirs_noted: Arc::default() });
+        let weak = Arc::downgrade(&component);
+        engine.enrol(weak);
+        Ok(component)
+    }
+}
+
+impl<W: World> Renew for Component<W> {
+    fn renew(self: Arc<Self>, core: &Core) -> anyhow::Result<Box<dyn FnOnce()>> {
+        let component = wasmtime::component::Component::from_binary(&core.engine, &self.bytes)?;
+        let pre = W::prepare(core.linker_of::<W>()?.instantiate_pre(&component)?)?;
+        Ok(Box::new(move || self.pre.store(Arc::new(pre))))
+    }
+}
+
+impl<W: World> Handler for Arc<Component<W>> {
+    fn allowance(&self) -> &Arc<Allowance> {
+        &self.allowance
+    }
+
+    fn call(&self, call: Call, slot: Slot) -> CallFuture {
+        let pre = self.pre.load_full();
+        let stats = Arc::clone(slot.stats());
+        let deadline = stats.began + call.allowance.limits.timeout;
+        let guest = Guest {
+            deadline,
+            guest_log: GuestLog::new(call.exchange.id, Arc::clone(&call.events), &call.allowance.limits),
+            memory: Memory::new(call.allowance.limits.memory, self.engine.budget(), &stats),
+            missing_dirs_noted: Arc::clone(&self.missing_dirs_noted),
+            wasi: None,
+            stats,
+            call,
+        };
+        // Here, so that the future does not hold the guest twice: beside the store as well.
+        let mut store = new_store(W::engine(&pre), guest);
+        CallFuture::new(Some(self.engine.slow_lane()), slot, async move {
+            let result = match timeout_at(deadline.into(), W::answer(&pre, &mut store)).await {
+                Ok(returned) => outcome::conclude(returned, store.data_mut()),
+                // It waits for something that is not watched.
+                Err(_) => Err(Fault::TimedOut { limit: Limit::Wall, wait: None, stack: Stack::default() }),
+            };
+            let guest = store.data_mut();
+            if let Some(note) = guest.call.writer.unsent() {
+                guest.guest_log.write(Stream::Note, note.as_bytes());
+            }
+            // The exception that a handler reported is shown once: as the reason of a fault, or else on its own.
+            if let Some(exception) = guest.call.writer.take_exception() {
+                guest.guest_log.write(Stream::Exception, &exception);
+            }
+            result
+        })
+    }
+}
+
+/// Compiles it, in a process of its own first if the engine has components compiled so.
+///
+/// # Errors
+///
+/// It is no component, or takes too much.
+pub(super) fn compile(
+    engine: &Engine,
+    core: &Core,
+    name: &str,
+    bytes: &[u8],
+) -> anyhow::Result<wasmtime::component::Component> {
+    let checked = check::check_format(bytes).and_then(|()| engine.check_compiles(name, bytes));
+    checked.map_err(|error| anyhow!("`{name}` {error:#}"))?;
+    wasmtime::component::Component::from_binary(&core.engine, bytes)
+        .map_err(|error| anyhow!("`{name}` is not a valid component: {}", error.root_cause()))
+}

@@ -1,0 +1,156 @@
+//! WASI as guests see it: linked as a whole, with refusals that name the flag which would have helped, and with waits that can be
+//! seen.
+
+use std::{future::Future, mem};
+
+use wasmtime::{
+    StoreContextMut,
+    component::{Linker, Resource},
+};
+use wasmtime_wasi::{
+    WasiCtxView, WasiView,
+    filesystem::{Descriptor, WasiFilesystemView as _},
+    p2::bindings::{
+        filesystem::{
+            preopens,
+            types::{self as files, HostDescriptor as _},
+        },
+        sockets::{
+            ip_name_lookup::{self, ResolveAddressStream},
+            network,
+        },
+    },
+    sockets::WasiSocketsView as _,
+};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
+
+use super::{guest::Guest, wait};
+use crate::event::Stream;
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi();
+        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let wasi = self.wasi();
+        WasiHttpCtxView { hooks: &mut wasi.outgoing, table: &mut wasi.table, ctx: &mut wasi.http }
+    }
+}
+
+/// Links all of WASI 0.2 and wasi:http's outgoing side. With it, any std guest in any language starts; what it may do is
+/// another matter.
+///
+/// # Errors
+///
+/// None in practice: it depends on nothing that the user gives.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    explain_missing_dirs(linker)?;
+    explain_read_only_dirs(linker)?;
+    explain_lookups(linker)?;
+    watch_waits(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The version of WASI's interfaces that `wasmtime_wasi` links, under which they can be shadowed.
+const WASI: &str = "0.2.12";
+
+type Call<'a, T> = Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>;
+
+/// `wasi:filesystem/preopens.get-directories` is all that the host sees when a guest looks for a file that it has no
+/// directory for: what it wanted is known to the guest's own library only.
+fn explain_missing_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.instance(&format!("wasi:filesystem/preopens@{WASI}"))?.func_wrap(
+        "get-directories",
+        |mut store: StoreContextMut<'_, Guest>, (): ()| {
+            let guest = store.data_mut();
+            guest.note_missing_dirs();
+            let dirs: Vec<(Resource<Descriptor>, String)> = preopens::Host::get_directories(&mut guest.filesystem())?;
+            Ok((dirs,))
+        },
+    )
+}
+
+/// A guest that opens a file for writing in a directory that it may only read.
+fn explain_read_only_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Params = (Resource<Descriptor>, files::PathFlags, String, files::OpenFlags, files::DescriptorFlags);
+    type Opened = (Result<Resource<Descriptor>, files::ErrorCode>,);
+
+    linker.instance(&format!("wasi:filesystem/types@{WASI}"))?.func_wrap_async(
+        "[method]descriptor.open-at",
+        |mut store: StoreContextMut<'_, Guest>,
+         (dir, path_flags, path, open_flags, flags): Params|
+         -> Call<'_, Opened> {
+            Box::new(async move {
+                let guest = store.data_mut();
+                let opened = guest.filesystem().open_at(dir, path_flags, path.clone(), open_flags, flags).await;
+                let error = match opened {
+                    Ok(file) => return Ok((Ok(file),)),
+                    Err(error) => files::Host::convert_error_code(&mut guest.filesystem(), error)?,
+                };
+                if matches!(error, files::ErrorCode::NotPermitted | files::ErrorCode::ReadOnly) {
+                    let note = format!("no access to `{path}`: not granted; --dir HOST::GUEST (without :ro) may");
+                    guest.guest_log.write(Stream::Note, note.as_bytes());
+                }
+                Ok((Err(error),))
+            })
+        },
+    )
+}
+
+/// A guest may look up the names that it may connect to, and no others: a look-up is a message too.
+fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Looked = (Result<Resource<ResolveAddressStream>, network::ErrorCode>,);
+
+    linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI}"))?.func_wrap(
+        "resolve-addresses",
+        |mut store: StoreContextMut<'_, Guest>, (network, name): (Resource<network::Network>, String)| {
+            let guest = store.data_mut();
+            if !guest.call.allowance.grants.net.iter().any(|net| net.names(&name)) {
+                let note = format!("no look-up of {name}: not granted; --allow-net {name}:PORT would");
+                guest.guest_log.write(Stream::Note, note.as_bytes());
+                return Ok::<Looked, _>((Err(network::ErrorCode::AccessDenied),));
+            }
+            match ip_name_lookup::Host::resolve_addresses(&mut guest.sockets(), network, name) {
+                Ok(stream) => Ok((Ok(stream),)),
+                Err(error) => Ok((Err(network::Host::convert_error_code(&mut guest.sockets(), error)?),)),
+            }
+        },
+    )
+}
+
+/// Whatever a guest waits for by way of WASI (a clock, a socket, an answer), it waits for in one of these two.
+fn watch_waits(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(&format!("wasi:io/poll@{WASI}"))?;
+    instance.func_wrap_async(
+        "poll",
+        |mut store: StoreContextMut<'_, Guest>, (pollables,): (Vec<Resource<DynPollable>>,)| -> Call<'_, (Vec<u32>,)> {
+            Box::new(async move {
+                let mut table = mem::take(&mut store.data_mut().wasi().table);
+                let ready = wait::wait(&mut store, "wasi:io/poll.poll", poll::Host::poll(&mut table, pollables)).await;
+                store.data_mut().wasi().table = table;
+                Ok((ready??,))
+            })
+        },
+    )?;
+    instance.func_wrap_async(
+        "[method]pollable.block",
+        |mut store: StoreContextMut<'_, Guest>, (pollable,): (Resource<DynPollable>,)| -> Call<'_, ()> {
+            Box::new(async move {
+                let mut table = mem::take(&mut store.data_mut().wasi().table);
+                let block = poll::HostPollable::block(&mut table, pollable);
+                let ready = wait::wait(&mut store, "wasi:io/poll.block", block).await;
+                store.data_mut().wasi().table = table;
+                ready?
+            })
+        },
+    )
+}

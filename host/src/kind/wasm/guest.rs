@@ -1,0 +1,39 @@
+//! Everything that one instance can reach: the data of its store.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{guest_log::GuestLog, memory::Memory, wasi::Wasi};
+use crate::{admission::call_stats::CallStats, event::Stream, handler::Call};
+
+/// Everything that one instance can reach: the data of its store.
+pub(super) struct Guest {
+    pub(super) call: Call,
+    /// What others see of it.
+    pub(super) stats: Arc<CallStats>,
+    pub(super) deadline: Instant,
+    pub(super) guest_log: GuestLog,
+    pub(super) memory: Memory,
+    /// Whether somebody was told that no directory is granted: once a process is enough.
+    pub(super) missing_dirs_noted: Arc<AtomicBool>,
+    /// Made when the guest first touches it.
+    pub(super) wasi: Option<Box<Wasi>>,
+}
+
+impl Guest {
+    pub(super) fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.call.allowance, &self.guest_log)))
+    }
+
+    pub(super) fn note_missing_dirs(&self) {
+        if self.call.allowance.grants.dirs.is_empty() && !self.missing_dirs_noted.swap(true, Ordering::Relaxed) {
+            self.guest_log
+                .write(Stream::Note, b"the handler asked for its directories: none granted; --dir HOST::GUEST would");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What a handler says, line by line and within bounds (rule L7).
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamResult},
+};
+
+use crate::{
+    base::limits::Limits,
+    event::{Event, Events, Stream},
+};
+
+/// Where one exchange's lines go.
+#[derive(Clone)]
+pub(super) struct GuestLog {
+    id: u64,
+    events: Arc<Events>,
+    used: Arc<AtomicUsize>,
+    /// What one line may have, in octets, and what all of them.
+    line_max: usize,
+    all_max: usize,
+}
+
+impl GuestLog {
+    /// The guest_log of an exchange.
+    #[must_use]
+    pub(super) fn new(id: u64, events: Arc<Events>, limits: &Limits) -> Self {
+        Self { id, events, used: Arc::default(), line_max: limits.log_line, all_max: limits.log }
+    }
+
+    /// Takes text of any number of lines. Never blocks.
+    pub(super) fn write(&self, stream: Stream, text: &[u8]) {
+        for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {
+            self.write_line(stream, line.strip_suffix(b"\r").unwrap_or(line));
+        }
+    }
+
+    fn write_line(&self, stream: Stream, line: &[u8]) {
+        // An empty line costs the log something too.
+        let size = line.len().min(self.line_max).max(64);
+        let used = self.used.fetch_add(size, Ordering::Relaxed);
+        if used + size > self.all_max {
+            if used <= self.all_max {
+                let notice =
+                    format!("(more than {} octets were said: the rest is dropped; see --max-log)", self.all_max);
+                self.emit(stream, notice.as_bytes());
+            }
+            // Stays above the limit without ever wrapping around.
+            self.used.store(self.all_max + 1, Ordering::Relaxed);
+        } else if let Some(dropped) = line.len().checked_sub(self.line_max).filter(|dropped| *dropped > 0) {
+            let kept = [&line[..self.line_max], format!("...({dropped} octets dropped)").as_bytes()].concat();
+            self.emit(stream, &kept);
+        } else {
+            self.emit(stream, line);
+        }
+    }
+
+    fn emit(&self, stream: Stream, line: &[u8]) {
+        self.events.emit(&Event::Line { id: self.id, stream, line });
+    }
+
+    /// `wasi:cli/stdout` or `stderr`, in whole lines.
+    #[must_use]
+    pub(super) fn stream(&self, stream: Stream) -> LineStream {
+        LineStream { line: Arc::new(Mutex::new(Line { guest_log: self.clone(), stream, text: Vec::new() })) }
+    }
+}
+
+/// A stream of octets that becomes lines. Clones write to the same line.
+#[derive(Clone)]
+pub(super) struct LineStream {
+    line: Arc<Mutex<Line>>,
+}
+
+/// What was written since the last line end. Told when the last stream is gone, at the end of the exchange at the latest.
+struct Line {
+    guest_log: GuestLog,
+    stream: Stream,
+    text: Vec<u8>,
+}
+
+impl Line {
+    fn push(&mut self, octets: &[u8]) {
+        let mut rest = octets;
+        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+            self.text.extend_from_slice(&rest[..end]);
+            self.guest_log.write(self.stream, &self.text);
+            self.text.clear();
+            rest = &rest[end + 1..];
+        }
+        self.text.extend_from_slice(rest);
+        if self.text.len() > self.guest_log.line_max {
+            self.guest_log.write(self.stream, &self.text);
+            self.text.clear();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.guest_log.write(self.stream, &self.text);
+        }
+    }
+}
+
+impl LineStream {
+    fn push(&self, octets: &[u8]) {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).push(octets);
+    }
+}
+
+impl IsTerminal for LineStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LineStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for LineStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.push(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for LineStream {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for LineStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.push(octets);
+        Poll::Ready(Ok(octets.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Listener;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<(Stream, String)>>);
+
+    impl Listener for Lines {
+        fn on_event(&self, event: &Event<'_>) {
+            if let Event::Line { stream, line, .. } = *event {
+                let line = String::from_utf8_lossy(line).into_owned();
+                self.0.lock().expect("no test panicked").push((stream, line));
+            }
+        }
+    }
+
+    fn guest_log() -> (Arc<Lines>, GuestLog) {
+        let lines = Arc::<Lines>::default();
+        (Arc::clone(&lines), GuestLog::new(1, Arc::new(Events::new(vec![lines])), &Limits::DEFAULT))
+    }
+
+    fn said(lines: &Lines) -> Vec<(Stream, String)> {
+        lines.0.lock().expect("no test panicked").clone()
+    }
+
+    #[test]
+    fn l7_what_is_written_in_pieces_arrives_in_lines() {
+        let (lines, guest_log) = guest_log();
+        let stream = guest_log.stream(Stream::Stdout);
+        stream.clone().push(b"a\nb");
+        stream.push(b"c\r\n\nd");
+        drop(stream);
+        guest_log.write(Stream::Log, b"one\ntwo\n");
+        let expected = [
+            (Stream::Stdout, "a"),
+            (Stream::Stdout, "bc"),
+            (Stream::Stdout, ""),
+            (Stream::Stdout, "d"),
+            (Stream::Log, "one"),
+            (Stream::Log, "two"),
+        ];
+        assert_eq!(said(&lines), expected.map(|(stream, line)| (stream, line.to_owned())));
+    }
+
+    #[test]
+    fn h21_lines_and_exchanges_are_bounded() {
+        let (lines, guest_log) = guest_log();
+        guest_log.write(Stream::Log, &vec![b'x'; 10_000]);
+        assert!(said(&lines)[0].1.ends_with("x...(1808 octets dropped)"));
+        let stream = guest_log.stream(Stream::Stderr);
+        for _ in 0..100 {
+            stream.push(&[b'y'; 10_000]);
+        }
+        for _ in 0..10_000 {
+            guest_log.write(Stream::Log, b"");
+        }
+        let all = said(&lines);
+        assert!(all.iter().map(|(_, line)| line.len()).sum::<usize>() <= Limits::DEFAULT.log + 1000);
+        assert_eq!(all.iter().filter(|(_, line)| line.contains("the rest is dropped")).count(), 1);
+    }
+}

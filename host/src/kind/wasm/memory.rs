@@ -1,0 +1,145 @@
+//! The memory of instances: each has a limit, and all of them together have one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use wasmtime::ResourceLimiter;
+
+use crate::{admission::call_stats::CallStats, fault::MemoryLimit};
+
+/// What all instances of a process may use together, in octets.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    /// At most `limit` octets.
+    pub(super) fn new(limit: u64) -> Self {
+        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: AtomicUsize::new(0) }
+    }
+
+    /// Takes so much, if it is there. Those that only begin may have the last of it: however many want more and more, others can
+    /// be served beside them.
+    fn take(&self, octets: usize, is_beginning: bool) -> bool {
+        let limit = if is_beginning { self.limit } else { self.limit - self.limit / 8 };
+        let more = |used: usize| used.checked_add(octets).filter(|used| *used <= limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, octets: usize) {
+        self.used.fetch_sub(octets, Ordering::Relaxed);
+    }
+}
+
+/// The sum of an instance's memories and tables.
+#[derive(Debug)]
+pub(super) struct Memory {
+    limit: usize,
+    used: usize,
+    refusal: Option<MemoryLimit>,
+    budget: Arc<Budget>,
+    stats: Arc<CallStats>,
+}
+
+impl Memory {
+    /// At most `limit` octets, as long as the budget lasts.
+    #[must_use]
+    pub(super) fn new(limit: u64, budget: &Arc<Budget>, stats: &Arc<CallStats>) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Self { limit, used: 0, refusal: None, budget: Arc::clone(budget), stats: Arc::clone(stats) }
+    }
+
+    /// The limit that the instance has met. What it did then may well be due to it.
+    #[must_use]
+    pub(super) fn refusal(&self) -> Option<MemoryLimit> {
+        self.refusal
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let more = desired.saturating_sub(current);
+        let used = self.used.saturating_add(more);
+        if used > self.limit {
+            self.refusal = Some(MemoryLimit::Instance);
+        } else if !self.budget.take(more, current == 0) {
+            self.refusal = Some(MemoryLimit::Process);
+        } else {
+            self.used = used;
+            self.stats.set_memory(used as u64);
+            return true;
+        }
+        false
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.budget.give_back(self.used);
+    }
+}
+
+/// Not trapping lets a guest deal with it: Python raises `MemoryError`, for one.
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let octets = |elements: usize| elements.saturating_mul(size_of::<usize>());
+        Ok(self.grow(octets(current), octets(desired)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event::exchange::Exchange;
+    use wasmserve_gateway::{environ::Peer, request::RequestHead};
+
+    fn memory(budget: &Arc<Budget>) -> Memory {
+        let peer = Peer { remote: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 2).into() };
+        let exchange = Exchange { id: 1, peer, head: RequestHead::new(Bytes::new()), began: Instant::now() };
+        Memory::new(100, budget, &Arc::new(CallStats::new(&exchange)))
+    }
+
+    #[test]
+    fn h4_the_limit_is_on_the_sum_of_all_memories_and_tables() {
+        let budget = Arc::new(Budget::new(150));
+        let mut memory = memory(&budget);
+        assert!(memory.memory_growing(0, 60, None).expect("never fails"));
+        assert!(!memory.memory_growing(0, 60, None).expect("never fails"));
+        assert_eq!(memory.refusal(), Some(MemoryLimit::Instance));
+        assert!(memory.memory_growing(60, 90, None).expect("never fails"));
+        assert!(!memory.table_growing(0, 2, None).expect("never fails"));
+        assert!(memory.table_growing(0, 1, None).expect("never fails"));
+    }
+
+    #[test]
+    fn h5_all_instances_share_a_budget_and_give_back_what_they_had() {
+        let budget = Arc::new(Budget::new(150));
+        let (mut first, mut second) = (memory(&budget), memory(&budget));
+        assert!(first.memory_growing(0, 90, None).expect("never fails"));
+        assert!(!second.memory_growing(0, 90, None).expect("never fails"));
+        assert_eq!(second.refusal(), Some(MemoryLimit::Process));
+        drop(first);
+        assert!(second.memory_growing(0, 90, None).expect("never fails"));
+    }
+
+    #[test]
+    fn h5_those_that_want_more_leave_room_for_those_that_begin() {
+        let budget = Arc::new(Budget::new(160));
+        let (mut hog, mut other) = (memory(&budget), memory(&budget));
+        assert!(hog.memory_growing(0, 80, None).expect("never fails"));
+        let mut second = memory(&budget);
+        assert!(second.memory_growing(0, 50, None).expect("never fails"));
+        assert!(!second.memory_growing(50, 70, None).expect("never fails"), "it would leave too little");
+        assert!(other.memory_growing(0, 30, None).expect("never fails"));
+    }
+}

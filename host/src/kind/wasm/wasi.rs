@@ -1,0 +1,129 @@
+//! What an instance may touch: of the world only what was granted.
+
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
+
+use http_body_util::BodyExt as _;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{FsPerms, WasiCtx, sockets::SocketAddrUse};
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
+
+use super::guest_log::GuestLog;
+use crate::{
+    base::grants::{Allowance, Dir, Net},
+    event::Stream,
+};
+
+/// WASI for one instance, made when the guest first touches it: most handlers never do.
+pub(super) struct Wasi {
+    pub(super) ctx: WasiCtx,
+    pub(super) http: WasiHttpCtx,
+    pub(super) table: ResourceTable,
+    pub(super) outgoing: Outgoing,
+}
+
+impl Wasi {
+    /// Everything is there, and nothing is granted but what the user granted.
+    #[must_use]
+    pub(super) fn new(allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
+        let grants = &allowance.grants;
+        let mut ctx = WasiCtx::builder();
+        ctx.stdout(guest_log.stream(Stream::Stdout)).stderr(guest_log.stream(Stream::Stderr));
+        for variable in &grants.env {
+            ctx.env(&variable.name, &variable.value);
+        }
+        for Dir { host, guest, read_only } in &grants.dirs {
+            let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+            if let Err(error) = ctx.preopened_dir(Path::new(host), guest, perms) {
+                guest_log.write(Stream::Note, format!("--dir {}: {error}", host.display()).as_bytes());
+            }
+        }
+        ctx.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(!grants.net.is_empty());
+        ctx.socket_addr_check({
+            let (allowance, guest_log) = (Arc::clone(allowance), guest_log.clone());
+            move |addr, purpose| {
+                let is_allowed = may_use(&allowance.grants.net, addr, purpose);
+                if !is_allowed {
+                    guest_log.write(Stream::Note, refusal(addr, purpose).as_bytes());
+                }
+                Box::pin(std::future::ready(is_allowed))
+            }
+        });
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(allowance.limits.handles);
+        let outgoing = Outgoing { allowance: Arc::clone(allowance), guest_log: guest_log.clone() };
+        Self { ctx: ctx.build(), http: WasiHttpCtx::new(), table, outgoing }
+    }
+}
+
+fn may_use(grants: &[Net], addr: SocketAddr, purpose: SocketAddrUse) -> bool {
+    match purpose {
+        SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
+            grants.iter().any(|net| net.covers(addr))
+        }
+        // What connecting does on the side: any port of this machine, as the system picks it.
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => addr.ip().is_unspecified() && addr.port() == 0,
+        // An instance lives for one request: it has nothing to listen for.
+        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+    }
+}
+
+fn refusal(addr: SocketAddr, purpose: SocketAddrUse) -> String {
+    match purpose {
+        SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
+            format!("no traffic with {addr}: not granted; --allow-net {addr} would")
+        }
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind | SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => {
+            format!(
+                "no socket at {addr}: not granted; a handler may connect with --allow-net HOST:PORT, and never listen"
+            )
+        }
+    }
+}
+
+/// The outgoing side of wasi:http, behind the same grants as sockets.
+pub(super) struct Outgoing {
+    allowance: Arc<Allowance>,
+    guest_log: GuestLog,
+}
+
+type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let uri = request.uri();
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
+        if !self.allowance.grants.net.iter().any(|net| net.port == port && net.names(host)) {
+            let note = format!("no request to {host}:{port}: not granted; --allow-net {host}:{port} would");
+            self.guest_log.write(Stream::Note, note.as_bytes());
+            return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
+        }
+        Box::new(async move {
+            let (response, io) = wasmtime_wasi_http::default_send_request(request, options).await?;
+            Ok((response.map(|body| body.boxed_unsync()), Box::new(io) as Box<dyn Future<Output = _> + Send>))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_connect_where_they_may_and_never_listen() {
+        let granted: Net = "127.0.0.1:5432".parse().expect("it is an address");
+        let grants = [granted];
+        let any: SocketAddr = ([0, 0, 0, 0], 0).into();
+        assert!(may_use(&grants, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpConnect));
+        assert!(!may_use(&grants, ([127, 0, 0, 1], 5433).into(), SocketAddrUse::TcpConnect));
+        assert!(may_use(&grants, any, SocketAddrUse::TcpBind));
+        assert!(!may_use(&grants, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpBind));
+        assert!(!may_use(&grants, any, SocketAddrUse::TcpListen));
+        assert!(!may_use(&[], ([127, 0, 0, 1], 5432).into(), SocketAddrUse::UdpSend));
+    }
+}

@@ -1,0 +1,5 @@
+//! What listens to events: one file each.
+
+pub(crate) mod access_log;
+pub(crate) mod exit_tracker;
+pub(crate) mod metrics;

@@ -1,0 +1,286 @@
+//! Events as text.
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use jiff::{Timestamp, tz::TimeZone};
+use wasmserve_gateway::{
+    escape::{Quoted, escape},
+    request::RequestHead,
+};
+
+use super::{
+    format::Format,
+    repeats::{Repeats, Show, WINDOW},
+};
+use crate::{
+    base::{lock::lock, stack::Stack},
+    event::{
+        Event,
+        counters::Tally,
+        exchange::{Exchange, Outcome},
+        snapshot::Snapshot,
+    },
+    fault::Fault,
+};
+
+/// How much of a request line a fault shows; the access log has all of it.
+const REQUEST_MAX: usize = 200;
+
+/// Makes text of events.
+pub(super) struct Renderer {
+    format: Format,
+    clock: Clock,
+    repeats: Mutex<Repeats>,
+}
+
+impl Renderer {
+    pub(super) fn new(format: Format, zone: TimeZone) -> Self {
+        Self { format, clock: Clock { zone, last: ArcSwapOption::empty() }, repeats: Mutex::default() }
+    }
+
+    /// Appends an event.
+    pub(super) fn render(&self, event: &Event<'_>, text: &mut String) {
+        match *event {
+            Event::Notice(notice) => *text += &format!("{}\n", escape(notice.to_string().as_bytes())),
+            Event::Line { id, stream, line } => *text += &format!("[{id}] {}: {}\n", stream.label(), escape(line)),
+            Event::Faulted { exchange, fault } => self.render_fault(exchange.id, &exchange.head, fault, text),
+            Event::Running { handlers, tally } => render_running(handlers, &tally, text),
+            Event::Ended { exchange, outcome } => self.render_end(exchange, outcome, text),
+            Event::Begun(_) | Event::Admitted(_) | Event::Started(_) | Event::HeadSent { .. } => {}
+        }
+    }
+
+    /// A fault: its reason and where the handler was; less of it when it is always the same.
+    fn render_fault(&self, id: u64, request: &RequestHead, fault: &Fault, text: &mut String) {
+        let reason = format!("{} {}: {}", fault.status(), fault.kind(), escape(fault.to_string().as_bytes()));
+        let show = lock(&self.repeats).show(&reason, Instant::now());
+        if show != Show::Nothing {
+            *text += &format!("[{id}] {reason} ({})\n", request_line(request));
+        }
+        if show == Show::Full
+            && let Some(stack) = fault.stack()
+        {
+            render_stack(id, stack, text);
+        }
+    }
+
+    /// An exchange's line in the access log.
+    fn render_end(&self, exchange: &Exchange, outcome: &Outcome, text: &mut String) {
+        let Exchange { id, peer, head: request, .. } = exchange;
+        let Outcome { fault, status, sent, cpu, memory, at, took, .. } = outcome;
+        let remote = peer.remote.ip().to_canonical();
+        let line = Quoted(request.line());
+        let at = Timestamp::try_from(*at).unwrap_or_default();
+        _ = match self.format {
+            Format::BaseHttp => {
+                let (_, at) = &*self.clock.tell(at, "%d/%b/%Y %H:%M:%S");
+                writeln!(text, "{remote} - - [{at}] \"{line}\" {status} -")
+            }
+            // Rules L2 and L3.
+            Format::Common | Format::Combined => {
+                let (_, at) = &*self.clock.tell(at, "%d/%b/%Y:%H:%M:%S %z");
+                let sent = if *sent == 0 { "-".to_owned() } else { sent.to_string() };
+                _ = write!(text, "{remote} - - [{at}] \"{line}\" {status} {sent}");
+                match self.format {
+                    Format::Combined => {
+                        writeln!(text, " \"{}\" \"{}\"", field(request, "referer"), field(request, "user-agent"))
+                    }
+                    _ => writeln!(text),
+                }
+            }
+            Format::Json => {
+                let object = serde_json::json!({
+                    "id": id,
+                    "time": at.to_string(),
+                    "remote": remote.to_string(),
+                    "request": escape(request.line()),
+                    "status": status,
+                    "fault": fault,
+                    "sent": sent,
+                    "cpu_us": cpu.map(micros),
+                    "memory": memory,
+                    "took_us": micros(*took),
+                    "referer": request.values("referer").next().map(escape),
+                    "user_agent": request.values("user-agent").next().map(escape),
+                });
+                writeln!(text, "{object}")
+            }
+            Format::None => Ok(()),
+        };
+    }
+
+    /// Appends what was counted only, up to now.
+    pub(super) fn settle(&self, now: Instant, text: &mut String) {
+        for (reason, times) in lock(&self.repeats).settle(now) {
+            *text += &format!("({times} times more: {reason})\n");
+        }
+    }
+
+    /// The same at the end, when nothing more is counted.
+    pub(super) fn settle_all(&self, text: &mut String) {
+        self.settle(Instant::now() + WINDOW, text);
+    }
+
+    /// How long there may be nothing to say, if anything was counted only.
+    pub(super) fn owes(&self) -> Option<Duration> {
+        lock(&self.repeats).is_owing().then_some(WINDOW)
+    }
+}
+
+/// Local time as the access log has it. Most lines are of the same second as the one before, and nothing else in a line takes as
+/// long to be made.
+struct Clock {
+    zone: TimeZone,
+    last: ArcSwapOption<(i64, String)>,
+}
+
+impl Clock {
+    /// The second of this time in this format, which is always the same one.
+    fn tell(&self, at: Timestamp, format: &str) -> Arc<(i64, String)> {
+        let second = at.as_second();
+        if let Some(last) = &*self.last.load()
+            && last.0 == second
+        {
+            return Arc::clone(last);
+        }
+        let new = Arc::new((second, at.to_zoned(self.zone.clone()).strftime(format).to_string()));
+        self.last.store(Some(Arc::clone(&new)));
+        new
+    }
+}
+
+/// What runs: each handler with what it has used, what it does and where it is.
+fn render_running(running: &[Snapshot], tally: &Tally, text: &mut String) {
+    let Tally { accepted, answered, aborted, shed, .. } = tally;
+    let requests = if *accepted == 1 { "request" } else { "requests" };
+    *text += &format!("{accepted} {requests}: {answered} answered, {aborted} aborted, {shed} shed\n");
+    *text += &match running.len() {
+        0 => "no handler is running\n".to_owned(),
+        1 => "1 handler is running:\n".to_owned(),
+        number => format!("{number} handlers are running:\n"),
+    };
+    for Snapshot { id, head, peer, began, cpu, memory, wait, stack } in running {
+        let does = match wait {
+            Some(wait) => format!("waits in `{}` for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()),
+            None => "computes".to_owned(),
+        };
+        *text += &format!(
+            "[{id}] {} from {}: for {:.1} s, computed {:.1} s, {:.1} MiB, {does}\n",
+            request_line(head),
+            peer.remote,
+            began.elapsed().as_secs_f32(),
+            cpu.as_secs_f32(),
+            *memory as f64 / f64::from(1 << 20),
+        );
+        if let Some(stack) = stack {
+            render_stack(*id, stack, text);
+        }
+    }
+}
+
+fn render_stack(id: u64, stack: &Stack, text: &mut String) {
+    for line in stack.lines() {
+        *text += &format!("[{id}]   {}\n", escape(line.as_bytes()));
+    }
+}
+
+fn request_line(request: &RequestHead) -> String {
+    let line = request.line();
+    escape(&line[..line.len().min(REQUEST_MAX)])
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A header line's value for the access log, `-` when absent (rule L3).
+fn field<'a>(request: &'a RequestHead, name: &'a str) -> Quoted<'a> {
+    Quoted(request.values(name).next().unwrap_or(b"-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use wasmserve_gateway::environ::Peer;
+
+    use super::*;
+    use crate::event::{Stream, exchange::End};
+
+    fn rendered(event: &Event<'_>, format: Format) -> String {
+        let mut text = String::new();
+        Renderer::new(format, TimeZone::UTC).render(event, &mut text);
+        text
+    }
+
+    fn access_line(head: &'static [u8], sent: u64, format: Format) -> String {
+        let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
+        let head = RequestHead::new(Bytes::from_static(head));
+        let exchange = Exchange { id: 1, peer, head, began: Instant::now() };
+        let outcome = Outcome {
+            end: End::Answered,
+            status: 200,
+            fault: None,
+            sent,
+            cpu: None,
+            memory: None,
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_413_732_527),
+            took: Duration::from_micros(7),
+        };
+        rendered(&Event::Ended { exchange: &exchange, outcome: &outcome }, format)
+    }
+
+    #[test]
+    fn l1_the_access_log_looks_like_that_of_http_server() {
+        assert_eq!(
+            access_line(b"POST / HTTP/1.1\r\n\r\n", 5, Format::BaseHttp),
+            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"POST / HTTP/1.1\" 200 -\n"
+        );
+    }
+
+    #[test]
+    fn l2_l3_the_common_formats_are_those_of_apache() {
+        let head = b"GET /a HTTP/1.0\r\nReferer: http://x/\r\nUser-Agent: a\"b\\\xe9\r\n\r\n";
+        let common = "127.0.0.1 - - [19/Oct/2014:15:28:47 +0000] \"GET /a HTTP/1.0\" 200 2326";
+        assert_eq!(access_line(head, 2326, Format::Common), format!("{common}\n"));
+        let combined = format!("{common} \"http://x/\" \"a\\\"b\\\\\\xE9\"\n");
+        assert_eq!(access_line(head, 2326, Format::Combined), combined);
+        let bare = access_line(b"GET / HTTP/1.0\r\n\r\n", 0, Format::Combined);
+        assert!(bare.ends_with("\" 200 - \"-\" \"-\"\n"), "{bare}");
+    }
+
+    #[test]
+    fn l4_nothing_that_a_client_sends_can_forge_a_line() {
+        let head = b"GET /\"\x0b\x1b[2J\\\xe9 HTTP/1.1\r\n\r\n";
+        assert_eq!(
+            access_line(head, 0, Format::BaseHttp),
+            "127.0.0.1 - - [19/Oct/2014 15:28:47] \"GET /\\\"\\x0B\\x1B[2J\\\\\\xE9 HTTP/1.1\" 200 -\n"
+        );
+    }
+
+    #[test]
+    fn l6_json_is_one_object_a_line() {
+        let line = access_line(b"GET /\xff\" HTTP/1.1\r\nUser-Agent: x\r\n\r\n", 5, Format::Json);
+        let object: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        assert_eq!(object["request"], "GET /\\xff\" HTTP/1.1");
+        assert_eq!((&object["status"], &object["sent"], &object["took_us"]), (&200.into(), &5.into(), &7.into()));
+        assert_eq!((&object["user_agent"], &object["referer"]), (&"x".into(), &serde_json::Value::Null));
+        assert_eq!(line.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn h22_nothing_that_a_handler_says_reaches_the_terminal_raw() {
+        let all: Vec<u8> = (0..=255).collect();
+        let line = rendered(&Event::Line { id: 7, stream: Stream::Stderr, line: &all }, Format::None);
+        assert!(line.starts_with("[7] stderr: ") && line.ends_with('\n'));
+        let inner = line.trim_end_matches('\n');
+        assert!(!inner.contains(|char: char| char.is_control() && char != '\t'), "{line:?}");
+        assert_eq!(escape("a\u{9b}\u{202e}\r\n\\é".as_bytes()), "a\\u{9b}\\u{202e}\\x0d\\x0a\\\\é");
+    }
+}

@@ -1,0 +1,122 @@
+//! What the user typed. Nothing after [`Task`] sees it.
+
+mod command;
+mod flags;
+mod help;
+mod line;
+mod refusal;
+mod shell;
+mod task;
+mod value;
+
+use std::{env, ffi::OsString};
+
+use clap::{FromArgMatches as _, error::ErrorKind};
+
+use self::line::Args;
+use super::task::Task;
+use crate::base::exit::{Exit, StartError};
+
+/// Reads this process's command line and checks all that can be checked without the handler.
+///
+/// # Errors
+///
+/// A flag or a value that is wrong ([`Exit::Usage`]); `--help` and `--version` also arrive here ([`Exit::Done`]).
+pub(crate) fn from_command_line() -> Result<Task, StartError> {
+    let program = env::current_exe().unwrap_or_else(|_| "wasmserve".into());
+    task::task(parse(env::args_os())?, program)
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, StartError> {
+    let matches = help::short().try_get_matches_from(words).map_err(refuse)?;
+    match help::all(&matches) {
+        Some(help) => Err(StartError::help(help)),
+        None => Args::from_arg_matches(&matches).map_err(refuse),
+    }
+}
+
+/// What clap has to say instead of a result.
+fn refuse(error: clap::Error) -> StartError {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(help::text(&error.render())),
+        _ => StartError::new(Exit::Usage, &anyhow::Error::msg(refusal::line(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Duration};
+
+    use super::*;
+    use crate::program::config::Config;
+    use crate::source::locate::Named;
+    use wasmserve_gateway::mounts::Mount;
+
+    fn config(words: &[&str]) -> Result<Config, String> {
+        let words = ["wasmserve"].iter().chain(words).map(Into::into);
+        match parse(words).and_then(|args| task::task(args, PathBuf::new())) {
+            Ok(Task::Serve(config)) => Ok(*config),
+            Ok(task) => panic!("{task:?} is no server"),
+            Err(error) => Err(error.message().to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        help::full().debug_assert();
+        help::short().debug_assert();
+    }
+
+    #[test]
+    fn a_handler_is_all_that_must_be_given() {
+        let config = config(&["hello.wasm"]).expect("the defaults are valid");
+        assert_eq!(config.addr, "127.0.0.1:8000");
+        assert_eq!(config.limits.timeout, Duration::from_secs(30));
+        assert_eq!(config.limits.memory, 128 << 20);
+        assert_eq!(config.limits.body, 32 << 20);
+        assert_eq!(config.limits.head, 32 << 10);
+        assert!(config.grants.is_empty());
+    }
+
+    #[test]
+    fn as_many_handlers_may_run_as_the_system_has_mappings_for() {
+        let instances =
+            |number| config(&["hello.wasm", "--max-exchanges", number]).map(|config| config.engine_limits.instances);
+        assert_eq!(instances("10000"), Ok(10_000));
+        assert!(instances("10001").is_err_and(|error| error.contains("from 1 to 10000")));
+    }
+
+    #[test]
+    fn e3_handlers_are_mounted_at_paths() {
+        let mounted = |words: &[&str]| {
+            config(words).map(|config| {
+                let shown = |(mount, named): &(Mount, Named)| match named {
+                    Named::Path { kind, path } => format!("{mount}={kind:?} {}", path.display()),
+                    Named::Example(example) => format!("{mount}={}", example.name),
+                };
+                config.handlers.iter().map(shown).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(
+            mounted(&["a.wasm", "--mount", "/b=b=c.wasm"]),
+            Ok(vec!["/b=None b=c.wasm".into(), "/=None a.wasm".into()])
+        );
+        assert_eq!(mounted(&["--mount", "/b/=b.wasm"]), Ok(vec!["/b=None b.wasm".into()]));
+        assert_eq!(mounted(&["--mount", "/b=rust:b"]), Ok(vec!["/b=Some(Rust) b".into()]));
+        assert_eq!(mounted(&["crate:b"]), Ok(vec!["/=Some(Crate) b".into()]));
+        assert!(mounted(&[]).is_err());
+        assert!(mounted(&["--mount", "b=b.wasm"]).is_err());
+        assert!(mounted(&["--mount", "/b"]).is_err());
+        assert!(mounted(&["a.wasm", "--mount", "/=b.wasm"]).is_err_and(|error| error.contains("`/`")));
+    }
+
+    #[test]
+    fn e15_env_may_not_override_what_the_gateway_says() {
+        for name in ["PATH_INFO", "HTTP_HOST", "wsgi.input", "wasmserve.request_id", "HTTPS"] {
+            let error = config(&["hello.wasm", "--env", &format!("{name}=x")]).expect_err("it is reserved");
+            assert!(error.contains(name) && error.contains("--env"), "{error}");
+        }
+        assert!(config(&["hello.wasm", "--env", "GREETING=hi=there"]).is_ok());
+        assert!(config(&["hello.wasm", "--env", "GREETING"]).is_err());
+    }
+}

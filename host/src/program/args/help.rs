@@ -1,0 +1,103 @@
+//! Help: one screen for those who are new, all of it for those who ask.
+
+use std::io;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, builder::StyledStr};
+
+use super::line::Args;
+
+/// The flag for all of it.
+const ALL: &str = "help-all";
+
+/// What `--help` shows of commands that serve; `--help-all` shows the rest as well.
+const FIRST: [&str; 12] =
+    ["handler", "mount", "addr", "env", "dir", "allow_net", "timeout", "max_memory", "debug", "lint", "eject", ALL];
+
+/// Commands that `--help` leaves out.
+const LAST: [&str; 2] = ["completions", "man"];
+
+/// The command line with a flag for all help wherever there is more than the short one.
+pub(super) fn full() -> Command {
+    with_all(Args::command())
+}
+
+fn with_all(command: Command) -> Command {
+    let command = command.mut_subcommands(with_all);
+    if !serves(&command) {
+        return command;
+    }
+    let all = Arg::new(ALL).long(ALL).action(ArgAction::SetTrue).exclusive(true).help("Print help with all flags");
+    command.arg(all)
+}
+
+/// The same with what is for those who are new, and with the rest out of sight.
+pub(super) fn short() -> Command {
+    without_rest(full().mut_subcommands(|command| {
+        let is_last = LAST.contains(&command.get_name());
+        without_rest(command).hide(is_last)
+    }))
+}
+
+fn without_rest(command: Command) -> Command {
+    if !serves(&command) {
+        return command;
+    }
+    command.mut_args(|arg| {
+        let is_first = FIRST.iter().any(|first| arg.get_id() == *first);
+        if is_first { arg } else { arg.hide(true) }
+    })
+}
+
+/// Whether it takes the flags of all that serves.
+fn serves(command: &Command) -> bool {
+    command.get_arguments().any(|arg| arg.get_id() == "timeout")
+}
+
+/// Whether there is a command of that name.
+pub(super) fn is_command(word: &str) -> bool {
+    full().find_subcommand(word).is_some()
+}
+
+/// All help on what the user asked it for, if the user did.
+pub(super) fn all(matches: &ArgMatches) -> Option<String> {
+    let (name, matches) = matches.subcommand().map_or((None, matches), |(name, matches)| (Some(name), matches));
+    let is_asked = matches.try_get_one(ALL).ok().flatten().copied().unwrap_or(false);
+    if !is_asked {
+        return None;
+    }
+    let mut command = full();
+    // Then a command knows whose it is.
+    command.build();
+    let command = match name {
+        Some(name) => command.find_subcommand_mut(name)?,
+        None => &mut command,
+    };
+    Some(text(&command.render_help()))
+}
+
+/// In colours if stdout can show them and nobody has forbidden them.
+pub(super) fn text(help: &StyledStr) -> String {
+    match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => help.to_string(),
+        _ => help.ansi().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_first_is_there() {
+        let full = full();
+        let commands = || [&full].into_iter().chain(full.get_subcommands());
+        for name in FIRST {
+            let has_it = |command: &Command| command.get_arguments().any(|arg| arg.get_id() == name);
+            assert!(commands().any(has_it), "{name}");
+        }
+        for name in LAST {
+            assert!(full.find_subcommand(name).is_some(), "{name}");
+        }
+    }
+}

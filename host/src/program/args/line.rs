@@ -1,0 +1,34 @@
+//! The command line: what serving takes, and the commands beside it.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use wasmserve_gateway::mounts::Mount;
+
+use super::{command::Command, flags::Flags, value};
+use crate::source::locate::Named;
+
+/// Serve a wasm component, with a fresh instance for every request.
+#[derive(Debug, Parser)]
+#[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+pub(super) struct Args {
+    /// The handler: a component that exports `wasmserve:gateway/handler`, a Rust file to build one from, or a crate
+    #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "compile_only"])]
+    pub(super) handler: Option<OsString>,
+
+    /// Serve another handler for a path and all below it; the longest path wins
+    #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount)]
+    pub(super) mount: Vec<(Mount, Named)>,
+
+    #[command(flatten)]
+    pub(super) flags: Flags,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
+                          4 the handler cannot be served, 130 stopped at once by a second Ctrl-C. With --once or --requests: \
+                          0 answered, 10 the handler failed, 11 the client left, 12 the request was refused, 13 stopped \
+                          before they had come. With --exec: the command's.";

@@ -1,0 +1,78 @@
+//! From the command line to what is to be done.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use wasmserve_gateway::mounts::{Mount, Mounts};
+
+use super::{
+    command::{BuildArgs, Command, DumpArgs, ExampleArgs, InspectArgs, NewArgs},
+    line::Args,
+    shell, value,
+};
+use crate::{
+    base::exit::{Exit, OrExit as _, StartError},
+    kind::wasm::compile::CompileOptions,
+    program::task::{Build, Dump, Inspect, New, Task},
+    source::{
+        build::options::BuildOptions,
+        example::{self, Example},
+        locate::Named,
+    },
+};
+
+/// What the command line comes to. `program` is this one.
+///
+/// # Errors
+///
+/// Two handlers are mounted at one path; or what was asked for has been made already: a text.
+pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
+    if let Some(command) = args.command {
+        return of_command(command, program);
+    }
+    let compile = args.flags.compile(program);
+    if args.flags.compile_only {
+        return Ok(Task::Compile(compile));
+    }
+    let root = args.handler.map(|handler| (Mount::ROOT, Named::from(handler)));
+    let handlers = Mounts::new(args.mount.into_iter().chain(root))
+        .map_err(|mount| anyhow!("two handlers are mounted at `{mount}`; see --help"))
+        .or_exit(Exit::Usage)?;
+    Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile))))
+}
+
+fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
+    match command {
+        Command::New(NewArgs { name, template, is_crate }) => {
+            Ok(Task::New(New { name, template: example::template(&template), is_crate }))
+        }
+        Command::Build(BuildArgs { source, output, debug }) => Ok(Task::Build(Build {
+            source,
+            output,
+            options: BuildOptions { lines: debug, color: value::is_colorful() },
+        })),
+        Command::Inspect(InspectArgs { file, max_component }) => {
+            Ok(Task::Inspect(Inspect { file, component: max_component, compile: CompileOptions::new(program) }))
+        }
+        Command::Dump(DumpArgs { once, reply, hex, addr }) => Ok(Task::Dump(Dump { addr, once, reply, hex })),
+        Command::Logs(args) => Ok(of_example(args, &example::LOGS, program)),
+        Command::Echo(args) => Ok(of_example(args, &example::ECHO, program)),
+        Command::Completions { shell } => Err(StartError::help(shell::completions(shell))),
+        Command::Man { of } => Err(match shell::manual(of.as_deref()) {
+            Some(page) => StartError::help(page),
+            None => {
+                let name = of.unwrap_or_default();
+                StartError::new(Exit::Usage, &anyhow!("there is no command `{name}` with a manual; see --help"))
+            }
+        }),
+    }
+}
+
+fn of_example(args: ExampleArgs, example: &'static Example, program: PathBuf) -> Task {
+    if args.eject {
+        return Task::Eject(example);
+    }
+    let compile = args.flags.compile(program);
+    let handlers = Mounts::root(Named::Example(example));
+    Task::Serve(Box::new(args.flags.into_config(handlers, compile)))
+}

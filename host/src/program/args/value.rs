@@ -1,0 +1,160 @@
+//! What values of flags look like.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal as _},
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use http::HeaderValue;
+use wasmserve_gateway::mounts::Mount;
+
+use crate::{base::size, kind::wasm::settings::INSTANCES_MAX, source::locate::Named};
+
+/// Whether stderr is a terminal whose user has nothing against colours (<https://no-color.org>).
+pub(super) fn is_colorful() -> bool {
+    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
+/// `/app=app.wasm`.
+pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
+    match text.split_once('=') {
+        Some((path, handler)) if !handler.is_empty() => Ok((path.parse()?, OsString::from(handler).into())),
+        _ => Err("write PATH=HANDLER, as in /app=app.wasm".into()),
+    }
+}
+
+/// What the statistics tell is nobody else's business.
+pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(addr) if addr.ip().is_loopback() => Ok(addr),
+        _ => Err("it must be a loopback address and a port, as in 127.0.0.1:9000".into()),
+    }
+}
+
+/// No more than instances fit into the pool.
+pub(super) fn exchanges(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=INSTANCES_MAX) => Ok(number),
+        _ => Err(format!("it must be from 1 to {INSTANCES_MAX}")),
+    }
+}
+
+/// hyper keeps the fields of a head in a table that it allocates beforehand.
+pub(super) fn fields(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1000) => Ok(number),
+        _ => Err("it must be from 1 to 1000".into()),
+    }
+}
+
+/// Any number, `0` included.
+pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "write a whole number, as in 100".into())
+}
+
+/// How often something is to happen.
+pub(super) fn times(text: &str) -> Result<u64, String> {
+    match number(text)? {
+        0 => Err("it must be at least 1".into()),
+        times => Ok(times),
+    }
+}
+
+pub(super) fn proxy(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "write IP addresses, as in 127.0.0.1,::1".into())
+}
+
+pub(super) fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(number),
+        _ => Err("it must be from 1 to 1000000".into()),
+    }
+}
+
+pub(super) fn server_header(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| "it must be printable ASCII".into())
+}
+
+/// A duration for the kernel, which counts whole seconds.
+pub(super) fn linger(text: &str) -> Result<Duration, String> {
+    if text == "0" || text == "0s" {
+        return Ok(Duration::ZERO);
+    }
+    match duration(text)? {
+        duration if duration.subsec_nanos() == 0 => Ok(duration),
+        _ => Err("it must be whole seconds".into()),
+    }
+}
+
+/// `30s`, `500ms`, `2m`, `1h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => return Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)) {
+        None => Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
+        Some(0) => Err("it must be more than nothing".into()),
+        // Far beyond any use, and far below what an `Instant` can take.
+        Some(millis) if millis > 365 * 24 * 60 * 60 * 1000 => Err("it must be at most a year".into()),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// A duration as it may be written: `2m`, `30s`, `500ms`.
+pub(super) fn duration_text(duration: Duration) -> String {
+    match (duration.as_millis(), duration.as_secs()) {
+        (millis, _) if millis % 1000 != 0 => format!("{millis}ms"),
+        (_, seconds) => format!("{seconds}s"),
+    }
+}
+
+/// Stacks are reserved for all instances that may run, so they are bounded.
+pub(super) fn stack_size(text: &str) -> Result<usize, String> {
+    match size::parse(text)? {
+        size @ 65_536..=67_108_864 => usize::try_from(size).map_err(|_| "it is too large".into()),
+        _ => Err("it must be from 64KiB to 64MiB".into()),
+    }
+}
+
+/// What is logged waits in memory.
+pub(super) fn log_size(text: &str) -> Result<usize, String> {
+    match size::parse(text)? {
+        size @ 64..=1_073_741_824 => usize::try_from(size).map_err(|_| "it is too large".into()),
+        _ => Err("it must be from 64 to 1GiB".into()),
+    }
+}
+
+/// A head is buffered whole, so it is bounded on both sides.
+pub(super) fn head_size(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        size if (1024..=1 << 20).contains(&size) => Ok(size),
+        _ => Err("it must be from 1KiB to 1MiB".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_part_of_the_value() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["500ms", "30s", "1500ms"] {
+            assert_eq!(duration(text).map(duration_text).as_deref(), Ok(text));
+        }
+        for wrong in ["", "s", "5", "5 s", "-5s", "99999999999999999999s", "0s", "9999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong:?} is no duration");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The end of the server, as connections see it.
+
+use tokio::sync::watch;
+
+/// Ready when the server stops.
+pub(super) async fn stopped(drain: &mut watch::Receiver<bool>) {
+    drop(drain.wait_for(|is_draining| *is_draining).await);
+}
