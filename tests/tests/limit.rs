@@ -162,3 +162,16 @@ fn c3_b8_little_is_made_for_a_client_that_takes_nothing() {
     // The system alone would keep four times that, if it were let.
     assert!((1..=1 << 20).contains(&sent), "{sent} octets were taken of the handler");
 }
+
+#[test]
+fn c3_the_handler_learns_whether_its_client_was_too_slow_or_left() {
+    let flags = ["--write-timeout", "300ms", "--min-rate", "0"];
+    let server = Launch::program("downloads").flags(flags).start();
+    let mut slow = server.connect();
+    slow.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.line_with("sent less than asked for: the client did not take the response in time");
+    let mut gone = server.connect();
+    gone.send("GET /gone HTTP/1.1\r\nHost: test\r\n\r\n");
+    drop(gone);
+    server.line_with("sent less than asked for: the client is gone");
+}

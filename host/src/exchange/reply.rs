@@ -118,6 +118,11 @@ impl Reply {
         self.progress.reader.is_bodyless()
     }
 
+    /// Gives up a client that takes nothing, which the handler learns from its next write.
+    pub(crate) fn time_out(&mut self) {
+        self.progress.reader.time_out();
+    }
+
     /// Ends the exchange if the client was given all that it gets. The handler may go on.
     fn finish_if_complete(&mut self) {
         if self.exchange.is_finished() || !self.progress.is_complete() {

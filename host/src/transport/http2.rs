@@ -77,7 +77,7 @@ pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>,
             let mut response = begun.answer().await;
             // There is no such thing in HTTP/2 (RFC 9113 section 8.2.2); the stream ends by itself.
             response.headers_mut().remove(header::CONNECTION);
-            Ok::<_, Infallible>(response.map(|reply| Streamed { reply, turns, failure: None, _exchange: exchange }))
+            Ok::<_, Infallible>(response.map(|reply| Streamed { reply, turns, failure: None, exchange }))
         }
     });
     // hyper's own defaults are other people's decisions: each limit is said here.
@@ -152,7 +152,15 @@ struct Streamed {
     turns: Turns,
     /// What is told in the end, after a turn of the connection.
     failure: Option<(Fault, oneshot::Receiver<()>)>,
-    _exchange: Exchange,
+    exchange: Exchange,
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        if self.exchange.has_stalled() {
+            self.reply.time_out();
+        }
+    }
 }
 
 impl Body for Streamed {

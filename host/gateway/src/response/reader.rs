@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::state::{End, HIGH_WATER, Head, State, lock, wake};
+use super::state::{End, Gone, HIGH_WATER, Head, State, lock, wake};
 
 /// The handler ended without saying so, or gave fewer octets than it promised: the client must not take what it got for
 /// a complete response.
@@ -72,6 +72,11 @@ impl Reader {
         lock(&self.shared).end == Some(End::Finished)
     }
 
+    /// Gives up a client that takes nothing: the handler learns that it was too slow, and not that it has left.
+    pub fn time_out(&mut self) {
+        lock(&self.shared).gone = Some(Gone::TimedOut);
+    }
+
     /// Whether the client gets no octet of the body, however long the handler goes on writing (rules B9, B10).
     #[must_use]
     pub fn is_bodyless(&self) -> bool {
@@ -82,7 +87,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = lock(&self.shared);
-        state.reader_is_gone = true;
+        state.gone.get_or_insert(Gone::Left);
         state.chunks.clear();
         wake(&mut state.on_space);
     }

@@ -29,6 +29,17 @@ pub enum WriteError {
     Disconnected,
     /// The chunk goes beyond `Content-Length`; what fits was taken (rule B1).
     PastContentLength,
+    /// The client took nothing for longer than the host waits.
+    TimedOut,
+}
+
+/// Why the client takes nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It has left, or has all that it gets.
+    Left,
+    /// It was too slow, and given up.
+    TimedOut,
 }
 
 /// How many octets may wait for the client before `write` blocks (rule B8).
@@ -72,7 +83,7 @@ pub(super) struct State {
     /// The octets of the body that were not sent although the handler wrote them (rules B1, B10).
     pub(super) unsent: u64,
     pub(super) end: Option<End>,
-    pub(super) reader_is_gone: bool,
+    pub(super) gone: Option<Gone>,
     pub(super) on_chunk: Option<Waker>,
     pub(super) on_space: Option<Waker>,
 }
@@ -90,7 +101,7 @@ impl State {
             has_failed: false,
             unsent: 0,
             end: None,
-            reader_is_gone: false,
+            gone: None,
             on_chunk: None,
             on_space: None,
         }
@@ -99,14 +110,19 @@ impl State {
     pub(super) fn check_writable(&self) -> Result<(), WriteError> {
         match self.head {
             Head::Unstarted | Head::Refused(_) => Err(WriteError::NotStarted),
-            Head::Held(_) | Head::Sent(_) if self.is_abandoned() || self.end.is_some() => Err(WriteError::Disconnected),
-            Head::Held(_) | Head::Sent(_) => Ok(()),
+            Head::Held(_) | Head::Sent(_) if self.end.is_some() => Err(WriteError::Disconnected),
+            Head::Held(_) | Head::Sent(_) => self.check_client(),
         }
     }
 
-    /// Whether the client has left before it had all that it gets.
-    fn is_abandoned(&self) -> bool {
-        self.reader_is_gone && !self.is_bodyless && self.left != Some(0)
+    /// Fails if the client is gone, and had not all that it gets.
+    fn check_client(&self) -> Result<(), WriteError> {
+        match self.gone {
+            Some(_) if self.is_bodyless || self.left == Some(0) => Ok(()),
+            Some(Gone::Left) => Err(WriteError::Disconnected),
+            Some(Gone::TimedOut) => Err(WriteError::TimedOut),
+            None => Ok(()),
+        }
     }
 
     /// Lets a held head go. `whole` is the length of the whole body, if that is known now.
@@ -140,10 +156,10 @@ impl State {
     }
 
     pub(super) fn poll_space(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
-        if self.is_abandoned() {
-            return Poll::Ready(Err(WriteError::Disconnected));
+        if let Err(error) = self.check_client() {
+            return Poll::Ready(Err(error));
         }
-        if self.waiting <= HIGH_WATER || self.reader_is_gone {
+        if self.waiting <= HIGH_WATER || self.gone.is_some() {
             return Poll::Ready(Ok(()));
         }
         self.on_space = Some(cx.waker().clone());

@@ -162,7 +162,7 @@ impl Writer {
     /// Whether the client still listens, as far as is known.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        !lock(&self.shared).reader_is_gone
+        lock(&self.shared).gone.is_none()
     }
 
     /// The text of the last `exc_info`, once.

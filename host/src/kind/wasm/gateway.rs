@@ -193,5 +193,6 @@ fn write_error(error: WriteError) -> wit_response::WriteError {
         WriteError::NotStarted => wit_response::WriteError::NotStarted,
         WriteError::Disconnected => wit_response::WriteError::Disconnected,
         WriteError::PastContentLength => wit_response::WriteError::PastContentLength,
+        WriteError::TimedOut => wit_response::WriteError::TimedOut,
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Http1State {
     pub(super) is_until_close: bool,
     /// Whether hyper was told that there is nothing to read while an answer is made, so that it has to ask again after it.
     pub(super) must_read_again: bool,
+    /// Whether the client takes its response too slowly.
+    pub(super) has_stalled: bool,
 }
 
 /// Whose bytes hyper writes.
@@ -102,7 +104,7 @@ impl Shared {
     /// Nothing has come in, and nothing is written.
     pub(super) fn new(limits: RequestLimits) -> Self {
         let requests = Requests::new(limits);
-        let state = Http1State { requests, phase: Phase::Idle, is_until_close: false, must_read_again: false };
+        let state = Http1State { requests, phase: Phase::Idle, is_until_close: false, must_read_again: false, has_stalled: false };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -125,7 +127,11 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.state.lock().phase = Phase::Answered;
+        let mut state = self.state.lock();
+        state.phase = Phase::Answered;
+        if state.has_stalled {
+            self.reply.time_out();
+        }
     }
 }
 

@@ -161,9 +161,11 @@ impl Http1Wire {
         }
     }
 
-    fn count_written(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(_)) = written {
-            self.state.lock().written();
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(_)) => _ = self.state.lock().written(),
+            Poll::Ready(Err(_)) => self.state.lock().has_stalled = self.socket.has_stalled(),
+            Poll::Pending => {}
         }
     }
 }
@@ -227,7 +229,7 @@ impl hyper::rt::Read for Http1Wire {
 impl hyper::rt::Write for Http1Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = self.socket.poll_write(cx, bytes);
-        self.count_written(&written);
+        self.note(&written);
         written
     }
 
@@ -241,7 +243,7 @@ impl hyper::rt::Write for Http1Wire {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.socket.poll_write_vectored(cx, parts);
-        self.count_written(&written);
+        self.note(&written);
         written
     }
 

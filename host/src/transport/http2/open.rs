@@ -14,12 +14,14 @@ struct State {
     count: usize,
     /// When the last one ended, or the connection began.
     since: Instant,
+    /// Whether the client takes its responses too slowly.
+    has_stalled: bool,
 }
 
 impl Open {
     /// A connection that has just begun.
     pub(super) fn new(now: Instant) -> Self {
-        Self(Mutex::new(State { count: 0, since: now }))
+        Self(Mutex::new(State { count: 0, since: now, has_stalled: false }))
     }
 
     /// Another exchange, open until what this returns is dropped.
@@ -36,8 +38,13 @@ impl Open {
 
     /// How long it still takes until the connection has been idle for that long, if nothing happens.
     pub(super) fn left_of(&self, idle: Duration, now: Instant) -> Duration {
-        let State { count, since } = *self.lock();
+        let State { count, since, .. } = *self.lock();
         if count > 0 { idle } else { idle.saturating_sub(now.saturating_duration_since(since)) }
+    }
+
+    /// Takes note of a client that takes its responses too slowly.
+    pub(super) fn set_stalled(&self) {
+        self.lock().has_stalled = true;
     }
 
     /// The count stays right at every point, so a poisoned lock means nothing.
@@ -49,6 +56,13 @@ impl Open {
 /// An exchange that is open.
 #[derive(Debug)]
 pub(super) struct Exchange(Arc<Open>);
+
+impl Exchange {
+    /// Whether the client takes its responses too slowly.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.0.lock().has_stalled
+    }
+}
 
 impl Drop for Exchange {
     fn drop(&mut self) {

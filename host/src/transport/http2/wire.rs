@@ -42,6 +42,12 @@ impl Http2Wire {
         admitted
     }
 
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Err(_))) && self.socket.has_stalled() {
+            self.open.set_stalled();
+        }
+    }
+
     /// Says the last word, if there is one. All of hyper's is written by then.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(goodbye) = &mut self.goodbye else { return Poll::Ready(Ok(())) };
@@ -71,7 +77,9 @@ impl hyper::rt::Read for Http2Wire {
 
 impl hyper::rt::Write for Http2Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(cx, bytes)
+        let written = self.socket.poll_write(cx, bytes);
+        self.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -83,7 +91,9 @@ impl hyper::rt::Write for Http2Wire {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_vectored(cx, parts)
+        let written = self.socket.poll_write_vectored(cx, parts);
+        self.note(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
