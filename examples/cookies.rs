@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn a_visit_is_counted() {
         for (sent, visits) in [("", 1), ("visits=1", 2), ("a=b; visits=41", 42), ("visits=many", 1), ("visits=-1", 1)] {
-            let answer = testing::call(validator(app), Environ::made([("HTTP_COOKIE", sent)]));
+            let answer = testing::call(validator(app), Environ::for_test([("HTTP_COOKIE", sent)]));
             assert_eq!(answer.body, format!("visit {visits}\n").into_bytes(), "{sent}");
             let expected = format!("visits={visits}; Path=/; HttpOnly; SameSite=Lax");
             assert_eq!(answer.header("Set-Cookie").unwrap(), &*expected);

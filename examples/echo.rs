@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn the_body_comes_back_with_its_type() {
-        let environ = Environ::made([("CONTENT_TYPE", "image/png")]).with_input(b"\x89PNG");
+        let environ = Environ::for_test([("CONTENT_TYPE", "image/png")]).with_input(b"\x89PNG");
         let answer = call(validator(app), environ);
         assert_eq!(answer.body, b"\x89PNG");
         assert_eq!(answer.header("Content-Type").unwrap(), &"image/png");

@@ -20,7 +20,7 @@ mod tests {
 
     #[test]
     fn a_variable_is_a_line() {
-        let answer = call(validator(app), Environ::made([("HTTP_X_MINE", "caf\u{e9}")]));
+        let answer = call(validator(app), Environ::for_test([("HTTP_X_MINE", "caf\u{e9}")]));
         let lines = String::from_utf8(answer.body).unwrap();
         assert!(lines.contains("\nHTTP_X_MINE = \"caf\\xc3\\xa9\"\n"), "{lines}");
         assert!(answer.log.is_empty());

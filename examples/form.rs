@@ -23,14 +23,14 @@ mod tests {
 
     #[test]
     fn the_form_is_logged_and_sent() {
-        let answer = call(validator(app), Environ::made([]).with_input("abc=def"));
+        let answer = call(validator(app), Environ::for_test([]).with_input("abc=def"));
         assert_eq!(answer.log, ["{'abc': ['def']}"]);
         assert_eq!(answer.body, b"{'abc': ['def']}\n");
     }
 
     #[test]
     fn half_a_form_is_none() {
-        let environ = Environ::made([]).with_input("abc=d");
+        let environ = Environ::for_test([]).with_input("abc=d");
         let answer = call(validator(app), environ.with_read_error(ReadError::Disconnected));
         assert_eq!(answer.status, "500 Internal Server Error");
         assert!(answer.log.is_empty());

@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn hello_keeps_to_the_contract() {
-        let answer = call(validator(app), Environ::made([]));
+        let answer = call(validator(app), Environ::for_test([]));
         assert_eq!(answer.body, b"Hello, World!\n");
         assert!(answer.log.is_empty());
     }

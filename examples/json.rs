@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn post(content_type: &str, body: &str) -> testing::Answer {
-        let environ = Environ::made([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body);
+        let environ = Environ::for_test([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body);
         let answer = testing::call(validator(app), environ);
         assert!(answer.log.is_empty(), "{answer:?}");
         answer
@@ -62,6 +62,6 @@ mod tests {
         assert_eq!(post("application/json", "tea").status, "400 Bad Request");
         let answer = post("application/json", r#"{"count": 2}"#);
         assert_eq!(answer.status, "422 Unprocessable Content");
-        assert_eq!(answer.body, b"the body is not what is wanted here: missing field `item` at line 1 column 12\n");
+        assert_eq!(answer.body, b"the body is not the expected value: missing field `item` at line 1 column 12\n");
     }
 }

@@ -76,7 +76,7 @@ mod tests {
         Received arguments: [%s] [%s]";
 
     fn logged(record: &str) -> String {
-        let environ = Environ::made([("REQUEST_METHOD", "POST")]).with_input(record);
+        let environ = Environ::for_test([("REQUEST_METHOD", "POST")]).with_input(record);
         let answer = call(validator(app), environ);
         assert_eq!(answer.status, "204 No Content");
         answer.log.join("\n")
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_record_may_come_by_get() {
-        let environ = Environ::made([("QUERY_STRING", RECORD)]);
+        let environ = Environ::for_test([("QUERY_STRING", RECORD)]);
         assert_eq!(call(validator(app), environ).log, [LINE]);
     }
 

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     fn ask(path: &str, authorization: &str) -> testing::Answer {
-        let environ = Environ::made([("PATH_INFO", path), ("HTTP_AUTHORIZATION", authorization)]);
+        let environ = Environ::for_test([("PATH_INFO", path), ("HTTP_AUTHORIZATION", authorization)]);
         let guarded = log(private(basic_auth("the back room", credentials("alice", "sesame"), app)));
         testing::call(validator(guarded), environ)
     }
@@ -36,7 +36,7 @@ mod tests {
         let answer = ask("/", "Basic YWxpY2U6c2VzYW1l");
         assert_eq!(answer.body, b"Hello, alice!\n");
         assert_eq!(answer.header("Cache-Control").unwrap(), &"no-store");
-        assert_eq!(answer.log, [r#"GET "/": 200 OK, 14 octets"#]);
+        assert_eq!(answer.log, [r#"GET "/": 200 OK, 14 bytes"#]);
     }
 
     #[test]
@@ -44,7 +44,7 @@ mod tests {
         let answer = ask("/", "");
         assert_eq!(answer.header("WWW-Authenticate").unwrap(), &r#"Basic realm="the back room", charset="UTF-8""#);
         assert_eq!(answer.header("Cache-Control").unwrap(), &"no-store");
-        assert_eq!(answer.log, [r#"GET "/": 401 Unauthorized, 17 octets"#]);
-        assert_eq!(ask("/.git/config", "").log, [r#"GET "/.git/config": 404 Not Found, 31 octets"#]);
+        assert_eq!(answer.log, [r#"GET "/": 401 Unauthorized, 17 bytes"#]);
+        assert_eq!(ask("/.git/config", "").log, [r#"GET "/.git/config": 404 Not Found, 31 bytes"#]);
     }
 }

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     fn ask(method: &str, path: &str) -> testing::Answer {
-        let environ = Environ::made([("REQUEST_METHOD", method), ("PATH_INFO", path)]);
+        let environ = Environ::for_test([("REQUEST_METHOD", method), ("PATH_INFO", path)]);
         let answer = testing::call(validator(router()), environ);
         assert!(answer.log.is_empty(), "{answer:?}");
         answer

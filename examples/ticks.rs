@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_tick_is_a_chunk() {
-        let answer = call(validator(app), Environ::made([("QUERY_STRING", "n=2")]));
+        let answer = call(validator(app), Environ::for_test([("QUERY_STRING", "n=2")]));
         assert_eq!(answer.chunks, [b"tick 1\n", b"tick 2\n"]);
         assert!(answer.log.is_empty());
     }

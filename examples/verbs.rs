@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     fn ask(method: &str) -> Answer {
-        let environ = Environ::made([("REQUEST_METHOD", method)]);
+        let environ = Environ::for_test([("REQUEST_METHOD", method)]);
         call(validator(Test), environ.with_input("abc=def"))
     }
 
