@@ -1,5 +1,5 @@
-//! The request's exact bytes, into the log and into the reply: what a client really sends. Only a body in chunks
-//! arrives without its chunk sizes, since the server has read these.
+//! Logs the exact bytes of the request and sends them back, to show what a client really sends. The one exception is a
+//! chunked body, which arrives without its chunk sizes.
 //!
 //! Try it: `curl -X POST -d abc=def http://127.0.0.1:8000/`
 
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reply_and_the_log_are_the_request() {
+    fn the_response_and_the_log_are_the_request() {
         let environ = Environ::for_test([]).with_raw_head("POST / HTTP/1.1\r\nhOsT: x\r\n\r\n").with_input(b"abc=\xff");
         let answer = call(validator(app), environ);
         assert_eq!(answer.body, b"POST / HTTP/1.1\r\nhOsT: x\r\n\r\nabc=\xff");

@@ -1,5 +1,4 @@
-//! Sends the request's body back while it arrives: chunk by chunk, so that a body of any size passes through a handler
-//! of constant size.
+//! Sends the request body back while it arrives, chunk by chunk. Memory use is constant, whatever the size of the body.
 //!
 //! Try it: `curl -T big.iso http://127.0.0.1:8000/ | cmp - big.iso`
 

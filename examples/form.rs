@@ -1,5 +1,4 @@
-//! Reads a form as Python's `parse_qs` does: every name has a list of values. The form goes into the log and into the
-//! reply.
+//! Parses a form like Python's `parse_qs`, which has a list of values for every name. Logs the form and sends it back.
 //!
 //! Try it: `curl -X POST -d abc=def http://127.0.0.1:8000/`
 
@@ -29,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_form_is_none() {
+    fn an_incomplete_form_is_an_error() {
         let environ = Environ::for_test([]).with_input("abc=d");
         let answer = call(validator(app), environ.with_read_error(ReadError::Disconnected));
         assert_eq!(answer.status, "500 Internal Server Error");

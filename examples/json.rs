@@ -1,5 +1,6 @@
-//! Takes JSON and answers with JSON. A body of another type is a 415, one that is no JSON a 400, and one of another shape
-//! a 422; each says why.
+//! Reads JSON and responds with JSON. A body of another type is a 415, invalid JSON a 400, and JSON that is not an
+//! order a
+//! 422. The response explains the error.
 //!
 //! ```cargo
 //! [dependencies]
@@ -49,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_has_a_receipt() {
+    fn an_order_gets_a_receipt() {
         let answer = post("application/json", r#"{"item": "tea", "count": 2}"#);
         assert_eq!(answer.status, "201 Created");
         assert_eq!(answer.body, br#"{"item":"tea","total":6}"#);
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_order_is_told() {
+    fn the_client_learns_what_is_wrong_with_an_order() {
         assert_eq!(post("text/plain", "tea").status, "415 Unsupported Media Type");
         assert_eq!(post("application/json", "tea").status, "400 Bad Request");
         let answer = post("application/json", r#"{"count": 2}"#);

@@ -1,5 +1,5 @@
-//! Streams a line a second: ten, or as many as `?n=` says. Each leaves as soon as it is there, and when the client leaves
-//! the next one is the last.
+//! Streams one line per second: ten, or `?n=` of them. Each line is sent immediately. If the client disconnects, the
+//! handler stops at the next line.
 //!
 //! Try it: `curl -N 'http://127.0.0.1:8000/?n=3'`
 

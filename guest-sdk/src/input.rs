@@ -180,7 +180,7 @@ pub enum ReadError {
 impl Display for ReadError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Disconnected => "the client disconnected before the request body was complete",
+            Self::Disconnected => "the client went away before the request body was complete",
             Self::Malformed => "the framing of the request body is invalid",
             Self::TooLarge => "the request body is longer than the host allows",
             Self::TimedOut => "timed out waiting for the request body",

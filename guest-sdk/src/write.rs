@@ -79,7 +79,7 @@ impl Display for WriteError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotStarted => "start_response was not called",
-            Self::Disconnected => "the client disconnected",
+            Self::Disconnected => "the client is gone",
             Self::PastContentLength => "the body is longer than its Content-Length",
             Self::TimedOut => "timed out sending the response",
         })
