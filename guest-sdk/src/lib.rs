@@ -127,6 +127,8 @@ mod docs {
     mod log_records {}
     #[doc = include_str!("../../docs/nginx.md")]
     mod nginx {}
+    #[doc = include_str!("../../docs/one-file.md")]
+    mod one_file {}
     #[doc = include_str!("../../docs/sandbox.md")]
     mod sandbox {}
     #[doc = include_str!("../../docs/stuck.md")]
