@@ -1,6 +1,5 @@
-//! Reads JSON and responds with JSON. A body of another type is a 415, invalid JSON a 400, and JSON that is not an
-//! order a
-//! 422. The response explains the error.
+//! Reads JSON and responds with JSON. A body of another type is a 415, a body that is not JSON is a 400, and JSON that is
+//! not an order is a 422. The response explains the error.
 //!
 //! ```cargo
 //! [dependencies]

@@ -18,7 +18,7 @@ const BINARY: &str = "application/octet-stream";
 /// |---|---|
 /// | `&'static str`, `String` | `200 OK`, `Content-Type: text/plain; charset=utf-8` |
 /// | `Vec<u8>`, `&'static [u8]`, [`Value`], an iterator over chunks | `200 OK`, `Content-Type: application/octet-stream` |
-/// | `()` | `200 OK` without a body and a `Content-Type` |
+/// | `()` | `200 OK` without a body or a `Content-Type` |
 /// | `(status, value)`, with any of these as value | the same with another status: `404` or `"404 Not Found"` |
 /// | `(status, headers, body)` | exactly these parts: an array or vector of pairs, and any [`Body`] |
 /// | [`Response`] | itself |
