@@ -1,5 +1,4 @@
-//! Sends the request's body back while it arrives: chunk by chunk, so that a body of any size passes through a handler
-//! of constant size.
+//! Sends the request body back while it arrives, chunk by chunk. Memory use is constant, whatever the size of the body.
 //!
 //! Try it: `curl -T big.iso http://127.0.0.1:8000/ | cmp - big.iso`
 
@@ -21,7 +20,7 @@ mod tests {
 
     #[test]
     fn the_body_comes_back_with_its_type() {
-        let environ = Environ::made([("CONTENT_TYPE", "image/png")]).with_input(b"\x89PNG");
+        let environ = Environ::for_test([("CONTENT_TYPE", "image/png")]).with_input(b"\x89PNG");
         let answer = call(validator(app), environ);
         assert_eq!(answer.body, b"\x89PNG");
         assert_eq!(answer.header("Content-Type").unwrap(), &"image/png");

@@ -1,5 +1,5 @@
-//! Every variable of the request, one a line: what a handler can know. Compare `environ` with `headers`, which are the
-//! header lines as the client sent them.
+//! Lists all variables of the request, one per line. Compare them with `environ.headers()`, which returns the header
+//! fields as the client sent them.
 //!
 //! Try it: `curl 'http://127.0.0.1:8000/a%20path?a=query' -H 'X-Mine: 1'`
 
@@ -19,8 +19,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_is_a_line() {
-        let answer = call(validator(app), Environ::made([("HTTP_X_MINE", "caf\u{e9}")]));
+    fn a_variable_is_one_line() {
+        let answer = call(validator(app), Environ::for_test([("HTTP_X_MINE", "caf\u{e9}")]));
         let lines = String::from_utf8(answer.body).unwrap();
         assert!(lines.contains("\nHTTP_X_MINE = \"caf\\xc3\\xa9\"\n"), "{lines}");
         assert!(answer.log.is_empty());

@@ -1,5 +1,4 @@
-//! Reads a form as Python's `parse_qs` does: every name has a list of values. The form goes into the log and into the
-//! reply.
+//! Parses a form like Python's `parse_qs`, which has a list of values for every name. Logs the form and sends it back.
 //!
 //! Try it: `curl -X POST -d abc=def http://127.0.0.1:8000/`
 
@@ -23,14 +22,14 @@ mod tests {
 
     #[test]
     fn the_form_is_logged_and_sent() {
-        let answer = call(validator(app), Environ::made([]).with_input("abc=def"));
+        let answer = call(validator(app), Environ::for_test([]).with_input("abc=def"));
         assert_eq!(answer.log, ["{'abc': ['def']}"]);
         assert_eq!(answer.body, b"{'abc': ['def']}\n");
     }
 
     #[test]
-    fn half_a_form_is_none() {
-        let environ = Environ::made([]).with_input("abc=d");
+    fn an_incomplete_form_is_an_error() {
+        let environ = Environ::for_test([]).with_input("abc=d");
         let answer = call(validator(app), environ.with_read_error(ReadError::Disconnected));
         assert_eq!(answer.status, "500 Internal Server Error");
         assert!(answer.log.is_empty());

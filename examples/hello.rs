@@ -1,4 +1,4 @@
-//! Hello, World! The smallest handler, in WSGI's own terms.
+//! Hello, World! as a WSGI application.
 //!
 //! Try it: `curl -i http://127.0.0.1:8000/`
 
@@ -6,8 +6,8 @@ use wasmserve_guest::{Environ, StartResponse, handler};
 
 handler!(app);
 
-/// Called once for each request, in an instance that knows of no other. `environ` is the request: `environ.get("PATH_INFO")`
-/// is its path, `environ.input()` its body.
+/// Called once per request, each time in a fresh instance. `environ` is the request: `environ.path()` is its path,
+/// `environ.input()` its body.
 fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static [u8]> {
     let data = b"Hello, World!\n";
     start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &data.len().to_string())]);
@@ -21,8 +21,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hello_keeps_to_the_contract() {
-        let answer = call(validator(app), Environ::made([]));
+    fn hello_obeys_the_contract() {
+        let answer = call(validator(app), Environ::for_test([]));
         assert_eq!(answer.body, b"Hello, World!\n");
         assert!(answer.log.is_empty());
     }

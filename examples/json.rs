@@ -1,5 +1,5 @@
-//! Takes JSON and answers with JSON. A body of another type is a 415, one that is no JSON a 400, and one of another shape
-//! a 422; each says why.
+//! Reads JSON and responds with JSON. A body of another type is a 415, a body that is not JSON is a 400, and JSON that is
+//! not an order is a 422. The response explains the error.
 //!
 //! ```cargo
 //! [dependencies]
@@ -42,14 +42,14 @@ mod tests {
     use super::*;
 
     fn post(content_type: &str, body: &str) -> testing::Answer {
-        let environ = Environ::made([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body);
+        let environ = Environ::for_test([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body);
         let answer = testing::call(validator(app), environ);
         assert!(answer.log.is_empty(), "{answer:?}");
         answer
     }
 
     #[test]
-    fn an_order_has_a_receipt() {
+    fn an_order_gets_a_receipt() {
         let answer = post("application/json", r#"{"item": "tea", "count": 2}"#);
         assert_eq!(answer.status, "201 Created");
         assert_eq!(answer.body, br#"{"item":"tea","total":6}"#);
@@ -57,11 +57,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_order_is_told() {
+    fn the_client_learns_what_is_wrong_with_an_order() {
         assert_eq!(post("text/plain", "tea").status, "415 Unsupported Media Type");
         assert_eq!(post("application/json", "tea").status, "400 Bad Request");
         let answer = post("application/json", r#"{"count": 2}"#);
         assert_eq!(answer.status, "422 Unprocessable Content");
-        assert_eq!(answer.body, b"the body is not what is wanted here: missing field `item` at line 1 column 12\n");
+        assert_eq!(answer.body, b"the body is not the expected value: missing field `item` at line 1 column 12\n");
     }
 }

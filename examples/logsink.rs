@@ -1,5 +1,5 @@
-//! Receives the records of Python's `logging.handlers.HTTPHandler` and prints them into the log. The time is UTC: a
-//! handler knows of no other zone.
+//! Receives the records of Python's `logging.handlers.HTTPHandler` and logs them. Times are in UTC, the only time zone
+//! that a handler knows.
 //!
 //! Try it, in Python:
 //!
@@ -22,7 +22,7 @@ fn app(environ: Environ) -> io::Result<(u16, ())> {
     Ok((204, ()))
 }
 
-/// In Python `'%s  %40s  %9s  %s' % (created, name[:40], levelname, msg)`, then what else there is.
+/// In Python: `'%s  %40s  %9s  %s' % (created, name[:40], levelname, msg)`, followed by arguments and exceptions.
 fn line(record: &Form) -> String {
     let field = |name| record.get(name).unwrap_or_default();
     let name: String = field("name").chars().take(40).collect();
@@ -30,11 +30,11 @@ fn line(record: &Form) -> String {
     let message = field("msg");
     let mut line = format!("{}  {name:>40}  {level:>9}  {message}", time(field("created")));
 
-    // The client sends the arguments beside the message, as `str` makes them.
+    // The client sends the arguments separately from the message, converted with `str`.
     if !matches!(field("args"), "" | "()" | "None") {
         line += &format!("  {}", field("args"));
     }
-    // The traceback, if another handler of the client has made a text of it, or else the bare exception.
+    // The traceback, if another log handler of the client has formatted it, or the bare exception.
     let exceptions = ["exc_text", "exc_info"].map(field);
     if let Some(exception) = exceptions.into_iter().find(|text| !matches!(*text, "" | "None")) {
         line += &format!("\n{exception}");
@@ -50,7 +50,8 @@ fn time(created: &str) -> String {
     let seconds = seconds as i64;
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
 
-    // Years from March to February, in eras of 400 of them: so leap days come last (Howard Hinnant, `civil_from_days`).
+    // Count years from March to February, in eras of 400 years, so that leap days come last (Howard Hinnant's
+    // `civil_from_days`).
     let days = days + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -76,7 +77,7 @@ mod tests {
         Received arguments: [%s] [%s]";
 
     fn logged(record: &str) -> String {
-        let environ = Environ::made([("REQUEST_METHOD", "POST")]).with_input(record);
+        let environ = Environ::for_test([("REQUEST_METHOD", "POST")]).with_input(record);
         let answer = call(validator(app), environ);
         assert_eq!(answer.status, "204 No Content");
         answer.log.join("\n")
@@ -95,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn a_record_may_come_by_get() {
-        let environ = Environ::made([("QUERY_STRING", RECORD)]);
+    fn a_record_may_be_sent_with_get() {
+        let environ = Environ::for_test([("QUERY_STRING", RECORD)]);
         assert_eq!(call(validator(app), environ).log, [LINE]);
     }
 

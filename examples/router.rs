@@ -1,5 +1,4 @@
-//! An application for each path. What is not here answers 404, a method that is not here 405, and OPTIONS tells which
-//! ones are.
+//! Routes each path to an application. Unknown paths are a 404, other methods a 405, and OPTIONS lists the methods.
 //!
 //! Try it: `curl http://127.0.0.1:8000/greet/you` and `curl -i -X DELETE http://127.0.0.1:8000/greet/you`
 
@@ -9,7 +8,7 @@ handler!(router());
 
 fn router() -> Router {
     Router::new()
-        .get("/", |_: Environ| "Ask for /greet/NAME, /square/NUMBER or /tail/WHATEVER.\n")
+        .get("/", |_: Environ| "Ask for /greet/NAME, /square/NUMBER or /tail/ANYTHING.\n")
         .get("/greet/{name}", greet)
         .post("/greet/{name}", |_: Environ| (202, "I will.\n"))
         .get("/greet/nobody", |_: Environ| (204, ()))
@@ -36,14 +35,14 @@ mod tests {
     use super::*;
 
     fn ask(method: &str, path: &str) -> testing::Answer {
-        let environ = Environ::made([("REQUEST_METHOD", method), ("PATH_INFO", path)]);
+        let environ = Environ::for_test([("REQUEST_METHOD", method), ("PATH_INFO", path)]);
         let answer = testing::call(validator(router()), environ);
         assert!(answer.log.is_empty(), "{answer:?}");
         answer
     }
 
     #[test]
-    fn paths_have_their_answers() {
+    fn paths_select_their_applications() {
         assert_eq!(ask("GET", "/greet/you").body, b"Hello, you!\n");
         assert_eq!(ask("POST", "/greet/you").body, b"I will.\n");
         assert_eq!(ask("GET", "/greet/nobody").status, "204 No Content");
@@ -52,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_here_is_told() {
+    fn unknown_paths_and_methods_are_refused() {
         assert_eq!(ask("GET", "/greet").status, "404 Not Found");
         assert_eq!(ask("GET", "/square/x").body, b"only numbers have a square\n");
         let answer = ask("DELETE", "/greet/you");

@@ -1,4 +1,5 @@
-//! Never ends. The server goes on without it: see what it says of `stuck_here` when it has had enough.
+//! Loops forever. The server stops it at its time limit and logs the stack with `stuck_here`; other requests are not
+//! affected.
 //!
 //! Try it: `curl -i http://127.0.0.1:8000/`
 
@@ -12,7 +13,7 @@ fn app(_environ: Environ) -> &'static str {
     stuck_here()
 }
 
-/// Stays a function of its own, and its loop a loop, so that there is something to find.
+/// Not inlined, and with a loop that is not optimised away, so that it appears in the stack.
 #[inline(never)]
 fn stuck_here() -> ! {
     let mut turns: u64 = 0;

@@ -1,5 +1,5 @@
-//! Streams a line a second: ten, or as many as `?n=` says. Each leaves as soon as it is there, and when the client leaves
-//! the next one is the last.
+//! Streams one line per second: ten, or `?n=` of them. Each line is sent immediately. If the client disconnects, the
+//! handler stops at the next line.
 //!
 //! Try it: `curl -N 'http://127.0.0.1:8000/?n=3'`
 
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_tick_is_a_chunk() {
-        let answer = call(validator(app), Environ::made([("QUERY_STRING", "n=2")]));
+        let answer = call(validator(app), Environ::for_test([("QUERY_STRING", "n=2")]));
         assert_eq!(answer.chunks, [b"tick 1\n", b"tick 2\n"]);
         assert!(answer.log.is_empty());
     }

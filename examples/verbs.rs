@@ -1,4 +1,4 @@
-//! One method for each HTTP method, as in Python's `BaseHTTPRequestHandler`. What is not here answers 501.
+//! One method for each HTTP method, as in Python's `BaseHTTPRequestHandler`. Other methods answer 501.
 //!
 //! Try it: `curl -X POST -d abc=def http://127.0.0.1:8000/` and `curl -i -X BREW http://127.0.0.1:8000/`
 
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     fn ask(method: &str) -> Answer {
-        let environ = Environ::made([("REQUEST_METHOD", method)]);
+        let environ = Environ::for_test([("REQUEST_METHOD", method)]);
         call(validator(Test), environ.with_input("abc=def"))
     }
 

@@ -1,60 +1,68 @@
-//! What `handler!` takes: one trait, so that every kind of handler is spelt in the same way.
+//! The trait that every kind of handler implements.
 
 use crate::{
     Environ, Error, IntoResponse, Response, Result, StartResponse, Verbs, WriteError,
-    body::{Body, Outlet},
+    body::{Body, BodyWriter},
     verbs,
 };
 
-/// What answers a request. [`handler!`](crate::handler) takes:
+/// Something that answers a request. The argument of [`handler!`](crate::handler) is one of these:
+///
+/// - a function that returns the whole response (the short form), see [`IntoResponse`]:
+///
+///   ```
+///   # use wasmserve_guest::Environ;
+///   fn app(environ: Environ) -> String {
+///       format!("You asked for {}\n", environ.path())
+///   }
+///   # wasmserve_guest::testing::call(app, Environ::for_test([]));
+///   ```
 ///
 /// - a WSGI application, `fn(Environ, StartResponse) -> impl Body`:
 ///
 ///   ```
 ///   # use wasmserve_guest::{Environ, StartResponse};
-///   fn app(_environ: Environ, start_response: StartResponse) -> &'static str {
+///   fn app(environ: Environ, start_response: StartResponse) -> String {
 ///       start_response("200 OK", &[("Content-Type", "text/plain")]);
-///       "Hello, World!\n"
+///       format!("You asked for {}\n", environ.path())
 ///   }
-///   # wasmserve_guest::testing::call(app, Environ::made([]));
+///   # wasmserve_guest::testing::call(app, Environ::for_test([]));
 ///   ```
 ///
-/// - its short form, a function whose result is the whole answer, see [`IntoResponse`]:
+/// - a [`Router`](crate::Router), which selects an application by path and method;
+/// - a value of a type that implements [`Verbs`], with one method for each HTTP method;
+/// - a [`Response`], which is the answer to every request;
+/// - any of these inside middleware, such as [`wrap`](crate::wrap).
 ///
-///   ```
-///   # use wasmserve_guest::Environ;
-///   fn app(_environ: Environ) -> &'static str {
-///       "Hello, World!\n"
-///   }
-///   # wasmserve_guest::testing::call(app, Environ::made([]));
-///   ```
-///
-/// - a value with one method for each HTTP method, see [`Verbs`];
-/// - a [`Response`], which answers everything in the same way;
-/// - a [`Router`](crate::Router), which has an application for each path;
-/// - what [`wrap`](crate::wrap) and other middleware put around any of these.
-///
-/// `M` tells these apart and is always inferred.
+/// The parameter `M` distinguishes these implementations. It is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer requests",
     label = "not a handler",
     note = "a handler is `fn(Environ) -> impl IntoResponse`, `fn(Environ, StartResponse) -> impl Body`, or a type that implements `Verbs`"
 )]
 pub trait Application<M> {
-    /// Answers the one request that `environ` and `start_response` belong to. An error becomes `err` of the component's
-    /// `handle`: it is logged, and the client gets a 500 if the head has not left yet.
-    ///
-    /// Middleware calls it, see [`wrap`](crate::wrap).
+    /// Answers one request. You call this only in middleware, see [`wrap`](crate::wrap).
     ///
     /// ```
     /// # use wasmserve_guest::{Application, Environ, StartResponse, testing::call, wrap};
-    /// fn app(_environ: Environ) -> &'static str {
-    ///     "Hello, World!\n"
+    /// fn app(environ: Environ) -> String {
+    ///     format!("You asked for {}\n", environ.path())
     /// }
     ///
-    /// let around = wrap(|environ: Environ, start_response: StartResponse| app.run(environ, start_response));
-    /// assert_eq!(call(around, Environ::made([])).body, b"Hello, World!\n");
+    /// let without_prefix = wrap(|mut environ: Environ, start_response: StartResponse| {
+    ///     let path = environ.path();
+    ///     environ.set("PATH_INFO", path.strip_prefix(b"/v1").unwrap_or(&path).to_vec());
+    ///     app.run(environ, start_response)
+    /// });
+    /// let response = call(without_prefix, Environ::for_test([("PATH_INFO", "/v1/users")]));
+    /// assert_eq!(response.body, b"You asked for /users\n");
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the application, or of sending its body. From the outermost application the error becomes
+    /// the `err` of the component's `handle`: the host logs it, and the client gets a 500 if the head has not been sent
+    /// yet.
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()>;
 }
 
@@ -76,8 +84,8 @@ where
     B: Body<M>,
 {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
-        let outlet = Outlet::started(environ.gateway.clone());
-        self(environ, start_response).send(outlet)
+        let writer = BodyWriter::started(environ.gateway.clone());
+        self(environ, start_response).send(writer)
     }
 }
 
@@ -107,18 +115,18 @@ impl Application<Whole> for Response {
     }
 }
 
-/// Runs an application to its end, and tells what the host is to know of it.
+/// Runs an application, and returns the error that the host has to report, if any.
 pub(crate) fn handle<M>(application: impl Application<M>, environ: Environ) -> std::result::Result<(), String> {
     let start_response = StartResponse::new(environ.gateway.clone());
     match application.run(environ, start_response) {
-        Err(error) if !told(&error) => Err(error.to_string()),
+        Err(error) if !host_knows(&error) => Err(error.to_string()),
         _ => Ok(()),
     }
 }
 
-/// Whether the host was the one who told of this error. As in wsgiref, a client that leaves early is no fault of the
-/// application, which only stops.
-pub(crate) fn told(error: &Error) -> bool {
+/// Whether the error came from the host in the first place. As in wsgiref, a client that disconnects early is not an
+/// error of the application, which just stops.
+pub(crate) fn host_knows(error: &Error) -> bool {
     match error.downcast_ref() {
         Some(WriteError::Disconnected | WriteError::TimedOut | WriteError::PastContentLength) => true,
         Some(WriteError::NotStarted) | None => false,
@@ -133,59 +141,59 @@ mod tests {
 
     #[test]
     fn a_body_without_start_response_is_a_fault() {
-        let answer = call(|_: Environ, _: StartResponse| "late", Environ::made([]));
+        let answer = call(|_: Environ, _: StartResponse| "late", Environ::for_test([]));
         assert_eq!(answer.status, "500 Internal Server Error");
         assert_eq!(answer.fault.as_deref(), Some("start_response was not called"));
     }
 
     #[test]
-    fn an_error_is_the_answer_of_handle() {
+    fn an_error_becomes_the_error_of_handle() {
         let failing = |_: Environ| -> io::Result<&'static str> { Err(io::Error::other("no disk")) };
-        let answer = call(failing, Environ::made([]));
+        let answer = call(failing, Environ::for_test([]));
         assert_eq!(answer.status, "500 Internal Server Error");
         assert_eq!(answer.fault.as_deref(), Some("no disk"));
     }
 
     #[test]
-    fn an_error_in_an_iterator_cuts_the_body_short() {
+    fn an_error_in_an_iterator_truncates_the_body() {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[]);
             [Ok("first"), Err("second failed"), Ok("third")].into_iter()
         };
-        let answer = call(app, Environ::made([]));
+        let answer = call(app, Environ::for_test([]));
         assert_eq!(answer.status, "200 OK");
         assert_eq!(answer.body, b"first");
         assert_eq!(answer.fault.as_deref(), Some("second failed"));
     }
 
     #[test]
-    fn a_body_past_its_content_length_is_cut_and_no_fault() {
+    fn a_body_past_its_content_length_is_truncated_without_a_fault() {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[("Content-Length", "3")]);
             ["ab", "cd", "ef"].into_iter()
         };
-        let answer = call(app, Environ::made([]));
+        let answer = call(app, Environ::for_test([]));
         assert_eq!(answer.body, b"abc");
         assert_eq!(answer.fault, None);
     }
 
     #[test]
-    fn write_pushes_before_the_returned_body() {
+    fn written_chunks_come_before_the_returned_body() {
         let app = |_: Environ, start_response: StartResponse| -> crate::Result<&'static str> {
             let write = start_response("200 OK", &[]);
-            write(b"pushed, ")?;
+            write(b"written, ")?;
             Ok("returned")
         };
-        assert_eq!(call(app, Environ::made([])).body, b"pushed, returned");
+        assert_eq!(call(app, Environ::for_test([])).body, b"written, returned");
     }
 
     #[test]
     #[should_panic = "start_response was called before"]
-    fn a_refused_start_response_raises() {
+    fn a_rejected_start_response_panics() {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[]);
             start_response("404 Not Found", &[]);
         };
-        call(app, Environ::made([]));
+        call(app, Environ::for_test([]));
     }
 }

@@ -1,11 +1,11 @@
-//! User names and passwords.
+//! HTTP basic authentication.
 
 use std::hint::black_box;
 
 use crate::{Application, Environ, Response, Result, StartResponse};
 
-/// Middleware that asks for a user name and a password (RFC 7617), and lets the application see only requests of those
-/// that `check` knows. Others get a 401, upon which browsers ask.
+/// Middleware that requires a user name and a password (RFC 7617). The application sees only requests that pass
+/// `check`. Other requests get a 401, and browsers then ask the user for both.
 ///
 /// ```
 /// use wasmserve_guest::prelude::*;
@@ -16,18 +16,18 @@ use crate::{Application, Environ, Response, Result, StartResponse};
 ///     format!("Hello, {}!\n", environ.get("REMOTE_USER").unwrap_or_default())
 /// }
 ///
-/// # fn who_knows_the_password_is_let_in() {
+/// # fn the_right_password_is_accepted() {
 /// let app = basic_auth("the back room", credentials("alice", "sesame"), app);
-/// let environ = Environ::made([("HTTP_AUTHORIZATION", "Basic YWxpY2U6c2VzYW1l")]);
+/// let environ = Environ::for_test([("HTTP_AUTHORIZATION", "Basic YWxpY2U6c2VzYW1l")]);
 /// assert_eq!(testing::call(app, environ).body, b"Hello, alice!\n");
 /// # }
-/// # who_knows_the_password_is_let_in();
+/// # the_right_password_is_accepted();
 /// ```
 ///
-/// The application finds the user's name in `REMOTE_USER`, and `AUTH_TYPE` is `Basic` (RFC 3875 section 4.1).
+/// The application finds the user name in `REMOTE_USER`, and `Basic` in `AUTH_TYPE` (RFC 3875 section 4.1).
 ///
-/// `check` is given both as text. It has to compare in constant time, see [`same_secret`]; [`credentials`] does. A
-/// password need not be in the source: one that `--env PASSWORD=...` grants is in the handler's environment.
+/// `check` receives the user name and the password. It must compare in constant time: [`credentials`] does, and
+/// [`same_secret`] helps you to do the same. To keep the password out of the source, pass it with `--env PASSWORD=...`:
 ///
 /// ```
 /// use std::env;
@@ -40,11 +40,11 @@ use crate::{Application, Environ, Response, Result, StartResponse};
 /// # assert!(!check("alice", ""));
 /// ```
 ///
-/// Both travel in the clear: without TLS in front (`https`), everybody on the way can read them.
+/// The password is sent in the clear. Without TLS (`https`), everyone on the network path can read it.
 ///
 /// # Panics
 ///
-/// When the realm has a control character in it, which cannot be sent.
+/// Panics if the realm contains a control character.
 pub fn basic_auth<C, A>(realm: &str, check: C, application: A) -> BasicAuth<C, A>
 where
     C: FnOnce(&str, &str) -> bool,
@@ -52,7 +52,7 @@ where
     BasicAuth { challenge: challenge(realm), check, application }
 }
 
-/// The check for one user with one password, in constant time; see [`basic_auth`].
+/// Returns a check for one user with one password, in constant time; see [`basic_auth`].
 ///
 /// ```
 /// # use wasmserve_guest::credentials;
@@ -64,12 +64,12 @@ pub fn credentials(
     password: impl Into<String>,
 ) -> impl Fn(&str, &str) -> bool + Clone + 'static {
     let (expected_user, expected_password) = (user.into(), password.into());
-    // Not `&&`, which would tell by its time whether there is such a user.
+    // Not `&&`, whose timing would reveal whether the user exists.
     move |user, password| same_secret(user, &expected_user) & same_secret(password, &expected_password)
 }
 
-/// Whether two secrets are the same, found out in a time that depends on the length of what was given, and not on how
-/// much of it is right. What is expected must not be empty: nothing is the same as an empty secret.
+/// Compares two secrets in constant time: the time depends on the length of `given`, but not on how much of it is
+/// right. An empty `expected` secret never matches.
 ///
 /// ```
 /// # use wasmserve_guest::same_secret;
@@ -80,27 +80,21 @@ pub fn credentials(
 pub fn same_secret(given: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) -> bool {
     let (given, expected) = (given.as_ref(), expected.as_ref());
     let mut is_different = u8::from(given.len() != expected.len() || expected.is_empty());
-    // Of another length or not, every octet of what was given is looked at.
-    for (octet, other) in given.iter().zip(expected.iter().cycle()) {
-        is_different = black_box(is_different | (octet ^ other));
+    // Look at every byte of `given`, whatever the lengths are.
+    for (byte, other) in given.iter().zip(expected.iter().cycle()) {
+        is_different = black_box(is_different | (byte ^ other));
     }
     black_box(is_different) == 0
 }
 
-/// An application behind a [`basic_auth`].
-///
-/// ```
-/// # use wasmserve_guest::{BasicAuth, Environ, basic_auth, testing::call};
-/// let guarded: BasicAuth<_, _> = basic_auth("nowhere", |_, _| false, |_: Environ| "never\n");
-/// assert_eq!(call(guarded, Environ::made([])).status, "401 Unauthorized");
-/// ```
+/// The result of [`basic_auth`].
 pub struct BasicAuth<C, A> {
     challenge: String,
     check: C,
     application: A,
 }
 
-/// A `BasicAuth` in front of one.
+/// The kind of application that a `BasicAuth` is.
 pub enum Guarded {}
 
 impl<C, A, M> Application<(Guarded, M)> for BasicAuth<C, A>
@@ -124,14 +118,16 @@ where
     }
 }
 
-/// The realm as a quoted string (RFC 9110 section 5.6.4), and that we read UTF-8 (RFC 7617 section 2.1).
+/// The challenge: the realm as a quoted string (RFC 9110 section 5.6.4), and UTF-8 as the charset (RFC 7617 section
+/// 2.1).
 fn challenge(realm: &str) -> String {
-    assert!(!realm.contains(char::is_control), "the realm {realm:?} has a control character in it");
+    assert!(!realm.contains(char::is_control), "the realm {realm:?} contains a control character");
     let realm = realm.replace('\\', r"\\").replace('"', r#"\""#);
     format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")
 }
 
-/// The user's name and the password (RFC 7617 section 2): neither has control characters, and the name no colon.
+/// Parses the user name and the password (RFC 7617 section 2). Neither may contain control characters, nor the name a
+/// colon.
 fn parse(field: &[u8]) -> Option<(String, String)> {
     let (scheme, token) = field.split_at_checked("Basic ".len())?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
@@ -145,9 +141,9 @@ fn parse(field: &[u8]) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// Base64 (RFC 4648 section 4), with its padding or without.
+/// Decodes base64 (RFC 4648 section 4), with or without padding.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let padding = text.iter().rev().take(2).take_while(|octet| **octet == b'=').count();
+    let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
     if padding > 0 && text.len() % 4 != 0 {
         return None;
     }
@@ -155,7 +151,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     if digits.len() % 4 == 1 {
         return None;
     }
-    let mut octets = Vec::with_capacity(digits.len() * 3 / 4);
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
     for group in digits.chunks(4) {
         let mut bits = 0_u32;
         for digit in group {
@@ -169,11 +165,11 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
             };
             bits = bits << 6 | u32::from(value);
         }
-        // Three octets of 24 bits, the first of them in the second of four.
+        // Three bytes of 24 bits. The first of them is the second byte of the `u32`.
         let bits = bits << (6 * (4 - group.len()));
-        octets.extend(&bits.to_be_bytes()[1..group.len()]);
+        bytes.extend(&bits.to_be_bytes()[1..group.len()]);
     }
-    Some(octets)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -187,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_decoded_as_rfc_4648_has_it() {
+    fn base64_is_decoded_as_in_rfc_4648() {
         for (text, expected) in [
             ("", Some("")),
             ("Zg==", Some("f")),
@@ -212,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_known_is_let_in() {
+    fn only_known_users_pass() {
         for (field, expected) in [
             ("Basic YWxpY2U6c2VzYW1l", Some("alice")),
             ("bAsIc   YWxpY2U6c2VzYW1l", Some("alice")),
             // `test:123£`, the example of RFC 7617 section 2.1.
             ("Basic dGVzdDoxMjPCow==", Some("test")),
-            // `user:a:b`: the password has a colon.
+            // `user:a:b`: the password contains a colon.
             ("Basic dXNlcjphOmI=", Some("user")),
             ("", None),
             ("Basic", None),
@@ -237,7 +233,7 @@ mod tests {
         ] {
             let known = [("alice", "sesame"), ("test", "123£"), ("user", "a:b")];
             let check = move |user: &str, password: &str| known.contains(&(user, password));
-            let environ = Environ::made([("HTTP_AUTHORIZATION", field)]);
+            let environ = Environ::for_test([("HTTP_AUTHORIZATION", field)]);
             let answer = call(validator(basic_auth("r", check, app)), environ);
             match expected {
                 Some(user) => assert_eq!(answer.body, format!("Basic {user}").into_bytes(), "{field}"),
@@ -247,9 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_known_is_asked() {
+    fn unknown_users_get_a_challenge() {
         let check = |_: &str, _: &str| unreachable!();
-        let answer = call(basic_auth(r#"the "back\room""#, check, app), Environ::made([]));
+        let answer = call(basic_auth(r#"the "back\room""#, check, app), Environ::for_test([]));
         let challenge = r#"Basic realm="the \"back\\room\"", charset="UTF-8""#;
         assert_eq!(answer.header("WWW-Authenticate").unwrap(), &challenge);
         assert_eq!(answer.body, b"401 Unauthorized\n");
@@ -257,12 +253,12 @@ mod tests {
 
     #[test]
     #[should_panic = "control character"]
-    fn a_realm_cannot_end_its_field() {
+    fn a_realm_cannot_inject_a_field() {
         let _ = basic_auth("a\r\nSet-Cookie: b", credentials("a", "b"), app);
     }
 
     #[test]
-    fn a_secret_is_the_same_or_it_is_not() {
+    fn equal_secrets_match_and_others_do_not() {
         for (given, expected, same) in [
             ("abc", "abc", true),
             ("abd", "abc", false),
@@ -278,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_in_front_of_anything() {
+    fn it_wraps_any_application() {
         let guarded = || basic_auth("r", credentials("alice", "sesame"), Router::new().get("/", app));
-        let answer = call(validator(log(guarded())), Environ::made([]));
-        assert_eq!(answer.log, [r#"GET "/": 401 Unauthorized, 17 octets"#]);
-        let environ = Environ::made([("HTTP_AUTHORIZATION", "Basic YWxpY2U6c2VzYW1l")]);
+        let answer = call(validator(log(guarded())), Environ::for_test([]));
+        assert_eq!(answer.log, [r#"GET "/": 401 Unauthorized, 17 bytes"#]);
+        let environ = Environ::for_test([("HTTP_AUTHORIZATION", "Basic YWxpY2U6c2VzYW1l")]);
         let answer = call(log(guarded()), environ);
         assert_eq!(answer.body, b"Basic alice");
-        assert_eq!(answer.log, [r#"GET "/": 200 OK, 11 octets"#]);
+        assert_eq!(answer.log, [r#"GET "/": 200 OK, 11 bytes"#]);
     }
 }

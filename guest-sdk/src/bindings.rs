@@ -10,32 +10,32 @@
 #[allow(dead_code, clippy::all)]
 pub mod wasmserve {
     pub mod gateway {
-        /// The two shapes that every other interface of this package speaks in.
+        /// The types that the other interfaces of this package share.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod types {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// One header line, or one variable of the environ: an ASCII name and a value in octets.
+            /// One header field, or one variable of the environ: an ASCII name, and a value in octets.
             ///
-            /// A WSGI "native string" (PEP 3333, "Unicode Issues") is these octets read as Latin-1. Nothing is decoded, so nothing
-            /// that the client sent can be damaged: `caf\xe9` stays four octets.
+            /// A WSGI "native string" (PEP 3333, "Unicode Issues") is these octets decoded as Latin-1. The host does not decode
+            /// values, so they arrive exactly as the client sent them: `caf\xe9` stays four octets.
             pub type FieldResult = (_rt::String, _rt::Vec<u8>);
-            /// One header line, or one variable of the environ: an ASCII name and a value in octets.
+            /// One header field, or one variable of the environ: an ASCII name, and a value in octets.
             ///
-            /// A WSGI "native string" (PEP 3333, "Unicode Issues") is these octets read as Latin-1. Nothing is decoded, so nothing
-            /// that the client sent can be damaged: `caf\xe9` stays four octets.
+            /// A WSGI "native string" (PEP 3333, "Unicode Issues") is these octets decoded as Latin-1. The host does not decode
+            /// values, so they arrive exactly as the client sent them: `caf\xe9` stays four octets.
             pub type FieldParam<'a> = (&'a str, &'a [u8]);
-            /// Fields in an order that means something: repeats are kept, and so is the case of the names.
+            /// An ordered list of fields. Repeats and the case of names are preserved.
             pub type FieldsResult = _rt::Vec<FieldResult>;
-            /// Fields in an order that means something: repeats are kept, and so is the case of the names.
+            /// An ordered list of fields. Repeats and the case of names are preserved.
             pub type FieldsParam<'a> = &'a [FieldParam<'a>];
         }
         /// The `environ` dictionary of PEP 3333: the request as CGI variables (RFC 3875 section 4.1).
         ///
-        /// All functions may be called at any time and as often as one likes: the request's head does not change while the
-        /// instance lives. None of them blocks.
+        /// All functions may be called at any time and any number of times: the request head does not change during the life of
+        /// the instance. None of them blocks.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod environ {
             #[used]
@@ -49,8 +49,8 @@ pub mod wasmserve {
             #[allow(unused_unsafe, clippy::all)]
             /// One variable, by its exact name: `REQUEST_METHOD`, `HTTP_ACCEPT`, `wsgi.url_scheme`, `wasmserve.request_id`.
             ///
-            /// `none` means absent, which differs from present and empty: without a `Content-Type` line there is no `CONTENT_TYPE`,
-            /// and with an empty one there is an empty `CONTENT_TYPE`. This is the cheap way: only the variable asked for crosses
+            /// `none` means absent, which is different from empty: without a `Content-Type` field there is no `CONTENT_TYPE`, and
+            /// with an empty one there is an empty `CONTENT_TYPE`. This function is cheap: only the requested variable is copied
             /// into the guest.
             #[allow(async_fn_in_trait)]
             pub fn get(name: &str) -> ::core::option::Option<_rt::Vec<u8>> {
@@ -105,13 +105,13 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The whole environ: first the CGI variables in the order of the table in RFC 3875, then `HTTP_*` in the order of
-            /// arrival, then `wsgi.*`, then `wasmserve.*`, then what `--env` added.
+            /// The whole environ: the CGI variables in the order of the table in RFC 3875, then `HTTP_*` in the order of arrival,
+            /// then `wsgi.*`, then `wasmserve.*`, then the variables of `--env`.
             ///
-            /// Every name occurs once. Repeated header lines are joined with `, ` (RFC 9110 section 5.3), `Cookie` lines with `; `
-            /// (RFC 9113 section 8.2.3). Two kinds of header line are left out, because their variable could be taken for another
-            /// one: names with anything but letters, digits and `-` (`X_Foo` would become `HTTP_X_FOO`), and `Proxy` (httpoxy,
-            /// CVE-2016-5385). `headers` has them all.
+            /// Every name occurs once. Repeated header fields are joined with `, ` (RFC 9110 section 5.3), `Cookie` fields with
+            /// `; ` (RFC 9113 section 8.2.3). Two kinds of header fields are omitted, because their variable could be mistaken
+            /// for another one: names that contain anything but letters, digits and `-` (`X_Foo` would become `HTTP_X_FOO`), and
+            /// `Proxy` (httpoxy, CVE-2016-5385). `headers` includes them.
             #[allow(async_fn_in_trait)]
             pub fn copy_all() -> FieldsResult {
                 unsafe {
@@ -181,7 +181,7 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The header lines as received: their case, their order, their repeats (RFC 9110 section 5).
+            /// The header fields as received, with their original case, order and repeats (RFC 9110 section 5).
             #[allow(async_fn_in_trait)]
             pub fn headers() -> FieldsResult {
                 unsafe {
@@ -251,8 +251,8 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The request head's exact octets as they came off the wire, from the request line to the empty line that ends the
-            /// head, both included, line ends as sent.
+            /// The exact octets of the request head as received, from the request line to the empty line that ends the head, both
+            /// included, with the line ends that the client sent.
             #[allow(async_fn_in_trait)]
             pub fn raw_head() -> _rt::Vec<u8> {
                 unsafe {
@@ -291,10 +291,10 @@ pub mod wasmserve {
                 }
             }
         }
-        /// The request body as the guest reads it: `wsgi.input` of PEP 3333.
+        /// The request body: `wsgi.input` of PEP 3333.
         ///
-        /// The body arrives while the guest reads it; the host holds no more than 64 KiB that the guest has not asked for. What
-        /// the guest never reads is the host's to deal with.
+        /// The body arrives while the guest reads it; the host buffers no more than 64 KiB ahead. The host deals with the part
+        /// that the guest does not read.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod input {
             #[used]
@@ -306,12 +306,13 @@ pub mod wasmserve {
                 'a,
             >];
             #[allow(unused_unsafe, clippy::all)]
-            /// The next 1 to `max` octets of the body; an empty list is its end, and every later call gives the empty list again.
+            /// The next 1 to `max` octets of the body. An empty list means the end of the body, and every later call returns an
+            /// empty list again.
             ///
-            /// Blocks until at least one octet or the end is there. Never reads past the body, even if the client has already sent
-            /// another request. A body in chunks (RFC 9112 section 7.1) arrives decoded. The host may give fewer than `max` octets
-            /// (it gives at most 64 KiB at once); `max` of 0 gives the empty list and reads nothing. After an error every later
-            /// call gives the same error.
+            /// Blocks until at least one octet is available, or the end. Never reads past the body, even if the client has
+            /// already sent another request. A chunked body (RFC 9112 section 7.1) is decoded. The host may return fewer than
+            /// `max` octets, and returns at most 64 KiB at once. With a `max` of 0 it returns an empty list and reads nothing.
+            /// After an error, every later call returns the same error.
             ///
             /// If the client waits for `100 Continue`, the first call that needs the body sends it (RFC 9110 section 10.1.1).
             #[allow(async_fn_in_trait)]
@@ -384,10 +385,10 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The trailer fields that followed a body in chunks (RFC 9110 section 6.5). Empty until `read` has given the end.
+            /// The trailer fields of a chunked body (RFC 9110 section 6.5). Empty until `read` has returned the end.
             ///
-            /// Trailers are never merged into the environ; fields that may not be trailers (framing, routing, authentication) are
-            /// dropped.
+            /// Trailers are never merged into the environ. Fields that must not be trailers (framing, routing, authentication)
+            /// are dropped.
             #[allow(async_fn_in_trait)]
             pub fn trailers() -> FieldsResult {
                 unsafe {
@@ -465,10 +466,10 @@ pub mod wasmserve {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             #[allow(unused_unsafe, clippy::all)]
-            /// Writes one line to the host's log, marked with the id of the exchange.
+            /// Writes one line to the host's log, prefixed with the id of the request.
             ///
-            /// The line may contain any octets, also line feeds: the host splits at them, escapes what could reach a terminal, and
-            /// cuts lines of more than 8 KiB and all that goes beyond 256 KiB for one exchange. Never blocks and never fails.
+            /// The line may contain any octets. The host splits it at line feeds, escapes control characters, truncates lines at
+            /// 8 KiB and the log of one request at 256 KiB. Never blocks and never fails.
             #[allow(async_fn_in_trait)]
             pub fn log(line: &[u8]) -> () {
                 unsafe {
@@ -492,8 +493,8 @@ pub mod wasmserve {
         /// `start_response`, the `write` that it returns, and the iterable that an application returns (PEP 3333, "The
         /// start_response() Callable").
         ///
-        /// The order of calls is `start-response`, then any number of `write`, then `finish` or simply the end of `handle`;
-        /// `respond` stands for all of them. If `handle` returns without a `start-response`, the host answers 500.
+        /// Call `start-response`, then `write` any number of times, then `finish`, or just return from `handle`. `respond`
+        /// combines all of them. If `handle` returns without a `start-response`, the host answers 500.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod response {
             #[used]
@@ -505,14 +506,14 @@ pub mod wasmserve {
                 'a,
             >];
             #[allow(unused_unsafe, clippy::all)]
-            /// Begins the response: `start-response("200 OK", [("Content-Type", ..)], none)`. Sends nothing yet: the head leaves
+            /// Starts the response: `start-response("200 OK", [("Content-Type", ..)], none)`. Sends nothing yet: the head is sent
             /// with the first octet of the body, or at the end.
             ///
-            /// `status` is the status code, a space and a reason phrase. With `exc-info`, the text of an exception, a response that
-            /// has not left is replaced as a whole, status and all fields, and the text is logged; if the head has left the call
-            /// fails with `headers-sent`. A call that fails with another error still counts as a call: only one with `exc-info` may
-            /// follow. The host adds `Date` and `Server` where the guest has not, and does the framing; it invents no
-            /// `Content-Type`.
+            /// `status` is the status code, a space and a reason phrase. With `exc-info`, the text of an exception, the call
+            /// replaces a response whose head was not sent yet, both the status and all fields, and logs the text. If the head
+            /// has been sent, the call fails with `headers-sent`. A call that fails with another error still counts as a call:
+            /// only a call with `exc-info` may follow. The host adds `Date` and `Server` if the guest did not, and frames the
+            /// body. It does not add a `Content-Type`.
             #[allow(async_fn_in_trait)]
             pub fn start_response(
                 status: &str,
@@ -681,8 +682,8 @@ pub mod wasmserve {
             #[allow(unused_unsafe, clippy::all)]
             /// Sends a chunk of the body. An empty chunk does nothing.
             ///
-            /// Blocks while more than 64 KiB are waiting for the client. When it returns, the chunk is on its way: the host does
-            /// not wait for more. For answers without a body (to HEAD; 204, 205, 304) the chunk is dropped and the call succeeds.
+            /// Blocks while more than 64 KiB wait for the client. The host sends the chunk immediately, without waiting for more.
+            /// For responses without a body (to HEAD; 204, 205, 304) the chunk is dropped and the call succeeds.
             #[allow(async_fn_in_trait)]
             pub fn write(chunk: &[u8]) -> ::core::result::Result<(), crate::WriteError> {
                 unsafe {
@@ -733,10 +734,10 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Sends the last chunk, which may be empty, and ends the response. Without an earlier `write` the host now knows the
+            /// Sends the last chunk, which may be empty, and ends the response. Without an earlier `write`, the host knows the
             /// length and sets `Content-Length`.
             ///
-            /// The guest may go on after it, but nobody waits for it any more.
+            /// The guest may continue to run, but the client does not wait for it.
             #[allow(async_fn_in_trait)]
             pub fn finish(last: &[u8]) -> ::core::result::Result<(), crate::WriteError> {
                 unsafe {
@@ -787,7 +788,7 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// A whole response in one call: `start-response` without `exc-info`, then `finish`. Fails as `start-response` does.
+            /// A whole response in one call: `start-response` without `exc-info`, then `finish`. Fails like `start-response`.
             #[allow(async_fn_in_trait)]
             pub fn respond(
                 status: &str,
@@ -945,7 +946,7 @@ pub mod wasmserve {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Whether the client still listens, as far as the host knows. Never blocks.
+            /// Whether the client is still connected, as far as the host knows. Never blocks.
             #[allow(async_fn_in_trait)]
             pub fn connected() -> bool {
                 unsafe {
@@ -971,7 +972,7 @@ pub mod wasmserve {
 pub mod exports {
     pub mod wasmserve {
         pub mod gateway {
-            /// What the guest provides: the application object of PEP 3333.
+            /// The guest's side: the application object of PEP 3333.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod handler {
                 #[used]
@@ -1026,12 +1027,12 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Handles the one request of this instance. Called once, never again: what the guest keeps in memory is gone after it.
+                    /// Handles the one request of this instance. Called exactly once; the memory of the guest is discarded afterwards.
                     ///
-                    /// Returning is the end of the response, also the end of a body that `finish` did not end. `ok` without a
-                    /// `start-response` is a fault (500). `err(text)` is an exception that left the application: the text is logged; the
-                    /// client gets a 500 without it if the head has not left, and a response that is visibly cut short otherwise. A trap is
-                    /// treated in the same way.
+                    /// The response ends when this function returns, even if the guest did not call `finish`. `ok` without a
+                    /// `start-response` is a fault (500). `err(text)` is an uncaught exception of the application: the text is logged,
+                    /// and the client gets a 500 without the text if the head has not been sent, or a response that is visibly truncated.
+                    /// A trap is treated in the same way.
                     #[allow(async_fn_in_trait)]
                     fn handle() -> ::core::result::Result<(), _rt::String>;
                 }

@@ -1,19 +1,20 @@
-//! What an application returns, and where it goes.
+//! Response bodies, and the writer that sends them.
 
 use std::{borrow::Cow, fmt::Display, marker::PhantomData};
 
 use crate::{Result, Value, gateway::Gateway};
 
-/// The body of a response: what PEP 3333 calls the iterable.
+/// The body of a response. PEP 3333 calls it the iterable.
 ///
 /// | body | sent as |
 /// |---|---|
-/// | anything that is `AsRef<[u8]>`: `&str`, `String`, `Vec<u8>`, [`Value`], ... | a whole, with one call of the host |
-/// | an iterator over such, or over results with such | one chunk at a time |
-/// | `()` | an empty body, or nothing more than what [`Write`](crate::Write) has pushed |
-/// | a [`Result`] with any of these | that, or the error |
+/// | any `AsRef<[u8]>`: `&str`, `String`, `Vec<u8>`, [`Value`], ... | one piece, with one call to the host |
+/// | an iterator over these, or over results with these | one chunk at a time |
+/// | `()` | an empty body, or nothing after what [`Write`](crate::Write) has sent |
+/// | a [`Result`] with any of these | the body, or the error |
 ///
-/// A chunk is on its way before the next one is asked for. `M` tells these apart and is always inferred.
+/// Each chunk is sent before the iterator is advanced to the next one. The parameter `M` distinguishes these
+/// implementations. It is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the body of a response",
     label = "not a body",
@@ -21,26 +22,30 @@ use crate::{Result, Value, gateway::Gateway};
 )]
 pub trait Body<M> {
     /// Sends the body.
-    fn send(self, outlet: Outlet) -> Result<()>;
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of an iterator, a [`StartError`](crate::StartError) or a [`WriteError`](crate::WriteError).
+    fn send(self, writer: BodyWriter) -> Result<()>;
 }
 
-/// Where a [`Body`] goes. The short form starts the response only with the first octet, so that until then an error can
-/// still have an answer of its own.
+/// Sends the chunks of a [`Body`] to the client. In the short form, the response starts with the first byte, so that an
+/// error before it can still become an error response.
 ///
 /// ```
-/// # use wasmserve_guest::{Body, Environ, Outlet, Result, StartResponse, testing::call};
-/// /// Counts down.
+/// # use wasmserve_guest::{Body, Environ, BodyWriter, Result, StartResponse, testing::call};
+/// /// A body that counts down.
 /// struct Down(u32);
 ///
-/// /// What tells this impl from those of the SDK.
-/// enum Mine {}
+/// /// Distinguishes this implementation from those of the SDK.
+/// enum Countdown {}
 ///
-/// impl Body<Mine> for Down {
-///     fn send(self, mut outlet: Outlet) -> Result<()> {
+/// impl Body<Countdown> for Down {
+///     fn send(self, mut writer: BodyWriter) -> Result<()> {
 ///         for number in (1..self.0).rev() {
-///             outlet.write(format!("{number}\n").as_bytes())?;
+///             writer.write(format!("{number}\n").as_bytes())?;
 ///         }
-///         outlet.finish(b"go!\n")
+///         writer.finish(b"go!\n")
 ///     }
 /// }
 ///
@@ -48,11 +53,11 @@ pub trait Body<M> {
 ///     start_response("200 OK", &[("Content-Type", "text/plain")]);
 ///     Down(3)
 /// };
-/// assert_eq!(call(app, Environ::made([])).body, b"2\n1\ngo!\n");
+/// assert_eq!(call(app, Environ::for_test([])).body, b"2\n1\ngo!\n");
 /// ```
-pub struct Outlet {
+pub struct BodyWriter {
     gateway: Gateway,
-    /// What has not been given to the host yet.
+    /// The head, until it has been passed to the host.
     head: Option<Head>,
 }
 
@@ -61,17 +66,23 @@ pub(crate) struct Head {
     pub(crate) headers: Vec<(Cow<'static, str>, Value)>,
 }
 
-impl Outlet {
-    /// For a response that `start_response` starts.
+impl BodyWriter {
+    /// A writer for a response that `start_response` starts.
     pub(crate) fn started(gateway: Gateway) -> Self {
         Self { gateway, head: None }
     }
 
-    pub(crate) fn held(gateway: Gateway, head: Head) -> Self {
+    /// A writer that starts the response itself, with its first chunk.
+    pub(crate) fn with_head(gateway: Gateway, head: Head) -> Self {
         Self { gateway, head: Some(head) }
     }
 
-    /// Sends a chunk. An empty one does nothing.
+    /// Sends a chunk. Does nothing if the chunk is empty.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a [`StartError`](crate::StartError) if the head is invalid, and with a
+    /// [`WriteError`](crate::WriteError) if the chunk was not accepted.
     pub fn write(&mut self, chunk: &[u8]) -> Result<()> {
         if chunk.is_empty() {
             return Ok(());
@@ -83,6 +94,10 @@ impl Outlet {
     }
 
     /// Sends the last chunk, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// Fails for the same reasons as [`write`](Self::write).
     pub fn finish(self, last: &[u8]) -> Result<()> {
         match self.head {
             Some(head) => Ok(head.with(|status, headers| self.gateway.respond(status, headers, last))?),
@@ -92,7 +107,7 @@ impl Outlet {
 }
 
 impl Head {
-    /// Lends the head in the shape that the host takes.
+    /// Calls a function with the head in the form that the host takes.
     fn with<T>(&self, call: impl FnOnce(&str, &[(&str, &[u8])]) -> T) -> T {
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         call(&self.status, &headers)
@@ -102,58 +117,58 @@ impl Head {
 /// An iterator over chunks of the kind `N`.
 pub struct Chunked<N>(PhantomData<N>);
 
-/// A chunk, or a body, that may be an error instead.
+/// A `Result` with a chunk or a body.
 pub struct Fallible<N>(PhantomData<N>);
 
-/// No body.
+/// An empty body.
 pub enum Nothing {}
 
-/// What an iterator gives.
+/// An item of an iterator that is a body.
 pub trait Chunk<N> {
-    /// The octets, or why there are none.
-    fn octets(self) -> Result<impl AsRef<[u8]>>;
+    /// The bytes of the chunk.
+    fn into_bytes(self) -> Result<impl AsRef<[u8]>>;
 }
 
 impl<T: AsRef<[u8]>> Chunk<()> for T {
-    fn octets(self) -> Result<impl AsRef<[u8]>> {
+    fn into_bytes(self) -> Result<impl AsRef<[u8]>> {
         Ok(self)
     }
 }
 
 impl<T: AsRef<[u8]>, E: Display> Chunk<Fallible<()>> for Result<T, E> {
-    fn octets(self) -> Result<impl AsRef<[u8]>> {
+    fn into_bytes(self) -> Result<impl AsRef<[u8]>> {
         self.map_err(|error| error.to_string().into())
     }
 }
 
 impl<B: AsRef<[u8]>> Body<()> for B {
-    fn send(self, outlet: Outlet) -> Result<()> {
-        outlet.finish(self.as_ref())
+    fn send(self, writer: BodyWriter) -> Result<()> {
+        writer.finish(self.as_ref())
     }
 }
 
-// For `Iterator`, not for `IntoIterator`: that would include `Result`, and drop its errors.
+// For `Iterator`, not `IntoIterator`, which `Result` implements too: its errors would be dropped.
 impl<I, N> Body<Chunked<N>> for I
 where
     I: Iterator<Item: Chunk<N>>,
 {
-    fn send(mut self, mut outlet: Outlet) -> Result<()> {
+    fn send(mut self, mut writer: BodyWriter) -> Result<()> {
         while let Some(chunk) = self.next() {
-            let chunk = chunk.octets()?;
-            // Only an iterator that knows it is done saves the call: to ask for the next chunk could take its time, and
-            // this one would wait.
+            let chunk = chunk.into_bytes()?;
+            // Finish early only if the iterator knows that it is at its end. Asking it for another chunk could take
+            // long and would delay this one.
             if self.size_hint() == (0, Some(0)) {
-                return outlet.finish(chunk.as_ref());
+                return writer.finish(chunk.as_ref());
             }
-            outlet.write(chunk.as_ref())?;
+            writer.write(chunk.as_ref())?;
         }
-        outlet.finish(&[])
+        writer.finish(&[])
     }
 }
 
 impl Body<Nothing> for () {
-    fn send(self, outlet: Outlet) -> Result<()> {
-        outlet.finish(&[])
+    fn send(self, writer: BodyWriter) -> Result<()> {
+        writer.finish(&[])
     }
 }
 
@@ -162,9 +177,9 @@ where
     B: Body<N>,
     E: Display,
 {
-    fn send(self, outlet: Outlet) -> Result<()> {
+    fn send(self, writer: BodyWriter) -> Result<()> {
         match self {
-            Ok(body) => body.send(outlet),
+            Ok(body) => body.send(writer),
             Err(error) => Err(error.to_string().into()),
         }
     }
@@ -176,13 +191,13 @@ mod tests {
 
     use crate::{Environ, StartResponse, testing::call};
 
-    /// The chunks that reach the host, and whether the last one was known to be the last.
+    /// The chunks that reach the host, and whether the host knows the length of the body.
     fn sent<M>(body: impl crate::Body<M>) -> (Vec<String>, bool) {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[]);
             body
         };
-        let answer = call(app, Environ::made([]));
+        let answer = call(app, Environ::for_test([]));
         let chunks = answer.chunks.iter();
         (chunks.map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect(), answer.length_known)
     }
@@ -193,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn an_iterator_that_knows_its_end_says_so_with_its_last_chunk() {
+    fn an_iterator_that_knows_its_end_finishes_with_its_last_chunk() {
         assert_eq!(sent(["only"].into_iter()), (vec!["only".to_owned()], true));
         assert_eq!(sent(["a", "b"].into_iter()), (vec!["a".to_owned(), "b".to_owned()], false));
     }
 
     #[test]
-    fn no_chunk_waits_for_the_next_one() {
+    fn a_chunk_is_sent_before_the_next_one_is_requested() {
         let unknown = iter::once("a").chain(iter::from_fn(|| None));
         assert_eq!(sent(unknown), (vec!["a".to_owned()], false));
     }
@@ -209,6 +224,6 @@ mod tests {
         assert_eq!(sent(["", "a", "", "b"].into_iter()).0, ["a", "b"]);
         assert_eq!(sent(["", "only"].into_iter()), (vec!["only".to_owned()], true));
         let short = |_: Environ| (200, [("not a name", "1")], [Ok(""), Err("failed")].into_iter());
-        assert_eq!(call(short, Environ::made([])).fault.as_deref(), Some("failed"));
+        assert_eq!(call(short, Environ::for_test([])).fault.as_deref(), Some("failed"));
     }
 }

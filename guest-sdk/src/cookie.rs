@@ -1,4 +1,4 @@
-//! Cookies: read as they come, written as they should be.
+//! Cookies: a lenient parser and a strict builder.
 
 use std::{
     error::Error,
@@ -8,17 +8,17 @@ use std::{
 
 use crate::{Value, grammar};
 
-/// What browsers keep, name and value together (RFC 6265 section 6.1).
+/// The most that browsers store, name and value together (RFC 6265 section 6.1).
 const LONGEST: usize = 4096;
 
-/// The cookies of a request: what the client sent in `Cookie` (RFC 6265 section 5.4). See
+/// The cookies of a request, parsed from the `Cookie` field (RFC 6265 section 5.4). See
 /// [`Environ::cookies`](crate::Environ::cookies).
 ///
-/// Reading is lenient, since other applications of the same host may have set anything (section 4.2.2): what is not
-/// `name=value` is passed over, white space around either is left out, and so is one pair of quotes around a value.
-/// Nothing is decoded. A name may be there more than once; the first is the one with the longest path.
+/// The parser is lenient, because other applications on the same host may have set anything (section 4.2.2). It skips
+/// what is not `name=value`, and removes white space around names and values and one pair of quotes around a value. It
+/// decodes nothing. A name may occur more than once; the first one has the longest path.
 ///
-/// Where a cookie comes from it does not tell: a value is what any client cares to send.
+/// Do not trust cookies: a client can send any value.
 ///
 /// ```
 /// use wasmserve_guest::Cookies;
@@ -33,7 +33,7 @@ const LONGEST: usize = 4096;
 pub struct Cookies(Value);
 
 impl Cookies {
-    /// The cookies in the value of a `Cookie` field.
+    /// Parses the value of a `Cookie` field.
     ///
     /// ```
     /// # use wasmserve_guest::Cookies;
@@ -43,7 +43,7 @@ impl Cookies {
         Self(field.into())
     }
 
-    /// The first cookie of a name, in its exact case.
+    /// Returns the first cookie of a name. Names are case-sensitive.
     ///
     /// ```
     /// # use wasmserve_guest::Cookies;
@@ -54,7 +54,7 @@ impl Cookies {
         cookies.find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value.to_vec().into())
     }
 
-    /// All names and values, in the order in which they came.
+    /// Iterates over all names and values in the order of arrival.
     ///
     /// ```
     /// # use wasmserve_guest::Cookies;
@@ -63,9 +63,9 @@ impl Cookies {
     /// assert_eq!(all, [(&b"a"[..], &b"1"[..]), (b"b", b"")]);
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let pairs = self.0.split(|octet| *octet == b';');
+        let pairs = self.0.split(|byte| *byte == b';');
         pairs.filter_map(|pair| {
-            let equals = pair.iter().position(|octet| *octet == b'=')?;
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
             let (name, value) = (grammar::trim(&pair[..equals]), grammar::trim(&pair[equals + 1..]));
             let value = match value {
                 [b'"', quoted @ .., b'"'] => quoted,
@@ -76,10 +76,10 @@ impl Cookies {
     }
 }
 
-/// A cookie to be set: the builder of a `Set-Cookie` field (RFC 6265 section 4.1).
+/// A cookie to set: the builder of a `Set-Cookie` field (RFC 6265 section 4.1).
 ///
-/// Writing is strict: what could end the value, or begin another attribute or another field, is refused, and so is what
-/// browsers would not take. A value with anything but visible ASCII in it has to be encoded first.
+/// The builder is strict. It rejects everything that could end the value or start another attribute or field, and
+/// everything that browsers would ignore. Encode values that contain anything but visible ASCII.
 ///
 /// ```
 /// use wasmserve_guest::{Cookie, Environ, IntoResponse, Result, SameSite, testing::call};
@@ -91,11 +91,11 @@ impl Cookies {
 ///     Ok(response.with_header("Set-Cookie", cookie.to_value()?))
 /// }
 ///
-/// let answer = call(app, Environ::made([("HTTP_COOKIE", "visits=2")]));
+/// let answer = call(app, Environ::for_test([("HTTP_COOKIE", "visits=2")]));
 /// assert_eq!(answer.header("Set-Cookie").unwrap(), &"visits=3; Path=/; HttpOnly; SameSite=Lax");
 /// ```
 ///
-/// To be rid of one, set it with the same path and domain, an empty value and a [`max_age`](Self::max_age) of nothing.
+/// To delete a cookie, set it with the same path and domain, an empty value and a [`max_age`](Self::max_age) of zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookie {
     name: String,
@@ -109,7 +109,8 @@ pub struct Cookie {
 }
 
 impl Cookie {
-    /// A cookie without attributes: it is sent back to this path's directory of this host, until the browser ends.
+    /// Creates a cookie without attributes. The browser sends it to this host, for the directory of the current path,
+    /// until the browser is closed.
     ///
     /// ```
     /// # use wasmserve_guest::Cookie;
@@ -129,7 +130,7 @@ impl Cookie {
         }
     }
 
-    /// `Path`: it is sent to this path and all below it. Begins with `/`.
+    /// `Path`: limits the cookie to this path and all paths below it. Must start with `/`.
     ///
     /// ```
     /// # use wasmserve_guest::Cookie;
@@ -141,7 +142,7 @@ impl Cookie {
         self
     }
 
-    /// `Domain`: it is sent to this host and all below it, not only to the one that has set it.
+    /// `Domain`: sends the cookie to this host and all hosts below it, not only to the one that set it.
     ///
     /// ```
     /// # use wasmserve_guest::Cookie;
@@ -153,7 +154,7 @@ impl Cookie {
         self
     }
 
-    /// `Max-Age`: how long it is kept, in whole seconds. Nothing at all removes it.
+    /// `Max-Age`: how long the browser keeps the cookie, in whole seconds. Zero deletes it.
     ///
     /// ```
     /// # use {std::time::Duration, wasmserve_guest::Cookie};
@@ -165,7 +166,7 @@ impl Cookie {
         self
     }
 
-    /// `Secure`: it is sent over TLS only.
+    /// `Secure`: sends the cookie over TLS only.
     ///
     /// ```
     /// # use wasmserve_guest::Cookie;
@@ -177,7 +178,7 @@ impl Cookie {
         self
     }
 
-    /// `HttpOnly`: scripts do not see it.
+    /// `HttpOnly`: hides the cookie from scripts.
     ///
     /// ```
     /// # use wasmserve_guest::Cookie;
@@ -189,7 +190,7 @@ impl Cookie {
         self
     }
 
-    /// `SameSite`: whether it is sent with requests that other sites cause.
+    /// `SameSite`: whether the browser sends the cookie with requests from other sites.
     ///
     /// ```
     /// # use wasmserve_guest::{Cookie, SameSite};
@@ -201,13 +202,17 @@ impl Cookie {
         self
     }
 
-    /// The value of the `Set-Cookie` field, or why it cannot be one. Each cookie is a field of its own.
+    /// Returns the value for a `Set-Cookie` field. Every cookie needs its own field.
     ///
     /// ```
     /// # use wasmserve_guest::{Cookie, CookieError};
     /// let forged = Cookie::new("id", "7; Domain=evil.example");
     /// assert_eq!(forged.to_value(), Err(CookieError::Value("id".to_owned())));
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name, the value or an attribute is invalid, or if browsers would ignore the cookie.
     pub fn to_value(&self) -> Result<Value, CookieError> {
         self.check()?;
         let mut line = format!("{}={}", self.name, self.value);
@@ -238,26 +243,27 @@ impl Cookie {
             return Err(CookieError::Name(name()));
         }
         // `cookie-octet` of RFC 6265 section 4.1.1.
-        let is_octet = |octet: u8| octet.is_ascii_graphic() && !b"\",;\\".contains(&octet);
-        if !self.value.bytes().all(is_octet) {
+        let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
+        if !self.value.bytes().all(is_allowed) {
             return Err(CookieError::Value(name()));
         }
         if self.name.len() + self.value.len() > LONGEST {
             return Err(CookieError::TooLong(name()));
         }
-        // Browsers take a path that does not begin with `/` for none at all (section 5.2.4).
-        let is_path = |octet: u8| octet.is_ascii() && !octet.is_ascii_control() && octet != b';';
+        // Browsers ignore a path that does not start with `/` (section 5.2.4).
+        let is_path = |byte: u8| byte.is_ascii() && !byte.is_ascii_control() && byte != b';';
         if self.path.as_ref().is_some_and(|path| !path.starts_with('/') || !path.bytes().all(is_path)) {
             return Err(CookieError::Path(name()));
         }
-        let is_domain = |octet: u8| octet.is_ascii_alphanumeric() || b"-.".contains(&octet);
+        let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
         if self.domain.as_ref().is_some_and(|domain| domain.is_empty() || !domain.bytes().all(is_domain)) {
             return Err(CookieError::Domain(name()));
         }
-        // What follows is of RFC 6265bis, sections 4.1.3 and 5.6: browsers would drop the cookie without a word.
+        // The rest is from RFC 6265bis, sections 4.1.3 and 5.6. Browsers silently ignore cookies that break these
+        // rules.
         let begins = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
-        let has_to_be_secure = self.same_site == Some(SameSite::None) || begins("__Secure-") || begins("__Host-");
-        if has_to_be_secure && !self.is_secure {
+        let must_be_secure = self.same_site == Some(SameSite::None) || begins("__Secure-") || begins("__Host-");
+        if must_be_secure && !self.is_secure {
             return Err(CookieError::NotSecure(name()));
         }
         if begins("__Host-") && (self.path.as_deref() != Some("/") || self.domain.is_some()) {
@@ -267,7 +273,7 @@ impl Cookie {
     }
 }
 
-/// Whether a cookie is sent with requests that other sites cause; see [`Cookie::same_site`].
+/// Whether a browser sends a cookie with requests from other sites; see [`Cookie::same_site`].
 ///
 /// ```
 /// # use wasmserve_guest::{Cookie, SameSite};
@@ -277,39 +283,39 @@ impl Cookie {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
-    /// With none of them.
+    /// Never.
     Strict,
-    /// Only when somebody follows a link to here.
+    /// Only when the user follows a link to this site.
     Lax,
-    /// With all of them; browsers want [`secure`](Cookie::secure) too.
+    /// Always. Browsers require [`secure`](Cookie::secure) for this.
     None,
 }
 
-/// Why a [`Cookie`] is none, with its name.
+/// Why a [`Cookie`] is invalid. Every variant contains the name of the cookie.
 ///
 /// ```
 /// # use wasmserve_guest::Cookie;
 /// let error = Cookie::new("id", "caf\u{e9}").to_value().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "the value of the cookie `id` has octets that are not allowed in it (RFC 6265 section 4.1.1): encode it"
+///     "the value of the cookie `id` contains characters that are not allowed (RFC 6265 section 4.1.1); encode it"
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CookieError {
-    /// The name is no token.
+    /// The name is not a token.
     Name(String),
-    /// The value has a control character, white space, a quote, a comma, a semicolon, a backslash, or more than ASCII.
+    /// The value contains a control character, white space, a quote, a comma, a semicolon, a backslash, or non-ASCII.
     Value(String),
-    /// The path does not begin with `/`, or has a control character or a semicolon in it.
+    /// The path does not start with `/`, or contains a control character, a semicolon or non-ASCII.
     Path(String),
-    /// The domain is not letters, digits, hyphens and dots.
+    /// The domain is empty, or contains something other than letters, digits, hyphens and dots.
     Domain(String),
-    /// Name and value are more than 4096 octets, which browsers do not keep.
+    /// Name and value together are longer than the 4096 bytes that browsers store.
     TooLong(String),
-    /// `SameSite=None`, `__Secure-` and `__Host-` want `Secure`.
+    /// `SameSite=None`, `__Secure-` and `__Host-` require `Secure`.
     NotSecure(String),
-    /// `__Host-` wants the path `/` and no domain.
+    /// `__Host-` requires the path `/` and no domain.
     NotOfHost(String),
 }
 
@@ -321,13 +327,13 @@ impl Display for CookieError {
                 return write!(f, "`{name}` cannot be the name of a cookie (RFC 6265 section 4.1.1)");
             }
             Self::Value(name) => {
-                ("the value of ", name, " has octets that are not allowed in it (RFC 6265 section 4.1.1): encode it")
+                ("the value of ", name, " contains characters that are not allowed (RFC 6265 section 4.1.1); encode it")
             }
-            Self::Path(name) => ("the path of ", name, " does not begin with `/`, or is not a path"),
-            Self::Domain(name) => ("the domain of ", name, " is not the name of a host"),
-            Self::TooLong(name) => ("", name, " is longer than the 4096 octets that browsers keep"),
-            Self::NotSecure(name) => ("", name, " has to be secure, or browsers drop it"),
-            Self::NotOfHost(name) => ("", name, " has to have the path `/` and no domain, or browsers drop it"),
+            Self::Path(name) => ("the path of ", name, " must start with `/` and be plain ASCII without `;`"),
+            Self::Domain(name) => ("the domain of ", name, " is not a host name"),
+            Self::TooLong(name) => ("", name, " is longer than the 4096 bytes that browsers store"),
+            Self::NotSecure(name) => ("", name, " must be `Secure`, or browsers ignore it"),
+            Self::NotOfHost(name) => ("", name, " must have the path `/` and no domain, or browsers ignore it"),
         };
         write!(f, "{what}the cookie `{name}`{why}")
     }
@@ -340,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_comes_is_read() {
+    fn the_parser_is_lenient() {
         for (field, expected) in [
             ("", &[][..]),
             ("a=1", &[("a", "1")]),
@@ -361,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_there_is_to_a_cookie_is_in_its_field() {
+    fn every_attribute_is_in_the_field() {
         let cookie = Cookie::new("__Secure-id", "a/b+c==").path("/a b").domain(".example.com").secure();
         let cookie = cookie.max_age(Duration::from_millis(1_999)).http_only().same_site(SameSite::None);
         let field = "__Secure-id=a/b+c==; Path=/a b; Domain=.example.com; Max-Age=1; Secure; HttpOnly; SameSite=None";
@@ -369,20 +375,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_smuggled_into_a_field() {
-        for octet in
-            (0..=0x20).chain([b'"', b',', b';', b'\\', 0x7f]).map(char::from).chain(['\u{80}', 'é', '\u{2028}'])
+    fn nothing_can_be_injected_into_a_field() {
+        for byte in (0..=0x20).chain([b'"', b',', b';', b'\\', 0x7f]).map(char::from).chain(['\u{80}', 'é', '\u{2028}'])
         {
-            let bent = format!("a{octet}b");
+            let bent = format!("a{byte}b");
             let cookie = Cookie::new("id", bent.clone());
-            assert_eq!(cookie.to_value(), Err(CookieError::Value("id".to_owned())), "{octet:?}");
+            assert_eq!(cookie.to_value(), Err(CookieError::Value("id".to_owned())), "{byte:?}");
             let cookie = Cookie::new(bent.clone(), "");
-            assert_eq!(cookie.to_value(), Err(CookieError::Name(bent.clone())), "{octet:?}");
+            assert_eq!(cookie.to_value(), Err(CookieError::Name(bent.clone())), "{byte:?}");
             let cookie = Cookie::new("id", "").domain(bent.clone());
-            assert_eq!(cookie.to_value(), Err(CookieError::Domain("id".to_owned())), "{octet:?}");
-            if !" \",\\".contains(octet) {
+            assert_eq!(cookie.to_value(), Err(CookieError::Domain("id".to_owned())), "{byte:?}");
+            if !" \",\\".contains(byte) {
                 let cookie = Cookie::new("id", "").path(format!("/{bent}"));
-                assert_eq!(cookie.to_value(), Err(CookieError::Path("id".to_owned())), "{octet:?}");
+                assert_eq!(cookie.to_value(), Err(CookieError::Path("id".to_owned())), "{byte:?}");
             }
         }
         assert!(Cookie::new("", "").to_value().is_err());
@@ -391,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_would_drop_is_told() {
+    fn cookies_that_browsers_ignore_are_rejected() {
         let id = || "id".to_owned();
         for (cookie, error) in [
             (Cookie::new("id", "").path("shop"), CookieError::Path(id())),

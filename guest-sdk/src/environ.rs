@@ -8,28 +8,28 @@ use std::{
 
 use crate::{Cookies, Errors, Form, Input, Value, gateway::Gateway, parse_qs};
 
-/// More than people type into a form; larger things are for [`Input`].
+/// Forms are short. Use [`Input`] for longer bodies.
 const FORM_LIMIT: usize = 1 << 20;
 
 /// The request: the `environ` dictionary of PEP 3333.
 ///
-/// Variables stay with the host until they are asked for, so what is not used costs nothing.
+/// The host passes a variable to the handler only when the handler reads it, so unused variables cost nothing.
 ///
 /// ```
 /// use wasmserve_guest::Environ;
 ///
 /// fn app(environ: Environ) -> String {
-///     let who = environ.get("HTTP_USER_AGENT").unwrap_or("somebody".into());
-///     format!("{who} asks for {}\n", environ.path())
+///     let client = environ.get("HTTP_USER_AGENT").unwrap_or("an unknown client".into());
+///     format!("{} {} from {client}\n", environ.method(), environ.path())
 /// }
 ///
 /// # use wasmserve_guest::testing::call;
-/// # let environ = Environ::made([("HTTP_USER_AGENT", "curl"), ("PATH_INFO", "/a")]);
-/// # assert_eq!(call(app, environ).body, b"curl asks for /a\n");
+/// # let environ = Environ::for_test([("HTTP_USER_AGENT", "curl"), ("PATH_INFO", "/a")]);
+/// # assert_eq!(call(app, environ).body, b"GET /a from curl\n");
 /// ```
 pub struct Environ {
     pub(crate) gateway: Gateway,
-    /// What was set in this instance, each name once.
+    /// The variables that the handler has set. Names are unique.
     own: Vec<(Cow<'static, str>, Value)>,
 }
 
@@ -38,17 +38,17 @@ impl Environ {
         Self { gateway, own: Vec::new() }
     }
 
-    /// The same request once more, for who has to give the first one away.
+    /// Another handle to the same request.
     pub(crate) fn copy(&self) -> Self {
         Self { gateway: self.gateway.clone(), own: self.own.clone() }
     }
 
-    /// One variable, by its exact name: `REQUEST_METHOD`, `HTTP_ACCEPT`, `wsgi.url_scheme`. Absent is not the same as
-    /// empty.
+    /// Returns one variable by its exact name: `REQUEST_METHOD`, `HTTP_ACCEPT`, `wsgi.url_scheme`. An absent variable
+    /// is `None`; an empty one is not.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("HTTP_ACCEPT", "")]);
+    /// let environ = Environ::for_test([("HTTP_ACCEPT", "")]);
     /// assert_eq!(environ.get("HTTP_ACCEPT"), Some("".into()));
     /// assert_eq!(environ.get("HTTP_COOKIE"), None);
     /// ```
@@ -60,12 +60,12 @@ impl Environ {
         }
     }
 
-    /// Sets a variable, for whoever is given this environ: `environ[name] = value` in Python. It is how middleware tells
-    /// the application something, and no other request sees it.
+    /// Sets a variable: `environ[name] = value` in Python. Middleware uses it to pass information to the application.
+    /// Other requests do not see it.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let mut environ = Environ::made([("REQUEST_METHOD", "POST"), ("HTTP_X_HTTP_METHOD_OVERRIDE", "PATCH")]);
+    /// let mut environ = Environ::for_test([("REQUEST_METHOD", "POST"), ("HTTP_X_HTTP_METHOD_OVERRIDE", "PATCH")]);
     /// if let Some(method) = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE") {
     ///     environ.set("REQUEST_METHOD", method);
     /// }
@@ -79,13 +79,15 @@ impl Environ {
         }
     }
 
-    /// All variables: those of CGI, then `HTTP_*` in the order of arrival, then `wsgi.*`, then `wasmserve.*`, then what
-    /// was [`set`](Self::set) and is new.
+    /// Copies all variables: those of CGI, then `HTTP_*` in the order of arrival, then `wsgi.*`, then `wasmserve.*`,
+    /// then new ones that were added with [`set`](Self::set).
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([]);
-    /// assert!(environ.copy_all().contains(&("REQUEST_METHOD".to_owned(), "GET".into())));
+    /// let environ = Environ::for_test([("HTTP_ACCEPT", "*/*"), ("HTTP_X_TRACE", "7")]);
+    /// let variables = environ.copy_all();
+    /// let fields: Vec<&str> = variables.iter().filter_map(|(name, _)| name.strip_prefix("HTTP_")).collect();
+    /// assert_eq!(fields, ["HOST", "ACCEPT", "X_TRACE"]);
     /// ```
     pub fn copy_all(&self) -> Vec<(String, Value)> {
         let mut all = fields(self.gateway.copy_all());
@@ -98,33 +100,33 @@ impl Environ {
         all
     }
 
-    /// The header lines as received: their case, their order, their repeats.
+    /// Returns the header fields as received, with their original case, order and repeats.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("HTTP_X_MINE", "1")]);
+    /// let environ = Environ::for_test([("HTTP_X_MINE", "1")]);
     /// assert!(environ.headers().contains(&("x-mine".to_owned(), "1".into())));
     /// ```
     pub fn headers(&self) -> Vec<(String, Value)> {
         fields(self.gateway.headers())
     }
 
-    /// The request line and the header lines, with the empty line that ends them, exactly as they came off the wire.
+    /// Returns the request line, the header lines and the empty line after them, byte for byte as received.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("QUERY_STRING", "a=b")]);
+    /// let environ = Environ::for_test([("QUERY_STRING", "a=b")]);
     /// assert!(environ.raw_head().starts_with(b"GET /?a=b HTTP/1.1\r\n"));
     /// ```
     pub fn raw_head(&self) -> Vec<u8> {
         self.gateway.raw_head()
     }
 
-    /// `wsgi.input`: the request's body. Each call gives another reader of the one stream.
+    /// `wsgi.input`: the request body. Every call returns a reader of the same stream.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([]).with_input("a body");
+    /// let environ = Environ::for_test([]).with_input("a body");
     /// assert_eq!(std::io::read_to_string(environ.input())?, "a body");
     /// # Ok::<_, std::io::Error>(())
     /// ```
@@ -132,39 +134,46 @@ impl Environ {
         Input::new(self.gateway.clone())
     }
 
-    /// `wsgi.errors`: the log.
+    /// `wsgi.errors`: the log of this request.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, testing::call};
     /// let app = |environ: Environ| environ.errors().log("no disk");
-    /// assert_eq!(call(app, Environ::made([])).log, ["no disk"]);
+    /// assert_eq!(call(app, Environ::for_test([])).log, ["no disk"]);
     /// ```
     pub fn errors(&self) -> Errors {
         Errors::new(self.gateway.clone())
     }
 
-    /// `REQUEST_METHOD`, in the case in which it was sent.
+    /// `REQUEST_METHOD`, in the case that the client sent.
     ///
     /// ```
-    /// # use wasmserve_guest::Environ;
-    /// assert!(Environ::made([]).method() == "GET");
+    /// # use wasmserve_guest::{Environ, testing::call};
+    /// fn app(environ: Environ) -> (u16, &'static str) {
+    ///     match &*environ.method() {
+    ///         b"GET" | b"HEAD" => (200, "read\n"),
+    ///         b"POST" => (201, "created\n"),
+    ///         _ => (405, "not allowed\n"),
+    ///     }
+    /// }
+    /// # assert_eq!(call(app, Environ::for_test([])).body, b"read\n");
     /// ```
     pub fn method(&self) -> Value {
         self.get("REQUEST_METHOD").unwrap_or_default()
     }
 
-    /// `PATH_INFO`: the path, decoded once, below the place where the handler is mounted.
+    /// `PATH_INFO`: the path below the mount point of the handler, percent-decoded once.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("SCRIPT_NAME", "/app"), ("PATH_INFO", "/a b")]);
+    /// let environ = Environ::for_test([("SCRIPT_NAME", "/app"), ("PATH_INFO", "/a b")]);
     /// assert!(environ.path() == "/a b");
     /// ```
     pub fn path(&self) -> Value {
         self.get("PATH_INFO").unwrap_or_default()
     }
 
-    /// What a [`Router`](crate::Router) found in the path for `{name}`: the variable `router.name`.
+    /// Returns the part of the path that matched `{name}` in a [`Router`](crate::Router): the variable `router.name`.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, Router, testing::call};
@@ -173,53 +182,58 @@ impl Environ {
     ///     format!("user {id}\n")
     /// }
     ///
-    /// let answer = call(Router::new().get("/users/{id}", user), Environ::made([("PATH_INFO", "/users/7")]));
+    /// let answer = call(Router::new().get("/users/{id}", user), Environ::for_test([("PATH_INFO", "/users/7")]));
     /// assert_eq!(answer.body, b"user 7\n");
     /// ```
     pub fn param(&self, name: &str) -> Option<Value> {
         self.get(&format!("router.{name}"))
     }
 
-    /// `HTTP_COOKIE`, taken apart.
+    /// Parses `HTTP_COOKIE`.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("HTTP_COOKIE", "id=7; theme=dark")]);
+    /// let environ = Environ::for_test([("HTTP_COOKIE", "id=7; theme=dark")]);
     /// assert_eq!(environ.cookies().get("theme"), Some("dark".into()));
     /// ```
     pub fn cookies(&self) -> Cookies {
         Cookies::parse(self.get("HTTP_COOKIE").unwrap_or_default())
     }
 
-    /// `QUERY_STRING`, parsed by [`parse_qs`].
+    /// Parses `QUERY_STRING` with [`parse_qs`].
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("QUERY_STRING", "n=1&n=2")]);
+    /// let environ = Environ::for_test([("QUERY_STRING", "n=1&n=2")]);
     /// assert_eq!(environ.query().get_all("n"), ["1", "2"]);
     /// ```
     pub fn query(&self) -> Form {
         parse_qs(self.get("QUERY_STRING").unwrap_or_default())
     }
 
-    /// The body of a form post (`application/x-www-form-urlencoded`), parsed by [`parse_qs`]; no more than 1 MiB.
+    /// Reads the body of a form post (`application/x-www-form-urlencoded`) of up to 1 MiB, and parses it with
+    /// [`parse_qs`].
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("REQUEST_METHOD", "POST")]).with_input("abc=d+e");
+    /// let environ = Environ::for_test([("REQUEST_METHOD", "POST")]).with_input("abc=d+e");
     /// assert_eq!(environ.form()?.get("abc"), Some("d e"));
     /// # Ok::<_, std::io::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the body is longer than 1 MiB, or cannot be read to its end: see [`Input::read_all`].
     pub fn form(&self) -> io::Result<Form> {
         self.input().read_all(FORM_LIMIT).map(parse_qs)
     }
 
-    /// Whether the client still listens, as far as the host knows. Never blocks.
+    /// Whether the client is still connected, as far as the host knows. Never blocks.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
     /// fn app(environ: Environ) -> impl Iterator<Item = &'static str> {
-    ///     // Endless, but not longer than anybody listens.
+    ///     // An endless body, until the client disconnects.
     ///     std::iter::from_fn(move || environ.connected().then_some("tick\n"))
     /// }
     /// # let _ = app;
@@ -229,18 +243,18 @@ impl Environ {
     }
 }
 
-/// A dictionary of all variables, for `dbg!(&environ)`, which gives each a line of its own.
+/// Prints all variables as a map. `dbg!(&environ)` prints one per line.
 ///
-/// Credentials, which are what the client sends in `Authorization`, `Proxy-Authorization` and `Cookie`, show only their
-/// length: what `dbg!` prints ends up in the log, and logs are kept, sent around and pasted into tickets. Who wants to see
-/// them has to ask, with [`get`](Environ::get) or [`copy_all`](Environ::copy_all). What `--env` adds is shown.
+/// Credentials (the `Authorization`, `Proxy-Authorization` and `Cookie` fields) are replaced by their length, because
+/// the output of `dbg!` ends up in logs, and logs are stored and shared. Use [`get`](Environ::get) or
+/// [`copy_all`](Environ::copy_all) to see them. Variables that `--env` adds are printed.
 ///
 /// ```
 /// # use wasmserve_guest::Environ;
-/// let environ = Environ::made([("HTTP_HOST", "a"), ("HTTP_COOKIE", "id=7")]);
+/// let environ = Environ::for_test([("HTTP_HOST", "a"), ("HTTP_COOKIE", "id=7")]);
 /// let printed = format!("{environ:#?}");
 /// assert!(printed.contains("    \"HTTP_HOST\": \"a\",\n"));
-/// assert!(printed.contains("    \"HTTP_COOKIE\": (4 octets, not shown),\n"));
+/// assert!(printed.contains("    \"HTTP_COOKIE\": (4 bytes, not shown),\n"));
 /// ```
 impl Debug for Environ {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -248,7 +262,7 @@ impl Debug for Environ {
         for (name, value) in self.copy_all() {
             match &*name {
                 "HTTP_AUTHORIZATION" | "HTTP_PROXY_AUTHORIZATION" | "HTTP_COOKIE" => {
-                    map.entry(&name, &format_args!("({} octets, not shown)", value.len()))
+                    map.entry(&name, &format_args!("({} bytes, not shown)", value.len()))
                 }
                 _ => map.entry(&name, &value),
             };
@@ -267,8 +281,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_set_takes_the_place_of_what_was_sent() {
-        let mut environ = Environ::made([("PATH_INFO", "/sent"), ("REMOTE_ADDR", "::1")]);
+    fn a_variable_that_was_set_replaces_the_one_that_was_sent() {
+        let mut environ = Environ::for_test([("PATH_INFO", "/sent"), ("REMOTE_ADDR", "::1")]);
         environ.set("PATH_INFO", "/first");
         environ.set("PATH_INFO", "/set");
         environ.set("REMOTE_USER", "alice");
@@ -284,12 +298,12 @@ mod tests {
     #[test]
     fn credentials_are_not_printed() {
         for name in ["HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "HTTP_COOKIE"] {
-            let mut environ = Environ::made([]).with(name, "sent hunter2");
-            assert!(format!("{environ:?}").contains(&format!("{name:?}: (12 octets, not shown)")), "{environ:?}");
+            let mut environ = Environ::for_test([]).with(name, "sent hunter2");
+            assert!(format!("{environ:?}").contains(&format!("{name:?}: (12 bytes, not shown)")), "{environ:?}");
             environ.set(name, "set hunter2");
             assert!(!format!("{environ:?}{environ:#?}").contains("hunter2"), "{environ:?}");
         }
-        let environ = Environ::made([("PATH_INFO", "/a\n\"b")]);
+        let environ = Environ::for_test([("PATH_INFO", "/a\n\"b")]);
         assert!(format!("{environ:?}").contains(r#""PATH_INFO": "/a\n\"b""#), "{environ:?}");
     }
 }

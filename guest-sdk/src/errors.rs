@@ -1,15 +1,15 @@
-//! The log.
+//! The log of a request.
 
 use std::io::{self, Write};
 
 use crate::gateway::Gateway;
 
-/// The host cuts longer lines, so there is no use in waiting for their end.
+/// The host truncates longer lines, so there is no point in waiting for their end.
 const LONGEST: usize = 8 << 10;
 
-/// The handler's log: `wsgi.errors` of PEP 3333. Lines appear on the host's stderr, marked with the id of the request.
+/// The handler's log: `wsgi.errors` of PEP 3333. Lines appear on stderr of the server, prefixed with the request id.
 ///
-/// As a [`std::io::Write`] it sends whole lines. `eprintln!` ends up in the same log.
+/// As a [`std::io::Write`] it buffers until a line is complete. `eprintln!` writes to the same log.
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, testing::call};
@@ -20,7 +20,7 @@ const LONGEST: usize = 8 << 10;
 ///     writeln!(environ.errors(), "{} more", 2)?;
 ///     Ok("logged\n")
 /// }
-/// # assert_eq!(call(app, Environ::made([])).log, ["a line", "2 more"]);
+/// # assert_eq!(call(app, Environ::for_test([])).log, ["a line", "2 more"]);
 /// ```
 pub struct Errors {
     gateway: Gateway,
@@ -33,12 +33,12 @@ impl Errors {
         Self { gateway, unfinished }
     }
 
-    /// Logs a line, or several. Never fails and never blocks.
+    /// Logs one line or several. Never fails and never blocks.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, testing::call};
     /// let app = |environ: Environ| environ.errors().log("one\ntwo");
-    /// assert_eq!(call(app, Environ::made([])).log, ["one", "two"]);
+    /// assert_eq!(call(app, Environ::for_test([])).log, ["one", "two"]);
     /// ```
     pub fn log(&self, line: impl AsRef<[u8]>) {
         self.gateway.log(line.as_ref());
@@ -46,19 +46,19 @@ impl Errors {
 }
 
 impl Write for Errors {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.unfinished.extend_from_slice(octets);
-        if let Some(end) = self.unfinished.iter().rposition(|octet| *octet == b'\n') {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unfinished.extend_from_slice(bytes);
+        if let Some(end) = self.unfinished.iter().rposition(|byte| *byte == b'\n') {
             self.gateway.log(&self.unfinished[..=end]);
             self.unfinished.drain(..=end);
         }
         if self.unfinished.len() >= LONGEST {
             self.flush()?;
         }
-        Ok(octets.len())
+        Ok(bytes.len())
     }
 
-    /// Ends the line.
+    /// Logs an unfinished line.
     fn flush(&mut self) -> io::Result<()> {
         if !self.unfinished.is_empty() {
             self.gateway.log(&self.unfinished);
@@ -70,7 +70,7 @@ impl Write for Errors {
 
 impl Drop for Errors {
     fn drop(&mut self) {
-        // It cannot fail: the host takes every line.
+        // Cannot fail: the host accepts every line.
         let _ = self.flush();
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     use crate::{Environ, testing::call};
 
     #[test]
-    fn what_is_written_is_logged_in_whole_lines() {
+    fn writes_are_logged_in_whole_lines() {
         let app = |environ: Environ| -> io::Result<()> {
             let mut errors = environ.errors();
             for part in ["a", "b\nc\n\nd", "e"] {
@@ -89,7 +89,7 @@ mod tests {
             }
             Ok(())
         };
-        let answer = call(app, Environ::made([]));
+        let answer = call(app, Environ::for_test([]));
         assert_eq!(answer.log, ["ab", "c", "", "de"]);
     }
 }

@@ -1,10 +1,10 @@
-//! A reader as a body.
+//! Bodies that are read from a file or another reader.
 
 use std::io::{self, ErrorKind, Read};
 
 const BLOCK: usize = 64 << 10;
 
-/// Sends what a reader gives, block by block: `wsgi.file_wrapper` of PEP 3333.
+/// A body that is read from a file or another reader, block by block: `wsgi.file_wrapper` of PEP 3333.
 ///
 /// ```
 /// use std::fs::File;
@@ -13,7 +13,7 @@ const BLOCK: usize = 64 << 10;
 /// fn app(_environ: Environ) -> std::io::Result<FileWrapper<File>> {
 ///     Ok(FileWrapper::new(File::open("/data/report.pdf")?))
 /// }
-/// # wasmserve_guest::testing::call(app, Environ::made([]));
+/// # wasmserve_guest::testing::call(app, Environ::for_test([]));
 /// ```
 #[derive(Debug)]
 pub struct FileWrapper<R> {
@@ -22,19 +22,19 @@ pub struct FileWrapper<R> {
 }
 
 impl<R: Read> FileWrapper<R> {
-    /// Sends blocks of up to 64 KiB.
+    /// Reads blocks of up to 64 KiB.
     ///
     /// ```
-    /// # use wasmserve_guest::FileWrapper;
-    /// let mut blocks = FileWrapper::new(&b"all of it"[..]);
-    /// assert_eq!(blocks.next().unwrap()?, b"all of it");
-    /// # Ok::<_, std::io::Error>(())
+    /// # use std::io::Read;
+    /// # use wasmserve_guest::{Environ, FileWrapper, testing::call};
+    /// let app = |_: Environ| FileWrapper::new((&b"header\n"[..]).chain(&b"data\n"[..]));
+    /// assert_eq!(call(app, Environ::for_test([])).body, b"header\ndata\n");
     /// ```
     pub fn new(reader: R) -> Self {
         Self::with_block_size(reader, BLOCK)
     }
 
-    /// Sends blocks of up to `block` octets.
+    /// Reads blocks of up to `block` bytes.
     ///
     /// ```
     /// # use wasmserve_guest::FileWrapper;
@@ -51,7 +51,7 @@ impl<R: Read> Iterator for FileWrapper<R> {
     type Item = io::Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // What one `read` gives is a block: to fill it up would make a slow reader's first octets wait.
+        // One `read` makes one block. Filling the block up would delay the first bytes of a slow reader.
         let mut block = vec![0; self.block];
         loop {
             match self.reader.read(&mut block) {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_blocks_are_the_whole_reader() {
+    fn the_blocks_add_up_to_the_whole_reader() {
         let blocks = FileWrapper::with_block_size(&b"abcdefg"[..], 3);
         let blocks: io::Result<Vec<_>> = blocks.collect();
         assert_eq!(blocks.unwrap(), [&b"abc"[..], b"def", b"g"]);

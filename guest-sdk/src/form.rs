@@ -5,8 +5,8 @@ use std::{
     fmt::{self, Debug, Display, Formatter, Write},
 };
 
-/// Parses a query string or an urlencoded form as Python's `urllib.parse.parse_qs` does: every value is in a list, since
-/// names may repeat, and blank values are left out.
+/// Parses a query string or an urlencoded form like Python's `urllib.parse.parse_qs`: every name has a list of values,
+/// because names may repeat, and blank values are dropped.
 ///
 /// ```
 /// # use wasmserve_guest::parse_qs;
@@ -22,7 +22,7 @@ pub fn parse_qs(query: impl AsRef<[u8]>) -> Form {
         .collect()
 }
 
-/// Parses as [`parse_qs`] does with `keep_blank_values=True`.
+/// Like [`parse_qs`] with `keep_blank_values=True`.
 ///
 /// ```
 /// # use wasmserve_guest::parse_qs_with_blanks;
@@ -32,9 +32,9 @@ pub fn parse_qs_with_blanks(query: impl AsRef<[u8]>) -> Form {
     form_urlencoded::parse(query.as_ref()).into_owned().collect()
 }
 
-/// What [`parse_qs`] gives: names, each with a list of values, in the order in which the names first appeared.
+/// The result of [`parse_qs`]: names, each with a list of values, in the order in which the names first appear.
 ///
-/// It prints as the dictionary prints in Python.
+/// It displays like the corresponding dictionary in Python.
 ///
 /// ```
 /// # use wasmserve_guest::parse_qs;
@@ -47,7 +47,7 @@ pub struct Form {
 }
 
 impl Form {
-    /// The first value of a name.
+    /// Returns the first value of a name.
     ///
     /// ```
     /// # use wasmserve_guest::parse_qs;
@@ -57,7 +57,7 @@ impl Form {
         self.get_all(name).first().map(String::as_str)
     }
 
-    /// All values of a name, in order; none if the name does not occur.
+    /// Returns all values of a name in order. The list is empty if the name does not occur.
     ///
     /// ```
     /// # use wasmserve_guest::parse_qs;
@@ -68,7 +68,7 @@ impl Form {
         fields.find(|(other, _)| *other == name).map_or(&[], |(_, values)| values)
     }
 
-    /// The names and their values.
+    /// Iterates over the names and their values.
     ///
     /// ```
     /// # use wasmserve_guest::parse_qs;
@@ -81,7 +81,7 @@ impl Form {
         fields.map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
-    /// Whether there are no names.
+    /// Whether the form has no names.
     ///
     /// ```
     /// # use wasmserve_guest::parse_qs;
@@ -95,7 +95,7 @@ impl Form {
 impl FromIterator<(String, String)> for Form {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
         let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-        // Not a `HashMap`, which would ask the host for random numbers.
+        // Not a `HashMap`, which would request random numbers from the host.
         let mut places = BTreeMap::new();
         for (name, value) in pairs {
             match places.get(&name) {
@@ -113,7 +113,7 @@ impl FromIterator<(String, String)> for Form {
     }
 }
 
-/// As a dictionary of Python: `{'abc': ['def']}`.
+/// Like a dictionary in Python: `{'abc': ['def']}`.
 impl Display for Form {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_char('{')?;
@@ -130,7 +130,7 @@ impl Display for Form {
     }
 }
 
-/// A string as Python's `repr` prints it.
+/// Displays a string like Python's `repr`.
 struct Repr<'a>(&'a str);
 
 impl Display for Repr<'_> {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_parse_as_in_python() {
+    fn queries_parse_like_in_python() {
         for (query, printed) in [
             ("abc=def", "{'abc': ['def']}"),
             ("", "{}"),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_print_as_in_python() {
+    fn strings_print_like_in_python() {
         for (text, printed) in [
             ("it's", r#""it's""#),
             (r#"it's "it""#, r#"'it\'s "it"'"#),

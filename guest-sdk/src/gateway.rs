@@ -1,5 +1,5 @@
-//! The other side of the contract: on wasm the host, natively a stand-in with a made-up request. Nothing else in this
-//! crate knows which.
+//! The connection to the host. On wasm this is the real host, natively it is a stand-in with a test request. No other
+//! module of this crate depends on which.
 
 use std::{ops::Deref, rc::Rc};
 
@@ -17,14 +17,14 @@ pub(crate) use stand_in::{Host, Shared};
 
 pub(crate) type Fields = Vec<(String, Vec<u8>)>;
 
-/// The way to the host.
+/// The connection to the host.
 #[derive(Clone)]
 pub(crate) struct Gateway(Host);
 
-/// What may stand in the way to the host, for the calls in which bodies and heads pass. Only a handler that makes one has
-/// its code; the others have a look at whether there is one, and with `lto` not even that.
+/// Middleware between the application and the host, for the calls that transfer heads and bodies. A handler contains
+/// the code of a layer only if it uses one. Otherwise it checks that there is none, and `lto` removes even that.
 pub(crate) trait Layer {
-    /// What lies between this layer and the host.
+    /// The connection to the host below this layer.
     fn below(&self) -> &Below;
 
     fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
@@ -44,18 +44,18 @@ pub(crate) trait Layer {
         self.below().start_response(status, headers, exc_info)
     }
 
-    /// `finish` for the `last` chunk, else `write`.
+    /// `finish` for the `last` chunk, `write` for others.
     fn write(&self, chunk: &[u8], last: bool) -> Result<(), WriteError> {
         self.below().write(chunk, last)
     }
 
-    /// Whether this layer, or one below it, is a validator.
+    /// Whether this layer or one below it is a validator.
     fn validates(&self) -> bool {
         self.below().validates()
     }
 }
 
-/// The way to the host as a layer sees it: without the layer itself, and those above it.
+/// The connection to the host below a layer, without the layer itself and those above it.
 pub(crate) struct Below {
     host: Host,
     layer: Option<Shared>,
@@ -101,7 +101,7 @@ impl Below {
     }
 }
 
-/// The host itself: for the calls in which no body and no head pass.
+/// The host itself, for calls that transfer neither heads nor bodies.
 impl Deref for Below {
     type Target = Host;
 
@@ -115,12 +115,13 @@ impl Gateway {
         Self(host)
     }
 
-    /// What the next layer has below it.
+    /// The connection below the next layer.
     pub(crate) fn below(&self) -> Below {
         Below { host: self.0.clone(), layer: self.0.layer() }
     }
 
-    /// Runs what has a layer in its way to the host. It is gone afterwards, so that whoever is around it is heard.
+    /// Calls a function with a layer between it and the host. The layer is removed afterwards, so that outer middleware
+    /// can still respond.
     pub(crate) fn under<T>(&self, layer: &Rc<impl Layer + 'static>, run: impl FnOnce() -> T) -> T {
         let before = self.0.replace_layer(Some(Host::share(layer)));
         let outcome = run();
@@ -145,7 +146,7 @@ impl Gateway {
         self.below().start_response(status, headers, exc_info)
     }
 
-    // Not by way of `Below`, which would have each handler import both of these.
+    // Not through `Below`, which would make every handler import both functions.
     pub(crate) fn write(&self, chunk: &[u8]) -> Result<(), WriteError> {
         match self.0.layer() {
             None => self.0.write(chunk),
@@ -165,7 +166,7 @@ impl Gateway {
             None => self.0.respond(status, headers, body),
             Some(layer) => {
                 layer.start_response(status, headers, None)?;
-                // Whatever becomes of the body, `respond` does not tell.
+                // `respond` does not report what happens to the body.
                 let _ = layer.write(body, true);
                 Ok(())
             }
@@ -173,7 +174,7 @@ impl Gateway {
     }
 }
 
-/// The host itself: for the calls that no layer has to see.
+/// The host itself, for calls that layers do not see.
 impl Deref for Gateway {
     type Target = Host;
 

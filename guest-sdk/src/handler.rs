@@ -1,19 +1,19 @@
-//! From an application to a component.
+//! The `handler!` macro, which makes an application a component.
 
-/// Makes a component of an [`Application`](crate::Application): a program's one handler.
+/// Exports an [`Application`](crate::Application) as the handler of this component. Use it once in a program.
 ///
 /// ```
 /// use wasmserve_guest::{Environ, handler};
 ///
 /// handler!(app);
 ///
-/// fn app(_environ: Environ) -> &'static str {
-///     "Hello, World!\n"
+/// fn app(environ: Environ) -> String {
+///     format!("Hello, {}!\n", environ.get("REMOTE_ADDR").unwrap_or_default())
 /// }
 /// ```
 ///
-/// What it is given stays as it is, so that tests can call it. It adds the component's export, and a `main`, because a
-/// program must have one: natively this only tells how to serve the handler.
+/// The application itself stays as it is, so unit tests can call it. The macro adds the component's export, and a
+/// `main`, because every program needs one. In a native build, `main` only prints how to serve the handler.
 #[macro_export]
 macro_rules! handler {
     ($application:expr $(,)?) => {
@@ -40,7 +40,7 @@ macro_rules! handler {
     };
 }
 
-/// What [`handler!`](crate::handler) calls.
+/// The functions that [`handler!`](crate::handler) expands to.
 #[doc(hidden)]
 pub mod entry {
     #[cfg(target_family = "wasm")]
@@ -64,11 +64,11 @@ mod hosted {
         application::handle(application, Environ::new(Gateway::new(Host)))
     }
 
-    /// A panic ends the instance in a trap, too late to tell why. So it is told before, and in the way in which PEP 3333
-    /// has an application tell of an exception; the default hook would tell it a second time.
+    /// Passes the panic message to the host as `exc_info`, which is how PEP 3333 reports an exception: the trap that
+    /// follows carries no message. This replaces the default hook, which would print the message a second time.
     fn report(panic: &PanicHookInfo<'_>) {
         let text = panic.to_string().replacen(":\n", ": ", 1);
-        // Refused if the head has left; then too the host logs the text.
+        // Fails if the head has been sent. The host logs the text in that case, too.
         let _ = Host.start_response("500 Internal Server Error", &[], Some(text.as_bytes()));
     }
 }
@@ -79,12 +79,12 @@ mod native {
 
     use crate::Application;
 
-    /// Tells how to serve a handler that was started as a native program.
-    #[expect(clippy::print_stderr, reason = "this is a program's whole work")]
+    /// Prints how to serve a handler that was started as a native program.
+    #[expect(clippy::print_stderr, reason = "printing this is all that the program does")]
     pub fn explain<A: Application<M>, M>(_application: fn() -> A, name: Option<&str>) -> ExitCode {
         let name = name.unwrap_or("NAME");
         eprintln!(
-            "this is a handler, which wasmserve serves as a wasm component:\n\n    \
+            "this is a wasmserve handler, not a native program; build it as a wasm component and serve it:\n\n    \
              cargo build --release --target wasm32-wasip2 --bin {name}\n    \
              wasmserve target/wasm32-wasip2/release/{name}.wasm\n"
         );

@@ -1,4 +1,4 @@
-//! The request's body.
+//! The request body.
 
 use std::{
     error::Error,
@@ -9,19 +9,19 @@ use std::{
 
 use crate::{Value, environ, gateway::Gateway};
 
-/// The most that the host gives at once.
+/// The most that the host returns from one read.
 const CHUNK: u32 = 64 << 10;
 
-/// The request's body as it arrives: `wsgi.input` of PEP 3333.
+/// The request body, read as it arrives: `wsgi.input` of PEP 3333.
 ///
-/// Reading ends where the body ends, and a request without a body is simply empty: nothing blocks for ever. A body that
-/// was cut short ends in an error, never as if it were complete; the error holds a [`ReadError`].
+/// Reads stop at the end of the body, and a request without a body reads as empty. A body that was truncated always
+/// ends in an error, never in what looks like its end. The [`io::Error`] contains a [`ReadError`].
 ///
 /// ```
 /// use std::io::BufRead;
 /// # use wasmserve_guest::Environ;
 ///
-/// let environ = Environ::made([]).with_input("one\ntwo");
+/// let environ = Environ::for_test([]).with_input("one\ntwo");
 /// let lines: Result<Vec<String>, _> = environ.input().lines().collect();
 /// assert_eq!(lines?, ["one", "two"]);
 /// # Ok::<_, std::io::Error>(())
@@ -29,7 +29,7 @@ const CHUNK: u32 = 64 << 10;
 pub struct Input {
     gateway: Gateway,
     buffer: Vec<u8>,
-    /// How much of the buffer has been read.
+    /// How many bytes of the buffer were read.
     used: usize,
 }
 
@@ -38,21 +38,26 @@ impl Input {
         Self { gateway, buffer: Vec::new(), used: 0 }
     }
 
-    /// The rest of the body, which may not be longer than `limit` octets.
+    /// Reads the rest of the body, up to `limit` bytes.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = || Environ::made([]).with_input("12345");
+    /// let environ = || Environ::for_test([]).with_input("12345");
     /// assert_eq!(environ().input().read_all(5)?, b"12345");
     /// assert!(environ().input().read_all(4).is_err());
     /// # Ok::<_, std::io::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ErrorKind::FileTooLarge`] if the rest is longer than `limit`, and with a [`ReadError`] if the body
+    /// is not complete.
     pub fn read_all(self, limit: usize) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         for chunk in self.chunks() {
             let chunk = chunk?;
             if chunk.len() > limit - body.len() {
-                let message = format!("the body is longer than {limit} octets");
+                let message = format!("the body is longer than {limit} bytes");
                 return Err(io::Error::new(ErrorKind::FileTooLarge, message));
             }
             body.extend_from_slice(&chunk);
@@ -60,25 +65,29 @@ impl Input {
         Ok(body)
     }
 
-    /// The rest of the body in chunks of up to 64 KiB, as they arrive. This is the fastest way to read, as nothing is
-    /// copied, and what it gives is the [`Body`](crate::Body) of a response.
+    /// Iterates over the rest of the body in chunks of up to 64 KiB, as they arrive. This is the fastest way to read,
+    /// because nothing is copied. The iterator can be the [`Body`](crate::Body) of a response.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, Response, testing::call};
-    /// let app = |environ: Environ| Response::new(200, [("Content-Type", "text/plain")], environ.input().chunks());
-    /// assert_eq!(call(app, Environ::made([]).with_input("echo")).body, b"echo");
+    /// /// Sends the body back in upper case, without holding all of it in memory.
+    /// fn app(environ: Environ) -> Response {
+    ///     let chunks = environ.input().chunks().map(|chunk| chunk.map(|chunk| chunk.to_ascii_uppercase()));
+    ///     Response::new(200, [("Content-Type", "text/plain")], chunks)
+    /// }
+    /// assert_eq!(call(app, Environ::for_test([]).with_input("loud")).body, b"LOUD");
     /// ```
     pub fn chunks(self) -> Chunks {
         Chunks(self)
     }
 
-    /// The trailer fields that followed a body in chunks; none before the end of the body was read.
+    /// Returns the trailer fields of a chunked body. There are none until the body was read to its end.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let mut input = Environ::made([]).input();
+    /// let mut input = Environ::for_test([]).input();
     /// std::io::copy(&mut input, &mut std::io::sink())?;
-    /// // Made-up requests have none.
+    /// // Test requests have none.
     /// assert_eq!(input.trailers(), []);
     /// # Ok::<_, std::io::Error>(())
     /// ```
@@ -94,7 +103,7 @@ impl Input {
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.buffered().is_empty() {
-            // No more than fits, so that nothing has to wait in the buffer.
+            // Read only what fits, so that nothing stays in the buffer.
             let max = into.len().try_into().unwrap_or(CHUNK).min(CHUNK);
             self.buffer = self.gateway.read(max)?;
             self.used = 0;
@@ -119,11 +128,11 @@ impl BufRead for Input {
     }
 }
 
-/// The body of a request, one chunk after the other; see [`Input::chunks`].
+/// An iterator over the chunks of a request body; see [`Input::chunks`].
 ///
 /// ```
 /// # use wasmserve_guest::Environ;
-/// let environ = Environ::made([]).with_input("a body");
+/// let environ = Environ::for_test([]).with_input("a body");
 /// let mut length = 0;
 /// for chunk in environ.input().chunks() {
 ///     length += chunk?.len();
@@ -146,35 +155,35 @@ impl Iterator for Chunks {
     }
 }
 
-/// Why no more of a request's body can be read. As a source of an [`io::Error`] it is found with
+/// Why a request body cannot be read any further. Inside an [`io::Error`], find it with
 /// [`get_ref`](io::Error::get_ref).
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, ReadError};
-/// let environ = Environ::made([]).with_input("half").with_read_error(ReadError::Disconnected);
+/// let environ = Environ::for_test([]).with_input("half").with_read_error(ReadError::Disconnected);
 /// let error = environ.input().read_all(100).unwrap_err();
 /// let reason = error.get_ref().and_then(|reason| reason.downcast_ref());
 /// assert_eq!(reason, Some(&ReadError::Disconnected));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// The client went away before the body was complete.
+    /// The client disconnected before the body was complete.
     Disconnected,
-    /// The framing of the body is broken.
+    /// The framing of the body is invalid.
     Malformed,
     /// The body is longer than the host allows.
     TooLarge,
-    /// The client sent nothing for longer than the host waits.
+    /// The client sent nothing for longer than the timeout of the host.
     TimedOut,
 }
 
 impl Display for ReadError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Disconnected => "the client went away before the request's body was complete",
-            Self::Malformed => "the framing of the request's body is broken",
-            Self::TooLarge => "the request's body is longer than the host allows",
-            Self::TimedOut => "the client did not go on with the request's body in time",
+            Self::Disconnected => "the client went away before the request body was complete",
+            Self::Malformed => "the framing of the request body is invalid",
+            Self::TooLarge => "the request body is longer than the host allows",
+            Self::TimedOut => "timed out waiting for the request body",
         })
     }
 }
@@ -199,11 +208,11 @@ mod tests {
     use crate::Environ;
 
     fn input(body: &[u8]) -> Input {
-        Environ::made([]).with_input(body).input()
+        Environ::for_test([]).with_input(body).input()
     }
 
     #[test]
-    fn lines_chunks_and_octets_are_of_one_stream() {
+    fn lines_chunks_and_bytes_are_read_from_one_stream() {
         let mut input = input(b"line\nabc, and the rest");
         let mut line = String::new();
         input.read_line(&mut line).unwrap();
@@ -214,8 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn i5_a_body_that_was_cut_short_is_an_error() {
-        let environ = Environ::made([]).with_input("half").with_read_error(ReadError::Disconnected);
+    fn i5_a_truncated_body_is_an_error() {
+        let environ = Environ::for_test([]).with_input("half").with_read_error(ReadError::Disconnected);
         let error = io::read_to_string(environ.input()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         let source = error.get_ref().and_then(|error| error.downcast_ref());
@@ -223,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn read_all_keeps_its_limit() {
+    fn read_all_enforces_its_limit() {
         assert_eq!(input(b"12345").read_all(5).unwrap(), b"12345");
         let error = input(b"123456").read_all(5).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
     }
 
     #[test]
-    fn i3_no_body_is_an_empty_one() {
-        assert_eq!(Environ::made([]).input().read_all(0).unwrap(), b"");
+    fn i3_a_request_without_a_body_reads_as_empty() {
+        assert_eq!(Environ::for_test([]).input().read_all(0).unwrap(), b"");
     }
 }

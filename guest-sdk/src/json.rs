@@ -1,4 +1,4 @@
-//! JSON, with the feature `json`.
+//! JSON requests and responses, with the feature `json`.
 
 use std::{
     error::Error,
@@ -11,10 +11,12 @@ use serde_json::error::Category;
 
 use crate::{Environ, IntoResponse, ReadError, Refusal, Response, Result, Value};
 
-/// As for forms: larger things are for [`Input`](crate::Input), and `serde_json::from_reader`.
+/// The same limit as for forms. For longer bodies, use [`Input`](crate::Input) with `serde_json::from_reader`.
 const LIMIT: usize = 1 << 20;
 
-/// A value that answers as JSON: `200 OK`, `Content-Type: application/json`. There with the feature `json`.
+/// A response that is a value in JSON: `200 OK`, `Content-Type: application/json`.
+///
+/// **Requires the feature `json`.**
 ///
 /// ```
 /// use wasmserve_guest::{Environ, IntoResponse, Json, json, testing::call};
@@ -23,13 +25,13 @@ const LIMIT: usize = 1 << 20;
 ///     Json(json!({ "path": environ.path().to_string() }))
 /// }
 ///
-/// let answer = call(app, Environ::made([]));
+/// let answer = call(app, Environ::for_test([]));
 /// assert_eq!(answer.header("Content-Type").unwrap(), &"application/json");
 /// assert_eq!(answer.body, br#"{"path":"/"}"#);
 /// ```
 ///
-/// With another status it is `(201, Json(value))`. A value that cannot be written, like a map whose keys are no strings,
-/// is a fault of the handler: a 500.
+/// For another status, return `(201, Json(value))`. A value that cannot be serialized, such as a map whose keys are not
+/// strings, is a failure of the handler: a 500.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -41,9 +43,11 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 impl Environ {
-    /// The request's body as JSON; no more than 1 MiB. There with the feature `json`.
+    /// Reads the request body of up to 1 MiB as JSON.
     ///
-    /// With `?` a body that is none is answered as [`JsonError`] tells:
+    /// **Requires the feature `json`.**
+    ///
+    /// `?` turns an invalid body into the response that [`JsonError`] lists:
     ///
     /// ```
     /// use wasmserve_guest::{Environ, Result, testing::call};
@@ -53,14 +57,18 @@ impl Environ {
     ///     Ok(format!("{}\n", numbers.iter().sum::<u32>()))
     /// }
     ///
-    /// let post = || Environ::made([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", "application/json")]);
+    /// let post = || Environ::for_test([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", "application/json")]);
     /// assert_eq!(call(app, post().with_input("[1, 2, 3]")).body, b"6\n");
     /// assert_eq!(call(app, post().with_input("[1, 2")).status, "400 Bad Request");
     /// assert_eq!(call(app, post().with_input("[1, -2]")).status, "422 Unprocessable Content");
     /// ```
     ///
-    /// The `Content-Type` has to say that it is JSON: `application/json`, or anything that ends in `+json`. A page of
-    /// another site can make a browser send other types, but not this one without being asked for permission.
+    /// The `Content-Type` must be `application/json` or end in `+json`. A page of another site can make a browser send
+    /// other types, but for this one the browser needs the permission of your server first.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the `Content-Type` is not JSON, or if the body is too long, incomplete, not JSON, or not a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         let content_type = self.get("CONTENT_TYPE").unwrap_or_default();
         if !is_json(&content_type) {
@@ -74,51 +82,53 @@ impl Environ {
     }
 }
 
-/// `application/json`, or one of the types whose suffix says that they are JSON (RFC 6839 section 3.1).
+/// Whether this is `application/json`, or a type with the suffix `+json` (RFC 6839 section 3.1).
 fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|octet| *octet == b';').next().unwrap_or_default();
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii().to_ascii_lowercase();
     essence == b"application/json" || (essence.contains(&b'/') && essence.ends_with(b"+json"))
 }
 
-/// Why a request's body is not the value that was asked for; see [`Environ::json`]. There with the feature `json`.
+/// Why a request body is not the expected value; see [`Environ::json`].
+///
+/// **Requires the feature `json`.**
 ///
 /// ```
 /// use wasmserve_guest::{Environ, JsonError};
 ///
-/// let environ = Environ::made([("CONTENT_TYPE", "text/plain")]).with_input("[]");
+/// let environ = Environ::for_test([("CONTENT_TYPE", "text/plain")]).with_input("[]");
 /// let error = environ.json::<Vec<u32>>().unwrap_err();
 /// assert!(matches!(error, JsonError::MediaType(_)));
-/// assert_eq!(error.to_string(), "the body is `text/plain`, not `application/json`");
+/// assert_eq!(error.to_string(), "the body is `text/plain`; send `application/json`");
 /// ```
 #[derive(Debug)]
 pub enum JsonError {
-    /// 415: the `Content-Type` is another one, or there is none.
+    /// 415: the `Content-Type` is missing, or is not JSON.
     MediaType(Value),
     /// 413: the body is longer than 1 MiB.
     TooLarge,
     /// 400: the body is not JSON.
     Syntax(serde_json::Error),
-    /// 422: the body is JSON, but not of the shape that was asked for.
+    /// 422: the body is JSON, but not the expected value.
     Data(serde_json::Error),
-    /// The body could not be read. The host knows best how to answer that.
+    /// The body could not be read. The host decides about the response.
     Read(io::Error),
 }
 
 impl JsonError {
     fn from_io(error: io::Error) -> Self {
-        let is_of_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
+        let is_from_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
         match error.kind() {
-            ErrorKind::FileTooLarge if !is_of_host => Self::TooLarge,
+            ErrorKind::FileTooLarge if !is_from_host => Self::TooLarge,
             _ => Self::Read(error),
         }
     }
 
-    /// What the client is told, if this is its fault.
+    /// Returns the response for the client, unless the body could not be read.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let error = Environ::made([]).json::<u32>().unwrap_err();
+    /// let error = Environ::for_test([]).json::<u32>().unwrap_err();
     /// assert_eq!(error.refusal().unwrap().status(), "415 Unsupported Media Type");
     /// ```
     pub fn refusal(&self) -> Option<Refusal> {
@@ -137,12 +147,12 @@ impl Display for JsonError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::MediaType(none) if none.is_empty() => {
-                f.write_str("the body has no Content-Type, and should have `application/json`")
+                f.write_str("the body has no Content-Type; send `application/json`")
             }
-            Self::MediaType(other) => write!(f, "the body is `{}`, not `application/json`", other.escape_ascii()),
-            Self::TooLarge => write!(f, "the body is longer than {LIMIT} octets"),
+            Self::MediaType(other) => write!(f, "the body is `{}`; send `application/json`", other.escape_ascii()),
+            Self::TooLarge => write!(f, "the body is longer than {LIMIT} bytes"),
             Self::Syntax(error) => write!(f, "the body is not JSON: {error}"),
-            Self::Data(error) => write!(f, "the body is not what is wanted here: {error}"),
+            Self::Data(error) => write!(f, "the body is not the expected value: {error}"),
             Self::Read(error) => Display::fmt(error, f),
         }
     }
@@ -170,7 +180,7 @@ mod tests {
     }
 
     fn post(content_type: &str, body: impl Into<Vec<u8>>) -> Environ {
-        Environ::made([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body)
+        Environ::for_test([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]).with_input(body)
     }
 
     #[test]
@@ -193,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_body_is_told() {
+    fn the_client_learns_what_is_wrong_with_its_body() {
         for (body, status, text) in [
             ("", "400 Bad Request", "the body is not JSON: EOF while parsing a value at line 1 column 0\n"),
             ("{", "400 Bad Request", "the body is not JSON: EOF while parsing an object at line 1 column 1\n"),
@@ -201,12 +211,12 @@ mod tests {
             (
                 "[]",
                 "422 Unprocessable Content",
-                "the body is not what is wanted here: invalid type: sequence, expected a map at line 1 column 0\n",
+                "the body is not the expected value: invalid type: sequence, expected a map at line 1 column 0\n",
             ),
             (
                 r#"{"a": 256}"#,
                 "422 Unprocessable Content",
-                "the body is not what is wanted here: invalid value: integer `256`, expected u8 at line 1 column 9\n",
+                "the body is not the expected value: invalid value: integer `256`, expected u8 at line 1 column 9\n",
             ),
         ] {
             let answer = call(validator(app), post("application/json", body));
@@ -228,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_could_not_read_is_no_answer_of_ours() {
+    fn a_body_that_the_host_cannot_read_is_a_fault() {
         for error in [ReadError::Disconnected, ReadError::TooLarge] {
             let answer = call(app, post("application/json", "{}").with_read_error(error));
             assert_eq!(answer.fault, Some(error.to_string()));
@@ -236,11 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_a_fault() {
+    fn a_value_that_cannot_be_serialized_is_a_fault() {
         let map = BTreeMap::from([(vec![1], 2)]);
-        let answer = call(|_: Environ| Json(map), Environ::made([]));
+        let answer = call(|_: Environ| Json(map), Environ::for_test([]));
         assert_eq!(answer.fault.as_deref(), Some("key must be a string"));
-        let answer = call(|_: Environ| (201, Json("é")), Environ::made([]));
+        let answer = call(|_: Environ| (201, Json("é")), Environ::for_test([]));
         assert_eq!((&*answer.status, &*answer.body), ("201 Created", "\"é\"".as_bytes()));
     }
 }

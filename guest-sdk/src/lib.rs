@@ -1,36 +1,78 @@
-//! Write wasmserve handlers in Rust, in WSGI's own terms.
+//! Write wasmserve handlers in Rust: WSGI applications that run in a fresh, sandboxed instance for each request.
 //!
-//! A handler is what [PEP 3333] calls an application: a function that takes the request as `environ`, announces the
-//! response with `start_response`, and returns the body.
+//! A handler is a function from the request to the response. Save this as `app.rs`:
 //!
 //! ```
-//! use wasmserve_guest::{Environ, StartResponse, handler};
+//! use wasmserve_guest::prelude::*;
 //!
 //! handler!(app);
 //!
-//! fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static [u8]> {
-//!     let data = b"Hello, World!\n";
-//!     start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &data.len().to_string())]);
-//!     [&data[..]].into_iter()
+//! fn app(environ: Environ) -> String {
+//!     format!("Hello, {}!\n", environ.query().get("name").unwrap_or("World"))
 //! }
+//!
+//! # fn the_greeting_has_the_name() {
+//! let response = testing::call(app, Environ::for_test([("QUERY_STRING", "name=you")]));
+//! assert_eq!(response.body, b"Hello, you!\n");
+//! # }
+//! # the_greeting_has_the_name();
 //! ```
 //!
-//! Nothing but [`handler!`] makes it a component, and the function stays an ordinary function. Save it as a program's
-//! `src/main.rs`, `cargo build --release --target wasm32-wasip2`, and serve what that has built:
-//! `wasmserve target/wasm32-wasip2/release/NAME.wasm`.
+//! Then build and serve it with one command. No `Cargo.toml` is needed: `wasmserve` contains this crate, and rebuilds
+//! the handler whenever you save the file.
 //!
-//! [`Application`] tells what else `handler!` takes: functions that need no `start_response`, since what they return is
-//! the whole answer ([`IntoResponse`]), and types with one method for each HTTP method ([`Verbs`]).
+//! ```console
+//! $ wasmserve app.rs
+//! listening on http://127.0.0.1:8000
+//! $ curl 'http://127.0.0.1:8000/?name=you'
+//! Hello, you!
+//! ```
 //!
-//! A [`Router`] has an application for each path. Around any of these goes middleware: [`log`], [`basic_auth`], what you
-//! [`wrap`] yourself, and the [`validator`], which checks that both sides keep to the contract.
+//! `wasmserve new app` writes a handler to start from, and `wasmserve new --crate app` a whole crate. A crate is served
+//! with `wasmserve path/to/crate`, a component that is already built with `wasmserve app.wasm`.
 //!
-//! [`prelude`] has what most handlers need. The feature `json` adds `Environ::json` and `Json`; without it there is no
-//! serde in the dependency tree.
+//! # Kinds of handlers
 //!
-//! Compiled natively, the same types stand on a made-up request, so that handlers have ordinary tests (`testing`).
+//! [`handler!`] accepts anything that implements [`Application`]:
+//!
+//! - the short form above, a function that returns the whole response: see [`IntoResponse`] for what it may return;
+//! - a [`Router`], which selects an application by path and method;
+//! - a type with one method for each HTTP method: see [`Verbs`];
+//! - a WSGI application ([PEP 3333]) with `environ` and [`start_response`](StartResponse).
+//!
+//! The last one is Python's interface, call for call:
+//!
+//! ```
+//! use wasmserve_guest::prelude::*;
+//!
+//! handler!(app);
+//!
+//! fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static str> {
+//!     start_response("200 OK", &[("Content-Type", "text/plain")]);
+//!     ["Hello, ", "World!\n"].into_iter()
+//! }
+//! # testing::call(app, Environ::for_test([]));
+//! ```
+//!
+//! Middleware wraps any of them: [`log`], [`basic_auth`], [`on_head`], the [`validator`], or your own with [`wrap`].
+//!
+//! # Testing
+//!
+//! `handler!` leaves the function as it is. Compiled natively, the same types work on a test request, so that handlers
+//! have ordinary unit tests that need neither wasm nor a server: see `testing`.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+#![cfg_attr(feature = "json", doc = "| `json` | [`Environ::json`], [`Json`], [`JsonError`] and the macro [`json!`] |")]
+#![cfg_attr(not(feature = "json"), doc = "| `json` | `Environ::json`, `Json`, `JsonError` and the macro `json!` |")]
+//!
+//! No feature is on by default. Without `json` the dependency tree does not contain serde.
 //!
 //! [PEP 3333]: https://peps.python.org/pep-3333/
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod application;
 mod basic_auth;
@@ -74,7 +116,7 @@ pub mod bindings;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-/// The how-tos' Rust, so that it is tried.
+/// Compiles and runs the Rust of the how-tos.
 #[cfg(doctest)]
 mod docs {
     #[doc = include_str!("../../docs/data-disappears.md")]
@@ -85,6 +127,8 @@ mod docs {
     mod log_records {}
     #[doc = include_str!("../../docs/nginx.md")]
     mod nginx {}
+    #[doc = include_str!("../../docs/one-file.md")]
+    mod one_file {}
     #[doc = include_str!("../../docs/sandbox.md")]
     mod sandbox {}
     #[doc = include_str!("../../docs/stuck.md")]
@@ -95,7 +139,7 @@ mod docs {
 
 pub use application::Application;
 pub use basic_auth::{BasicAuth, basic_auth, credentials, same_secret};
-pub use body::{Body, Outlet};
+pub use body::{Body, BodyWriter};
 pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use environ::Environ;
 pub use errors::Errors;
@@ -121,7 +165,7 @@ pub use value::Value;
 pub use verbs::Verbs;
 pub use write::{Write, WriteError};
 
-/// Any error: what `?` makes of those that implement [`std::error::Error`], and of strings.
+/// Any error. `?` converts every type that implements [`std::error::Error`] to it, and `into()` converts strings.
 ///
 /// ```
 /// # use wasmserve_guest::Error;
@@ -133,18 +177,24 @@ pub use write::{Write, WriteError};
 /// ```
 pub type Error = Box<dyn std::error::Error>;
 
-/// What may fail in a handler; what it gives is a [`Response`], unless said otherwise.
+/// The result of a handler that can fail. The success type is [`Response`] by default, the error type [`Error`].
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, IntoResponse, Result, testing::call};
+/// /// Any of several types of responses: `Result` without a parameter.
 /// fn app(environ: Environ) -> Result {
-///     let form = environ.form()?;
-///     form.to_string().into_response()
+///     match environ.query().get("n") {
+///         Some(n) => double(n)?.into_response(),
+///         None => (404, ()).into_response(),
+///     }
 /// }
 ///
-/// fn text(environ: Environ) -> Result<String> {
-///     Ok(environ.form()?.to_string())
+/// /// Always text: `Result<String>`.
+/// fn double(n: &str) -> Result<String> {
+///     Ok(format!("{}\n", 2 * n.parse::<u32>()?))
 /// }
-/// # assert_eq!(call(app, Environ::made([])).body, call(text, Environ::made([])).body);
+///
+/// assert_eq!(call(app, Environ::for_test([("QUERY_STRING", "n=21")])).body, b"42\n");
+/// assert_eq!(call(app, Environ::for_test([("QUERY_STRING", "n=many")])).status, "500 Internal Server Error");
 /// ```
 pub type Result<T = Response, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! A line for each exchange.
+//! Middleware that logs one line per request.
 
 use std::{
     cell::{Cell, RefCell},
@@ -10,8 +10,8 @@ use crate::{
     gateway::{Below, Layer},
 };
 
-/// Middleware that writes a line into the log (`wsgi.errors`) when the application is done: the method, the path, the
-/// status, and how many octets of a body there were.
+/// Middleware that logs one line (to `wsgi.errors`) when the application has finished: the method, the path, the status
+/// and the length of the body.
 ///
 /// ```
 /// use wasmserve_guest::prelude::*;
@@ -23,29 +23,23 @@ use crate::{
 /// }
 ///
 /// # fn a_line_is_logged() {
-/// let answer = testing::call(log(app), Environ::made([("PATH_INFO", "/a b")]));
-/// assert_eq!(answer.log, [r#"GET "/a b": 200 OK, 14 octets"#]);
+/// let answer = testing::call(log(app), Environ::for_test([("PATH_INFO", "/a b")]));
+/// assert_eq!(answer.log, [r#"GET "/a b": 200 OK, 14 bytes"#]);
 /// # }
 /// # a_line_is_logged();
 /// ```
 ///
-/// It tells what the application did, where the host's access log tells what the client got: the octets are those that
-/// the application gave, also in an answer to HEAD, and after a failure the reason is told in place of the host's 500. A
-/// panic leaves no line, since nothing runs after it; the host tells of that.
+/// The line shows what the application did. The access log of the host shows what the client received. So the length is
+/// that of the body that the application sent, even in response to HEAD, and after a failure the line contains the
+/// reason instead of the host's 500. A panic does not produce a line, because nothing runs after it; the host logs it.
 pub fn log<A>(application: A) -> Log<A> {
     Log(application)
 }
 
-/// An application in a [`log`].
-///
-/// ```
-/// # use wasmserve_guest::{Environ, Log, log, testing::call};
-/// let logged: Log<_> = log(|_: Environ| (404, "no\n"));
-/// assert_eq!(call(logged, Environ::made([])).log, ["GET \"/\": 404 Not Found, 3 octets"]);
-/// ```
+/// The result of [`log`].
 pub struct Log<A>(A);
 
-/// A `Log` around one.
+/// The kind of application that a `Log` is.
 pub enum Logged {}
 
 impl<A, M> Application<(Logged, M)> for Log<A>
@@ -54,40 +48,40 @@ where
 {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
         let errors = environ.errors();
-        // Escaped, so that nobody can ask for a path that looks like another line.
+        // Escaped, so that a path cannot forge a line.
         let mount = environ.get("SCRIPT_NAME").unwrap_or_default();
-        let asked = format!("{} \"{}{}\"", environ.method(), mount.escape_ascii(), environ.path().escape_ascii());
+        let request = format!("{} \"{}{}\"", environ.method(), mount.escape_ascii(), environ.path().escape_ascii());
         let gateway = environ.gateway.clone();
-        let tally = Rc::new(Tally { below: gateway.below(), status: RefCell::default(), octets: Cell::default() });
-        let outcome = gateway.under(&tally, || self.0.run(environ, start_response));
-        errors.log(format!("{asked}: {}", tally.told(outcome.as_ref().err())));
+        let summary = Rc::new(Summary { below: gateway.below(), status: RefCell::default(), bytes: Cell::default() });
+        let outcome = gateway.under(&summary, || self.0.run(environ, start_response));
+        errors.log(format!("{request}: {}", summary.text(outcome.as_ref().err())));
         outcome
     }
 }
 
-/// The layer of `log`.
-struct Tally {
+/// The layer that `log` adds.
+struct Summary {
     below: Below,
     status: RefCell<Option<String>>,
-    octets: Cell<usize>,
+    bytes: Cell<usize>,
 }
 
-impl Tally {
-    fn told(&self, error: Option<&Error>) -> String {
+impl Summary {
+    fn text(&self, error: Option<&Error>) -> String {
         let status = self.status.borrow();
-        let octets = self.octets.get();
-        // An error has as many lines as it likes, this has one.
+        let bytes = self.bytes.get();
+        // The text of an error may have several lines.
         let error = error.map(|error| error.to_string().replace(['\r', '\n'], " "));
         match (status.as_deref(), error) {
-            (Some(status), None) => format!("{status}, {octets} octets"),
-            (Some(status), Some(error)) if octets > 0 => format!("{status}, {octets} octets, then failed: {error}"),
+            (Some(status), None) => format!("{status}, {bytes} bytes"),
+            (Some(status), Some(error)) if bytes > 0 => format!("{status}, {bytes} bytes, then failed: {error}"),
             (_, Some(error)) => format!("failed: {error}"),
-            (None, None) => "no answer".to_owned(),
+            (None, None) => "no response".to_owned(),
         }
     }
 }
 
-impl Layer for Tally {
+impl Layer for Summary {
     fn below(&self) -> &Below {
         &self.below
     }
@@ -108,7 +102,7 @@ impl Layer for Tally {
     fn write(&self, chunk: &[u8], last: bool) -> Result<(), WriteError> {
         let outcome = self.below.write(chunk, last);
         if outcome.is_ok() {
-            self.octets.set(self.octets.get() + chunk.len());
+            self.bytes.set(self.bytes.get() + chunk.len());
         }
         outcome
     }
@@ -121,30 +115,30 @@ mod tests {
 
     fn line<M>(application: impl Application<M>) -> String {
         let environ =
-            Environ::made([("REQUEST_METHOD", "POST"), ("SCRIPT_NAME", "/app"), ("PATH_INFO", "/a\n\"b\"\u{e9}")]);
+            Environ::for_test([("REQUEST_METHOD", "POST"), ("SCRIPT_NAME", "/app"), ("PATH_INFO", "/a\n\"b\"\u{e9}")]);
         let mut answer = call(log(application), environ);
         assert_eq!(answer.log.len(), 1, "{answer:?}");
         answer.log.remove(0).strip_prefix(r#"POST "/app/a\n\"b\"\xc3\xa9": "#).unwrap().to_owned()
     }
 
     #[test]
-    fn an_exchange_is_a_line() {
-        assert_eq!(line(|_: Environ| "text"), "200 OK, 4 octets");
-        assert_eq!(line(|_: Environ| (204, ())), "204 No Content, 0 octets");
-        assert_eq!(line(|_: Environ| ["ab", "", "c"].into_iter()), "200 OK, 3 octets");
+    fn a_request_is_one_line() {
+        assert_eq!(line(|_: Environ| "text"), "200 OK, 4 bytes");
+        assert_eq!(line(|_: Environ| (204, ())), "204 No Content, 0 bytes");
+        assert_eq!(line(|_: Environ| ["ab", "", "c"].into_iter()), "200 OK, 3 bytes");
         let pushed = |_: Environ, start_response: StartResponse| -> Result<&'static str> {
-            start_response("200 OK", &[])(b"pushed, ")?;
+            start_response("200 OK", &[])(b"written, ")?;
             Ok("returned")
         };
-        assert_eq!(line(pushed), "200 OK, 16 octets");
+        assert_eq!(line(pushed), "200 OK, 17 bytes");
     }
 
     #[test]
-    fn a_failure_is_a_line_with_its_reason() {
+    fn a_failure_is_one_line_with_its_reason() {
         assert_eq!(line(|_: Environ| Err::<&str, _>("no\ndisk")), "failed: no disk");
         assert_eq!(line(|_: Environ, _: StartResponse| "late"), "failed: start_response was not called");
         assert_eq!(line(|_: Environ, _: StartResponse| Err::<(), _>("no disk")), "failed: no disk");
         let cut = |_: Environ| [Ok("half"), Err("no disk")].into_iter();
-        assert_eq!(line(cut), "200 OK, 4 octets, then failed: no disk");
+        assert_eq!(line(cut), "200 OK, 4 bytes, then failed: no disk");
     }
 }

@@ -1,4 +1,4 @@
-//! What goes around an application: WSGI's middleware.
+//! WSGI middleware.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -7,8 +7,8 @@ use crate::{
     gateway::{Below, Layer},
 };
 
-/// Middleware from a function: it is called in place of the application, and calls that with [`Application::run`], or
-/// answers by itself. This is how one writes a `def wrap(app)` of Python:
+/// Middleware from a function. The function is called instead of the application; it either calls the application with
+/// [`Application::run`], or answers the request itself. This is the `def wrap(app)` of Python:
 ///
 /// ```
 /// use wasmserve_guest::prelude::*;
@@ -19,27 +19,27 @@ use crate::{
 ///     "Hello, neighbour!\n"
 /// }
 ///
-/// /// Lets nobody else see the application.
+/// /// Restricts the application to clients on this machine.
 /// fn local_only<M>(app: impl Application<M>) -> impl Application<Wrapped> {
 ///     wrap(|environ, start_response| {
 ///         let peer = environ.get("REMOTE_ADDR").unwrap_or_default();
 ///         if peer == "127.0.0.1" || peer == "::1" {
 ///             return app.run(environ, start_response);
 ///         }
-///         Refusal::new(403, "not for you").into_response()?.run(environ, start_response)
+///         Refusal::new(403, "local clients only").into_response()?.run(environ, start_response)
 ///     })
 /// }
 ///
 /// # fn only_local_clients_are_answered() {
-/// let answer = testing::call(local_only(app), Environ::made([("REMOTE_ADDR", "192.0.2.1")]));
+/// let answer = testing::call(local_only(app), Environ::for_test([("REMOTE_ADDR", "192.0.2.1")]));
 /// assert_eq!(answer.status, "403 Forbidden");
-/// # assert_eq!(testing::call(local_only(app), Environ::made([])).status, "200 OK");
+/// # assert_eq!(testing::call(local_only(app), Environ::for_test([])).status, "200 OK");
 /// # }
 /// # only_local_clients_are_answered();
 /// ```
 ///
-/// What the function [sets](Environ::set) in the environ is there for the application. To see or change what the
-/// application answers, see [`on_head`].
+/// The application sees the variables that the function [sets](Environ::set). Use [`on_head`] to see or change the
+/// response of the application.
 pub fn wrap<F>(around: F) -> Wrap<F>
 where
     F: FnOnce(Environ, StartResponse) -> Result<()>,
@@ -47,23 +47,23 @@ where
     Wrap(around)
 }
 
-/// An application that [`wrap`] has made of a function.
-///
-/// ```
-/// # use wasmserve_guest::{Application, Environ, Wrap, testing::call, wrap};
-/// let application: Wrap<_> = wrap(|environ, start_response| (|_: Environ| "in\n").run(environ, start_response));
-/// assert_eq!(call(application, Environ::made([])).body, b"in\n");
-/// ```
+/// The result of [`wrap`].
 pub struct Wrap<F>(F);
 
-/// A function that runs applications: what is written where the middleware that [`wrap`] makes is returned.
+/// The kind of application that [`wrap`] returns. Use it in the signature of your own middleware.
 ///
 /// ```
 /// # use wasmserve_guest::{Application, Environ, Wrapped, testing::call, wrap};
-/// fn as_it_is<M>(app: impl Application<M>) -> impl Application<Wrapped> {
-///     wrap(|environ, start_response| app.run(environ, start_response))
+/// /// Logs requests that the application fails to answer.
+/// fn log_failures<M>(app: impl Application<M>) -> impl Application<Wrapped> {
+///     wrap(|environ, start_response| {
+///         let (errors, path) = (environ.errors(), environ.path());
+///         app.run(environ, start_response).inspect_err(|error| errors.log(format!("{path:?} failed: {error}")))
+///     })
 /// }
-/// # assert_eq!(call(as_it_is(|_: Environ| "in\n"), Environ::made([])).body, b"in\n");
+///
+/// let response = call(log_failures(|_: Environ| Err::<(), _>("no disk")), Environ::for_test([]));
+/// assert_eq!(response.log, [r#""/" failed: no disk"#]);
 /// ```
 pub enum Wrapped {}
 
@@ -76,8 +76,8 @@ where
     }
 }
 
-/// Middleware that sees, and may change, the head of every answer before the host gets it. It is what in Python wraps
-/// `start_response`, and works for applications that have none as well.
+/// Middleware that can change the head of every response before it is passed to the host. In Python you would wrap
+/// `start_response`; this also works for applications that do not take one.
 ///
 /// ```
 /// use wasmserve_guest::prelude::*;
@@ -88,15 +88,16 @@ where
 ///     "Hello, World!\n"
 /// }
 ///
-/// # fn the_field_is_there() {
-/// let answer = testing::call(on_head(|head| head.set("X-Frame-Options", "DENY"), app), Environ::made([]));
+/// # fn the_field_is_added() {
+/// let answer = testing::call(on_head(|head| head.set("X-Frame-Options", "DENY"), app), Environ::for_test([]));
 /// assert_eq!(answer.header("X-Frame-Options").unwrap(), &"DENY");
 /// # }
-/// # the_field_is_there();
+/// # the_field_is_added();
 /// ```
 ///
-/// It is called once for each attempt to start a response, which is once, unless the application
-/// [replaces](StartResponse::replace) what it has begun. An answer that the host makes after a failure is not among them.
+/// The function is called each time the application starts a response: once, unless the application
+/// [replaces](StartResponse::replace) its response. It is not called for the response that the host sends after a
+/// failure.
 pub fn on_head<F, A>(change: F, application: A) -> OnHead<F, A>
 where
     F: FnMut(&mut Head) + 'static,
@@ -104,7 +105,7 @@ where
     OnHead { change, application }
 }
 
-/// The head of an answer, on its way to the host; see [`on_head`].
+/// The head of a response before it is passed to the host; see [`on_head`].
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, Head, on_head, testing::call};
@@ -114,7 +115,7 @@ where
 ///     }
 /// };
 /// let app = |_: Environ| (403, "nothing here\n");
-/// assert_eq!(call(on_head(hide, app), Environ::made([])).status, "404 Not Found");
+/// assert_eq!(call(on_head(hide, app), Environ::for_test([])).status, "404 Not Found");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -125,7 +126,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Gives a header field this one value, in place of any that are there.
+    /// Sets a header field to one value, and removes all other values of the field.
     ///
     /// ```
     /// # use wasmserve_guest::Head;
@@ -140,19 +141,13 @@ impl Head {
     }
 }
 
-/// An application in [`on_head`].
-///
-/// ```
-/// # use wasmserve_guest::{Environ, Head, OnHead, on_head, testing::call};
-/// let application: OnHead<_, _> = on_head(|head: &mut Head| head.headers.clear(), |_: Environ| "text\n");
-/// assert_eq!(call(application, Environ::made([])).headers, []);
-/// ```
+/// The result of [`on_head`].
 pub struct OnHead<F, A> {
     change: F,
     application: A,
 }
 
-/// An `OnHead` around one.
+/// The kind of application that an `OnHead` is.
 pub enum Headed {}
 
 impl<F, A, M> Application<(Headed, M)> for OnHead<F, A>
@@ -167,7 +162,7 @@ where
     }
 }
 
-/// The layer of `on_head`.
+/// The layer that `on_head` adds.
 struct Change<F> {
     below: Below,
     change: RefCell<F>,
@@ -219,7 +214,7 @@ mod tests {
     fn heads_of_every_kind_of_application_are_changed() {
         fn changed<M>(application: impl Application<M>) -> (String, String) {
             let application = on_head(|head: &mut Head| head.set("X-A", head.status.clone()), application);
-            let answer = call(validator(application), Environ::made([]));
+            let answer = call(validator(application), Environ::for_test([]));
             assert_eq!(answer.fault, None);
             let fields = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-a"));
             assert_eq!(fields.count(), 1, "{answer:?}");
@@ -236,22 +231,22 @@ mod tests {
     }
 
     #[test]
-    fn the_inner_change_comes_first() {
+    fn the_inner_middleware_changes_the_head_first() {
         let append = |text: &'static str| move |head: &mut Head| head.status.push_str(text);
         let application = on_head(append(" outer"), on_head(append(" inner"), text));
-        assert_eq!(call(application, Environ::made([])).status, "200 OK inner outer");
+        assert_eq!(call(application, Environ::for_test([])).status, "200 OK inner outer");
     }
 
     #[test]
-    fn who_is_around_answers_without_what_is_inside() {
+    fn outer_middleware_answers_without_the_layers_inside() {
         fn or_sorry<M>(app: impl Application<M>) -> impl Application<Wrapped> {
             wrap(move |environ, start_response| {
-                let asked = environ.copy();
+                let request = environ.copy();
                 match app.run(environ, start_response) {
                     Ok(()) => Ok(()),
                     Err(error) => {
-                        let start_response = StartResponse::new(asked.gateway.clone());
-                        Refusal::new(503, error.to_string()).into_response()?.run(asked, start_response)
+                        let start_response = StartResponse::new(request.gateway.clone());
+                        Refusal::new(503, error.to_string()).into_response()?.run(request, start_response)
                     }
                 }
             })
@@ -259,18 +254,18 @@ mod tests {
 
         let failing = |_: Environ| Err::<&str, _>("no disk");
         let application = or_sorry(validator(on_head(|head| head.set("X-Inside", "1"), failing)));
-        let answer = call(application, Environ::made([]));
+        let answer = call(application, Environ::for_test([]));
         assert_eq!((&*answer.status, &*answer.body), ("503 Service Unavailable", &b"no disk\n"[..]));
         assert_eq!(answer.header("X-Inside"), None);
     }
 
     #[test]
-    fn a_validator_works_on_both_sides_and_only_once() {
+    fn a_validator_works_on_both_sides_and_reports_once() {
         let wrong = |_: Environ| (200, [("X A", "1")], "x");
         for answer in [
-            call(validator(log(wrong)), Environ::made([])),
-            call(log(validator(wrong)), Environ::made([])),
-            call(validator(log(validator(wrong))), Environ::made([])),
+            call(validator(log(wrong)), Environ::for_test([])),
+            call(log(validator(wrong)), Environ::for_test([])),
+            call(validator(log(validator(wrong))), Environ::for_test([])),
         ] {
             let breaches = answer.log.iter().filter(|line| line.starts_with("validator: "));
             assert_eq!(breaches.count(), 1, "{answer:?}");

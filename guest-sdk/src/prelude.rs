@@ -1,4 +1,4 @@
-//! What a file with a handler in it needs, with one `use`.
+//! Everything that most handlers need, with one `use`.
 //!
 //! ```
 //! use wasmserve_guest::prelude::*;
@@ -7,18 +7,18 @@
 //!
 //! fn app(environ: Environ) -> Result<String> {
 //!     let query = environ.query();
-//!     let name = query.get("name").ok_or(Refusal::new(400, "say who you are: ?name="))?;
+//!     let name = query.get("name").ok_or(Refusal::new(400, "give your name: ?name=..."))?;
 //!     Ok(format!("Hello, {name}!\n"))
 //! }
 //!
-//! # fn whoever_it_is_is_greeted() {
-//! let answer = testing::call(app, Environ::made([("QUERY_STRING", "name=you")]));
+//! # fn the_greeting_has_the_name() {
+//! let answer = testing::call(app, Environ::for_test([("QUERY_STRING", "name=you")]));
 //! assert_eq!(answer.body, b"Hello, you!\n");
 //! # }
-//! # whoever_it_is_is_greeted();
+//! # the_greeting_has_the_name();
 //! ```
 //!
-//! [`Result`] takes the place of std's: its error is any [`Error`] unless one is named.
+//! [`Result`] shadows the one of the standard library: its error type is [`Error`] unless you name another one.
 
 #[cfg(not(target_family = "wasm"))]
 pub use crate::testing;

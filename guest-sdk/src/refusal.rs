@@ -1,4 +1,4 @@
-//! Errors that the client is told of.
+//! Errors that are sent to the client.
 
 use std::{
     any::Any,
@@ -9,23 +9,23 @@ use std::{
 
 use crate::{IntoResponse, Response, Status};
 
-/// An error that is an answer: a status, and a line of text for the client. What `abort(404)` is in Flask.
+/// An error that becomes a response: a status and a line of text for the client, like `abort(404)` in Flask.
 ///
-/// In the short form and in [`Verbs`](crate::Verbs) `?` makes an answer of it. Every other error is the handler's fault:
-/// it goes into the log, and the client gets a 500 that does not tell what it was.
+/// In the short form and in [`Verbs`](crate::Verbs), `?` turns it into the response. All other errors are failures of
+/// the handler: the error is logged, and the client gets a 500 without details.
 ///
 /// ```
 /// use wasmserve_guest::{Environ, Refusal, Result, testing::call};
 ///
 /// fn app(environ: Environ) -> Result<String> {
 ///     let query = environ.query();
-///     let name = query.get("name").ok_or(Refusal::new(400, "say who you are: ?name="))?;
+///     let name = query.get("name").ok_or(Refusal::new(400, "give your name: ?name=..."))?;
 ///     Ok(format!("Hello, {name}!\n"))
 /// }
 ///
-/// let answer = call(app, Environ::made([]));
+/// let answer = call(app, Environ::for_test([]));
 /// assert_eq!(answer.status, "400 Bad Request");
-/// assert_eq!(answer.body, b"say who you are: ?name=\n");
+/// assert_eq!(answer.body, b"give your name: ?name=...\n");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -34,17 +34,19 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// An answer with this status and this text, which ends in a line feed when it is sent.
+    /// Creates a refusal with a status and a text. A line feed is added to the text when it is sent.
     ///
     /// ```
     /// # use wasmserve_guest::Refusal;
-    /// assert_eq!(Refusal::new(404, "no such user").to_string(), "no such user");
+    /// # use wasmserve_guest::{Environ, Result, testing::call};
+    /// let app = |_: Environ| -> Result<()> { Err(Refusal::new(404, "no such user").into()) };
+    /// assert_eq!(call(app, Environ::for_test([])).body, b"no such user\n");
     /// ```
     pub fn new(status: impl Status, text: impl Into<Cow<'static, str>>) -> Self {
         Self { status: status.line(), text: text.into() }
     }
 
-    /// The status line: `404 Not Found`.
+    /// Returns the status line: `404 Not Found`.
     ///
     /// ```
     /// # use wasmserve_guest::Refusal;
@@ -69,24 +71,24 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What the client is told of an error, if that is one to tell.
+/// The response for an error, if the error is a refusal.
 pub(crate) fn response<E: 'static>(error: &E) -> Option<Response> {
     let error: &dyn Any = error;
     let refusal = match error.downcast_ref::<crate::Error>() {
-        Some(boxed) => boxed.downcast_ref().cloned().or_else(|| of_json(boxed.downcast_ref()?)),
-        None => error.downcast_ref().cloned().or_else(|| of_json(error.downcast_ref()?)),
+        Some(boxed) => boxed.downcast_ref().cloned().or_else(|| from_json(boxed.downcast_ref()?)),
+        None => error.downcast_ref().cloned().or_else(|| from_json(error.downcast_ref()?)),
     };
     refusal?.into_response().ok()
 }
 
 #[cfg(feature = "json")]
-fn of_json(error: &crate::JsonError) -> Option<Refusal> {
+fn from_json(error: &crate::JsonError) -> Option<Refusal> {
     error.refusal()
 }
 
-/// Without JSON there are no errors of it.
+/// Without the feature `json` there are no such errors.
 #[cfg(not(feature = "json"))]
-fn of_json(error: &std::convert::Infallible) -> Option<Refusal> {
+fn from_json(error: &std::convert::Infallible) -> Option<Refusal> {
     match *error {}
 }
 
@@ -100,10 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_an_answer_and_no_fault() {
+    fn a_refusal_is_a_response_and_not_a_fault() {
         let plain = |_: Environ| -> Result<&'static str, Refusal> { Err(refused()) };
         let boxed = |_: Environ| -> Result<&'static str> { Err(refused().into()) };
-        for answer in [call(plain, Environ::made([])), call(boxed, Environ::made([]))] {
+        for answer in [call(plain, Environ::for_test([])), call(boxed, Environ::for_test([]))] {
             assert_eq!((&*answer.status, &*answer.body), ("410 Long Gone", &b"look elsewhere\n"[..]));
             assert_eq!(answer.header("Content-Type").unwrap(), &"text/plain; charset=utf-8");
             assert_eq!((answer.fault, answer.log), (None, vec![]));
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_may_refuse_and_tells_of_it() {
+    fn a_verb_may_refuse_and_logs_it() {
         struct Test;
 
         impl Verbs for Test {
@@ -124,14 +126,14 @@ mod tests {
             }
         }
 
-        let answer = call(Test, Environ::made([]));
+        let answer = call(Test, Environ::for_test([]));
         assert_eq!((&*answer.status, answer.log), ("410 Long Gone", vec!["410 Long Gone".to_owned()]));
     }
 
     #[test]
-    fn other_errors_stay_the_handlers_own() {
+    fn other_errors_are_not_sent_to_the_client() {
         let failing = |_: Environ| -> Result<&'static str> { Err("secret".into()) };
-        let answer = call(failing, Environ::made([]));
+        let answer = call(failing, Environ::for_test([]));
         assert_eq!((&*answer.status, answer.fault.as_deref()), ("500 Internal Server Error", Some("secret")));
         assert!(answer.body.is_empty());
     }

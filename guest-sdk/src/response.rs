@@ -1,30 +1,30 @@
-//! A whole answer as a value.
+//! Responses as values.
 
 use std::{borrow::Cow, fmt::Display, marker::PhantomData};
 
 use crate::{
     Body, Result, Status, Value,
-    body::{Chunked, Fallible, Head, Outlet},
+    body::{BodyWriter, Chunked, Fallible, Head},
     gateway::Gateway,
     refusal,
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const OCTETS: &str = "application/octet-stream";
+const BINARY: &str = "application/octet-stream";
 
-/// What a handler in the short form may return.
+/// A value that converts to a response: what a handler in the short form may return.
 ///
 /// | value | response |
 /// |---|---|
 /// | `&'static str`, `String` | `200 OK`, `Content-Type: text/plain; charset=utf-8` |
 /// | `Vec<u8>`, `&'static [u8]`, [`Value`], an iterator over chunks | `200 OK`, `Content-Type: application/octet-stream` |
-/// | `()` | `200 OK`, nothing else |
-/// | `(status, any of these)` | the same with another status: `404` or `"404 Not Found"` |
-/// | `(status, headers, body)` | exactly these; the headers are an array or vector of pairs, the body is any [`Body`] |
+/// | `()` | `200 OK` without a body or a `Content-Type` |
+/// | `(status, value)`, with any of these as value | the same with another status: `404` or `"404 Not Found"` |
+/// | `(status, headers, body)` | exactly these parts: an array or vector of pairs, and any [`Body`] |
 /// | [`Response`] | itself |
-/// | [`Result`] with any of these | that, or the error: a 500, unless it is a [`Refusal`](crate::Refusal) |
+/// | [`Result`] with any of these | the value, or a 500 for an error that is not a [`Refusal`](crate::Refusal) |
 ///
-/// With the feature `json` also `Json`, with any value that serde can write.
+/// With the feature `json`, also `Json(value)` for every `value` that serde can serialize.
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, testing::call};
@@ -32,17 +32,17 @@ const OCTETS: &str = "application/octet-stream";
 ///     let page = format!("<p>No {} here.", environ.path());
 ///     (404, [("Content-Type", "text/html")], page)
 /// }
-/// # assert_eq!(call(app, Environ::made([])).status, "404 Not Found");
+/// # assert_eq!(call(app, Environ::for_test([])).status, "404 Not Found");
 /// ```
 ///
-/// `M` tells these apart and is always inferred.
+/// The parameter `M` distinguishes these implementations. It is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
     label = "not a response",
     note = "a response is text, bytes, an iterator over chunks, `(status, body)`, `(status, headers, body)`, a `Response`, or a `Result` with any of these"
 )]
 pub trait IntoResponse<M = ()> {
-    /// The response.
+    /// Converts the value to a response. Call it where several types of responses must become one:
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, IntoResponse, Result, testing::call};
@@ -52,8 +52,12 @@ pub trait IntoResponse<M = ()> {
     ///         None => (404, ()).into_response(),
     ///     }
     /// }
-    /// # assert_eq!(call(app, Environ::made([])).status, "404 Not Found");
+    /// # assert_eq!(call(app, Environ::for_test([])).status, "404 Not Found");
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of a [`Result`] that is not a [`Refusal`](crate::Refusal).
     fn into_response(self) -> Result<Response>;
 }
 
@@ -65,20 +69,20 @@ pub trait IntoResponse<M = ()> {
 ///     let cookie = environ.get("HTTP_COOKIE").unwrap_or("new=1".into());
 ///     Response::new(200, [("Content-Type", "text/html")], "<p>Hello").with_header("Set-Cookie", cookie)
 /// }
-/// # assert_eq!(call(app, Environ::made([])).header("Set-Cookie").unwrap(), &"new=1");
+/// # assert_eq!(call(app, Environ::for_test([])).header("Set-Cookie").unwrap(), &"new=1");
 /// ```
 pub struct Response {
     head: Head,
-    body: Box<dyn FnOnce(Outlet) -> Result<()>>,
+    body: Box<dyn FnOnce(BodyWriter) -> Result<()>>,
 }
 
 impl Response {
-    /// A response of exactly these parts.
+    /// Creates a response from exactly these parts.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, Response, testing::call};
-    /// let answer = call(Response::new(200, [("Content-Type", "text/html")], "<p>Hello"), Environ::made([]));
-    /// assert_eq!(answer.body, b"<p>Hello");
+    /// let moved = Response::new(308, [("Location", "https://example.com/")], ());
+    /// assert_eq!(call(moved, Environ::for_test([])).status, "308 Permanent Redirect");
     /// ```
     pub fn new<N, V, M>(
         status: impl Status,
@@ -95,18 +99,18 @@ impl Response {
                 status: status.line(),
                 headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
             },
-            body: Box::new(|outlet| body.send(outlet)),
+            body: Box::new(|writer| body.send(writer)),
         }
     }
 
-    /// The same with another header field, after those that are there.
+    /// Appends a header field.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, IntoResponse, Response, Result, testing::call};
     /// fn app(_environ: Environ) -> Result {
-    ///     Ok("moved\n".into_response()?.with_header("X-Served-By", "wasm"))
+    ///     Ok("fresh for a minute\n".into_response()?.with_header("Cache-Control", "max-age=60"))
     /// }
-    /// # assert_eq!(call(app, Environ::made([])).header("x-served-by").unwrap(), &"wasm");
+    /// # assert_eq!(call(app, Environ::for_test([])).header("cache-control").unwrap(), &"max-age=60");
     /// ```
     pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         self.head.headers.push((name.into(), value.into()));
@@ -118,7 +122,7 @@ impl Response {
     }
 
     pub(crate) fn send(self, gateway: Gateway) -> Result<()> {
-        (self.body)(Outlet::held(gateway, self.head))
+        (self.body)(BodyWriter::with_head(gateway, self.head))
     }
 }
 
@@ -146,25 +150,25 @@ impl IntoResponse for String {
 
 impl IntoResponse for Vec<u8> {
     fn into_response(self) -> Result<Response> {
-        typed(OCTETS, self)
+        typed(BINARY, self)
     }
 }
 
 impl IntoResponse for &'static [u8] {
     fn into_response(self) -> Result<Response> {
-        typed(OCTETS, self)
+        typed(BINARY, self)
     }
 }
 
 impl<const N: usize> IntoResponse for &'static [u8; N] {
     fn into_response(self) -> Result<Response> {
-        typed(OCTETS, self)
+        typed(BINARY, self)
     }
 }
 
 impl IntoResponse for Value {
     fn into_response(self) -> Result<Response> {
-        typed(OCTETS, self)
+        typed(BINARY, self)
     }
 }
 
@@ -180,11 +184,11 @@ where
     I: Iterator + Body<Chunked<N>> + 'static,
 {
     fn into_response(self) -> Result<Response> {
-        typed(OCTETS, self)
+        typed(BINARY, self)
     }
 }
 
-/// A status and more.
+/// A tuple that begins with a status.
 pub struct Parts<M>(PhantomData<M>);
 
 impl<S, R, M> IntoResponse<Parts<M>> for (S, R)
@@ -236,7 +240,7 @@ mod tests {
     use crate::{Environ, testing::call};
 
     fn answered<M>(response: impl IntoResponse<M>) -> (String, Vec<(String, String)>, String) {
-        let answer = call(|_: Environ| response, Environ::made([]));
+        let answer = call(|_: Environ| response, Environ::for_test([]));
         let headers = answer.headers.iter();
         (
             answer.status.clone(),
@@ -255,15 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn text_is_plain_text_and_bytes_are_octets() {
+    fn text_is_plain_text_and_bytes_are_an_octet_stream() {
         let text = expected("200 OK", &[("Content-Type", TEXT)], "body");
         assert_eq!(answered("body"), text);
         assert_eq!(answered("body".to_owned()), text);
-        let octets = expected("200 OK", &[("Content-Type", OCTETS)], "body");
-        assert_eq!(answered(b"body"), octets);
-        assert_eq!(answered(b"body".to_vec()), octets);
-        assert_eq!(answered(["bo", "dy"].into_iter()), octets);
-        assert_eq!(answered(crate::FileWrapper::new(&b"body"[..])), octets);
+        let binary = expected("200 OK", &[("Content-Type", BINARY)], "body");
+        assert_eq!(answered(b"body"), binary);
+        assert_eq!(answered(b"body".to_vec()), binary);
+        assert_eq!(answered(["bo", "dy"].into_iter()), binary);
+        assert_eq!(answered(crate::FileWrapper::new(&b"body"[..])), binary);
     }
 
     #[test]
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_headers_gives_all_of_them() {
+    fn explicit_headers_replace_the_defaults() {
         let both = expected("200 OK", &[("X-A", "1"), ("X-A", "2")], "x");
         assert_eq!(answered((200, [("X-A", "1"), ("X-A", "2")], "x")), both);
         let vector = vec![("X-A", 1.to_string()), ("X-A", 2.to_string())];
@@ -284,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_before_the_first_chunk_leaves_the_response_unstarted() {
+    fn an_error_before_the_first_chunk_does_not_start_the_response() {
         let failing = (200, [("X-A", "1")], [Err::<&str, _>("failed")].into_iter());
-        let answer = call(|_: Environ| failing, Environ::made([]));
+        let answer = call(|_: Environ| failing, Environ::for_test([]));
         assert_eq!(answer.status, "500 Internal Server Error");
         assert_eq!(answer.fault.as_deref(), Some("failed"));
     }

@@ -1,4 +1,4 @@
-//! Which application answers which path.
+//! Selects an application by path and method.
 
 mod pattern;
 
@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use self::pattern::Pattern;
 use crate::{Application, Environ, IntoResponse, Response, Result, StartResponse, Value};
 
-/// A [`Router`]: an application for each path and method.
+/// Selects an application by the path and the method of the request.
 ///
 /// ```
 /// use wasmserve_guest::prelude::*;
@@ -24,7 +24,7 @@ use crate::{Application, Environ, IntoResponse, Response, Result, StartResponse,
 ///
 /// fn user(environ: Environ) -> Result<String> {
 ///     let id: Option<u32> = environ.param("id").and_then(|id| id.parse());
-///     let id = id.ok_or(Refusal::new(404, "users have numbers"))?;
+///     let id = id.ok_or(Refusal::new(404, "user ids are numbers"))?;
 ///     Ok(format!("user {id}\n"))
 /// }
 ///
@@ -32,58 +32,59 @@ use crate::{Application, Environ, IntoResponse, Response, Result, StartResponse,
 ///     format!("the file {}\n", environ.param("path").unwrap_or_default())
 /// }
 ///
-/// # fn paths_have_their_applications() {
-/// let answer = testing::call(router(), Environ::made([("PATH_INFO", "/files/a/b.txt")]));
+/// # fn paths_select_their_applications() {
+/// let answer = testing::call(router(), Environ::for_test([("PATH_INFO", "/files/a/b.txt")]));
 /// assert_eq!(answer.body, b"the file a/b.txt\n");
 ///
-/// let answer = testing::call(router(), Environ::made([("REQUEST_METHOD", "POST"), ("PATH_INFO", "/users/7")]));
+/// let answer = testing::call(router(), Environ::for_test([("REQUEST_METHOD", "POST"), ("PATH_INFO", "/users/7")]));
 /// assert_eq!(answer.status, "405 Method Not Allowed");
 /// assert_eq!(answer.header("Allow").unwrap(), &"GET, HEAD, PUT, OPTIONS");
 /// # }
-/// # paths_have_their_applications();
+/// # paths_select_their_applications();
 /// ```
 ///
 /// # Paths
 ///
-/// A pattern begins with `/`, and is matched segment by segment:
+/// A pattern starts with `/` and is matched segment by segment:
 ///
 /// | segment | matches | precedence |
 /// |---|---|---|
-/// | `text` | itself, in its exact case | first |
-/// | `{name}` | any one segment that is not empty | second |
-/// | `{*name}`, the last one | all that is left, slashes included; also nothing | third |
+/// | `text` | the same text, case-sensitively | first |
+/// | `{name}` | one segment that is not empty | second |
+/// | `{*name}`, as the last segment | the rest of the path, including slashes; may be empty | third |
 ///
-/// What was matched is [`Environ::param`]. Where several patterns match, the first segment in which they differ decides,
-/// whatever the order in which they were added: `/users/me` goes before `/users/{id}`, and that before `/{*rest}`. A
-/// `/{*rest}` is thus where all goes that has no other place.
+/// Read the matched parts with [`Environ::param`]. If several patterns match, the first segment in which they differ
+/// decides, independently of the order in which they were added: `/users/me` wins over `/users/{id}`, which wins over
+/// `/{*rest}`. Use `/{*rest}` as the fallback for all other paths.
 ///
-/// It is `PATH_INFO` that is matched, the path below the place where the handler is mounted. The host has decoded it once
-/// (RFC 3875 section 4.1.5), and nothing decodes it again: `%7B` is a `{` and `%2525` is `%25`. For the same reason a
-/// `%2F` is a slash like any other. Who has to tell them apart looks at `REQUEST_URI`. Nothing else is done to the path:
-/// `/users` and `/users/` are two paths, `//` has an empty segment in it, and `..` is a segment like others. So what
-/// `{*name}` gives must not be joined to a directory without a look at it. An empty `PATH_INFO`, which is that of the
-/// mount itself without a slash, counts as `/`.
+/// Patterns are matched against `PATH_INFO`, the path below the mount point of the handler. The host decodes it once
+/// (RFC 3875 section 4.1.5), and it is not decoded again: `%7B` is a `{`, and `%2525` is `%25`. For the same reason
+/// `%2F` is a slash like any other; look at `REQUEST_URI` if you need to distinguish them. The path is not normalised:
+/// `/users` and `/users/` are different paths, `//` contains an empty segment, and `..` is an ordinary segment.
+/// **Validate the value of `{*name}` before you join it to a directory.** An empty `PATH_INFO`, the mount point itself
+/// without a slash, counts as `/`.
 ///
 /// # Methods
 ///
-/// The path is decided first, and then the method, in its exact case:
+/// The router matches the path first, and then the method, case-sensitively:
 ///
-/// - A path that no pattern matches is a 404.
-/// - `HEAD` is answered by the application for `GET`, if it has none of its own; the host leaves the body out.
-/// - `OPTIONS` is answered by a 204 with `Allow`, if it has no application of its own. So is `OPTIONS *`, with all methods
-///   that there are, if the host passes it on (`--asterisk app`).
-/// - Every other method without an application is a 405 with `Allow`.
+/// - A path that matches no pattern is a 404.
+/// - `HEAD` goes to the application for `GET` if it has no application of its own. The host drops the body.
+/// - `OPTIONS` is a 204 with `Allow` if it has no application of its own. So is `OPTIONS *`, with all methods of all
+///   paths, if the host passes it on (`--asterisk app`).
+/// - Any other method without an application is a 405 with `Allow`.
 ///
-/// Two applications for the same paths and the same method are a mistake, and such requests a 500 that says so in the log.
+/// Two applications for the same paths and the same method are an error: such requests get a 500, and the log names
+/// both.
 ///
-/// A router is made anew for each request, so it does nothing but keep what it is given until it is asked.
+/// A router is built for each request, so building it is cheap: it only stores its routes in a list.
 #[derive(Default)]
 pub struct Router {
     routes: Vec<Route>,
 }
 
 struct Route {
-    /// `None` stands for all.
+    /// `None` for all methods.
     method: Option<&'static str>,
     pattern: Pattern,
     application: Box<Runs>,
@@ -92,28 +93,28 @@ struct Route {
 type Runs = dyn FnOnce(Environ, StartResponse) -> Result<()>;
 
 impl Router {
-    /// A router without any paths, which answers 404.
+    /// Creates a router without routes, which answers 404.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, Router, testing::call};
-    /// assert_eq!(call(Router::new(), Environ::made([])).status, "404 Not Found");
+    /// assert_eq!(call(Router::new(), Environ::for_test([])).status, "404 Not Found");
     /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets an application answer a method at all paths that match a pattern.
+    /// Adds an application for one method and all paths that match a pattern.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, Router, testing::call};
     /// let router = Router::new().route("PROPFIND", "/dav/{*path}", |_: Environ| (207, "<multistatus/>"));
-    /// let environ = Environ::made([("REQUEST_METHOD", "PROPFIND"), ("PATH_INFO", "/dav/")]);
+    /// let environ = Environ::for_test([("REQUEST_METHOD", "PROPFIND"), ("PATH_INFO", "/dav/")]);
     /// assert_eq!(call(router, environ).status, "207 Multi-Status");
     /// ```
     ///
     /// # Panics
     ///
-    /// When the pattern is none.
+    /// Panics if the pattern is invalid.
     pub fn route<M>(
         self,
         method: &'static str,
@@ -123,17 +124,17 @@ impl Router {
         self.with(Some(method), pattern, application)
     }
 
-    /// Lets an application answer every method, except those that have an application of their own.
+    /// Adds an application for all methods that do not have an application of their own.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, Router, testing::call};
     /// let router = Router::new().any("/{*rest}", |_: Environ| (410, "all gone\n"));
-    /// assert_eq!(call(router, Environ::made([("REQUEST_METHOD", "BREW")])).status, "410 Gone");
+    /// assert_eq!(call(router, Environ::for_test([("REQUEST_METHOD", "BREW")])).status, "410 Gone");
     /// ```
     ///
     /// # Panics
     ///
-    /// When the pattern is none.
+    /// Panics if the pattern is invalid.
     pub fn any<M>(self, pattern: &'static str, application: impl Application<M> + 'static) -> Self {
         self.with(None, pattern, application)
     }
@@ -150,7 +151,7 @@ impl Router {
         self
     }
 
-    /// The routes whose pattern is the best one for a path.
+    /// The routes whose pattern matches a path best.
     fn found(self, path: &[u8]) -> Vec<Route> {
         let mut found: Vec<Route> = Vec::new();
         for route in self.routes {
@@ -168,23 +169,28 @@ impl Router {
     }
 }
 
-/// Generates the methods that there are names for.
+/// Generates `get`, `post` and so on.
 macro_rules! methods {
     ($($name:ident $method:literal)*) => {
         impl Router {
             $(
-                #[doc = concat!("Lets an application answer `", $method, "` at all paths that match a pattern.")]
+                #[doc = concat!("Adds an application for `", $method, "` and all paths that match a pattern.")]
                 ///
                 /// ```
                 /// # use wasmserve_guest::{Environ, Router, testing::call};
-                #[doc = concat!("let router = Router::new().", stringify!($name), "(\"/a\", |_: Environ| \"answered\\n\");")]
-                #[doc = concat!("let environ = Environ::made([(\"REQUEST_METHOD\", \"", $method, "\"), (\"PATH_INFO\", \"/a\")]);")]
-                /// assert_eq!(call(router, environ).body, b"answered\n");
+                #[doc = concat!("let router = Router::new().", stringify!($name), "(\"/jobs/{id}\", job);")]
+                #[doc = concat!("let method = \"", $method, "\";")]
+                /// let environ = Environ::for_test([("REQUEST_METHOD", method), ("PATH_INFO", "/jobs/7")]);
+                /// assert_eq!(call(router, environ).body, format!("{method} job 7\n").into_bytes());
+                ///
+                /// fn job(environ: Environ) -> String {
+                ///     format!("{} job {}\n", environ.method(), environ.param("id").unwrap_or_default())
+                /// }
                 /// ```
                 ///
                 /// # Panics
                 ///
-                /// When the pattern is none.
+                /// Panics if the pattern is invalid.
                 pub fn $name<M>(self, pattern: &'static str, application: impl Application<M> + 'static) -> Self {
                     self.with(Some($method), pattern, application)
                 }
@@ -201,7 +207,7 @@ methods! {
     delete "DELETE"
 }
 
-/// A `Router`.
+/// The kind of application that a `Router` is.
 pub enum Routed {}
 
 impl Application<Routed> for Router {
@@ -252,7 +258,7 @@ fn options(routes: &[Route]) -> Result<Response> {
     Ok(Response::new(204, [("Allow", allow(routes))], ()))
 }
 
-/// The methods that have an application, in the order in which they came, and those that need none.
+/// The value of `Allow`: the methods that have an application, in the order in which they were added, and implied ones.
 fn allow(routes: &[Route]) -> Value {
     let mut methods: Vec<&str> = Vec::new();
     for method in routes.iter().filter_map(|route| route.method) {
@@ -279,13 +285,13 @@ mod tests {
     };
 
     fn ask(router: Router, method: &str, path: &str) -> Answer {
-        let environ = Environ::made([("REQUEST_METHOD", method), ("SCRIPT_NAME", "/app"), ("PATH_INFO", path)]);
+        let environ = Environ::for_test([("REQUEST_METHOD", method), ("SCRIPT_NAME", "/app"), ("PATH_INFO", path)]);
         let answer = call(validator(router), environ);
         assert_eq!(answer.log.len(), usize::from(answer.fault.is_some()), "{answer:?}");
         answer
     }
 
-    /// Tells its pattern and what that has found.
+    /// Answers with its pattern and the parameters.
     fn shows(pattern: &'static str) -> impl FnOnce(Environ) -> String {
         move |environ| {
             let all = environ.copy_all().into_iter();
@@ -309,7 +315,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_most_special_pattern_wins_in_any_order() {
+    fn the_most_specific_pattern_wins_in_any_order() {
         let orders: [Vec<&str>; 2] = [PATTERNS.to_vec(), PATTERNS.iter().rev().copied().collect()];
         for order in orders {
             for (path, expected) in [
@@ -358,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_method_is_decided_at_the_path() {
+    fn the_path_is_matched_before_the_method() {
         for (method, path, status, body) in [
             ("POST", "/a", "200 OK", "post"),
             ("GET", "/a", "200 OK", "GET"),
@@ -375,7 +381,7 @@ mod tests {
             ("PUT", "/d", "404 Not Found", "404 Not Found\n"),
             ("OPTIONS", "/d", "404 Not Found", "404 Not Found\n"),
         ] {
-            let environ = Environ::made([("REQUEST_METHOD", method), ("PATH_INFO", path)]);
+            let environ = Environ::for_test([("REQUEST_METHOD", method), ("PATH_INFO", path)]);
             let answer = call(methods(), environ);
             assert_eq!(
                 (&*answer.status, String::from_utf8_lossy(&answer.body)),
@@ -386,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_told() {
+    fn allow_lists_the_methods_of_the_path() {
         let allowed = |method: &str, path: &str| {
             let answer = ask(methods(), method, path);
             let allow = answer.header("Allow").map(ToString::to_string);
@@ -400,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_application_has_its_place() {
+    fn every_kind_of_application_can_be_routed() {
         struct Test;
 
         impl Verbs for Test {
@@ -426,10 +432,10 @@ mod tests {
     }
 
     #[test]
-    fn one_place_for_two_is_a_fault() {
+    fn two_applications_for_one_route_are_a_fault() {
         let two =
             || Router::new().get("/{a}", |_: Environ| "a").get("/{b}", |_: Environ| "b").get("/c", |_: Environ| "c");
-        let answer = call(two(), Environ::made([("PATH_INFO", "/x")]));
+        let answer = call(two(), Environ::for_test([("PATH_INFO", "/x")]));
         assert_eq!(answer.fault.as_deref(), Some("GET has two applications: at `/{a}` and at `/{b}`"));
         assert_eq!(ask(two(), "GET", "/c").body, b"c");
     }

@@ -1,4 +1,4 @@
-//! How a response begins.
+//! WSGI's `start_response`.
 
 use std::{
     error::Error,
@@ -8,19 +8,20 @@ use std::{
 
 use crate::{Write, gateway::Gateway};
 
-/// `start_response` of PEP 3333. It is called like the function that it is in Python:
+/// The `start_response` of PEP 3333. Call it like a function, as in Python:
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, StartResponse};
-/// # fn app(_environ: Environ, start_response: StartResponse) -> &'static str {
-/// start_response("200 OK", &[("Content-Type", "text/plain")]);
-/// # "" }
-/// # wasmserve_guest::testing::call(app, Environ::made([]));
+/// fn app(_environ: Environ, start_response: StartResponse) -> &'static str {
+///     start_response("200 OK", &[("Content-Type", "text/html")]);
+///     "<!doctype html><title>Hello</title><p>Hello, World!\n"
+/// }
+/// # wasmserve_guest::testing::call(app, Environ::for_test([]));
 /// ```
 ///
-/// Nothing is sent yet: the head leaves with the first octet of the body, or at the end. What the host refuses (a second
-/// call, a status that is none, a header field with a line feed in it) *raises*, as in Python: here it panics, and the
-/// client gets a 500. [`attempt`](Self::attempt) gives a `Result` instead.
+/// This sends nothing yet. The head is sent with the first byte of the body, or at the end. If the host rejects the
+/// call (a second call, an invalid status, a header field with a line feed), it *raises* in Python; in Rust it panics,
+/// and the client gets a 500. Use [`attempt`](Self::attempt) to get a `Result` instead.
 pub struct StartResponse {
     gateway: Gateway,
     call: Box<Call>,
@@ -39,24 +40,28 @@ impl StartResponse {
         Self { gateway, call }
     }
 
-    /// Starts the response, or tells why not. The values of header fields may be octets.
+    /// Starts the response, and returns an error if the host rejects it. The values of header fields may be bytes.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, StartError, StartResponse, testing::call};
     /// fn app(environ: Environ, start_response: StartResponse) -> Result<&'static str, StartError> {
-    ///     // A value from outside may have octets in it that a field cannot have.
+    ///     // A value from outside may contain bytes that are not allowed in a field.
     ///     let language = environ.get("QUERY_STRING").unwrap_or_default();
     ///     start_response.attempt("200 OK", &[("Content-Language", language)])?;
     ///     Ok("Bonjour !\n")
     /// }
-    /// # assert_eq!(call(app, Environ::made([("QUERY_STRING", "fr")])).header("content-language").unwrap(), &"fr");
+    /// # assert_eq!(call(app, Environ::for_test([("QUERY_STRING", "fr")])).header("content-language").unwrap(), &"fr");
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if a response was started before, or if the status or a header field is invalid.
     pub fn attempt(&self, status: &str, headers: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Result<Write, StartError> {
         start(&self.gateway, status, headers, None)
     }
 
-    /// Replaces a response that has not left, because of an error that is logged: `start_response` with `exc_info`. The
-    /// error page of an application:
+    /// Replaces a response whose head was not sent yet, and logs the error that is the reason: `start_response` with
+    /// `exc_info`. An application can use it for an error page:
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, StartError, StartResponse};
@@ -70,8 +75,12 @@ impl StartResponse {
     ///         }
     ///     }
     /// }
-    /// # wasmserve_guest::testing::call(app, Environ::made([]));
+    /// # wasmserve_guest::testing::call(app, Environ::for_test([]));
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the head has been sent, or if the status or a header field is invalid. The error is logged in any case.
     pub fn replace(
         &self,
         status: &str,
@@ -110,19 +119,19 @@ impl Deref for StartResponse {
 ///     let refused = start_response.attempt("200 OK", &[("Connection", "close")]).err();
 ///     assert_eq!(refused, Some(StartError::HopByHop("Connection".to_owned())));
 /// };
-/// # call(app, Environ::made([]));
+/// # call(app, Environ::for_test([]));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartError {
-    /// `start_response` was called before, and this call does not [`replace`](StartResponse::replace) its response.
+    /// `start_response` was called before. Use [`replace`](StartResponse::replace) to change its response.
     AlreadyStarted,
-    /// The head has left, so that it cannot be replaced any more.
+    /// The head has been sent and cannot be replaced any more.
     HeadersSent,
     /// The status is not three digits from 200 to 999, a space and a reason phrase.
     BadStatus,
-    /// Which header field is not one, and why.
+    /// A header field is invalid; the text says which one and why.
     BadHeader(String),
-    /// Which header field is the host's business.
+    /// A header field is hop-by-hop and therefore set by the host only; the text says which one.
     HopByHop(String),
 }
 
@@ -130,7 +139,7 @@ impl Display for StartError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyStarted => f.write_str("start_response was called before"),
-            Self::HeadersSent => f.write_str("the head of the response has left"),
+            Self::HeadersSent => f.write_str("the head of the response has already been sent"),
             Self::BadStatus => f.write_str("the status is not three digits from 200 to 999, a space and a reason"),
             Self::BadHeader(which) => write!(f, "bad header field: {which}"),
             Self::HopByHop(which) => write!(f, "hop-by-hop header field: {which}"),
@@ -149,11 +158,11 @@ mod tests {
     fn s3_an_error_replaces_status_and_all_headers() {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[("X-First", "1")]);
-            let octets: [(&str, &[u8]); 1] = [("X-Second", b"\xe9")];
-            let replaced = start_response.replace("503 Later", &octets, "no backend");
+            let bytes: [(&str, &[u8]); 1] = [("X-Second", b"\xe9")];
+            let replaced = start_response.replace("503 Later", &bytes, "no backend");
             assert!(replaced.is_ok());
         };
-        let answer = call(app, Environ::made([]));
+        let answer = call(app, Environ::for_test([]));
         assert_eq!(answer.status, "503 Later");
         assert_eq!(answer.header("x-first"), None);
         assert_eq!(answer.header("x-second").unwrap().latin1(), "é");
@@ -161,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn s5_a_refused_call_still_counts() {
+    fn s5_a_rejected_call_still_counts() {
         let app = |_: Environ, start_response: StartResponse| {
             let none: [(&str, &str); 0] = [];
             let mut attempts = ["100 Continue", "200 OK"].map(|status| start_response.attempt(status, &none).err());
@@ -169,11 +178,11 @@ mod tests {
             assert_eq!(attempts[1].take(), Some(StartError::AlreadyStarted));
             start_response.replace("200 OK", &none, "again").map(|_| ())
         };
-        assert_eq!(call(app, Environ::made([])).status, "200 OK");
+        assert_eq!(call(app, Environ::for_test([])).status, "200 OK");
     }
 
     #[test]
-    fn s_heads_are_taken_or_refused_as_by_the_host() {
+    fn s_heads_are_accepted_or_rejected_like_by_the_host() {
         const OK: &str = "";
         for (rule, status, headers, expected) in [
             ("S6", "200", &[][..], OK),
@@ -193,7 +202,7 @@ mod tests {
             ("S14", "200 OK", &[("Status", "404 Not Found")], OK),
         ] {
             let app = |_: Environ, start_response: StartResponse| start_response.attempt(status, headers).map(|_| ());
-            let answer = call(app, Environ::made([]));
+            let answer = call(app, Environ::for_test([]));
             match answer.fault {
                 Some(fault) => assert!(expected != OK && fault.starts_with(expected), "{rule}: {status}: {fault}"),
                 None => {

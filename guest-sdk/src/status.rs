@@ -2,19 +2,22 @@
 
 use std::borrow::Cow;
 
-/// A status: `404`, `"404 Not Found"`, or a `String` like it.
+/// A status: a number such as `404`, or a whole status line such as `"404 Not Found"`.
 ///
 /// ```
-/// # use wasmserve_guest::Status;
+/// # use wasmserve_guest::{Environ, Status, testing::call};
 /// assert_eq!(404.line(), "404 Not Found");
-/// assert_eq!("404 Nothing Here".line(), "404 Nothing Here");
+///
+/// let app = |_: Environ| ("404 Nothing Here", "nothing\n");
+/// assert_eq!(call(app, Environ::for_test([])).status, "404 Nothing Here");
 /// ```
 pub trait Status {
-    /// The status as `start_response` takes it: code, space, reason phrase.
+    /// Returns the status line: the code, a space and the reason phrase.
     ///
     /// ```
     /// # use wasmserve_guest::Status;
-    /// assert_eq!(418.line(), "418 ");
+    /// assert_eq!(201.line(), "201 Created");
+    /// assert_eq!(299.line(), "299 ", "a code without a registered reason phrase");
     /// ```
     fn line(self) -> Cow<'static, str>;
 }
@@ -31,7 +34,7 @@ impl Status for String {
     }
 }
 
-/// With the reason phrase of the IANA registry, or an empty one.
+/// Uses the reason phrase of the IANA registry, or an empty one for other codes.
 impl Status for u16 {
     fn line(self) -> Cow<'static, str> {
         let line = match self {

@@ -1,4 +1,4 @@
-//! Handlers in ordinary tests, without wasm: made-up requests, and what becomes of them.
+//! Unit tests for handlers, without wasm and without a server.
 //!
 //! ```
 //! use wasmserve_guest::{Environ, testing::call};
@@ -7,55 +7,58 @@
 //!     Ok(format!("{}\n", environ.form()?))
 //! }
 //!
-//! # fn form_is_shown() {
-//! let environ = Environ::made([("REQUEST_METHOD", "POST")]).with_input("abc=def");
+//! # fn the_form_is_shown() {
+//! let environ = Environ::for_test([("REQUEST_METHOD", "POST")]).with_input("abc=def");
 //! let answer = call(app, environ);
 //! assert_eq!(answer.status, "200 OK");
 //! assert_eq!(answer.body, b"{'abc': ['def']}\n");
 //! # }
-//! # form_is_shown();
+//! # the_form_is_shown();
 //! ```
 //!
-//! `call(validator(app), environ)` also tells whether the handler keeps to the contract, see [`validator`](crate::validator).
+//! `call(validator(app), environ)` also checks that the handler obeys the contract: see
+//! [`validator`](crate::validator).
+//!
+//! This module exists in native builds only.
 
 use crate::{
     Application, Environ, ReadError, Value, application, environ,
     gateway::{Gateway, Host},
 };
 
-/// What a handler answered.
+/// The response of a handler, and what it logged.
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, testing::call};
-/// let answer = call(|_: Environ| (404, "no\n"), Environ::made([]));
+/// let answer = call(|_: Environ| (404, "no\n"), Environ::for_test([]));
 /// assert_eq!((&*answer.status, &*answer.body, answer.fault), ("404 Not Found", &b"no\n"[..], None));
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The status: `200 OK`. As from the host, it is `500 Internal Server Error` after a fault that left nothing else to
-    /// send.
+    /// The status line: `200 OK`. Like with the real host, it is `500 Internal Server Error` if the handler failed
+    /// before it sent anything.
     pub status: String,
-    /// The header fields that the handler gave.
+    /// The header fields that the handler set.
     pub headers: Vec<(String, Value)>,
     /// The whole body.
     pub body: Vec<u8>,
-    /// The chunks in which it was sent, without empty ones.
+    /// The chunks of the body, without empty ones.
     pub chunks: Vec<Vec<u8>>,
-    /// Whether the body was sent at once and as a whole, so that the host knows its length.
+    /// Whether the body was sent in one piece, so that the host knows its length.
     pub length_known: bool,
-    /// The lines of the log.
+    /// The lines that the handler logged.
     pub log: Vec<String>,
-    /// Why the host would not take this for a complete answer.
+    /// Why the host would treat this response as failed.
     pub fault: Option<String>,
 }
 
 impl Answer {
-    /// The first header field of a name, in any case.
+    /// Returns the first header field of a name, which is compared case-insensitively.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, testing::call};
-    /// let answer = call(|_: Environ| "text\n", Environ::made([]));
+    /// let answer = call(|_: Environ| "text\n", Environ::for_test([]));
     /// assert_eq!(answer.header("content-type").unwrap(), &"text/plain; charset=utf-8");
     /// ```
     pub fn header(&self, name: &str) -> Option<&Value> {
@@ -64,12 +67,18 @@ impl Answer {
     }
 }
 
-/// Lets a handler answer a request, as the host would: with the contract of `start_response` and `write`. A panic stays a
-/// panic.
+/// Calls a handler with a request. `start_response` and `write` behave as with the real host. A panic of the handler is
+/// not caught.
 ///
 /// ```
-/// # use wasmserve_guest::{Environ, testing::call};
-/// assert_eq!(call(|_: Environ| "text\n", Environ::made([])).body, b"text\n");
+/// # use wasmserve_guest::{Environ, StartResponse, testing::call};
+/// fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static str> {
+///     start_response("200 OK", &[("Content-Type", "text/plain")]);
+///     ["one\n", "two\n"].into_iter()
+/// }
+///
+/// let answer = call(app, Environ::for_test([]));
+/// assert_eq!(answer.chunks, [b"one\n", b"two\n"]);
 /// ```
 pub fn call<M>(application: impl Application<M>, environ: Environ) -> Answer {
     let gateway = environ.gateway.clone();
@@ -97,17 +106,17 @@ pub fn call<M>(application: impl Application<M>, environ: Environ) -> Answer {
     })
 }
 
-/// Made-up requests, for tests.
+/// Requests for tests.
 impl Environ {
-    /// A request with these variables, and with what else there has to be: without any it is `GET / HTTP/1.1` from
-    /// this machine.
+    /// Creates a request with these variables, and defaults for the others that are always present. Without variables
+    /// it is `GET / HTTP/1.1` from this machine.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([("PATH_INFO", "/a"), ("HTTP_ACCEPT", "text/html")]);
+    /// let environ = Environ::for_test([("PATH_INFO", "/a"), ("HTTP_ACCEPT", "text/html")]);
     /// assert!(environ.method() == "GET" && environ.path() == "/a");
     /// ```
-    pub fn made<const N: usize>(variables: [(&str, &str); N]) -> Self {
+    pub fn for_test<const N: usize>(variables: [(&str, &str); N]) -> Self {
         let gateway = Gateway::new(Host::default());
         gateway.with(|exchange| {
             for (name, value) in DEFAULTS.into_iter().chain(variables) {
@@ -117,11 +126,11 @@ impl Environ {
         Self::new(gateway)
     }
 
-    /// The same with another variable, whose value may be octets.
+    /// Sets another variable, whose value may be bytes.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([]).with("HTTP_X_NAME", b"caf\xe9");
+    /// let environ = Environ::for_test([]).with("HTTP_X_NAME", b"caf\xe9");
     /// assert_eq!(environ.get("HTTP_X_NAME").unwrap().latin1(), "café");
     /// ```
     pub fn with(self, name: &str, value: impl Into<Vec<u8>>) -> Self {
@@ -129,11 +138,11 @@ impl Environ {
         self
     }
 
-    /// The same with a body and its `CONTENT_LENGTH`.
+    /// Sets the body and its `CONTENT_LENGTH`.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([]).with_input("abc=def");
+    /// let environ = Environ::for_test([]).with_input("abc=def");
     /// assert_eq!(environ.get("CONTENT_LENGTH"), Some("7".into()));
     /// ```
     pub fn with_input(self, body: impl Into<Vec<u8>>) -> Self {
@@ -145,11 +154,11 @@ impl Environ {
         self
     }
 
-    /// The same with an error in place of the end of the body.
+    /// Makes reading the body fail at its end.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, ReadError};
-    /// let environ = Environ::made([]).with_input("abc=d").with_read_error(ReadError::Disconnected);
+    /// let environ = Environ::for_test([]).with_input("abc=d").with_read_error(ReadError::Disconnected);
     /// assert!(environ.form().is_err());
     /// ```
     pub fn with_read_error(self, error: ReadError) -> Self {
@@ -157,11 +166,11 @@ impl Environ {
         self
     }
 
-    /// The same with a head as it came off the wire. Without it the head is what the variables say.
+    /// Sets the head as received. Without it, the head is derived from the variables.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::made([]).with_raw_head("GET / HTTP/1.1\r\nhOsT: a\r\n\r\n");
+    /// let environ = Environ::for_test([]).with_raw_head("GET / HTTP/1.1\r\nhOsT: a\r\n\r\n");
     /// assert_eq!(environ.raw_head(), b"GET / HTTP/1.1\r\nhOsT: a\r\n\r\n");
     /// ```
     pub fn with_raw_head(self, head: impl Into<Vec<u8>>) -> Self {

@@ -1,4 +1,4 @@
-//! Both sides of the contract, checked while it is used.
+//! Middleware that checks both sides of the contract at run time.
 
 #[macro_use]
 mod clause;
@@ -14,9 +14,9 @@ use crate::{
     gateway::{Below, Fields, Layer},
 };
 
-/// Checks that the host and an application keep to the contract between them, and says which clause was broken: what
-/// `wsgiref.validate.validator` is in Python. It goes around any [`Application`], and changes nothing between two that are
-/// without fault.
+/// Middleware that checks that the host and an application obey the contract between them, and logs which clause was
+/// violated, like `wsgiref.validate.validator` in Python. It wraps any [`Application`], and changes nothing as long as
+/// both sides are correct.
 ///
 /// ```
 /// use wasmserve_guest::{Environ, StartResponse, handler, validator};
@@ -30,21 +30,22 @@ use crate::{
 ///
 /// # use wasmserve_guest::testing::call;
 /// # fn the_length_is_wrong() {
-/// let answer = call(validator(app), Environ::made([]));
+/// let answer = call(validator(app), Environ::for_test([]));
 /// assert_eq!(answer.status, "500 Internal Server Error");
 /// assert_eq!(
 ///     answer.log,
 ///     ["validator: PEP 3333, Handling the Content-Length Header: \
-///       a body is as long as its `Content-Length`: 14 octets of 5"]
+///       the body must be as long as its `Content-Length`: 14 bytes of 5"]
 /// );
 /// # }
 /// # the_length_is_wrong();
 /// ```
 ///
-/// A broken clause is one line in the log (`wsgi.errors`): its source, what it says, and what broke it. The application
-/// then fails, as with Python's `AssertionError`. What is wrong does not reach the other side, and nothing makes up for it:
-/// with such an environ the application does not run, and of such an answer the client gets a 500, or a part that is
-/// visibly cut short.
+/// Each violation is one line in the log (`wsgi.errors`): the source of the clause, its text, and what violated it.
+/// Then the application fails, as with Python's `AssertionError`. The validator does not pass the violation on, and
+/// does not correct it: if the environ is wrong, the application does not run; if the response is wrong, the client
+/// gets a 500, or a body that is visibly truncated.
+///
 ///
 /// | The host | |
 /// |---|---|
@@ -54,29 +55,24 @@ use crate::{
 /// |---|---|
 #[doc = rows!(Application)]
 ///
-/// What follows is only advice: it is logged, and nobody fails. Here Python's validator is stricter with a missing
-/// `Content-Type`, with one for 204 or 304, and with a field named `Status`, all of which HTTP allows; and it warns of
-/// methods that it does not know.
+/// The following clauses are advice: violations are logged, but the application does not fail. Python's validator fails
+/// on a missing `Content-Type`, on one with 204 or 304, and on a field named `Status`, all of which HTTP allows. It
+/// also warns about methods that it does not know.
 ///
 /// | Advice | |
 /// |---|---|
 #[doc = rows!(Advice)]
 ///
-/// It looks at every call and copies the whole environ; a handler without it has none of its code.
+/// The validator checks every call and copies the whole environ. A handler that does not use it does not contain its
+/// code.
 pub fn validator<A>(application: A) -> Validator<A> {
     Validator(application)
 }
 
-/// An application in a [`validator`].
-///
-/// ```
-/// # use wasmserve_guest::{Environ, Validator, testing::call, validator};
-/// let checked: Validator<_> = validator(|_: Environ| "text\n");
-/// assert!(call(checked, Environ::made([])).log.is_empty());
-/// ```
+/// The result of [`validator`].
 pub struct Validator<A>(A);
 
-/// A `Validator` around one.
+/// The kind of application that a `Validator` is.
 pub enum Validated {}
 
 impl<A, M> Application<(Validated, M)> for Validator<A>
@@ -87,11 +83,11 @@ where
         let gateway = environ.gateway.clone();
         let below = gateway.below();
         if below.validates() {
-            // One in another has nothing to add.
+            // A validator inside another one has nothing to add.
             return self.0.run(environ, start_response);
         }
         let validation = Rc::new(Validation::new(below));
-        let outcome = match validation.tell(environ::check(&gateway.copy_all(), |name| gateway.get(name))) {
+        let outcome = match validation.report(environ::check(&gateway.copy_all(), |name| gateway.get(name))) {
             Some(_) => Ok(()),
             None => gateway.under(&validation, || self.0.run(environ, start_response)),
         };
@@ -99,12 +95,12 @@ where
     }
 }
 
-/// One exchange under watch.
+/// The layer that `validator` adds.
 struct Validation {
     below: Below,
     input: RefCell<Input>,
     response: RefCell<Response>,
-    /// The first clause that was broken, except for advice.
+    /// The first violation that is not advice.
     breach: RefCell<Option<Breach>>,
 }
 
@@ -118,11 +114,11 @@ impl Validation {
         }
     }
 
-    /// Logs what was broken, and gives the first that is not advice.
-    fn tell(&self, breaches: impl IntoIterator<Item = Breach>) -> Option<Breach> {
-        let told = breaches.into_iter().inspect(|breach| self.below.log(breach.to_string().as_bytes()));
-        let grave: Vec<_> = told.filter(|breach| !breach.is_advice()).collect();
-        let first = grave.into_iter().next()?;
+    /// Logs violations, and returns the first one that is not advice.
+    fn report(&self, breaches: impl IntoIterator<Item = Breach>) -> Option<Breach> {
+        let logged = breaches.into_iter().inspect(|breach| self.below.log(breach.to_string().as_bytes()));
+        let violations: Vec<_> = logged.filter(|breach| !breach.is_advice()).collect();
+        let first = violations.into_iter().next()?;
         self.breach.borrow_mut().get_or_insert_with(|| first.clone());
         Some(first)
     }
@@ -131,10 +127,10 @@ impl Validation {
         self.breach.borrow().is_some()
     }
 
-    /// The outcome of it all.
+    /// Checks the end of the response, and returns the outcome.
     fn end(&self, outcome: Result<()>) -> Result<()> {
         if outcome.is_ok() && !self.is_broken() {
-            self.tell(self.response.borrow().end());
+            self.report(self.response.borrow().end());
         }
         match self.breach.take() {
             Some(breach) => Err(breach.to_string().into()),
@@ -154,13 +150,13 @@ impl Layer for Validation {
 
     fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
         let given = self.below.read(max);
-        self.tell(self.input.borrow_mut().read(max, &given));
+        self.report(self.input.borrow_mut().read(max, &given));
         given
     }
 
     fn trailers(&self) -> Fields {
         let given = self.below.trailers();
-        self.tell(self.input.borrow().trailers(&given));
+        self.report(self.input.borrow().trailers(&given));
         given
     }
 
@@ -174,11 +170,11 @@ impl Layer for Validation {
             return Err(StartError::HeadersSent);
         }
         let (head, breaches) = self.response.borrow_mut().start(status, headers, exc_info.is_some());
-        if let Some(breach) = self.tell(breaches) {
+        if let Some(breach) = self.report(breaches) {
             return Err(breach.start_error());
         }
         let outcome = self.below.start_response(status, headers, exc_info);
-        self.tell(self.response.borrow_mut().started(head, &outcome));
+        self.report(self.response.borrow_mut().started(head, &outcome));
         outcome
     }
 
@@ -187,11 +183,11 @@ impl Layer for Validation {
             return Err(WriteError::Disconnected);
         }
         let breaches = self.response.borrow_mut().write(chunk, last);
-        if let Some(breach) = self.tell(breaches) {
+        if let Some(breach) = self.report(breaches) {
             return Err(breach.write_error());
         }
         let outcome = self.below.write(chunk, last);
-        self.tell(self.response.borrow_mut().wrote(chunk, last, outcome));
+        self.report(self.response.borrow_mut().wrote(chunk, last, outcome));
         outcome
     }
 }
@@ -202,7 +198,7 @@ mod tests {
 
     use super::{clause::Clause, *};
     use crate::{
-        Body, IntoResponse, Outlet, Verbs, Write,
+        Body, BodyWriter, IntoResponse, Verbs, Write,
         testing::{Answer, call},
     };
 
@@ -218,7 +214,8 @@ mod tests {
         &'static [&'static str],
     );
 
-    /// The method of a request, and the status, fields and chunks of an answer to it with something wrong.
+    /// The rule, the clause that is violated, the method of the request, and the status, fields and chunks of the
+    /// response.
     const ANSWERS: [Row; 31] = [
         ("S6", Clause::Status, "GET", "", &[TEXT], &["x"]),
         ("S6", Clause::Status, "GET", "OK", &[TEXT], &["x"]),
@@ -255,7 +252,7 @@ mod tests {
 
     type App = fn(Environ, StartResponse) -> Result<&'static str>;
 
-    /// Calls in a wrong order.
+    /// Calls in the wrong order.
     const CALLS: [(&str, Clause, App); 5] = [
         ("S1", Clause::NotStarted, |_, _| Ok("x")),
         ("S1", Clause::NotStarted, |_, _| Ok("")),
@@ -276,12 +273,12 @@ mod tests {
         }),
     ];
 
-    /// Writes when the response has ended.
+    /// Writes after the end of the response.
     struct Late(Write);
 
     impl Body<Late> for Late {
-        fn send(self, outlet: Outlet) -> Result<()> {
-            outlet.finish(b"all")?;
+        fn send(self, writer: BodyWriter) -> Result<()> {
+            writer.finish(b"all")?;
             Ok((self.0)(b"more")?)
         }
     }
@@ -296,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn s_b_an_answer_that_is_wrong_breaks_its_clause() {
+    fn s_b_a_wrong_response_violates_its_clause() {
         for (rule, clause, method, status, headers, chunks) in ANSWERS {
-            let environ = || Environ::made([("REQUEST_METHOD", method)]);
+            let environ = || Environ::for_test([("REQUEST_METHOD", method)]);
             let app = |_: Environ, start_response: StartResponse| {
                 start_response.attempt(status, headers)?;
                 Ok::<_, StartError>(chunks.iter())
@@ -310,45 +307,45 @@ mod tests {
     }
 
     #[test]
-    fn s_calls_in_a_wrong_order_break_a_clause() {
+    fn s_calls_in_the_wrong_order_violate_a_clause() {
         for (rule, clause, app) in CALLS {
-            check(rule, clause, &call(validator(app), Environ::made([])));
+            check(rule, clause, &call(validator(app), Environ::for_test([])));
         }
         let late = |_: Environ, start_response: StartResponse| Late(start_response("200 OK", &[TEXT]));
-        check("S1", Clause::Ended, &call(validator(late), Environ::made([])));
+        check("S1", Clause::Ended, &call(validator(late), Environ::for_test([])));
     }
 
     #[test]
-    fn a_breach_reaches_no_client_as_a_complete_answer() {
+    fn a_violation_never_looks_like_a_complete_response() {
         let app = |_: Environ, start_response: StartResponse| {
             start_response("200 OK", &[TEXT, LENGTH]);
             ["ab", "cd"].into_iter()
         };
-        let answer = call(validator(app), Environ::made([]));
+        let answer = call(validator(app), Environ::for_test([]));
         assert_eq!((&*answer.status, &*answer.body), ("200 OK", &b"ab"[..]));
         let whole = |_: Environ| (200, [TEXT, LENGTH], "abcd");
-        assert_eq!(call(validator(whole), Environ::made([])).status, "500 Internal Server Error");
+        assert_eq!(call(validator(whole), Environ::for_test([])).status, "500 Internal Server Error");
     }
 
     #[test]
-    fn e1_an_application_does_not_see_a_wrong_environ() {
-        let environ = Environ::made([("SERVER_NAME", ""), ("SERVER_PORT", "http")]);
+    fn e1_an_application_does_not_run_with_a_wrong_environ() {
+        let environ = Environ::for_test([("SERVER_NAME", ""), ("SERVER_PORT", "http")]);
         let answer = call(validator(|_: Environ| unreachable!() as &str), environ);
         assert_eq!(answer.status, "500 Internal Server Error");
         assert_eq!(answer.log.len(), 2);
     }
 
     #[test]
-    fn i5_a_body_that_only_seems_complete_is_told() {
+    fn i5_a_body_that_only_looks_complete_is_reported() {
         let app = |environ: Environ| environ.form().map(|form| form.to_string());
-        let environ = Environ::made([]).with_input("abc=d").with("CONTENT_LENGTH", "7");
+        let environ = Environ::for_test([]).with_input("abc=d").with("CONTENT_LENGTH", "7");
         check("I5", Clause::ReadLength, &call(validator(app), environ));
-        let environ = Environ::made([]).with_input("abc=d").with_read_error(ReadError::Disconnected);
+        let environ = Environ::for_test([]).with_input("abc=d").with_read_error(ReadError::Disconnected);
         assert!(call(validator(app), environ).log.is_empty());
     }
 
     #[test]
-    fn a_faultless_answer_passes_unchanged() {
+    fn a_correct_response_passes_unchanged() {
         struct Test;
 
         impl Verbs for Test {
@@ -357,22 +354,22 @@ mod tests {
             }
         }
 
-        fn pushed(_environ: Environ, start_response: StartResponse) -> Result<vec::IntoIter<&'static str>> {
-            let write = start_response("200 OK", &[TEXT, ("Content-Length", "9")]);
-            write(b"pushed ")?;
+        fn writes(_environ: Environ, start_response: StartResponse) -> Result<vec::IntoIter<&'static str>> {
+            let write = start_response("200 OK", &[TEXT, ("Content-Length", "10")]);
+            write(b"written ")?;
             Ok(vec!["", "i", "", "t"].into_iter())
         }
 
         fn replaced(_environ: Environ, start_response: StartResponse) -> Result<&'static str> {
             start_response("200 OK", &[LENGTH]);
-            start_response.replace("503 Later", &[TEXT, ("X-Octets", "\u{e9}\t")], "no backend")?;
+            start_response.replace("503 Later", &[TEXT, ("X-Latin-1", "\u{e9}\t")], "no backend")?;
             Ok("later")
         }
 
         macro_rules! same {
             ($($application:expr, $method:literal;)*) => {
                 $(
-                    let environ = || Environ::made([("REQUEST_METHOD", $method)]);
+                    let environ = || Environ::for_test([("REQUEST_METHOD", $method)]);
                     let plain = call($application, environ());
                     let checked = call(validator($application), environ());
                     assert_eq!(format!("{checked:?}"), format!("{plain:?}"));
@@ -383,9 +380,9 @@ mod tests {
         same! {
             Test, "GET";
             Test, "BREW";
-            pushed, "GET";
+            writes, "GET";
             replaced, "GET";
-            validator(pushed), "GET";
+            validator(writes), "GET";
             |_: Environ| "text", "GET";
             |_: Environ| (), "GET";
             |_: Environ| (204, ()), "GET";
@@ -399,13 +396,13 @@ mod tests {
 
     #[test]
     fn every_clause_has_a_row() {
-        let told = ANSWERS.map(|row| row.1).into_iter().chain(CALLS.map(|row| row.1));
-        let heard = environ::tests::BROKEN
+        let of_response = ANSWERS.map(|row| row.1).into_iter().chain(CALLS.map(|row| row.1));
+        let of_request = environ::tests::BROKEN
             .map(|row| row.3)
             .into_iter()
             .chain(input::tests::ROWS.iter().filter_map(|row| row.3));
         let single = [Clause::Dictionary, Clause::Ended, Clause::Refusal, Clause::Trailers];
-        let covered: Vec<_> = told.chain(heard).chain(single).collect();
+        let covered: Vec<_> = of_response.chain(of_request).chain(single).collect();
         for clause in Clause::ALL {
             assert!(covered.contains(clause), "{clause:?}");
         }

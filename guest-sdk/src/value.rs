@@ -1,4 +1,4 @@
-//! Octets.
+//! The value of a variable or a header field.
 
 use std::{
     borrow::Cow,
@@ -7,9 +7,9 @@ use std::{
     str::{self, FromStr, Utf8Error},
 };
 
-/// The value of an environ variable or of a header field: octets, which nothing has decoded.
+/// The value of an environ variable or a header field: bytes that were not decoded.
 ///
-/// It is a `[u8]` to read from, compares with text, and prints as text.
+/// It dereferences to `[u8]`, compares with `str`, and displays as text.
 ///
 /// ```
 /// # use wasmserve_guest::Value;
@@ -23,18 +23,22 @@ use std::{
 pub struct Value(Cow<'static, [u8]>);
 
 impl Value {
-    /// The value as UTF-8, which it may not be.
+    /// Returns the value as text.
     ///
     /// ```
     /// # use wasmserve_guest::Value;
     /// assert_eq!(Value::from("café").to_str(), Ok("café"));
     /// assert!(Value::from(b"caf\xe9").to_str().is_err());
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the value is not UTF-8.
     pub fn to_str(&self) -> Result<&str, Utf8Error> {
         str::from_utf8(&self.0)
     }
 
-    /// The value as Latin-1: the "native string" of PEP 3333, in which every octet is one character.
+    /// Decodes the value as Latin-1, in which every byte is one character: the "native string" of PEP 3333.
     ///
     /// ```
     /// # use wasmserve_guest::Value;
@@ -44,7 +48,8 @@ impl Value {
         self.0.iter().copied().map(char::from).collect()
     }
 
-    /// What `T` reads from the value, if it is text and `T` can: a number, for example. White space is not taken away.
+    /// Parses the value, for example as a number. Returns `None` if it is not UTF-8 or does not parse. Does not trim
+    /// white space.
     ///
     /// ```
     /// # use wasmserve_guest::Value;
@@ -55,11 +60,14 @@ impl Value {
         self.to_str().ok()?.parse().ok()
     }
 
-    /// The octets.
+    /// Converts the value into its bytes.
     ///
     /// ```
-    /// # use wasmserve_guest::Value;
-    /// assert_eq!(Value::from("GET").into_bytes(), b"GET");
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::for_test([("PATH_INFO", "/files/a")]);
+    /// let mut path = environ.path().into_bytes();
+    /// path.push(b'/');
+    /// assert_eq!(path, b"/files/a/");
     /// ```
     pub fn into_bytes(self) -> Vec<u8> {
         self.0.into_owned()
@@ -80,14 +88,14 @@ impl AsRef<[u8]> for Value {
     }
 }
 
-/// As UTF-8, with `�` for what is not.
+/// As UTF-8, with `�` for invalid sequences.
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.pad(&String::from_utf8_lossy(self))
     }
 }
 
-/// In quotes, with all but printable ASCII escaped.
+/// In quotes, with everything but printable ASCII escaped.
 impl Debug for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
@@ -109,20 +117,20 @@ impl PartialEq<&str> for Value {
 }
 
 impl From<Vec<u8>> for Value {
-    fn from(octets: Vec<u8>) -> Self {
-        Self(Cow::Owned(octets))
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Cow::Owned(bytes))
     }
 }
 
 impl From<&'static [u8]> for Value {
-    fn from(octets: &'static [u8]) -> Self {
-        Self(Cow::Borrowed(octets))
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(Cow::Borrowed(bytes))
     }
 }
 
 impl<const N: usize> From<&'static [u8; N]> for Value {
-    fn from(octets: &'static [u8; N]) -> Self {
-        Self::from(octets.as_slice())
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Self::from(bytes.as_slice())
     }
 }
 

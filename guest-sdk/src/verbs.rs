@@ -1,9 +1,9 @@
-//! One method for each HTTP method.
+//! Handlers with one method for each HTTP method.
 
 use crate::{Environ, IntoResponse, Response, Result};
 
-/// A handler with one method for each HTTP method, modelled on Python's `BaseHTTPRequestHandler`. What is not implemented
-/// answers `501 Unsupported method`.
+/// A handler with one method for each HTTP method, modelled on Python's `BaseHTTPRequestHandler`. Methods that are not
+/// implemented answer `501 Unsupported method`.
 ///
 /// ```
 /// use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, handler};
@@ -22,14 +22,14 @@ use crate::{Environ, IntoResponse, Response, Result};
 ///         (201, form.to_string()).into_response()
 ///     }
 /// }
-/// # let answer = wasmserve_guest::testing::call(Test, Environ::made([("REQUEST_METHOD", "BREW")]));
+/// # let answer = wasmserve_guest::testing::call(Test, Environ::for_test([("REQUEST_METHOD", "BREW")]));
 /// # assert_eq!(answer.status, "501 Unsupported method ('BREW')");
 /// ```
 #[allow(unused_variables, reason = "named for the documentation")]
 pub trait Verbs {
-    /// The methods that there are. If any are listed, the others of this trait answer `405 Method Not Allowed` with
-    /// `Allow`, and `OPTIONS` has an answer: 204 with `Allow`. Methods unknown to this trait still go to
-    /// [`do_other`](Self::do_other).
+    /// The methods that the handler supports. If the list is not empty, the other methods of this trait answer `405
+    /// Method Not Allowed` with `Allow`, and `OPTIONS` answers 204 with `Allow`. Methods that this trait does not know
+    /// still go to [`do_other`](Self::do_other).
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, testing::call};
@@ -43,12 +43,12 @@ pub trait Verbs {
     ///     }
     /// }
     ///
-    /// let answer = call(Test, Environ::made([("REQUEST_METHOD", "PUT")]));
+    /// let answer = call(Test, Environ::for_test([("REQUEST_METHOD", "PUT")]));
     /// assert_eq!(answer.status, "405 Method Not Allowed");
     /// ```
     const METHODS: &'static [&'static str] = &[];
 
-    /// Whether `HEAD` is answered by [`do_get`](Self::do_get); the host leaves the body out.
+    /// Whether [`do_get`](Self::do_get) answers `HEAD`. The host drops the body.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, testing::call};
@@ -62,7 +62,7 @@ pub trait Verbs {
     ///     }
     /// }
     ///
-    /// let answer = call(Test, Environ::made([("REQUEST_METHOD", "HEAD")]));
+    /// let answer = call(Test, Environ::for_test([("REQUEST_METHOD", "HEAD")]));
     /// assert_eq!(answer.status, "200 OK");
     /// ```
     const HEAD_FROM_GET: bool = false;
@@ -111,7 +111,7 @@ pub trait Verbs {
         self.do_other(environ)
     }
 
-    /// Answers every other method, and those that are not implemented.
+    /// Answers all other methods, and those that are not implemented.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, testing::call};
@@ -126,18 +126,18 @@ pub trait Verbs {
     ///     }
     /// }
     ///
-    /// let answer = call(Teapot, Environ::made([("REQUEST_METHOD", "BREW")]));
+    /// let answer = call(Teapot, Environ::for_test([("REQUEST_METHOD", "BREW")]));
     /// assert_eq!(answer.status, "418 I'm a teapot");
     /// ```
     fn do_other(&mut self, environ: Environ) -> Result<Response> {
-        // A method is a token (RFC 9110 section 9.1), so there is nothing in it that would have to be escaped.
+        // A method is a token (RFC 9110 section 9.1), so nothing in it needs to be escaped.
         let problem = format!("Unsupported method ('{}')", environ.method());
         (format!("501 {problem}"), format!("{problem}\n")).into_response()
     }
 
-    /// Is told of each answer before it is sent, also of a 501 or 405; not of an error, since that has no answer yet. It
-    /// does nothing, because the host has an access log: the counterpart of `BaseHTTPRequestHandler.log_request`, for a
-    /// handler that wants lines of its own.
+    /// Called with every response before it is sent, including a 501 or 405, but not with an error, which has no
+    /// response yet. Implement it to log in your own format, like `BaseHTTPRequestHandler.log_request`. The default
+    /// does nothing, because the host has an access log.
     ///
     /// ```
     /// # use wasmserve_guest::{Environ, IntoResponse, Result, Verbs};
@@ -148,11 +148,11 @@ pub trait Verbs {
     ///     }
     ///
     ///     fn log_request(&self, environ: &Environ, status: &str) {
-    ///         // With `:?` nobody can ask for a path that looks like another line.
+    ///         // `:?` escapes line feeds, so a path cannot forge a line.
     ///         environ.errors().log(format!("{} {:?}: {status}", environ.method(), environ.path()));
     ///     }
     /// }
-    /// # let answer = wasmserve_guest::testing::call(Test, Environ::made([("PATH_INFO", "/a\nb")]));
+    /// # let answer = wasmserve_guest::testing::call(Test, Environ::for_test([("PATH_INFO", "/a\nb")]));
     /// # assert_eq!(answer.log, [r#"GET "/a\nb": 200 OK"#]);
     /// ```
     fn log_request(&self, environ: &Environ, status: &str) {}
@@ -179,7 +179,7 @@ pub(crate) fn dispatch<V: Verbs>(verbs: &mut V, environ: Environ) -> Result<Resp
     }
 }
 
-/// The methods listed, and those that follow from them.
+/// The listed methods, and those that follow from them.
 fn allowed<V: Verbs + ?Sized>() -> impl Iterator<Item = &'static str> {
     let listed = |method: &&str| V::METHODS.contains(method);
     let head = (V::HEAD_FROM_GET && listed(&"GET")).then_some("HEAD");
@@ -217,11 +217,11 @@ mod tests {
     }
 
     fn ask<M>(verbs: impl crate::Application<M>, method: &'static str) -> Answer {
-        call(verbs, Environ::made([("REQUEST_METHOD", method)]))
+        call(verbs, Environ::for_test([("REQUEST_METHOD", method)]))
     }
 
     #[test]
-    fn v1_v3_v5_what_is_not_implemented_is_a_501() {
+    fn v1_v3_v5_an_unimplemented_method_is_a_501() {
         assert_eq!(ask(Plain, "GET").body, b"got");
         for method in ["HEAD", "POST", "OPTIONS", "TRACE", "BREW", "get"] {
             let answer = ask(Plain, method);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn v2_a_list_of_methods_makes_a_405_of_the_others() {
+    fn v2_with_a_list_of_methods_the_others_are_a_405() {
         let answer = ask(Listed, "DELETE");
         assert_eq!(answer.status, "405 Method Not Allowed");
         assert_eq!(answer.header("Allow").unwrap(), &"GET, POST, HEAD, OPTIONS");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_logged_once_before_it_is_sent() {
+    fn a_response_is_logged_once_before_it_is_sent() {
         assert_eq!(ask(Logging, "GET").log, ["decided", "GET 404 Not Found", "sent"]);
         assert_eq!(ask(Logging, "PUT").log, ["PUT 405 Method Not Allowed"]);
         assert_eq!(ask(Logging, "BREW").log, ["BREW 501 Unsupported method ('BREW')"]);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn v3_head_is_get_where_one_says_so() {
+    fn v3_head_is_answered_by_get_on_request() {
         assert_eq!(ask(Listed, "HEAD").status, "200 OK");
     }
 }

@@ -1,4 +1,4 @@
-//! Pushing chunks.
+//! WSGI's `write`.
 
 use std::{
     error::Error,
@@ -9,8 +9,8 @@ use std::{
 
 use crate::gateway::Gateway;
 
-/// `write`, which `start_response` returns: pushes chunks of the body. It is called like a function, and is a
-/// [`std::io::Write`] too.
+/// The `write` that `start_response` returns: sends chunks of the body. Call it like a function, or use it as a
+/// [`std::io::Write`].
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, StartResponse, WriteError, testing::call};
@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 ///     write(b"Hello, ")?;
 ///     write(b"World!\n")
 /// }
-/// # assert_eq!(call(app, Environ::made([])).body, b"Hello, World!\n");
+/// # assert_eq!(call(app, Environ::for_test([])).body, b"Hello, World!\n");
 /// ```
 pub struct Write {
     call: Box<Call>,
@@ -47,13 +47,13 @@ impl io::Write for Write {
         Ok(chunk.len())
     }
 
-    /// Does nothing: every chunk is on its way.
+    /// Does nothing, because chunks are not buffered.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Why a chunk was not taken.
+/// Why a chunk was not accepted.
 ///
 /// ```
 /// # use wasmserve_guest::{Environ, StartResponse, WriteError, testing::call};
@@ -61,17 +61,17 @@ impl io::Write for Write {
 ///     let write = start_response("200 OK", &[("Content-Length", "2")]);
 ///     assert_eq!(write(b"abc"), Err(WriteError::PastContentLength));
 /// };
-/// # call(app, Environ::made([]));
+/// # call(app, Environ::for_test([]));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
     /// `start_response` has not succeeded yet.
     NotStarted,
-    /// The client is gone, or the response was finished before.
+    /// The client is disconnected, or the response is already finished.
     Disconnected,
-    /// The chunk goes beyond the `Content-Length` that the handler gave. What fits has been sent.
+    /// The chunk exceeds the `Content-Length` that the handler set. The part that fits was sent.
     PastContentLength,
-    /// The client took nothing for longer than the host waits.
+    /// The client read nothing for longer than the timeout of the host.
     TimedOut,
 }
 
@@ -81,7 +81,7 @@ impl Display for WriteError {
             Self::NotStarted => "start_response was not called",
             Self::Disconnected => "the client is gone",
             Self::PastContentLength => "the body is longer than its Content-Length",
-            Self::TimedOut => "the client did not take the response in time",
+            Self::TimedOut => "timed out sending the response",
         })
     }
 }

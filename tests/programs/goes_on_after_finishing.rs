@@ -2,7 +2,7 @@
 
 use std::process;
 
-use wasmserve_guest::{Body, Environ, Outlet, Result, StartResponse, handler};
+use wasmserve_guest::{Body, BodyWriter, Environ, Result, StartResponse, handler};
 
 handler!(app);
 
@@ -14,8 +14,8 @@ fn app(_environ: Environ, start_response: StartResponse) -> Finished {
 struct Finished;
 
 impl Body<Finished> for Finished {
-    fn send(self, outlet: Outlet) -> Result<()> {
-        outlet.finish(b"finished")?;
+    fn send(self, writer: BodyWriter) -> Result<()> {
+        writer.finish(b"finished")?;
         process::abort()
     }
 }

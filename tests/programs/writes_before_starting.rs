@@ -1,6 +1,6 @@
 //! Writes before it starts its response, and is content with what the host says to that.
 
-use wasmserve_guest::{Body, Environ, Outlet, Result, StartResponse, handler};
+use wasmserve_guest::{Body, BodyWriter, Environ, Result, StartResponse, handler};
 
 handler!(app);
 
@@ -11,8 +11,8 @@ fn app(environ: Environ, _start_response: StartResponse) -> Early {
 struct Early(Environ);
 
 impl Body<Early> for Early {
-    fn send(self, mut outlet: Outlet) -> Result<()> {
-        let refused = outlet.write(b"too early").expect_err("nothing was started");
+    fn send(self, mut writer: BodyWriter) -> Result<()> {
+        let refused = writer.write(b"too early").expect_err("nothing was started");
         self.0.errors().log(format!("write: {refused}"));
         Ok(())
     }

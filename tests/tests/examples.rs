@@ -245,10 +245,10 @@ fn middleware_goes_around_the_application() {
     let asked = server.get("/");
     assert_eq!((asked.status, asked.field("Cache-Control")), (401, Some("no-store")));
     assert_eq!(asked.field("WWW-Authenticate"), Some("Basic realm=\"the back room\", charset=\"UTF-8\""));
-    server.line(|line| line == "[1] log: GET \"/\": 401 Unauthorized, 17 octets");
+    server.line(|line| line == "[1] log: GET \"/\": 401 Unauthorized, 17 bytes");
     let let_in = server.ask("GET /%0A HTTP/1.1\r\nHost: test\r\nAuthorization: Basic YWxpY2U6c2VzYW1l\r\n\r\n");
     assert_eq!((let_in.status, let_in.text()), (200, "Hello, alice!\n"));
-    server.line(|line| line == "[2] log: GET \"/\\\\n\": 200 OK, 14 octets");
+    server.line(|line| line == "[2] log: GET \"/\\\\n\": 200 OK, 14 bytes");
 }
 
 #[test]

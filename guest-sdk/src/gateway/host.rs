@@ -1,4 +1,4 @@
-//! The host, through the generated bindings.
+//! The real host, through the generated bindings.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -8,11 +8,11 @@ use crate::{
     bindings::wasmserve::gateway::{environ, errors, input, response},
 };
 
-/// One instance serves one request, so there is nothing to hold.
+/// Has no fields, because an instance serves one request.
 #[derive(Clone)]
 pub(crate) struct Host;
 
-/// A layer, as it is handed on. There are few, and the instance does not live long.
+/// A shared layer. It is leaked, because there are few layers and the instance is short-lived.
 pub(crate) type Shared = &'static dyn Layer;
 
 thread_local! {

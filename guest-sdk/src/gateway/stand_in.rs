@@ -1,4 +1,4 @@
-//! The host's stand-in: a made-up request, and the contract of `start_response` and `write`, kept as the host keeps it.
+//! A stand-in for the host: a test request, and `start_response` and `write` with the same rules as the real host.
 
 use std::{cell::RefCell, mem, rc::Rc};
 
@@ -8,7 +8,7 @@ use crate::{
     grammar::{is_hop_by_hop, is_status, is_text, is_token, number, trim},
 };
 
-/// A layer, as it is handed on.
+/// A shared layer.
 pub(crate) type Shared = Rc<dyn Layer>;
 
 /// One exchange.
@@ -18,10 +18,10 @@ pub(crate) struct Host(Rc<RefCell<Exchange>>);
 #[derive(Default)]
 pub(crate) struct Exchange {
     pub(crate) environ: Fields,
-    /// The head as it would have come off the wire, if not what the environ says.
+    /// The head as received, if it is not derived from the environ.
     pub(crate) raw_head: Option<Vec<u8>>,
     pub(crate) input: Vec<u8>,
-    /// What follows the input instead of its end.
+    /// The error that replaces the end of the input.
     pub(crate) read_error: Option<ReadError>,
     pub(crate) log: Vec<String>,
     pub(crate) response: Response,
@@ -30,17 +30,17 @@ pub(crate) struct Exchange {
 
 #[derive(Default)]
 pub(crate) struct Response {
-    /// Whether `start_response` was called, also in vain.
+    /// Whether `start_response` was called, even without success.
     called: bool,
     pub(crate) head: Option<(String, Fields)>,
     pub(crate) chunks: Vec<Vec<u8>>,
-    /// Whether the first chunk was known to be the last.
+    /// Whether the first chunk was known to be the last one.
     pub(crate) length_known: bool,
     finished: bool,
 }
 
 impl Host {
-    /// The whole exchange, for those who make one up and who look at what became of it.
+    /// Gives a function access to the whole exchange, to prepare the request or to inspect the response.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Exchange) -> T) -> T {
         look(&mut self.0.borrow_mut())
     }
@@ -121,7 +121,7 @@ impl Host {
 
     pub(crate) fn respond(&self, status: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), StartError> {
         self.start_response(status, headers, None)?;
-        // Whatever becomes of the body, `respond` does not tell.
+        // `respond` does not report what happens to the body.
         let _ = self.finish(body);
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Response {
             let value = trim(value);
             check_field(name, value)?;
             if is_length(name) && checked.iter().any(|(other, _)| is_length(other)) {
-                return Err(StartError::BadHeader(format!("{name} is given more than once")));
+                return Err(StartError::BadHeader(format!("{name} is set more than once")));
             }
             checked.push((name.to_owned(), value.to_vec()));
         }

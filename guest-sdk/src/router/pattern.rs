@@ -1,8 +1,8 @@
-//! Patterns of paths.
+//! Path patterns.
 
 use std::fmt::{self, Display, Formatter};
 
-/// What a path has to look like; see [`Router`](super::Router).
+/// A pattern that paths are matched against; see [`Router`](super::Router).
 #[derive(Clone, Copy)]
 pub(super) struct Pattern(&'static str);
 
@@ -25,27 +25,27 @@ impl From<&'static str> for Segment {
 }
 
 impl Pattern {
-    /// Panics with what is wrong with it.
+    /// Panics if the pattern is invalid.
     pub(super) fn new(pattern: &'static str) -> Self {
-        assert!(pattern.starts_with('/'), "the pattern `{pattern}` does not begin with `/`");
+        assert!(pattern.starts_with('/'), "the pattern `{pattern}` must start with `/`");
         let mut segments = pattern.split('/').skip(1).peekable();
         while let Some(segment) = segments.next() {
             let name = match Segment::from(segment) {
                 Segment::Text(text) => {
-                    assert!(!text.contains(['{', '}']), "`{segment}` in `{pattern}`: braces go around a whole segment");
+                    assert!(
+                        !text.contains(['{', '}']),
+                        "`{segment}` in `{pattern}`: braces must enclose a whole segment"
+                    );
                     continue;
                 }
                 Segment::Param(name) => name,
                 Segment::Rest(name) => {
-                    assert!(
-                        segments.peek().is_none(),
-                        "`{segment}` in `{pattern}`: nothing can follow the rest of a path"
-                    );
+                    assert!(segments.peek().is_none(), "`{segment}` in `{pattern}`: must be the last segment");
                     name
                 }
             };
-            let is_name = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_');
-            assert!(is_name, "`{segment}` in `{pattern}`: a name is letters, digits and `_`");
+            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            assert!(is_name, "`{segment}` in `{pattern}`: a name must consist of letters, digits and `_`");
         }
         Self(pattern)
     }
@@ -54,7 +54,7 @@ impl Pattern {
         self.0.split('/').skip(1).map(Segment::from)
     }
 
-    /// What decides between two patterns that match the same path: the lesser goes first.
+    /// Orders patterns that match the same path: the smaller one wins.
     pub(super) fn ranks(self) -> impl Iterator<Item = u8> {
         self.segments().map(|segment| match segment {
             Segment::Text(_) => 0,
@@ -63,13 +63,13 @@ impl Pattern {
         })
     }
 
-    /// What it makes of a path, if it matches.
+    /// The parameters of a path, or `None` if the path does not match.
     pub(super) fn params(self, path: &[u8]) -> Option<Vec<(&'static str, &[u8])>> {
         let mut params = Vec::new();
         let mut left = Some(path.strip_prefix(b"/")?);
         for segment in self.segments() {
             let path = left?;
-            let slash = path.iter().position(|octet| *octet == b'/');
+            let slash = path.iter().position(|byte| *byte == b'/');
             let (here, next) = match slash {
                 Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
                 None => (path, None),
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_that_is_none_panics() {
+    fn an_invalid_pattern_panics() {
         for pattern in
             ["", "users", "*", "/{}", "/{*}", "/{a", "/a}", "/x{a}", "/{*a}/b", "/{a b}", "/{*a}/{*a}", "/{{a}}"]
         {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_matches_as_a_whole() {
+    fn a_pattern_matches_the_whole_path() {
         let matches = |pattern, path: &str| Pattern::new(pattern).params(path.as_bytes()).is_some();
         for (pattern, path, expected) in [
             ("/", "/", true),

@@ -1,4 +1,4 @@
-//! What the host says of a request.
+//! Checks the environ that the host provides.
 
 use super::clause::{Breach, Clause};
 use crate::{Value, gateway::Fields, grammar};
@@ -17,7 +17,7 @@ const PRESENT: [&str; 10] = [
 ];
 const PRESENT_PATH: [&str; 3] = ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING"];
 
-/// Checks all variables; `get` asks the host for one of them.
+/// Checks all variables. `get` reads a single variable from the host.
 pub(super) fn check(environ: &Fields, get: impl Fn(&str) -> Option<Vec<u8>>) -> Vec<Breach> {
     let find = |wanted: &str| environ.iter().find(|(name, _)| name == wanted).map(|(_, value)| &**value);
     let mut breaches = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn check(environ: &Fields, get: impl Fn(&str) -> Option<Vec<u8>>) -> 
     breaches
 }
 
-/// The clause that one variable breaks. What is empty and may not be is no concern of this.
+/// The clause that one variable violates. Variables that must not be empty are checked elsewhere.
 fn broken(name: &str, value: &[u8], below_script: bool) -> Option<Clause> {
     let (clause, holds) = match name {
         "HTTP_CONTENT_TYPE" | "HTTP_CONTENT_LENGTH" => (Clause::Twin, false),
@@ -61,7 +61,7 @@ fn broken(name: &str, value: &[u8], below_script: bool) -> Option<Clause> {
         _ if name.starts_with("wsgi.") => (Clause::Flag, value == b"0" || value == b"1"),
         _ => match name.strip_prefix("HTTP_") {
             Some(rest) if !is_variable(rest) => (Clause::HttpName, false),
-            Some(_) => (Clause::HttpValue, !value.iter().any(|octet| b"\r\n\0".contains(octet))),
+            Some(_) => (Clause::HttpValue, !value.iter().any(|byte| b"\r\n\0".contains(byte))),
             None => return None,
         },
     };
@@ -78,7 +78,7 @@ fn is_protocol(value: &[u8]) -> bool {
 }
 
 fn is_variable(name: &str) -> bool {
-    let is_part = |octet: u8| octet.is_ascii_uppercase() || octet.is_ascii_digit() || octet == b'_';
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     !name.is_empty() && name.bytes().all(is_part)
 }
 
@@ -87,7 +87,7 @@ pub(super) mod tests {
     use super::*;
     use crate::Environ;
 
-    /// What is wrong with a variable that is absent, or has another value.
+    /// A rule, a variable, its wrong value or its absence, and the clause that is violated.
     pub(in crate::validator) const BROKEN: [(&str, &str, Option<&str>, Clause); 30] = [
         ("E1", "REQUEST_METHOD", None, Clause::Present),
         ("E1", "SERVER_NAME", Some(""), Clause::Present),
@@ -121,8 +121,8 @@ pub(super) mod tests {
         ("E13", "wsgi.run_once", Some("true"), Clause::Flag),
     ];
 
-    fn made(name: &str, value: Option<&str>) -> Fields {
-        let environ = Environ::made([]).with(name, value.unwrap_or_default());
+    fn environ_with(name: &str, value: Option<&str>) -> Fields {
+        let environ = Environ::for_test([]).with(name, value.unwrap_or_default());
         let mut environ = environ.gateway.copy_all();
         environ.retain(|(other, _)| value.is_some() || other != name);
         environ
@@ -134,14 +134,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn e_h_t_a_variable_that_is_wrong_breaks_its_clause() {
+    fn e_h_t_a_wrong_variable_violates_its_clause() {
         for (rule, name, value, clause) in BROKEN {
-            assert_eq!(breaches(&made(name, value)), [clause], "{rule}: {name} = {value:?}");
+            assert_eq!(breaches(&environ_with(name, value)), [clause], "{rule}: {name} = {value:?}");
         }
     }
 
     #[test]
-    fn e_h_t_a_variable_that_is_right_breaks_none() {
+    fn e_h_t_a_correct_variable_violates_no_clause() {
         for (rule, name, value) in [
             ("E1", "SERVER_NAME", "localhost"),
             ("T2", "REQUEST_METHOD", "M-SEARCH"),
@@ -157,19 +157,19 @@ pub(super) mod tests {
             ("H8", "HTTP_X_A", ""),
             ("H8", "HTTP_X_A", "caf\u{e9}\t"),
         ] {
-            assert_eq!(breaches(&made(name, Some(value))), [], "{rule}: {name} = {value:?}");
+            assert_eq!(breaches(&environ_with(name, Some(value))), [], "{rule}: {name} = {value:?}");
         }
     }
 
     #[test]
     fn e3_a_path_may_be_empty_below_a_mount() {
-        let environ = Environ::made([("SCRIPT_NAME", "/app"), ("PATH_INFO", "")]);
+        let environ = Environ::for_test([("SCRIPT_NAME", "/app"), ("PATH_INFO", "")]);
         assert_eq!(breaches(&environ.gateway.copy_all()), []);
     }
 
     #[test]
     fn e17_a_name_has_one_value() {
-        let mut environ = made("HTTP_X", Some("1"));
+        let mut environ = environ_with("HTTP_X", Some("1"));
         assert_eq!(check(&environ, |_| None).len(), environ.len());
         environ.push(("HTTP_X".to_owned(), b"1".to_vec()));
         assert_eq!(breaches(&environ), [Clause::Dictionary]);

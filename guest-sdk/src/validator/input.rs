@@ -1,9 +1,9 @@
-//! What the host gives to read.
+//! Checks the request body that the host provides.
 
 use super::clause::{Breach, Clause};
 use crate::{ReadError, gateway::Fields, grammar};
 
-/// The fields that no trailer may be, for a start (RFC 9110 section 6.5.1).
+/// Some of the fields that must not be trailers (RFC 9110 section 6.5.1).
 const NO_TRAILERS: [&str; 8] = [
     "authorization",
     "content-encoding",
@@ -15,21 +15,21 @@ const NO_TRAILERS: [&str; 8] = [
     "transfer-encoding",
 ];
 
-/// A request's body, as far as it was read.
+/// The part of a request body that was read so far.
 pub(super) struct Input {
-    /// How long it is, if that is known.
+    /// The length of the body, if it is known.
     length: Option<u64>,
-    /// What follows from there being no length.
+    /// The clause that is violated by a body of another length.
     unannounced: Clause,
     read: u64,
-    /// What every later read gives.
+    /// The end that every later read must return again.
     end: Option<Result<(), ReadError>>,
 }
 
 impl Input {
     pub(super) fn new(get: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
         let length = get("CONTENT_LENGTH").and_then(|value| grammar::number(&value));
-        // HTTP/2 frames a body without saying so in the head.
+        // In HTTP/2, the head does not show whether there is a body.
         let is_framed = get("HTTP_TRANSFER_ENCODING").is_some()
             || get("SERVER_PROTOCOL").is_some_and(|protocol| !protocol.starts_with(b"HTTP/1"));
         let (length, unannounced) = match length {
@@ -39,24 +39,24 @@ impl Input {
         Self { length, unannounced, read: 0, end: None }
     }
 
-    /// Checks what a read of up to `max` octets has given.
+    /// Checks the result of a read of up to `max` bytes.
     pub(super) fn read(&mut self, max: u32, given: &Result<Vec<u8>, ReadError>) -> Option<Breach> {
-        let octets = given.as_ref().map_or(0, Vec::len);
-        self.read += octets as u64;
-        if octets > max as usize {
-            return Some(Clause::ReadAtMost.broken_by(format!("{octets} octets of {max}")));
+        let bytes = given.as_ref().map_or(0, Vec::len);
+        self.read += bytes as u64;
+        if bytes > max as usize {
+            return Some(Clause::ReadAtMost.broken_by(format!("{bytes} bytes of {max}")));
         }
-        if octets == 0 && given.is_ok() && max == 0 {
+        if bytes == 0 && given.is_ok() && max == 0 {
             return None;
         }
         let ends = match given {
-            Ok(_) if octets > 0 => None,
+            Ok(_) if bytes > 0 => None,
             Ok(_) => Some(Ok(())),
             Err(error) => Some(Err(*error)),
         };
         if self.end.is_some() && self.end != ends {
             return Some(Clause::ReadEnd.broken_by(match given {
-                Ok(_) if octets > 0 => format!("{octets} octets"),
+                Ok(_) if bytes > 0 => format!("{bytes} bytes"),
                 Ok(_) => "an end after an error".to_owned(),
                 Err(error) => error.to_string(),
             }));
@@ -64,7 +64,7 @@ impl Input {
         self.end = ends;
         let length = self.length?;
         let breaks = if ends == Some(Ok(())) { self.read != length } else { self.read > length };
-        breaks.then(|| self.unannounced.broken_by(format!("{} octets of {length}", self.read)))
+        breaks.then(|| self.unannounced.broken_by(format!("{} bytes of {length}", self.read)))
     }
 
     pub(super) fn trailers(&self, given: &Fields) -> Option<Breach> {
@@ -87,7 +87,7 @@ pub(super) mod tests {
     const CHUNKED: &[(&str, &str)] = &[("HTTP_TRANSFER_ENCODING", "chunked")];
     const GONE: Read = (9, Err(ReadError::Disconnected));
 
-    /// Variables, what is asked for and given, and what is wrong with the last of it.
+    /// A rule, the variables, the reads with their results, and the clause that the last read violates.
     pub(in crate::validator) const ROWS: [Row; 16] = [
         ("I1", LENGTH, &[(3, Ok(3)), (9, Ok(2)), END, END], None),
         ("I1", LENGTH, &[(3, Ok(4))], Some(Clause::ReadAtMost)),
@@ -115,10 +115,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn i_a_body_is_read_to_its_end_and_no_further() {
+    fn i_a_body_must_be_read_to_its_end_and_no_further() {
         for (rule, variables, reads, expected) in ROWS {
             let mut input = input(variables);
-            let breaches = reads.iter().map(|(max, given)| input.read(*max, &given.map(|octets| vec![0; octets])));
+            let breaches = reads.iter().map(|(max, given)| input.read(*max, &given.map(|bytes| vec![0; bytes])));
             let mut breaches: Vec<_> = breaches.map(|breach| breach.map(|breach| breach.clause())).collect();
             assert_eq!(breaches.pop(), Some(expected), "{rule}: {reads:?}");
             assert!(breaches.iter().all(Option::is_none), "{rule}: {reads:?}: {breaches:?}");
@@ -126,7 +126,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn i4_trailers_come_last_and_do_not_frame() {
+    fn i4_trailers_must_come_last_and_must_not_frame() {
         let mut input = input(CHUNKED);
         let trailer = |name: &str| vec![(name.to_owned(), b"1".to_vec())];
         assert!(input.trailers(&Fields::new()).is_none());

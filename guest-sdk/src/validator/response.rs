@@ -1,23 +1,23 @@
-//! What an application answers, and what the host says to that.
+//! Checks the response of the application, and how the host reacts to it.
 
 use std::mem;
 
 use super::clause::{Breach, Clause};
 use crate::{StartError, Value, WriteError, grammar};
 
-/// A response, as far as it has come.
+/// The part of a response that was sent so far.
 #[derive(Default)]
 pub(super) struct Response {
-    /// Whether it answers a `HEAD`.
+    /// Whether the request is a `HEAD`.
     is_head: bool,
-    /// Whether `start_response` was called, also in vain.
+    /// Whether `start_response` was called, even without success.
     called: bool,
     head: Option<Head>,
     written: u64,
     ended: bool,
-    /// Whether the client went away before the end.
+    /// Whether the client disconnected before the end.
     gone: bool,
-    /// Whether it was remarked that nobody gets to see the body.
+    /// Whether the advice that the body is not sent was given.
     remarked: bool,
 }
 
@@ -53,13 +53,13 @@ impl Response {
         (head, breaches)
     }
 
-    /// Takes note of what the host said to a start with nothing wrong in it.
+    /// Records how the host reacted to a valid `start_response`.
     pub(super) fn started(&mut self, head: Head, outcome: &Result<(), StartError>) -> Option<Breach> {
         let has_left = self.written > 0 && !self.is_bodyless();
         match outcome {
             Ok(()) => {
                 self.head = Some(head);
-                has_left.then(|| Clause::Refusal.broken_by("a head was taken after the first one had left"))
+                has_left.then(|| Clause::Refusal.broken_by("a head was accepted after another one had been sent"))
             }
             // The host may have its own limit.
             Err(StartError::HeadersSent | StartError::BadHeader(_)) => None,
@@ -70,28 +70,28 @@ impl Response {
     /// Checks a chunk.
     pub(super) fn write(&mut self, chunk: &[u8], last: bool) -> Vec<Breach> {
         let Some(head) = &self.head else {
-            return vec![Clause::NotStarted.broken_by(format!("{} octets", chunk.len()))];
+            return vec![Clause::NotStarted.broken_by(format!("{} bytes", chunk.len()))];
         };
         let mut breaches = Vec::new();
         if self.ended && !chunk.is_empty() {
-            breaches.push(Clause::Ended.broken_by(format!("{} octets", chunk.len())));
+            breaches.push(Clause::Ended.broken_by(format!("{} bytes", chunk.len())));
         }
         if self.is_bodyless() {
-            // A whole body for `HEAD` tells the host how long it is.
+            // With a body in one piece, the host knows the `Content-Length` for `HEAD`.
             let is_whole = last && self.written == 0 && !head.is_bodyless();
             if !chunk.is_empty() && !is_whole && !mem::replace(&mut self.remarked, true) {
-                breaches.push(Clause::NoBody.broken_by(format!("{} octets", chunk.len())));
+                breaches.push(Clause::NoBody.broken_by(format!("{} bytes", chunk.len())));
             }
         } else {
             if !chunk.is_empty() && self.written == 0 && !head.has_type {
-                breaches.push(Clause::Type.broken_by(format!("{} octets", chunk.len())));
+                breaches.push(Clause::Type.broken_by(format!("{} bytes", chunk.len())));
             }
             breaches.extend(self.check_length(chunk.len(), last));
         }
         breaches
     }
 
-    /// Takes note of what the host said to a chunk with nothing wrong in it.
+    /// Records how the host reacted to a valid chunk.
     pub(super) fn wrote(&mut self, chunk: &[u8], last: bool, outcome: Result<(), WriteError>) -> Option<Breach> {
         match outcome {
             Ok(()) => {
@@ -103,13 +103,13 @@ impl Response {
                 self.gone = true;
                 None
             }
-            // The host may count octets that nobody gets to see.
+            // The host may count bytes that are not sent.
             Err(WriteError::PastContentLength) if self.is_bodyless() => None,
             Err(error) => Some(Clause::Refusal.broken_by(error.to_string())),
         }
     }
 
-    /// Checks the end of an application that was content with it.
+    /// Checks the end of an application that did not fail.
     pub(super) fn end(&self) -> Option<Breach> {
         if self.head.is_none() {
             return Some(Clause::NotStarted.broken_by("the end"));
@@ -121,7 +121,7 @@ impl Response {
         let length = self.head.as_ref()?.length?;
         let written = self.written + more as u64;
         let breaks = if last { written != length } else { written > length };
-        breaks.then(|| Clause::BodyLength.broken_by(format!("{written} octets of {length}")))
+        breaks.then(|| Clause::BodyLength.broken_by(format!("{written} bytes of {length}")))
     }
 
     fn is_bodyless(&self) -> bool {
@@ -134,29 +134,29 @@ impl Head {
         matches!(self.code, 204 | 205 | 304)
     }
 
-    /// Adds a field, and tells which clauses it breaks.
+    /// Adds a field, and returns the clauses that it violates.
     fn add(&mut self, name: &str, value: &[u8]) -> Vec<Clause> {
         let mut clauses = Vec::new();
-        let mut demand = |holds: bool, clause: Clause| {
+        let mut require = |holds: bool, clause: Clause| {
             if !holds {
                 clauses.push(clause);
             }
         };
-        demand(grammar::is_token(name.as_bytes()), Clause::FieldName);
-        demand(grammar::is_text(value), Clause::FieldValue);
-        demand(!grammar::is_hop_by_hop(name), Clause::HopByHop);
+        require(grammar::is_token(name.as_bytes()), Clause::FieldName);
+        require(grammar::is_text(value), Clause::FieldValue);
+        require(!grammar::is_hop_by_hop(name), Clause::HopByHop);
         match &*name.to_ascii_lowercase() {
             "content-length" => {
                 let length = grammar::number(value);
-                demand(length.is_some() && self.length.is_none(), Clause::Length);
-                demand(self.code != 204, Clause::NoLength);
+                require(length.is_some() && self.length.is_none(), Clause::Length);
+                require(self.code != 204, Clause::NoLength);
                 self.length = length;
             }
             "content-type" => {
-                demand(!matches!(self.code, 204 | 304), Clause::NoType);
+                require(!matches!(self.code, 204 | 304), Clause::NoType);
                 self.has_type = true;
             }
-            "status" => demand(false, Clause::CgiStatus),
+            "status" => require(false, Clause::CgiStatus),
             _ => {}
         }
         clauses
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn s_a_host_refuses_only_what_is_wrong() {
+    fn s_a_host_must_reject_only_invalid_calls() {
         for (rule, error, may) in [
             ("S2", StartError::AlreadyStarted, false),
             ("S4", StartError::HeadersSent, true),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_a_host_takes_no_head_after_the_first_has_left() {
+    fn s4_a_host_must_not_accept_a_head_after_another_was_sent() {
         let mut response = started();
         response.wrote(b"a", false, Ok(()));
         let (head, breaches) = response.start("500 Late", &[], true);

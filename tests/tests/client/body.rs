@@ -91,7 +91,7 @@ fn i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
     assert_eq!((response.status, response.field("Connection")), (413, Some("close")));
     server.line(|line| {
         line.starts_with("[3] log: read failed after ")
-            && line.ends_with("octets: the request's body is longer than the host allows")
+            && line.ends_with("octets: the request body is longer than the host allows")
     });
     server.line_with("[3] 413 body-too-large: ");
 
