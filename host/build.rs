@@ -3,10 +3,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is how cargo is told something")]
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
 };
+
+/// What handlers are compiled for.
+const TARGET: &str = "wasm32-wasip2";
 
 /// The examples that are in the program as components.
 const GUESTS: [&str; 2] = ["echo", "logsink"];
@@ -24,13 +29,49 @@ fn main() {
         println!("cargo::rerun-if-changed={}", workspace.join(ingredient).display());
     }
     embed_sdk(&workspace.join("guest-sdk"), &out);
+    provide_target();
     build_guests(&workspace, &out);
+}
+
+/// Adds the target to the toolchain if it is missing: rustup takes it from rust-toolchain.toml only when it installs the
+/// toolchain, and most have that already.
+fn provide_target() {
+    // rustup's proxies have told the toolchain in RUSTUP_TOOLCHAIN, so that all who are asked here speak of the same one.
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let ask = |what| PathBuf::from(said(Command::new(&rustc).args(["--print", what, "--target", TARGET])));
+    let (sysroot, libraries) = (ask("sysroot"), ask("target-libdir"));
+    // If it is gone one day, this runs again, and brings it for the tests as well.
+    println!("cargo::rerun-if-changed={}", libraries.display());
+
+    // Two rustups at once can leave a target that is neither there nor missing. What is locked is the toolchain, so that no file
+    // is left behind; where a directory cannot be locked, as on Windows, two builds that begin together may have to be repeated.
+    let _toolchain = File::open(sysroot).and_then(|sysroot| sysroot.lock().map(|()| sysroot));
+    if libraries.is_dir() {
+        return;
+    }
+    let adds = format!("rustup target add {TARGET}");
+    match Command::new("rustup").args(["target", "add", TARGET]).stdin(Stdio::null()).output() {
+        Err(_) => {
+            fail(&format!("this Rust has no target {TARGET}, and there is no rustup to add it: see https://rustup.rs"))
+        }
+        Ok(output) if !output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            eprintln!("{said}");
+            let why = said.lines().rfind(|line| line.starts_with("error")).unwrap_or("it does not say why");
+            fail(&format!("the target {TARGET} is missing, and this has failed to add it: {adds} ({why})"));
+        }
+        Ok(_) if !libraries.is_dir() => fail(&format!(
+            "rustup has added the target {TARGET}, but not to the Rust that builds this: {}",
+            rustc.display()
+        )),
+        Ok(_) => println!("cargo::warning=the target {TARGET} was missing and has been added: {adds}"),
+    }
 }
 
 /// Has cargo build the guests, small, in a directory of their own: the one of who builds us is locked.
 fn build_guests(workspace: &Path, out: &Path) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace).args(["build", "--locked", "--release", "--target=wasm32-wasip2"]);
+    cargo.current_dir(workspace).args(["build", "--locked", "--release", "--target", TARGET]);
     cargo.args(["--package=wasmserve-examples", "--target-dir"]).arg(out.join("guests"));
     cargo.args(GUESTS.map(|name| format!("--bin={name}")));
     cargo.envs([("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"), ("CARGO_PROFILE_RELEASE_LTO", "true")]);
@@ -41,14 +82,19 @@ fn build_guests(workspace: &Path, out: &Path) {
     }
     let output = cargo.stdin(Stdio::null()).output().expect("cargo, which runs this, starts once more");
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        if ["E0463", "can't find crate for `core`", "can't find crate for `std`"].iter().any(|sign| said.contains(sign))
-        {
-            fail("the wasm32-wasip2 target is missing; this adds it: rustup target add wasm32-wasip2");
-        }
-        eprintln!("{said}");
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         fail("the handlers that the program carries with it do not build, see above");
     }
+}
+
+/// What a program prints, without the end of its line.
+fn said(command: &mut Command) -> OsString {
+    let output = command.stdin(Stdio::null()).output().expect("rustc, which compiles this, starts once more");
+    if !output.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        fail("rustc does not tell about itself, see above");
+    }
+    String::from_utf8_lossy(&output.stdout).trim_end().into()
 }
 
 fn fail(why: &str) -> ! {

@@ -28,7 +28,10 @@ pub(crate) fn cache_directory(name: &str) -> anyhow::Result<PathBuf> {
 /// Our own in the user's cache directory, if there is one.
 pub(crate) fn directory() -> Option<PathBuf> {
     let from = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")))?;
+    let base = from("XDG_CACHE_HOME")
+        // Windows has the user's own place for it, and hardly ever a HOME.
+        .or_else(|| from("LOCALAPPDATA").filter(|_| cfg!(windows)))
+        .or_else(|| from("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("wasmserve"))
 }
 

@@ -112,13 +112,14 @@ impl Drop for SlowLane {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn lower_priority() {
     // If the system does not let us, handlers that compute are less polite: no reason to stop.
     _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);
 }
 
-#[cfg(not(unix))]
+/// Elsewhere it is the process that has a priority, and not the thread.
+#[cfg(not(target_os = "linux"))]
 fn lower_priority() {}
 
 type Outcome = Result<(), Fault>;

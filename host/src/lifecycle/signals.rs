@@ -5,11 +5,11 @@ use std::io;
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// To report what runs, and stop: SIGINT.
+    /// To report what runs, and stop: SIGINT; on Windows, Ctrl-C.
     Interrupt,
-    /// To stop: SIGTERM.
+    /// To stop: SIGTERM; on Windows, the console's end.
     Terminate,
-    /// To report what runs, and go on: SIGQUIT or SIGUSR1.
+    /// To report what runs, and go on: SIGQUIT or SIGUSR1; on Windows, Ctrl-Break.
     Report,
 }
 
@@ -44,19 +44,28 @@ impl Signals {
     }
 }
 
-#[cfg(not(unix))]
-pub(crate) struct Signals;
+#[cfg(windows)]
+pub(crate) struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    tell: tokio::signal::windows::CtrlBreak,
+    close: tokio::signal::windows::CtrlClose,
+    shutdown: tokio::signal::windows::CtrlShutdown,
+}
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self)
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
+        Ok(Self { interrupt: ctrl_c()?, tell: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
     }
 
-    /// The next one.
+    /// The next one. May be given up and called again at any time.
     pub(crate) async fn recv(&mut self) -> Signal {
-        // It fails only if no handler can be installed, and then nothing would ever arrive.
-        _ = tokio::signal::ctrl_c().await;
-        Signal::Interrupt
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.tell.recv() => Signal::Report,
+            _ = self.close.recv() => Signal::Terminate,
+            _ = self.shutdown.recv() => Signal::Terminate,
+        }
     }
 }

@@ -106,6 +106,7 @@ impl Door {
                     "all file descriptors{limit} are in use; `ulimit -n` gives it more, --max-connections needs fewer"
                 )
             }
+            #[cfg(unix)]
             Some(Errno::NFILE) => "the system has no file descriptors left".to_owned(),
             _ => error.to_string(),
         };

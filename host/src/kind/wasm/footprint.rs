@@ -38,8 +38,14 @@ pub(super) fn trim() {
 pub(super) fn trim() {}
 
 /// Octets of this process that are in memory, where the system tells.
+#[cfg(target_os = "linux")]
 fn resident() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident() -> Option<u64> {
+    None
 }
