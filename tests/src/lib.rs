@@ -19,7 +19,13 @@ pub mod case;
 
 pub mod table;
 
+pub mod source;
+
 pub mod siege;
+
+pub mod local;
+
+pub mod behaviour;
 
 use std::time::Duration;
 

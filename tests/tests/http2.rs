@@ -4,11 +4,8 @@ mod connection;
 mod flood;
 mod malformed;
 
-use std::process::{Command, Stdio};
-
 use wasmserve_tests::{
     http2::{END_STREAM, End, Http2, code, fields, headers},
-    place::Place,
     server::{Launch, Server},
 };
 
@@ -19,19 +16,6 @@ fn connect(server: &Server) -> Http2 {
 /// The fields of an ordinary request, and more.
 fn with<'a>(method: &'a str, path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [fields(method, path), more.to_vec()].concat()
-}
-
-/// What a program prints, if it is content.
-fn told(program: &str, words: &[&str], more: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(words)
-        .args(more)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("`{program}` is needed for this test, and does not start: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{program}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
 }
 
 #[test]
@@ -141,22 +125,6 @@ fn i4_trailers_reach_the_handler_and_never_the_environ() {
     client.data(stream, "hello");
     client.send(headers(stream, &[("x-sum", "7"), ("host", "evil"), ("content-length", "9")], END_STREAM));
     assert_eq!(client.response(stream).text(), "5 octets, trailers [(\"x-sum\", \"7\")]\n");
-}
-
-#[test]
-fn i13_a_body_larger_than_any_window_passes_in_both_directions() {
-    let place = Place::new();
-    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
-    let (file, back) = (place.file("upload", &content), place.join("download"));
-    let server = Server::start("echo");
-    let url = format!("http://{}/", server.addr());
-    let told = told(
-        "curl",
-        &["-sS", "--max-time", "60", "--http2-prior-knowledge", "-w", "%{http_version} %{http_code}"],
-        &["-T", &file.to_string_lossy(), "-o", &back.to_string_lossy(), &url],
-    );
-    assert_eq!(told, "2 200");
-    assert!(std::fs::read(&back).expect("it was written") == content);
 }
 
 #[test]

@@ -8,26 +8,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use wasmserve_tests::{guest, place::Place, server::Launch};
-
-/// Runs a server that must not start, and checks that it says why in one line.
-pub(crate) fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
-    let ended = launch.run();
-    assert_eq!(ended.code, Some(code), "{ended:?}");
-    assert_eq!(ended.stdout, "");
-    let text = ended.stderr.strip_suffix('\n').expect("it ends in a line end");
-    // A machine that has much else to do may be told that compiling takes its time.
-    let notice = text.lines().next().filter(|line| line.starts_with("wasmserve: compiling `") && line.ends_with(".."));
-    let line = notice.and_then(|notice| text.strip_prefix(notice)).map_or(text, str::trim_start);
-    assert!(line.starts_with("wasmserve: ") && !line.contains('\n'), "one line: {line}");
-    for unwanted in ["panicked", "backtrace", "RUST_BACKTRACE", "Caused by"] {
-        assert!(!line.contains(unwanted), "{line}");
-    }
-    for part in parts {
-        assert!(line.contains(part), "`{part}` is not in: {line}");
-    }
-    line.to_owned()
-}
+use wasmserve_tests::{
+    guest,
+    place::Place,
+    server::{Launch, refuses},
+};
 
 /// Starts a server that cannot use its cache, and checks that it warns and serves all the same. Gives its log.
 fn serves_without_cache(cache: &Path) -> Vec<String> {

@@ -10,11 +10,11 @@ use wasmserve::record::{Event, Listener};
 use wasmserve_tests::{
     client::Close,
     http2::{END_HEADERS, END_STREAM, End, GoAway, Http2, PREFACE, code, fields, frame, headers, kind},
+    local::{self, Local, apart},
     server::Server,
 };
 
 use super::connect;
-use crate::local::{self, Local};
 
 /// Something that a client does to a server and to no end.
 struct Flood {
@@ -233,29 +233,35 @@ impl Listener for Ended {
 
 #[test]
 fn floods_leave_no_instance_behind() {
-    let ended = Arc::<Ended>::default();
-    let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
-    let addr = local.addr;
-    for flood in &FLOODS {
-        _ = flood.pour(&mut Http2::connect(addr));
-        local.settle();
-    }
-    // A client that takes its requests back one after the other, while they run.
-    let mut client = Http2::connect(addr);
-    for _ in 0..50 {
-        let streams = [client.begin(&fields("POST", "/waits")), client.ask(&fields("GET", "/streams"))];
-        assert_eq!(client.head(streams[1]).expect("it begins").status, 200);
-        for stream in streams {
-            client.reset(stream);
+    apart(|| {
+        let ended = Arc::<Ended>::default();
+        let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
+        let addr = local.addr;
+        for flood in &FLOODS {
+            _ = flood.pour(&mut Http2::connect(addr));
+            local.settle();
         }
-    }
-    local.settle();
-    assert_eq!(client.get("/").status, 200);
-    drop(client);
-    local.stop();
-    let ended = ended.0.lock().expect("nobody panics in here");
-    assert_eq!(ended.iter().filter(|status| **status == 200).count(), 1, "of all these one was answered: {ended:?}");
-    assert!(ended.iter().filter(|status| **status == 499).count() >= 100, "L5: {ended:?}");
+        // A client that takes its requests back one after the other, while they run.
+        let mut client = Http2::connect(addr);
+        for _ in 0..50 {
+            let streams = [client.begin(&fields("POST", "/waits")), client.ask(&fields("GET", "/streams"))];
+            assert_eq!(client.head(streams[1]).expect("it begins").status, 200);
+            for stream in streams {
+                client.reset(stream);
+            }
+        }
+        local.settle();
+        assert_eq!(client.get("/").status, 200);
+        drop(client);
+        local.stop();
+        let ended = ended.0.lock().expect("nobody panics in here");
+        assert_eq!(
+            ended.iter().filter(|status| **status == 200).count(),
+            1,
+            "of all these one was answered: {ended:?}"
+        );
+        assert!(ended.iter().filter(|status| **status == 499).count() >= 100, "L5: {ended:?}");
+    });
 }
 
 #[test]

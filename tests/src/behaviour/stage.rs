@@ -6,23 +6,22 @@ use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
+use super::native;
+use crate::{
+    PATIENCE,
+    client::Client,
+    local::{self, Local},
+    server::{Launch, Server},
+};
 use serde_json::Value;
 use wasmserve::{
     config::{Grants, Limits},
     handler::Handler,
     record::{Ended, Event, Listener},
 };
-use wasmserve_tests::{
-    PATIENCE,
-    client::Client,
-    server::{Launch, Server},
-};
-
-use super::native;
-use crate::local::{self, Local};
 
 /// A server whose handler follows scripts.
-pub(super) struct Stage {
+pub struct Stage {
     pub(super) name: &'static str,
     addr: SocketAddr,
     play: Play,
@@ -48,12 +47,14 @@ pub(super) struct Tale {
 
 impl Stage {
     /// A handler without a sandbox.
-    pub(super) fn native() -> Self {
+    #[must_use]
+    pub fn native() -> Self {
         Self::local("native", Handler::native(native::follow, &Limits::DEFAULT, &Grants::default()))
     }
 
     /// A component in this process.
-    pub(super) fn component() -> Self {
+    #[must_use]
+    pub fn component() -> Self {
         Self::local("component", local::component("follows_a_script"))
     }
 
@@ -64,7 +65,8 @@ impl Stage {
     }
 
     /// The real server.
-    pub(super) fn real() -> Self {
+    #[must_use]
+    pub fn real() -> Self {
         let server = Launch::program("follows_a_script").flags(["--access-log-format", "json"]).start();
         Self { name: "real", addr: server.addr(), play: Play::Real(server) }
     }
