@@ -91,11 +91,11 @@ fn l7_each_line_says_whose_it_is_and_can_pass_for_no_other() {
             "stdout: two",
         ]
     );
-    assert!(!log.concat().contains(|char: char| char.is_control()), "H22: {log:?}");
+    assert!(!log.concat().contains(|char: char| char.is_control()), "F22: {log:?}");
 }
 
 #[test]
-fn h21_a_flood_is_cut_with_a_notice() {
+fn f21_a_flood_is_cut_with_a_notice() {
     let server = Server::start("floods_logs");
     assert_eq!(server.get("/").text(), "flooded");
     assert_eq!(server.get("/").text(), "flooded");

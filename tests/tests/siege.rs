@@ -14,12 +14,12 @@ fn withstands(name: &str) {
 }
 
 #[test]
-fn h1_h27_spinning_handlers_leave_the_others_alone_and_end_with_their_clients() {
+fn f1_f27_spinning_handlers_leave_the_others_alone_and_end_with_their_clients() {
     withstands("spin");
 }
 
 #[test]
-fn h1_to_h27_no_fault_ends_the_server_or_leaves_anything_behind() {
+fn f1_to_f27_no_fault_ends_the_server_or_leaves_anything_behind() {
     withstands("faults");
 }
 
@@ -44,7 +44,7 @@ fn k12_a_server_that_is_stopped_under_load_cuts_nothing() {
 }
 
 #[test]
-fn h28_an_instance_finds_nothing_of_another() {
+fn f28_an_instance_finds_nothing_of_another() {
     withstands("isolation");
 }
 

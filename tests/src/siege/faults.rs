@@ -69,7 +69,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     }
     report.count("faults injected", (kinds.len() * count + hogs) as u64, sums.injected);
     report.count(
-        "kinds H1 to H25 and H27 that are missing (H5 is below H3, H26 cannot be injected)",
+        "kinds F1 to F25 and F27 that are missing (F5 is below F3, F26 cannot be injected)",
         0,
         missing(&kinds),
     );
@@ -167,10 +167,10 @@ fn row(kind: &Kind, injected: &[Injected], lines: usize, report: &mut Report) ->
     Sums { injected: injected.len() as u64, statuses, kinds, lines: lines as u64 }
 }
 
-/// H5: many at once that want all the memory there is.
+/// F5: many at once that want all the memory there is.
 fn hog() -> Kind {
-    let hog = kinds::all().into_iter().find(|kind| kind.number == "H3").expect("it is there");
-    Kind { number: "H5", ..hog }
+    let hog = kinds::all().into_iter().find(|kind| kind.number == "F3").expect("it is there");
+    Kind { number: "F5", ..hog }
 }
 
 fn besiege_with_hogs(server: &Server, hog: &Kind, count: usize, report: &mut Report) -> Sums {
@@ -179,14 +179,14 @@ fn besiege_with_hogs(server: &Server, hog: &Kind, count: usize, report: &mut Rep
     let injected = crowd::each(count, count, |_| inject(server.addr(), hog));
     let peak = growth(before, server.peak());
     report.measure("memory of all hogs at once", "<= 1100 MiB", format!("{peak:.0} MiB"), peak <= 1100.0);
-    // That each is told of was seen with H3.
+    // That each is told of was seen with F3.
     row(hog, &injected, 0, report)
 }
 
-/// How many of H1 to H27 no guest stands for.
+/// How many of F1 to F27 no guest stands for.
 fn missing(kinds: &[Kind]) -> u64 {
-    let there: BTreeSet<&str> = kinds.iter().map(|kind| kind.number).chain(["H5", "H26"]).collect();
-    (1..=27).filter(|number| !there.contains(&*format!("H{number}"))).count() as u64
+    let there: BTreeSet<&str> = kinds.iter().map(|kind| kind.number).chain(["F5", "F26"]).collect();
+    (1..=27).filter(|number| !there.contains(&*format!("F{number}"))).count() as u64
 }
 
 /// How much memory the server has in use when it has had nothing to do for a while.
@@ -234,7 +234,7 @@ fn places(server: &Server) -> usize {
     most
 }
 
-/// H4: a component with more memories than an instance may have does not even start.
+/// F4: a component with more memories than an instance may have does not even start.
 fn refused(count: usize, report: &mut Report) {
     let refusals = (0..count).map(|_| Launch::file(guest::program("has_nine_memories")).run());
     let wrong = refusals.filter(|ended| ended.code != Some(4) || !ended.stderr.contains("memories")).count();
