@@ -11,6 +11,8 @@ pub mod client;
 
 pub mod http2;
 
+pub mod bulk;
+
 pub mod real;
 
 pub mod place;

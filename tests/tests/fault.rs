@@ -32,7 +32,7 @@ const FAILED: Promise = Promise {
 };
 
 const LATE: Promise = Promise {
-    flags: &["--timeout", "1s"],
+    flags: &["--timeout", "300ms"],
     status: "504 Gateway Timeout",
     kind: "wall-limit",
     public: "the handler took too long",
@@ -127,7 +127,7 @@ fn f19_a_handler_that_sleeps_is_a_504() {
 
 #[test]
 fn f24_a_handler_that_spins_before_it_is_asked_is_a_504() {
-    let server = Launch::program("spins_at_start").flags(["--timeout", "1s"]).start();
+    let server = Launch::program("spins_at_start").flags(["--timeout", "300ms"]).start();
     assert_eq!(server.get("/").status, 504);
     assert_eq!(server.get("/").status, 504);
     server.stop();
@@ -201,8 +201,8 @@ fn x3_what_fails_after_the_head_is_cut() {
 
 #[test]
 fn x3_what_takes_too_long_after_the_head_is_cut() {
-    is_cut("spins", "/late", &["--timeout", "1s"], "504 wall-limit: ");
-    is_cut("sleeps", "/late", &["--timeout", "1s"], "504 wall-limit: ");
+    is_cut("spins", "/late", &["--timeout", "500ms"], "504 wall-limit: ");
+    is_cut("sleeps", "/late", &["--timeout", "500ms"], "504 wall-limit: ");
 }
 
 #[test]

@@ -184,8 +184,8 @@ fn x3_what_fails_after_the_head_is_reset_and_never_ended() {
         ("traps_after_first_write", "/", &[][..], "500 trap: "),
         ("traps_after_first_write", "/length", &[], "500 trap: "),
         ("returns_an_error", "/late", &[], "500 exception: "),
-        ("spins", "/late", &["--timeout", "1s"], "504 wall-limit: "),
-        ("sleeps", "/late", &["--timeout", "1s"], "504 wall-limit: "),
+        ("spins", "/late", &["--timeout", "500ms"], "504 wall-limit: "),
+        ("sleeps", "/late", &["--timeout", "500ms"], "504 wall-limit: "),
     ];
     for (program, path, flags, fault) in cases {
         let server = Launch::program(program).flags(flags).start();

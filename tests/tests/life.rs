@@ -90,6 +90,7 @@ fn once_is_for_one_exchange_whoever_else_is_there() {
     client.send(format!("hello{GET}"));
     let (octets, _) = client.rest();
     assert!(octets.ends_with(b"5 octets, trailers []\n\r\n0\r\n\r\n"), "{}", octets.escape_ascii());
+    drop((silent, client));
     let (code, log) = ended(server);
     assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
 }
@@ -102,6 +103,7 @@ fn once_answers_the_first_of_many_requests_on_one_connection() {
     let response = client.response();
     assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
     assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    drop(client);
     let (code, log) = ended(server);
     assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
 
@@ -191,7 +193,7 @@ fn ttl_is_over_whatever_happens() {
 
 #[test]
 fn idle_exit_needs_no_request_and_does_not_mind_who_is_connected() {
-    let never = start("hello", &["--idle-exit", "1s", "--keep-alive", "1h", "--head-timeout", "1h"]);
+    let never = start("hello", &["--idle-exit", "300ms", "--keep-alive", "1h", "--head-timeout", "1h"]);
     let (code, log) = ended(never);
     assert_eq!(code, Some(0), "{log:#?}");
     assert!(log.last().is_some_and(|line| line.contains("--idle-exit")), "{log:#?}");
@@ -202,7 +204,7 @@ fn idle_exit_needs_no_request_and_does_not_mind_who_is_connected() {
     let mut kept = Client::connect(addr);
     kept.send(GET);
     let silent = Client::connect(addr);
-    let flags = ["--idle-exit", "1s", "--keep-alive", "1h", "--head-timeout", "1h"];
+    let flags = ["--idle-exit", "300ms", "--keep-alive", "1h", "--head-timeout", "1h"];
     let server = Launch::program("hello").flags(flags).passing(listener, "").start();
     assert_eq!(kept.response().status, 200);
     let (code, log) = ended(server);
@@ -214,9 +216,9 @@ fn idle_exit_needs_no_request_and_does_not_mind_who_is_connected() {
 fn idle_exit_waits_for_what_runs() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
     let mut client = Client::connect(listener.local_addr().expect("it is bound"));
-    client.send("GET /?n=2&ms=1000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.send("GET /?n=2&ms=400 HTTP/1.1\r\nHost: x\r\n\r\n");
     // If it did not, it would cut it.
-    let flags = ["--idle-exit", "500ms", "--drain", "1ms"];
+    let flags = ["--idle-exit", "200ms", "--drain", "1ms"];
     let server = Launch::program("drips").flags(flags).passing(listener, "").start();
     let response = client.response();
     assert_eq!((response.end, response.text().lines().count()), (End::Whole, 2));
@@ -301,7 +303,7 @@ fn exec_is_ended_by_what_ends_the_server() {
     server.signal_group(Signal::INT);
     assert_eq!(ended(server).0, Some(130));
 
-    for flags in [["--ttl", "1s"], ["--idle-exit", "1s"]] {
+    for flags in [["--ttl", "300ms"], ["--idle-exit", "300ms"]] {
         let server = exec("sleep 1000; true").flags(flags).start();
         assert_eq!(ended(server).0, Some(143), "{flags:?}");
     }
@@ -321,6 +323,7 @@ fn exec_that_does_not_want_to_end_is_ended() {
     assert_eq!(idle.response().status, 200);
     server.signal(Signal::TERM);
     assert_eq!(idle.rest(), (Vec::new(), Close::Orderly));
+    drop(idle);
     server.signal(Signal::TERM);
     assert_eq!(ended(server).0, Some(130), "a second signal is the last");
 }

@@ -1,5 +1,5 @@
 //! What takes long: the clients that people use, handlers that cargo builds while the test runs, sieges, ten thousand requests,
-//! the benchmark in its short form. It runs only when it is asked for by its name:
+//! bodies of a gibibyte, limits at their defaults, the benchmark in its short form. It runs only when it is asked for by its name:
 //!
 //! ```sh
 //! tests/clients/install
@@ -12,7 +12,9 @@
 
 mod bench;
 mod endurance;
+mod patience;
 mod real;
 mod rebuild;
 mod siege;
 mod source;
+mod stream;

@@ -49,7 +49,7 @@ fn f19_what_waits_for_too_long_is_told_with_what_it_waited_for_and_its_stack() {
 
 #[test]
 fn sleeping_costs_no_computing_time() {
-    let server = server(&["--cpu-time", "100ms", "--timeout", "1s"]);
+    let server = server(&["--cpu-time", "100ms", "--timeout", "500ms"]);
     assert_eq!(server.get("/sleeps").field("wasmserve-fault"), Some("wall-limit"));
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A name is a claim, and starts with the rule or the fault that it stands for where there is one.
 
+mod bulk;
 mod capacity;
 mod client;
 mod compile;
@@ -27,7 +28,6 @@ mod response;
 mod script;
 mod start;
 mod stats;
-mod stream;
 mod stuck;
 mod toolchain;
 mod watch;

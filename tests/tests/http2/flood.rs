@@ -3,7 +3,6 @@
 use std::{
     io::Write as _,
     sync::{Arc, Mutex},
-    time::Instant,
 };
 
 use wasmserve::record::{Event, Listener};
@@ -142,11 +141,9 @@ fn whoever_reads_is_told_that_there_were_too_many_control_frames() {
     let server = Server::start("hello");
     let mut client = connect(&server);
     assert_eq!(client.get("/").status, 200);
-    // The client's own acknowledgements count, as nothing is open.
-    client.settle();
-    for _ in 0..1000 {
-        client.send(frame(kind::PING, 0, 0, b"flooding"));
-    }
+    // The client's own acknowledgements count, as nothing is open. One at a time, so that nothing is left unread when it ends.
+    let answered = (0..=1000).take_while(|_| client.is_answered()).count();
+    assert!((900..=1000).contains(&answered), "{answered} were answered");
     let (told, close) = client.closed();
     let why = "too_many_control_frames".into();
     assert_eq!(told, Some(GoAway { last: 1, code: code::ENHANCE_YOUR_CALM, why }));
@@ -202,21 +199,6 @@ fn more_than_a_hundred_streams_at_once_are_refused_and_the_hundred_are_served() 
         assert_eq!(client.response(*stream).text(), "reading\n1 octets, trailers []\n");
     }
     assert_eq!(client.get("/").status, 200, "there is room again");
-}
-
-#[test]
-fn a_connection_that_is_idle_is_asked_whether_it_is_there_and_closed_in_the_end() {
-    let server = Server::start("hello");
-    let (mut silent, mut idle) = (connect(&server), connect(&server));
-    assert_eq!(idle.get("/").status, 200);
-    silent.ignore_pings();
-    let began = Instant::now();
-    // It would be closed for nothing more than that as well, but later.
-    _ = silent.closed();
-    let silent_for = began.elapsed();
-    let (told, close) = idle.closed();
-    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
-    assert!(silent_for < began.elapsed(), "whoever does not answer is closed before");
 }
 
 /// Counts how the exchanges have ended.
