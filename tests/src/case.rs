@@ -6,9 +6,15 @@ pub mod octets;
 
 pub mod told;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::LazyLock};
 
 use self::{octets::Octets, told::Field};
+
+/// All cases of `tests/requests`.
+pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("requests");
+    Case::all(&directory).unwrap_or_else(|problems| panic!("{problems}"))
+});
 
 /// A case.
 #[derive(Clone, Debug)]

@@ -355,12 +355,21 @@ impl Http2 {
     ///
     /// It does not.
     pub fn settle(&mut self) {
+        assert!(self.is_answered(), "the connection is open");
+    }
+
+    /// Sends a PING, and waits until the server has answered it, or has closed the connection: whether it was the first.
+    #[must_use]
+    pub fn is_answered(&mut self) -> bool {
         const MARK: &[u8; 8] = b"settled?";
-        self.send(frame(kind::PING, 0, 0, MARK));
+        if self.try_send(frame(kind::PING, 0, 0, MARK)).is_err() {
+            _ = self.closed();
+            return false;
+        }
         loop {
-            let frame = self.step().expect("the connection is open");
+            let Some(frame) = self.step() else { return false };
             if (frame.kind, frame.flags, &*frame.payload) == (kind::PING, ACK, &MARK[..]) {
-                break;
+                return true;
             }
         }
     }

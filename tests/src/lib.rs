@@ -13,6 +13,8 @@ pub mod client;
 
 pub mod http2;
 
+pub mod bulk;
+
 pub mod real;
 
 pub mod place;
@@ -21,7 +23,13 @@ pub mod case;
 
 pub mod table;
 
+pub mod source;
+
 pub mod siege;
+
+pub mod local;
+
+pub mod behaviour;
 
 use std::time::Duration;
 

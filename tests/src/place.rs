@@ -1,6 +1,8 @@
 //! Directories of the tests' own, below cargo's target directory.
 
 use std::{
+    env,
+    ffi::OsString,
     fs, io,
     ops::Deref,
     path::{Path, PathBuf},
@@ -85,6 +87,28 @@ impl Drop for Place {
 #[must_use]
 pub fn shared_cache() -> PathBuf {
     base().join("cache")
+}
+
+/// The home directory of whoever is run for a test: an empty one, which stays so. A test sees to that.
+///
+/// # Panics
+///
+/// It cannot be made.
+#[must_use]
+pub fn home() -> PathBuf {
+    let path = base().join("home");
+    fs::create_dir_all(&path).expect("the target directory is writable");
+    path
+}
+
+/// What makes a process leave the developer's home alone. Where cargo and rustup have what they are made of stays what it was:
+/// without it nothing can be built.
+pub fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    let tools = [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")].into_iter().filter_map(|(name, below)| {
+        let default = || Some(PathBuf::from(env::var_os("HOME")?).join(below).into_os_string());
+        Some((name, env::var_os(name).or_else(default)?))
+    });
+    tools.chain([("HOME", home().into()), ("XDG_CACHE_HOME", shared_cache().into())])
 }
 
 /// The directory of guests that were translated from text.

@@ -27,6 +27,7 @@ pub fn system(program: &str) -> Command {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain(["/usr/sbin".into()]);
     command.env("PATH", env::join_paths(directories).expect("they were joined before"));
+    command.envs(place::environment());
     command
 }
 
@@ -37,7 +38,9 @@ pub fn system(program: &str) -> Command {
 /// They are not installed.
 #[must_use]
 pub fn python() -> Command {
-    Command::new(installed(PYTHON_PINS).join("venv/bin/python"))
+    let mut command = Command::new(installed(PYTHON_PINS).join("venv/bin/python"));
+    command.envs(place::environment());
+    command
 }
 
 /// `node`, in the directory of the pinned packages: programs that it is given on the command line find them there.

@@ -27,6 +27,29 @@ pub struct Launch {
     command: Command,
 }
 
+/// Runs a server that must not start, and checks that it says why in one line.
+///
+/// # Panics
+///
+/// It starts, or says something else.
+pub fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
+    let ended = launch.run();
+    assert_eq!(ended.code, Some(code), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    let text = ended.stderr.strip_suffix('\n').expect("it ends in a line end");
+    // A machine that has much else to do may be told that compiling takes its time.
+    let notice = text.lines().next().filter(|line| line.starts_with("wasmserve: compiling `") && line.ends_with(".."));
+    let line = notice.and_then(|notice| text.strip_prefix(notice)).map_or(text, str::trim_start);
+    assert!(line.starts_with("wasmserve: ") && !line.contains('\n'), "one line: {line}");
+    for unwanted in ["panicked", "backtrace", "RUST_BACKTRACE", "Caused by"] {
+        assert!(!line.contains(unwanted), "{line}");
+    }
+    for part in parts {
+        assert!(line.contains(part), "`{part}` is not in: {line}");
+    }
+    line.to_owned()
+}
+
 impl Launch {
     /// One that serves the guest of that name on a free port.
     #[must_use]
@@ -51,7 +74,7 @@ impl Launch {
     #[must_use]
     pub fn bare() -> Self {
         let mut command = Command::new(guest::server());
-        command.env("XDG_CACHE_HOME", place::shared_cache());
+        command.envs(place::environment());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command }
     }
@@ -292,6 +315,28 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.log.lock().lines.clone()
+    }
+
+    /// Waits until so many new handlers are served.
+    pub fn served_anew(&self, times: usize) {
+        self.lines(times, |line| line.contains("serving the new"));
+    }
+
+    /// Waits until its handler was so often not as it should be: what it says of that.
+    pub fn kept(&self, times: usize) -> Vec<String> {
+        self.lines(times, |line| line.ends_with("the one before is still served"))
+    }
+
+    /// Whether it has the system tell it of changes.
+    ///
+    /// # Panics
+    ///
+    /// This is not Linux.
+    #[must_use]
+    pub fn watches(&self) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells");
+        let mut links = open.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        links.any(|link| link.ends_with("anon_inode:inotify"))
     }
 
     /// From now on nobody can read its stdout.

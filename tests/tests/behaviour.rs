@@ -1,8 +1,31 @@
-//! What handlers do, and what comes of it: the same behaviours with a native handler, with a component in this process and
-//! with the real server. What differs between the first two is the sandbox's fault, between the last two the program's.
+//! What handlers do, and what comes of it, with servers in this process: without a sandbox, and with one.
 
-mod model;
-mod native;
-mod random;
-mod stage;
-mod table;
+use wasmserve_tests::{
+    behaviour::{Stage, play_all, play_mangled, play_random},
+    local::apart,
+};
+
+#[test]
+fn each_behaviour_is_right_without_a_sandbox() {
+    play_all(Stage::native());
+}
+
+#[test]
+fn each_behaviour_is_right_with_a_component_in_this_process() {
+    apart(|| play_all(Stage::component()));
+}
+
+#[test]
+fn random_contracts_are_kept_without_a_sandbox() {
+    play_random(Stage::native(), 2000);
+}
+
+#[test]
+fn random_contracts_are_kept_by_a_component_in_this_process() {
+    apart(|| play_random(Stage::component(), 1500));
+}
+
+#[test]
+fn mangled_requests_get_well_formed_answers_and_never_one_too_many() {
+    play_mangled(Stage::native(), 3000);
+}

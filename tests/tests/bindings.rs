@@ -18,7 +18,7 @@ fn the_committed_bindings_are_fresh() {
     assert!(
         committed == fresh,
         "guest-sdk/src/bindings.rs is not what wit/ says; regenerate it:\n\n    \
-        WASMSERVE_REGENERATE=1 cargo test -p wasmserve-tests bindings\n",
+        WASMSERVE_REGENERATE=1 cargo test --test fast bindings\n",
     );
 }
 

@@ -155,22 +155,6 @@ fn h4_http_1_0_needs_no_host() {
 }
 
 #[test]
-fn c1_connections_that_say_nothing_more_are_closed() {
-    let server = Server::start("hello");
-    let whole = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut clients = ["", "G", "GET / HTTP/1.1\r\nHost: x\r\n", whole].map(|begun| {
-        let mut client = server.connect();
-        client.send(begun);
-        client
-    });
-    assert_eq!(clients[3].response().status, 200);
-    for client in &mut clients {
-        assert_eq!(client.rest().1, Close::Orderly);
-    }
-    assert_eq!(server.get("/").status, 200);
-}
-
-#[test]
 fn a_request_may_come_octet_by_octet() {
     let server = Server::start("echo");
     let client = server.connect();

@@ -3,9 +3,11 @@
 use std::{fs, path::Path, thread, time::Instant};
 
 use rustix::process::Signal;
-use wasmserve_tests::{PATIENCE, guest, place::Place, server::Launch};
-
-use crate::start::refuses;
+use wasmserve_tests::{
+    PATIENCE, guest,
+    place::Place,
+    server::{Launch, refuses},
+};
 
 /// A component with one function of this body.
 fn component(body: &str) -> Vec<u8> {

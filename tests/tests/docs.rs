@@ -1,7 +1,7 @@
 //! The how-tos in `docs/`: that they can be found, and lead somewhere. Their Rust is tried by the SDK's own tests.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -90,4 +90,54 @@ fn every_test_that_the_threat_model_names_is_there() {
     let not_of_isolation = ["requests without a report", "exits of the server"];
     let places: BTreeSet<&str> = between(places, '"').filter(|place| !not_of_isolation.contains(place)).collect();
     assert_eq!(checks, places, "checks of `siege isolation`, as the threat model and as the siege names them");
+}
+
+/// The arms of a `match` over the kinds of faults in `host/src/fault.rs`: what each variant is mapped to.
+fn arms<'a>(text: &'a str, function: &str) -> BTreeMap<&'a str, &'a str> {
+    let (_, body) = text.split_once(&format!("fn {function}(&self)")).expect("the function is there");
+    let (body, _) = body.split_once("\n    }\n").expect("it has an end");
+    let mut arms = BTreeMap::new();
+    let parts: Vec<&str> = body.split("=>").collect();
+    for pair in parts.windows(2) {
+        let result = pair[1].trim_start().split([',', '\n']).next().unwrap_or_default();
+        let names = pair[0].split("Self::").skip(1).map(|name| {
+            let end = name.find(|char: char| !char.is_ascii_alphanumeric()).unwrap_or(name.len());
+            // One of the two limits of time has a kind of its own for each.
+            if name.contains("Limit::Cpu") { "Cpu" } else { &name[..end] }
+        });
+        arms.extend(names.map(|name| (name, result.trim())));
+    }
+    arms
+}
+
+#[test]
+fn every_kind_of_fault_is_listed_with_its_status() {
+    let mut code = String::new();
+    sources(&Path::new(DOCS).join("../host/src"), &mut code);
+    let (_, text) = code.split_once("impl Fault {").expect("faults are somewhere in the host");
+    let (kinds, statuses) = (arms(text, "kind"), arms(text, "status"));
+    assert!(kinds.len() > 15, "the kinds are not found: {kinds:?}");
+    let status = |variant: &str| statuses.get(if variant == "Cpu" { "TimedOut" } else { variant });
+    let in_code: BTreeMap<&str, Option<u16>> = kinds
+        .iter()
+        .map(|(variant, kind)| {
+            let status = status(variant).unwrap_or_else(|| panic!("{variant} has no status"));
+            // `*status` is that of the request's own fault.
+            (kind.trim_matches('"'), status.parse().ok())
+        })
+        .collect();
+
+    let page = fs::read_to_string(Path::new(DOCS).join("faults.md")).expect("there is one");
+    let (_, table) = page.split_once("\n## Kinds\n").expect("there is a table of kinds");
+    let (table, _) = table.split_once("\n## ").expect("it has an end");
+    let mut on_the_page = BTreeMap::new();
+    for row in table.lines().filter(|line| line.contains("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 8, "a cell is missing, or one too many: {row}");
+        let listed: Vec<u16> = cells[3].split(", ").map(|status| status.parse().expect("it is a status")).collect();
+        let status = if let [status] = *listed { Some(status) } else { None };
+        assert_eq!(on_the_page.insert(cells[2].trim_matches('`'), status), None, "twice: {row}");
+        assert!(!cells[4].is_empty() && !cells[5].is_empty() && !cells[6].is_empty(), "a cell is empty: {row}");
+    }
+    assert_eq!(on_the_page, in_code, "docs/faults.md and `Fault::kind`, `Fault::status`");
 }

@@ -14,10 +14,9 @@ use wasmserve::{Event, Listener};
 use wasmserve_tests::{
     PATIENCE,
     client::{Client, End},
+    local::{self, Local, apart},
     server::{Launch, Server},
 };
-
-use crate::local::{self, Local};
 
 const REQUESTS: u64 = 10_000;
 
@@ -80,7 +79,7 @@ fn ten_thousand_requests_leave_no_descriptors_and_no_memory_behind() {
 
     let log = server.stop();
     let bugs: Vec<_> = log.iter().filter(|line| line.contains("host-bug")).collect();
-    assert!(bugs.is_empty(), "H26: {} bugs of the host, such as {}", bugs.len(), bugs[0]);
+    assert!(bugs.is_empty(), "F26: {} bugs of the host, such as {}", bugs.len(), bugs[0]);
     let ended = |path: &str, statuses: &[&str]| {
         let is_one =
             |line: &&String| statuses.iter().any(|status| line.contains(&format!("{path} HTTP/1.1\" {status} -")));
@@ -106,11 +105,13 @@ impl Listener for Ended {
 
 #[test]
 fn ten_thousand_requests_leave_no_instance_behind() {
-    let ended = Arc::<Ended>::default();
-    let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
-    ask_all(local.addr, 0..REQUESTS);
-    local.stop();
-    assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each was told of once");
+    apart(|| {
+        let ended = Arc::<Ended>::default();
+        let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
+        ask_all(local.addr, 0..REQUESTS);
+        local.stop();
+        assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each was told of once");
+    });
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn ticks_arrive_one_by_one() {
 
 #[test]
 fn stuck_is_stopped_and_told_where_it_was() {
-    let server = Launch::program("stuck").flags(["--timeout", "1s"]).start();
+    let server = Launch::program("stuck").flags(["--timeout", "300ms"]).start();
     let stuck_here = |log: &[String]| log.iter().any(|line| line.starts_with("[1]   at stuck::stuck_here"));
     for exchange in 1..=2 {
         let response = server.get("/stuck");

@@ -10,10 +10,8 @@ use std::{
 
 use wasmserve_tests::{
     place::Place,
-    server::{Launch, Server},
+    server::{Launch, Server, refuses},
 };
-
-use crate::start::refuses;
 
 /// Somebody to talk to: answers one connection, whose first line it hands out.
 fn somebody() -> (SocketAddr, JoinHandle<String>) {

@@ -4,11 +4,8 @@ mod connection;
 mod flood;
 mod malformed;
 
-use std::process::{Command, Stdio};
-
 use wasmserve_tests::{
     http2::{END_STREAM, End, Http2, code, fields, headers},
-    place::Place,
     server::{Launch, Server},
 };
 
@@ -19,19 +16,6 @@ fn connect(server: &Server) -> Http2 {
 /// The fields of an ordinary request, and more.
 fn with<'a>(method: &'a str, path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [fields(method, path), more.to_vec()].concat()
-}
-
-/// What a program prints, if it is content.
-fn told(program: &str, words: &[&str], more: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(words)
-        .args(more)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("`{program}` is needed for this test, and does not start: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{program}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    text
 }
 
 #[test]
@@ -144,22 +128,6 @@ fn i4_trailers_reach_the_handler_and_never_the_environ() {
 }
 
 #[test]
-fn i13_a_body_larger_than_any_window_passes_in_both_directions() {
-    let place = Place::new();
-    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
-    let (file, back) = (place.file("upload", &content), place.join("download"));
-    let server = Server::start("echo");
-    let url = format!("http://{}/", server.addr());
-    let told = told(
-        "curl",
-        &["-sS", "--max-time", "60", "--http2-prior-knowledge", "-w", "%{http_version} %{http_code}"],
-        &["-T", &file.to_string_lossy(), "-o", &back.to_string_lossy(), &url],
-    );
-    assert_eq!(told, "2 200");
-    assert!(std::fs::read(&back).expect("it was written") == content);
-}
-
-#[test]
 fn b9_b10_what_has_no_body_has_none() {
     let server = Server::start("hello");
     let mut client = connect(&server);
@@ -216,8 +184,8 @@ fn x3_what_fails_after_the_head_is_reset_and_never_ended() {
         ("traps_after_first_write", "/", &[][..], "500 trap: "),
         ("traps_after_first_write", "/length", &[], "500 trap: "),
         ("returns_an_error", "/late", &[], "500 exception: "),
-        ("spins", "/late", &["--timeout", "1s"], "504 wall-limit: "),
-        ("sleeps", "/late", &["--timeout", "1s"], "504 wall-limit: "),
+        ("spins", "/late", &["--timeout", "500ms"], "504 wall-limit: "),
+        ("sleeps", "/late", &["--timeout", "500ms"], "504 wall-limit: "),
     ];
     for (program, path, flags, fault) in cases {
         let server = Launch::program(program).flags(flags).start();

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use wasmserve_tests::{guest, place::Place, server::Launch};
-
-use crate::start::refuses;
+use wasmserve_tests::{
+    guest,
+    place::Place,
+    server::{Launch, refuses},
+};
 
 /// What it tells, and its exit code: 0 for what can be served.
 fn inspect(file: &Path) -> (Option<i32>, String) {

@@ -3,6 +3,9 @@
 use rustix::process::Signal;
 use wasmserve_tests::server::{Launch, Server};
 
+/// So many lines do not fit into a pipe that nobody reads: it takes 64 KiB, and a line has more than 50 octets.
+const UNREAD: usize = 2000;
+
 /// Has a server answer that many requests on one connection.
 fn answers(server: &Server, requests: usize) {
     let mut client = server.connect();
@@ -14,12 +17,11 @@ fn answers(server: &Server, requests: usize) {
 
 #[test]
 fn p18_a_stderr_that_nobody_reads_does_not_stop_a_request() {
-    // A pipe takes 64 KiB, and a line has more than 50 octets.
     let server = Launch::program("hello").start_unread();
-    answers(&server, 10_000);
+    answers(&server, UNREAD);
     server.read_on();
     let log = server.stop();
-    assert_eq!(log.iter().filter(|line| line.ends_with("\"GET / HTTP/1.1\" 200 -")).count(), 10_000);
+    assert_eq!(log.iter().filter(|line| line.ends_with("\"GET / HTTP/1.1\" 200 -")).count(), UNREAD);
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn p18_lines_that_nobody_reads_are_dropped_in_the_end_and_counted() {
 #[test]
 fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
     let server = Launch::program("hello").start_unread();
-    answers(&server, 3000);
+    answers(&server, UNREAD);
     server.signal(Signal::TERM);
     assert_eq!(server.wait_unread(), Some(0));
 }
@@ -54,7 +56,7 @@ fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
 #[test]
 fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping_at_once() {
     let server = Launch::program("reads_input").flags(["--drain", "1h"]).start_unread();
-    answers(&server, 3000);
+    answers(&server, UNREAD);
     let mut running = server.connect();
     running.send("POST /eager HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
     let head = running.head().expect("it begins");
@@ -91,11 +93,11 @@ fn l7_each_line_says_whose_it_is_and_can_pass_for_no_other() {
             "stdout: two",
         ]
     );
-    assert!(!log.concat().contains(|char: char| char.is_control()), "H22: {log:?}");
+    assert!(!log.concat().contains(|char: char| char.is_control()), "F22: {log:?}");
 }
 
 #[test]
-fn h21_a_flood_is_cut_with_a_notice() {
+fn f21_a_flood_is_cut_with_a_notice() {
     let server = Server::start("floods_logs");
     assert_eq!(server.get("/").text(), "flooded");
     assert_eq!(server.get("/").text(), "flooded");

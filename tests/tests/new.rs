@@ -1,18 +1,11 @@
 //! A handler to begin with: what `wasmserve new` writes is what it says, and works.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path};
 
 use wasmserve_tests::{
-    place::{self, Place},
-    real::run,
-    server::Launch,
+    place::Place,
+    server::{Launch, refuses},
 };
-
-use crate::start::refuses;
 
 /// Has it write something, which must succeed: what it says.
 fn new(words: &[&str], at: &Path) -> String {
@@ -78,33 +71,4 @@ fn a_name_that_is_none_is_told() {
     refused(&["fn", "--crate"], 1, &["`fn`"]);
     refused(&["\x1b[2J/x"], 1, &["`\\x1b[2J/x.rs`"]);
     assert!(place.files().is_empty());
-}
-
-/// Has cargo do something in a crate as its user would: not as a part of these tests.
-fn cargo(directory: &Path, words: &[&str]) -> String {
-    let mut cargo = Command::new("cargo");
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
-            cargo.env_remove(name);
-        }
-    }
-    // What it depends on is there, as this workspace depends on it too.
-    let built = place::base().join("crate");
-    cargo.env_remove("RUSTFLAGS").env("CARGO_TARGET_DIR", &built).current_dir(directory);
-    let ended = run(cargo.args(words).arg("--offline"), "");
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended.stdout
-}
-
-#[test]
-fn a_crate_passes_its_test_and_is_served() {
-    let place = Place::new();
-    let said = new(&["greet", "--crate", "--template", "verbs"], &place);
-    assert!(said.contains("cd greet\n"), "{said}");
-    let directory = place.join("greet");
-    assert!(fs::read_to_string(directory.join("src/main.rs")).is_ok_and(|text| text == example("verbs")));
-    assert!(cargo(&directory, &["test"]).contains("test result: ok. 2 passed; 0 failed"));
-    cargo(&directory, &["build", "--release", "--target=wasm32-wasip2"]);
-    let component: PathBuf = place::base().join("crate/wasm32-wasip2/release/greet.wasm");
-    assert_eq!(Launch::file(&component).start().get("/").text(), "Test from GET!");
 }

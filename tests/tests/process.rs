@@ -96,7 +96,7 @@ fn k12_a_second_signal_stops_it_at_once() {
 
 #[test]
 fn an_exchange_that_takes_longer_than_the_drain_is_cut() {
-    let server = Launch::program("reads_input").flags(["--drain", "1s"]).start();
+    let server = Launch::program("reads_input").flags(["--drain", "300ms"]).start();
     let running = running(&server);
     server.signal(Signal::TERM);
     let text = rest(running);
@@ -110,7 +110,7 @@ fn an_exchange_that_takes_longer_than_the_drain_is_cut() {
 #[test]
 fn handlers_that_spin_or_sleep_do_not_hold_it_up_for_longer_than_the_drain() {
     for program in ["spins", "sleeps"] {
-        let server = Launch::program(program).flags(["--drain", "1s"]).start();
+        let server = Launch::program(program).flags(["--drain", "300ms"]).start();
         let mut before = server.connect();
         before.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         server.ask_by(Signal::USR1, |log| log.iter().any(|line| line == "1 handler is running:"));

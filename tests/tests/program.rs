@@ -27,8 +27,9 @@ fn sources(directory: &Path, is_deep: bool) -> Vec<PathBuf> {
 fn every_program_has_a_test_and_is_built() {
     let here = Path::new(HERE);
     let read = |suite: PathBuf| fs::read_to_string(suite).expect("it is readable");
-    // The sieges have a test each, which asks for all the guests of their tables.
-    let suites = ["tests", "src/siege"].iter().flat_map(|directory| sources(&here.join(directory), true));
+    // The sieges and the behaviours have tests, which ask for all the guests of their tables.
+    let suites =
+        ["tests", "src/siege", "src/behaviour"].iter().flat_map(|directory| sources(&here.join(directory), true));
     let suites: String = suites.map(read).collect();
     let programs = sources(&here.join("programs"), false);
     assert!(!programs.is_empty());

@@ -1,31 +1,12 @@
-//! The cases of `tests/requests`: each on a connection to a real server, and each by the functions that make an environ.
+//! The cases of `tests/requests`, each on a connection to a real server. `tests/cases.rs` has them without one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    path::Path,
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use wasmserve::{
-    Limits,
-    gateway::{
-        environ::{self, Facts, Peer, Variable},
-        forwarded,
-        mounts::Mount,
-        request::{RequestHead, RequestLimits},
-    },
-};
 use wasmserve_tests::{
-    case::{Case, check::Logged, octets::Ends, told::Told},
+    case::{CASES, Case, check::Logged},
     server::{Launch, Server},
 };
-
-static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("requests");
-    Case::all(&directory).unwrap_or_else(|problems| panic!("{problems}"))
-});
 
 #[test]
 fn every_case_is_as_its_file_says() {
@@ -95,104 +76,4 @@ fn exchanges(log: &[String]) -> Vec<Logged> {
             Some(Logged { status: u16::try_from(status).ok()?, is_handled: handled.contains(&id) })
         })
         .collect()
-}
-
-/// What the flags of a case mean to the gateway's functions.
-struct Settings {
-    trusted: Vec<IpAddr>,
-    env: Vec<Variable>,
-    is_buffered: bool,
-}
-
-impl Settings {
-    fn new(flags: &[String]) -> Self {
-        let mut settings = Self { trusted: Vec::new(), env: Vec::new(), is_buffered: false };
-        for pair in flags.chunks(2) {
-            match pair {
-                [flag, value] if flag == "--forwarded-allow-ips" => {
-                    settings.trusted = value.split(',').map(|addr| addr.parse().expect("an address")).collect();
-                }
-                [flag, value] if flag == "--env" => settings.env.push(value.parse().expect("a variable")),
-                [flag, _] if flag == "--buffer-body" => settings.is_buffered = true,
-                _ => {}
-            }
-        }
-        settings
-    }
-}
-
-/// The head of the first request that a case sends, as it would come off the wire: without the empty lines before it.
-fn first_head(case: &Case) -> RequestHead {
-    let sent = case.sent_first();
-    let blank = sent.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-    let sent = &sent[blank..];
-    let end = (0..sent.len()).find_map(|at| {
-        let end = ["\n\r\n", "\n\n"].into_iter().find(|end| sent[at..].starts_with(end.as_bytes()))?;
-        Some(at + end.len())
-    });
-    RequestHead::new(sent[..end.unwrap_or(sent.len())].to_vec().into())
-}
-
-#[test]
-fn the_functions_of_the_gateway_agree_with_the_wire_on_every_case() {
-    let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
-    let ends = Ends { server_port: 8000, client_port: 5000, server: environ::SOFTWARE.into() };
-    let mut problems = Vec::new();
-    let mut refused = 0;
-    for case in CASES.iter() {
-        let head = first_head(case);
-        let settings = Settings::new(&case.flags);
-        let checked = head
-            .check(RequestLimits::DEFAULT)
-            .and_then(|()| forwarded::read(&head, peer.remote.ip(), &settings.trusted))
-            .map_err(|fault| fault.status());
-        let answer = case.answers().find(|answer| answer.status >= 200).expect("a case has an answer");
-        match checked {
-            Err(status) if status == answer.status => refused += 1,
-            Err(status) => problems.push(format!("{}.case: refused with {status}", case.name)),
-            Ok(forwarded) if answer.is_handled => {
-                let is_chunked = head.values("transfer-encoding").next().is_some();
-                let content_length = match head.values("content-length").next() {
-                    Some(length) if !is_chunked => str::from_utf8(length).ok().and_then(|length| length.parse().ok()),
-                    _ if is_chunked && settings.is_buffered => answer.body().map(|body| body.len() as u64),
-                    _ => None,
-                };
-                let facts = Facts {
-                    server_name: None,
-                    mount: &Mount::ROOT,
-                    peer,
-                    content_length,
-                    forwarded,
-                    is_buffered: settings.is_buffered,
-                    id: 1,
-                    timeout: Limits::DEFAULT.timeout,
-                    env: &settings.env,
-                };
-                let environ = environ::build(&head, &facts);
-                let told = Told {
-                    environ: environ.into_iter().map(|(name, value)| (name.into_owned(), value.to_vec())).collect(),
-                    headers: head
-                        .fields()
-                        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-                        .collect(),
-                    raw_head: head.raw().to_vec(),
-                    ..Told::default()
-                };
-                problems.extend(case.problems(answer, &told, &ends));
-            }
-            // The parser's affair, or the server's.
-            Ok(_) => {}
-        }
-    }
-    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
-    assert!(refused > 0, "no case is refused by `RequestHead::check`");
-}
-
-#[test]
-fn every_rule_of_targets_environ_and_headers_has_a_case() {
-    let shown: BTreeSet<&str> = CASES.iter().flat_map(|case| &case.rules).map(String::as_str).collect();
-    let groups = [('T', 13), ('E', 17), ('H', 11)];
-    let rules = groups.into_iter().flat_map(|(group, last)| (1..=last).map(move |number| format!("{group}{number}")));
-    let missing: Vec<String> = rules.filter(|rule| !shown.contains(&**rule)).collect();
-    assert!(missing.is_empty(), "no case in tests/requests names {missing:?}");
 }

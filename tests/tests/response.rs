@@ -67,7 +67,7 @@ fn s8_s10_malformed_fields_are_refused_and_none_splits_the_response() {
     server.line_with("500 bad-response-head: bad header: `X A`: the name is not a token");
     server.line_with("log: start: BadHeader");
     let many = "field=A:1&".repeat(101);
-    assert_eq!(tell(&server, &many).status, 500, "H12");
+    assert_eq!(tell(&server, &many).status, 500, "F12");
     let large = format!("field=A:{}", "x".repeat(7000));
     assert_eq!(tell(&server, &large).status, 200, "below 32 KiB");
 }
@@ -259,7 +259,7 @@ fn b11_octets_are_not_touched() {
 }
 
 #[test]
-fn h11_what_is_written_before_the_start_is_refused_and_not_sent() {
+fn f11_what_is_written_before_the_start_is_refused_and_not_sent() {
     let server = Server::start("writes_before_starting");
     let response = server.get("/");
     assert_eq!((response.status, response.field("Wasmserve-Fault")), (500, Some("no-start-response")));

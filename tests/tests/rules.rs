@@ -1,16 +1,42 @@
-//! Every rule has a test.
+//! Every rule has a test, and every number in a test's name stands for something.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
+/// A number in a list: the letter of its group, and which of the group it is. `H8` is a rule of the request's fields, and says
+/// nothing of `F8`, a fault of handlers.
+type Number = (char, u32);
+
+/// What looks like a number in a list.
+fn number(word: &str) -> Option<Number> {
+    let mut chars = word.chars();
+    let group = chars.next().filter(char::is_ascii_alphabetic)?;
+    let digits = chars.as_str();
+    let is_plain = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit()) && !digits.starts_with('0');
+    Some((group.to_ascii_uppercase(), digits.parse().ok().filter(|_| is_plain)?))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect("it is readable")
+}
+
 /// The rules in `tests/rules.md`.
-fn rules() -> BTreeSet<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rules.md")).expect("it is readable");
-    let rules = text.lines().filter_map(|line| Some(line.strip_prefix("- ")?.split_once(':')?.0.to_owned()));
-    rules.collect()
+fn rules() -> BTreeSet<Number> {
+    let text = read("tests/rules.md");
+    text.lines().filter_map(|line| number(line.strip_prefix("- ")?.split_once(':')?.0)).collect()
+}
+
+/// The faults in a table of `docs/faults.md`: what each row begins with, if that is one number.
+fn faults() -> BTreeSet<Number> {
+    let text = read("docs/faults.md");
+    text.lines().filter_map(|line| number(line.strip_prefix("| ")?.split_once(" |")?.0)).collect()
 }
 
 fn files(directory: &Path, files_found: &mut Vec<PathBuf>) {
@@ -24,38 +50,80 @@ fn files(directory: &Path, files_found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What looks like a rule's number: in the name of a test (`fn t1_t2_..`), as a word in the row of a table (`"T1"`), or at the
-/// beginning of a case file (`# T1: ..`).
-fn named(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let is_number = |word: &str| {
-        let mut chars = word.chars();
-        chars.next().is_some_and(|char| char.is_ascii_alphabetic()) && chars.as_str().parse::<u32>().is_ok()
-    };
-    let mut named = Vec::new();
-    for line in text.lines().map(str::trim) {
-        let words: Vec<String> = if let Some(name) = line.strip_prefix("fn ") {
-            name.split(['_', '(']).take_while(|word| is_number(word)).map(str::to_ascii_uppercase).collect()
-        } else if line.starts_with('#') {
-            line.split([' ', ':', ',', '#']).map(str::to_owned).collect()
-        } else {
-            line.split('"').map(str::to_owned).collect()
-        };
-        named.extend(words.into_iter().filter(|word| is_number(word)));
+/// The files of these directories, and their texts.
+fn sources(directories: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut paths = Vec::new();
+    for directory in directories {
+        files(&root().join(directory), &mut paths);
     }
-    named
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(&path).unwrap_or_default())).collect()
+}
+
+/// The numbers that the name of a test begins with: `fn t1_t2_..`.
+fn in_name(line: &str) -> Vec<Number> {
+    let name = line.trim().strip_prefix("fn ").unwrap_or_default();
+    name.split(['_', '('])
+        .map_while(|word| if word == "to" { Some(None) } else { number(word).map(Some) })
+        .flatten()
+        .collect()
+}
+
+/// What looks like a rule's number: in the name of a test, as a word in the row of a table (`"T1"`), or at the beginning of a
+/// case file (`# T1: ..`).
+fn named(text: &str) -> Vec<Number> {
+    let in_line = |line: &str| match line.trim() {
+        name if name.starts_with("fn ") => in_name(name),
+        comment if comment.starts_with('#') => comment.split([' ', ':', ',', '#']).filter_map(number).collect(),
+        row => row.split('"').filter_map(number).collect(),
+    };
+    text.lines().flat_map(in_line).collect()
 }
 
 #[test]
 fn every_rule_has_a_test() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut sources = Vec::new();
-    for directory in ["host/src", "guest-sdk/src", "examples", "tests/tests", "tests/requests"] {
-        files(&root.join(directory), &mut sources);
-    }
-    let named: BTreeSet<String> = sources.iter().flat_map(|source| named(source)).collect();
+    let directories = ["host/src", "guest-sdk/src", "examples", "tests/tests", "tests/src/behaviour", "tests/requests"];
+    let named: BTreeSet<Number> = sources(&directories).iter().flat_map(|(_, text)| named(text)).collect();
     let rules = rules();
     assert!(rules.len() > 100, "the list is found");
     let missing: Vec<_> = rules.difference(&named).collect();
     assert!(missing.is_empty(), "no test names {missing:?}");
+}
+
+#[test]
+fn every_fault_of_a_handler_has_a_test_or_a_siege() {
+    let sources = sources(&["host/src", "tests/tests", "tests/src/siege"]);
+    let named: BTreeSet<Number> = sources.iter().flat_map(|(_, text)| named(text)).collect();
+    let faults = faults();
+    let all: BTreeSet<Number> = (1..=28).map(|number| ('F', number)).collect();
+    assert_eq!(faults, all, "docs/faults.md lists them all");
+    // A host that panics cannot be had; that there was none is counted after each siege.
+    let missing: Vec<_> = faults.difference(&named).filter(|fault| **fault != ('F', 26)).collect();
+    assert!(missing.is_empty(), "nothing shows {missing:?}");
+}
+
+/// What clients do to a server (C) and what happens to its process (P).
+const OTHERS: [(char, u32); 2] = [('C', 18), ('P', 19)];
+
+#[test]
+fn every_number_in_the_name_of_a_test_is_in_a_list_and_no_letter_is_in_two() {
+    let mut last = BTreeMap::<char, u32>::from(OTHERS);
+    for list in [rules(), faults()] {
+        let groups: BTreeSet<char> = list.iter().map(|(group, _)| *group).collect();
+        for group in groups {
+            let highest = list.iter().filter(|(other, _)| *other == group).map(|(_, number)| *number).max();
+            let of_another_list = last.insert(group, highest.expect("it has a number"));
+            assert_eq!(of_another_list, None, "{group} is the letter of two lists");
+        }
+    }
+    for (path, text) in sources(&["guest-sdk/src", "examples", "tests/tests"]) {
+        for (line, before) in text.lines().skip(1).zip(text.lines()) {
+            if before.trim() != "#[test]" {
+                continue;
+            }
+            for (group, number) in in_name(line) {
+                let is_listed = last.get(&group).is_some_and(|last| number <= *last);
+                assert!(is_listed, "{}: {group}{number} is in no list: {}", path.display(), line.trim());
+            }
+        }
+    }
 }

@@ -1,53 +1,24 @@
 //! From Rust to a server: one file, or a crate.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::PermissionsExt as _,
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde_json::Value;
 use wasmserve_tests::{
-    place::Place,
-    server::{Ended, Launch},
+    place::{self, Place},
+    real::run,
+    server::{Ended, Launch, refuses},
+    source::{handler, krate},
 };
-
-use crate::start::refuses;
-
-/// A handler that says something.
-pub(crate) fn handler(says: &str) -> String {
-    format!(
-        "use wasmserve_guest::{{Environ, handler}};\n\nhandler!(app);\n\n\
-         fn app(_environ: Environ) -> &'static str {{\n    \"{says}\"\n}}\n"
-    )
-}
-
-fn workspace() -> PathBuf {
-    fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("it is there")
-}
 
 /// A package beside a handler's file that it can depend on.
 fn neighbour(place: &Place) {
     fs::create_dir_all(place.join("neighbour/src")).expect("a place is writable");
     place.file("neighbour/Cargo.toml", "[package]\nname = \"neighbour\"\nedition = \"2021\"\n");
     place.file("neighbour/src/lib.rs", "pub const TEXT: &str = \"from next door\";\n");
-}
-
-/// A crate with these programs, as one would make it beside a clone; and with a lock, so that nobody asks the registry.
-pub(crate) fn krate(place: &Place, manifest: &str, programs: &[(&str, &str)]) -> PathBuf {
-    let directory = place.join("greet");
-    fs::create_dir_all(directory.join("src/bin")).expect("a place is writable");
-    let sdk = workspace().join("guest-sdk");
-    let dependencies = format!("[dependencies]\nwasmserve-guest.path = {sdk:?}\n\n[workspace]\n");
-    place.file(
-        "greet/Cargo.toml",
-        format!("[package]\nname = \"greet\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{manifest}\n{dependencies}"),
-    );
-    fs::copy(workspace().join("Cargo.lock"), directory.join("Cargo.lock")).expect("there is a lock");
-    for (name, says) in programs {
-        place.file(&format!("greet/src/{name}"), handler(says));
-    }
-    directory
 }
 
 /// The file and line at which the compiler points.
@@ -117,26 +88,6 @@ fn a_file_may_name_its_dependencies_in_frontmatter_or_in_its_comment() {
 }
 
 #[test]
-fn dependencies_that_are_no_toml_are_told_with_their_line() {
-    let place = Place::new();
-    let file = place.file("hello.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
-    refuses(Launch::file(&file), 4, &["hello.rs`", "in line 3", "TOML"]);
-}
-
-#[test]
-fn what_is_wrong_with_dependencies_is_told_while_others_build() {
-    let place = Place::new();
-    let ended = launch_with(&place, &tools(&place, &[("rustc", "exit 1"), ("cargo", "exit 1")])).run();
-    assert_eq!(ended.code, Some(4), "{ended:?}");
-    let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
-    let lock = place.files().into_iter().find(|path| is_lock(path) && !path.ends_with("Cargo.lock"));
-    let held = File::open(lock.expect("whoever builds holds a lock")).expect("it is readable");
-    held.lock().expect("nobody builds any more");
-    let file = place.file("wrong.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
-    refuses(Launch::file(&file).env("XDG_CACHE_HOME", place.join("cache")), 4, &["wrong.rs`", "in line 3", "TOML"]);
-}
-
-#[test]
 fn a_crate_is_built_with_its_own_lock_into_its_own_target_directory() {
     let place = Place::new();
     let directory = krate(&place, "", &[("main.rs", "Hello from a crate!")]);
@@ -159,23 +110,6 @@ fn a_crate_without_a_program_or_with_several_is_refused_with_a_remedy() {
     let directory = krate(&place, "", &[("bin/one.rs", "x"), ("bin/two.rs", "x")]);
     refuses(Launch::file(&directory), 4, &["several programs (one, two)", "default-run = \"one\""]);
     refuses(Launch::file(&Place::new()), 4, &["directory without a Cargo.toml"]);
-}
-
-#[test]
-fn a_build_cache_that_others_could_replace_is_refused() {
-    let place = Place::new();
-    let file = place.file("hello.rs", handler("x"));
-    fs::create_dir(place.join("open")).expect("a place is writable");
-    fs::set_permissions(place.join("open"), fs::Permissions::from_mode(0o777)).expect("it is ours");
-    let launch = Launch::file(&file).env("XDG_CACHE_HOME", place.join("open"));
-    let ended = launch.run();
-    assert_eq!(ended.code, Some(4), "{ended:?}");
-    // The line before it is about the compile cache, which a server can do without.
-    let line = ended.stderr.lines().last().expect("it says why");
-    for part in ["hello.rs`", "others can write to", "set XDG_CACHE_HOME to a directory of yours"] {
-        assert!(line.contains(part), "`{part}` is not in: {line}");
-    }
-    assert_eq!(fs::read_dir(place.join("open")).expect("it is there").count(), 0, "nothing is written there");
 }
 
 #[test]
@@ -218,45 +152,6 @@ fn stacks_of_a_file_tell_its_functions_and_with_debug_its_lines_under_the_name_t
     }
 }
 
-/// Programs that stand in for those of Rust.
-pub(crate) fn tools(place: &Place, scripts: &[(&str, &str)]) -> PathBuf {
-    fs::create_dir_all(place.join("tools")).expect("a place is writable");
-    for (name, script) in scripts {
-        let path = place.file(&format!("tools/{name}"), format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    }
-    place.join("tools")
-}
-
-/// A server with these programs and no others, and with a cache of its own.
-fn launch_with(place: &Place, tools: &Path) -> Launch {
-    let file = place.file("hello.rs", handler("x"));
-    Launch::file(&file).env("PATH", tools).env("XDG_CACHE_HOME", place.join("cache"))
-}
-
-#[test]
-fn without_rust_there_is_one_clear_line() {
-    let place = Place::new();
-    refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "no cargo", "https://rustup.rs"]);
-    let without_target = tools(&place, &[("rustc", "echo /nowhere/lib"), ("cargo", "exit 1")]);
-    refuses(launch_with(&place, &without_target), 4, &["wasm32-wasip2", "no rustup", "https://rustup.rs"]);
-}
-
-#[test]
-fn a_missing_target_is_added_and_that_is_said() {
-    let place = Place::new();
-    let added = place.join("added");
-    let rustup = format!("echo \"$@\" > '{}'", added.display());
-    let tools =
-        tools(&place, &[("rustc", "echo /nowhere/lib"), ("rustup", &rustup), ("cargo", "echo is run >&2; exit 1")]);
-    let ended = launch_with(&place, &tools).run();
-    assert_eq!(ended.code, Some(4), "{ended:?}");
-    assert_eq!(fs::read_to_string(added).ok().as_deref(), Some("target add wasm32-wasip2\n"));
-    let lines: Vec<&str> = ended.stderr.lines().collect();
-    let says = "wasmserve: the target wasm32-wasip2 is missing; adding it: rustup target add wasm32-wasip2";
-    assert_eq!(lines[..2], [says, "is run"], "{ended:?}");
-}
-
 #[test]
 fn what_cargo_remembers_of_a_compiler_that_could_not_run_is_forgotten() {
     let place = Place::new();
@@ -280,4 +175,35 @@ fn what_cargo_remembers_of_a_compiler_that_could_not_run_is_forgotten() {
     place.file("hello.rs", handler("hello again"));
     let ended = build();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+/// Has cargo do something in a crate as its user would: not as a part of these tests.
+fn cargo(directory: &Path, words: &[&str]) -> String {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" {
+            cargo.env_remove(name);
+        }
+    }
+    // What it depends on is there, as this workspace depends on it too.
+    let built = place::base().join("crate");
+    cargo.envs(place::environment()).env_remove("RUSTFLAGS").env("CARGO_TARGET_DIR", &built).current_dir(directory);
+    let ended = run(cargo.args(words).arg("--offline"), "");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stdout
+}
+
+#[test]
+fn a_crate_of_new_passes_its_test_and_is_served() {
+    let place = Place::new();
+    let said = Launch::bare().flags(["new", "greet", "--crate", "--template", "verbs"]).at(&place).run();
+    assert_eq!((said.code, &*said.stderr), (Some(0), ""));
+    assert!(said.stdout.contains("cd greet\n"), "{}", said.stdout);
+    let directory = place.join("greet");
+    let verbs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/verbs.rs")).expect("it is there");
+    assert!(fs::read_to_string(directory.join("src/main.rs")).is_ok_and(|text| text == verbs));
+    assert!(cargo(&directory, &["test"]).contains("test result: ok. 2 passed; 0 failed"));
+    cargo(&directory, &["build", "--release", "--target=wasm32-wasip2"]);
+    let component: PathBuf = place::base().join("crate/wasm32-wasip2/release/greet.wasm");
+    assert_eq!(Launch::file(&component).start().get("/").text(), "Test from GET!");
 }

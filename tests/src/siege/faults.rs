@@ -4,17 +4,21 @@ mod inject;
 
 mod kinds;
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Barrier,
+    thread,
+    time::Duration,
+};
 
 use self::{
     inject::{Injected, inject},
-    kinds::{CPU_TIME, End, Kind, TIMEOUT},
+    kinds::{End, Kind, Limits, Until},
 };
 use super::{
     Report, Scale, crowd,
     prober::{self, Latencies, Prober},
     report::{growth, in_ms},
-    wire,
 };
 use crate::{
     guest,
@@ -40,15 +44,49 @@ pub(super) fn lay(scale: Scale) -> Report {
         ],
     );
     let kinds = kinds::all();
-    let count = scale.of(100, 2);
-    let programs: BTreeSet<&str> = kinds.iter().map(|kind| kind.program).chain(["hello"]).collect();
-    let server = server(&programs);
-    let addr = server.addr();
+    let (count, hogs) = (scale.of(100, 2), scale.of(64, 8));
+    let mut by_limits = BTreeMap::<Limits, Vec<&Kind>>::new();
+    for kind in &kinds {
+        by_limits.entry(kind.until.limits()).or_default().push(kind);
+    }
+    let mut sums = Sums::default();
+    for (limits, kinds) in by_limits {
+        let hogs = if limits == Until::Itself.limits() { hogs } else { 0 };
+        sums.add(besiege_server(limits, &kinds, (count, hogs), scale, &mut report));
+    }
+    report.count("faults injected", (kinds.len() * count + hogs) as u64, sums.injected);
+    report.count(
+        "kinds F1 to F25 and F27 that are missing (F5 is below F3, F26 cannot be injected)",
+        0,
+        missing(&kinds),
+    );
+    report.count("wrong statuses", 0, sums.statuses);
+    report.count("wrong kinds", 0, sums.kinds);
+    report.count("faults without their line in the log", 0, sums.lines);
+    report.count("others that were not answered", 0, sums.unanswered);
+    report.count("leaked descriptors", 0, sums.descriptors);
+    report.count("memory images that outlive their pool", 0, sums.images);
+    report.count("leaked instances", 0, sums.instances);
+    report.count("bugs of the host", 0, sums.bugs);
+    refused(scale.of(10, 1), &mut report);
+    report.count("crashes", 0, sums.crashes);
+    report
+}
 
+/// Besieges a server of these limits with all kinds that are for it, and at last with so many hogs.
+fn besiege_server(
+    limits: Limits,
+    kinds: &[&Kind],
+    (count, hogs): (usize, usize),
+    scale: Scale,
+    report: &mut Report,
+) -> Sums {
+    let programs: BTreeSet<&str> = kinds.iter().map(|kind| kind.program).chain(["hello", "sleeps"]).collect();
+    let server = server(&programs, limits);
+    let addr = server.addr();
     let hog = hog();
-    let hogs = scale.of(64, 8);
     // Once each before anything is counted: buffers have their size then.
-    drop(crowd::each(kinds.len(), kinds.len(), |number| inject(addr, &kinds[number])));
+    drop(crowd::each(kinds.len(), kinds.len(), |number| inject(addr, kinds[number])));
     if scale == Scale::Full {
         places(&server);
         drop(crowd::each(hogs, hogs, |_| inject(addr, &hog)));
@@ -57,39 +95,34 @@ pub(super) fn lay(scale: Scale) -> Report {
     let (descriptors, resident) = (lasting_descriptors(&server), at_rest(&server, scale));
     let prober = Prober::start(addr, "/hello");
     let mut sums = Sums::default();
-    for kind in &kinds {
-        sums.add(besiege(&server, kind, count, &mut report));
+    for kind in kinds {
+        sums.add(besiege(&server, kind, count, report));
     }
-    sums.add(besiege_with_hogs(&server, &hog, hogs, &mut report));
+    if hogs > 0 {
+        sums.add(besiege_with_hogs(&server, &hog, hogs, report));
+    }
     let beside = prober.stop();
 
-    report.note(format!("Others, before: {before}. Others, beside the faults: {beside}."));
+    let flags = limits.flags().join(" ");
+    report.note(format!("Others, {flags}, before: {before}. Others, beside the faults: {beside}."));
     if let Some(failure) = beside.failure() {
         report.note(format!("The first of them that failed: {failure}"));
     }
-    report.count("faults injected", (kinds.len() * count + hogs) as u64, sums.injected);
-    report.count(
-        "kinds H1 to H25 and H27 that are missing (H5 is below H3, H26 cannot be injected)",
-        0,
-        missing(&kinds),
-    );
-    report.count("wrong statuses", 0, sums.statuses);
-    report.count("wrong kinds", 0, sums.kinds);
-    report.count("faults without their line in the log", 0, sums.lines);
-    report.count("others that were not answered", 0, beside.failed());
     let grown = growth(resident, at_rest(&server, scale));
-    report.measure("memory afterwards", "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
-    leaks(&server, descriptors, programs.len(), &mut report);
-    let bugs = server.log().iter().filter(|line| line.contains(" host-bug: ")).count();
-    report.count("bugs of the host", 0, bugs as u64);
-    refused(scale.of(10, 1), &mut report);
-    report.count("crashes", 0, u64::from(has_crashed(server)));
-    report
+    report.measure(&format!("memory afterwards, {flags}"), "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
+    sums.unanswered = beside.failed();
+    sums.descriptors = leaked_descriptors(&server, descriptors);
+    sums.images = server.images().saturating_sub(programs.len()) as u64;
+    sums.instances = (PLACES - places(&server)) as u64;
+    sums.bugs = server.log().iter().filter(|line| line.contains(" host-bug: ")).count() as u64;
+    sums.crashes = u64::from(has_crashed(server));
+    sums
 }
 
-fn server(programs: &BTreeSet<&str>) -> Server {
+fn server(programs: &BTreeSet<&str>, limits: Limits) -> Server {
     Launch::mounted(&programs.iter().copied().collect::<Vec<_>>())
-        .flags(["--timeout", TIMEOUT, "--cpu-time", CPU_TIME, "--max-total-memory", "1GiB", "--min-rate", "0"])
+        .flags(limits.flags())
+        .flags(["--max-total-memory", "1GiB", "--min-rate", "0"])
         .flags(["--max-exchanges", &PLACES.to_string(), "--max-computing", &PLACES.to_string()])
         .start()
 }
@@ -101,6 +134,12 @@ struct Sums {
     statuses: u64,
     kinds: u64,
     lines: u64,
+    unanswered: u64,
+    descriptors: u64,
+    images: u64,
+    instances: u64,
+    bugs: u64,
+    crashes: u64,
 }
 
 impl Sums {
@@ -109,6 +148,12 @@ impl Sums {
         self.statuses += other.statuses;
         self.kinds += other.kinds;
         self.lines += other.lines;
+        self.unanswered += other.unanswered;
+        self.descriptors += other.descriptors;
+        self.images += other.images;
+        self.instances += other.instances;
+        self.bugs += other.bugs;
+        self.crashes += other.crashes;
     }
 }
 
@@ -164,13 +209,13 @@ fn row(kind: &Kind, injected: &[Injected], lines: usize, report: &mut Report) ->
     if let Some(one) = injected.iter().find(|one| !one.is_status_right || !one.is_kind_right) {
         report.note(format!("{} `{}{}`: {}", kind.number, kind.program, kind.target, one.said));
     }
-    Sums { injected: injected.len() as u64, statuses, kinds, lines: lines as u64 }
+    Sums { injected: injected.len() as u64, statuses, kinds, lines: lines as u64, ..Sums::default() }
 }
 
-/// H5: many at once that want all the memory there is.
+/// F5: many at once that want all the memory there is.
 fn hog() -> Kind {
-    let hog = kinds::all().into_iter().find(|kind| kind.number == "H3").expect("it is there");
-    Kind { number: "H5", ..hog }
+    let hog = kinds::all().into_iter().find(|kind| kind.number == "F3").expect("it is there");
+    Kind { number: "F5", ..hog }
 }
 
 fn besiege_with_hogs(server: &Server, hog: &Kind, count: usize, report: &mut Report) -> Sums {
@@ -179,14 +224,14 @@ fn besiege_with_hogs(server: &Server, hog: &Kind, count: usize, report: &mut Rep
     let injected = crowd::each(count, count, |_| inject(server.addr(), hog));
     let peak = growth(before, server.peak());
     report.measure("memory of all hogs at once", "<= 1100 MiB", format!("{peak:.0} MiB"), peak <= 1100.0);
-    // That each is told of was seen with H3.
+    // That each is told of was seen with F3.
     row(hog, &injected, 0, report)
 }
 
-/// How many of H1 to H27 no guest stands for.
+/// How many of F1 to F27 no guest stands for.
 fn missing(kinds: &[Kind]) -> u64 {
-    let there: BTreeSet<&str> = kinds.iter().map(|kind| kind.number).chain(["H5", "H26"]).collect();
-    (1..=27).filter(|number| !there.contains(&*format!("H{number}"))).count() as u64
+    let there: BTreeSet<&str> = kinds.iter().map(|kind| kind.number).chain(["F5", "F26"]).collect();
+    (1..=27).filter(|number| !there.contains(&*format!("F{number}"))).count() as u64
 }
 
 /// How much memory the server has in use when it has had nothing to do for a while.
@@ -198,18 +243,16 @@ fn at_rest(server: &Server, scale: Scale) -> u64 {
     looks.min().unwrap_or_default()
 }
 
-fn leaks(server: &Server, descriptors: usize, programs: usize, report: &mut Report) {
+/// How many descriptors are open that were not.
+fn leaked_descriptors(server: &Server, before: usize) -> u64 {
     // Connections are closed a moment after their clients have what they wanted.
     let left = (0..1000)
         .map(|_| {
             drop(server.get("/hello"));
-            lasting_descriptors(server).saturating_sub(descriptors + 1)
+            lasting_descriptors(server).saturating_sub(before + 1)
         })
         .find(|left| *left == 0);
-    let left = left.map_or_else(|| lasting_descriptors(server).saturating_sub(descriptors), |_| 0);
-    report.count("leaked descriptors", 0, left as u64);
-    report.count("memory images that outlive their pool", 0, server.images().saturating_sub(programs) as u64);
-    report.count("leaked instances", 0, (PLACES - places(server)) as u64);
+    left.map_or_else(|| lasting_descriptors(server).saturating_sub(before), |_| 0) as u64
 }
 
 /// Its descriptors but for memory images: how many there are of those depends on when it was last at rest.
@@ -222,9 +265,12 @@ fn places(server: &Server) -> usize {
     let mut most = 0;
     // What is leaked stays so; a machine that is slow for a moment does not.
     for _ in 0..5 {
+        // Nobody leaves before all have heard whether they are in.
+        let all_know = Barrier::new(PLACES);
         let answers = crowd::each(PLACES, PLACES, |_| {
-            let seen = wire::ask(server.addr(), &wire::get("/sleeps/late"), inject::PATIENCE);
-            seen.is_ok_and(|seen| seen.status == 200)
+            let begun = inject::begin(server.addr(), "/sleeps/late");
+            all_know.wait();
+            begun.is_ok_and(|(_, status)| status == 200)
         });
         most = most.max(answers.into_iter().filter(|is_in| *is_in).count());
         if most == PLACES {
@@ -234,7 +280,7 @@ fn places(server: &Server) -> usize {
     most
 }
 
-/// H4: a component with more memories than an instance may have does not even start.
+/// F4: a component with more memories than an instance may have does not even start.
 fn refused(count: usize, report: &mut Report) {
     let refusals = (0..count).map(|_| Launch::file(guest::program("has_nine_memories")).run());
     let wrong = refusals.filter(|ended| ended.code != Some(4) || !ended.stderr.contains("memories")).count();

@@ -1,4 +1,4 @@
-//! What an instance leaves behind for the next one, and whether anything of one exchange gets into another (fault H28).
+//! What an instance leaves behind for the next one, and whether anything of one exchange gets into another (fault F28).
 
 mod absent;
 mod connections;

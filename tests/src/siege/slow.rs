@@ -78,7 +78,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     report.count("others that were not answered", 0, beside.failed());
     report.time("others' p99, at most twice", before.percentile(99) * 2, beside.percentile(99));
     let grown = growth(resident, server.peak());
-    // Half of them have a handler, which may take so much for a client that is slow (H16).
+    // Half of them have a handler, which may take so much for a client that is slow (F16).
     let bound = (2 * each) as f64 * 0.25;
     report.measure("memory", format!("<= +{bound:.0} MiB"), format!("{grown:+.1} MiB"), grown <= bound);
     report

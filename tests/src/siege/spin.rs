@@ -1,4 +1,4 @@
-//! Handlers that compute for ever, and everybody else (faults H1 and H27).
+//! Handlers that compute for ever, and everybody else (faults F1 and F27).
 
 use std::{
     io::{Read as _, Write as _},

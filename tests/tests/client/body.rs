@@ -104,6 +104,7 @@ fn i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
     assert_eq!(response.text(), "413 Payload Too Large: the request body is too large (exchange 4)\n");
     assert_eq!(response.field("Connection"), Some("close"));
     assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
+    drop(client);
     let log = server.stop();
     assert!(!log.iter().any(|line| line.starts_with("[4] log:")), "no handler has seen it: {log:#?}");
 }

@@ -213,7 +213,7 @@ fn waiting(server: &Server) -> Client {
 }
 
 #[test]
-fn h27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it() {
+fn f27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it() {
     for program in ["spins", "sleeps"] {
         let server = Launch::program(program).flags(["--timeout", "1h"]).start();
         let client = waiting(&server);
@@ -226,7 +226,7 @@ fn h27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it(
 }
 
 #[test]
-fn h27_k10_a_client_that_closes_while_the_handler_has_said_nothing_is_seen() {
+fn f27_k10_a_client_that_closes_while_the_handler_has_said_nothing_is_seen() {
     for program in ["spins", "sleeps"] {
         let server = Launch::program(program).flags(["--timeout", "1h", "--cpu-time", "1h"]).start();
         let mut client = server.connect();

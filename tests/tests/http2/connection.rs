@@ -7,7 +7,7 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-use super::{connect, told, with};
+use super::{connect, with};
 
 #[test]
 fn k12_a_server_that_stops_says_so_and_lets_what_runs_end() {
@@ -90,27 +90,4 @@ fn lint_looks_at_http2_as_well() {
         found(2),
         ["(RFC 9110 section 9.1)", "(RFC 3986 section 2.1)", "(RFC 9110 section 5.3)", "(CVE-2016-5385)"]
     );
-}
-
-#[test]
-fn curl_and_node_speak_http2_with_it() {
-    let server = Server::start("echo");
-    let url = format!("http://{}/", server.addr());
-    let curl = ["-sS", "--max-time", "60", "--http2-prior-knowledge", "-w", " %{http_version}"];
-    assert_eq!(told("curl", &curl, &["-d", "abc=def", &url]), "abc=def 2");
-    let program = r#"
-        const session = require("node:http2").connect(process.argv[1]);
-        const ask = (text) => new Promise((resolve, reject) => {
-            const stream = session.request({ ":method": "POST", "content-type": "text/x" });
-            let answer = "";
-            stream.on("response", (fields) => (answer = `${fields[":status"]} ${fields["content-type"]} `));
-            stream.on("data", (data) => (answer += data));
-            stream.on("end", () => resolve(answer));
-            stream.on("error", reject);
-            stream.end(text);
-        });
-        Promise.all(["one", "two", "three"].map(ask)).then((all) => console.log(all.join("\n"))).then(() => session.close());
-    "#;
-    let text = told("node", &["-e", program], &[&url]);
-    assert_eq!(text, "200 text/x one\n200 text/x two\n200 text/x three\n");
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use wasmserve_tests::{
     place::Place,
     real::{Ended, run, system, told},
@@ -327,4 +328,64 @@ fn curls_requests_in_parallel_are_all_answered() {
         let counts = ["Hello, World!\n", "200 "].map(|text| ended.stdout.matches(text).count());
         assert_eq!(counts, [100, 100], "{version}: {ended:?}");
     }
+}
+
+#[test]
+fn curl_that_waits_is_answered_by_the_raw_server() {
+    let place = Place::new();
+    let printed = place.join("printed");
+    let launch = Launch::bare().flags(["dump", "--reply", "--addr", "127.0.0.1:0"]);
+    let server = launch.into_file(&printed).start();
+    // What it holds back at first comes as well: more than curl sends without asking.
+    let body = "x".repeat(2_000_000);
+    for body in ["abc=def", &body] {
+        let print = ["-o", "/dev/null", "-w", "%{http_code} %{size_upload}", "--data-binary", "@-", &url(&server)];
+        assert_eq!(fed(body, &print), format!("200 {}", body.len()));
+    }
+    server.lines(2, |line| line.contains("closed by the client"));
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().0, Some(0));
+    let stdout = fs::read_to_string(printed).expect("it is ASCII");
+    let of = |id: u64| stdout.lines().filter_map(|line| line.strip_prefix(&format!("[{id}] "))).collect::<String>();
+    assert!(of(1).ends_with("\\r\\n\\r\\nabc=def"), "{stdout}");
+    assert!(of(2).ends_with(&format!("\\r\\n\\r\\n{body}")));
+}
+
+#[test]
+fn i13_a_body_larger_than_any_window_passes_in_both_directions() {
+    let place = Place::new();
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (file, back) = (place.file("upload", &content), place.join("download"));
+    let server = Server::start("echo");
+    let told = curl(&[
+        "--http2-prior-knowledge",
+        "-w",
+        "%{http_version} %{http_code}",
+        "-T",
+        &file.to_string_lossy(),
+        "-o",
+        &back.to_string_lossy(),
+        &url(&server),
+    ]);
+    assert_eq!(told, "2 200");
+    assert!(fs::read(&back).expect("it was written") == content);
+}
+
+#[test]
+fn curl_posts_over_http2() {
+    let server = Server::start("echo");
+    let text = curl(&["--http2-prior-knowledge", "-w", " %{http_version}", "-d", "abc=def", &url(&server)]);
+    assert_eq!(text, "abc=def 2");
+}
+
+#[test]
+fn requests_of_five_hundred_curls_in_the_background_are_all_answered() {
+    let server = Launch::program("hello").flags(["--requests", "500"]).start();
+    // As the author of the first such server has tried it.
+    let script = format!("for i in $(seq 500); do curl -sS http://{}/ & done; wait", server.addr());
+    let text = told(system("sh").args(["-c", &script]), "");
+    assert_eq!(text, "Hello, World!\n".repeat(500));
+    let (code, log) = server.wait();
+    let exchanges = log.iter().filter(|line| line.contains(" HTTP/1.1\" ")).count();
+    assert_eq!((code, exchanges), (Some(0), 500));
 }

@@ -9,12 +9,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 use wasmserve_tests::{
     place::Place,
-    real::{node, spawn, told},
+    real::{node, spawn, system, told},
     server::{Launch, Server},
+    source::handler,
 };
 
 use super::{SAID, transcript, url};
-use crate::source::handler;
 
 /// What all programs below begin with.
 const BEGIN: &str = r#"
@@ -344,4 +344,24 @@ fn i8_sentrys_chunks_have_a_length_if_they_are_buffered() {
         assert!(answers.iter().any(|answer| format!("\n{answer}").contains(&length)), "{length} {answers:?}");
     }
     assert!(!answers.iter().any(|answer| answer.contains("TRANSFER_ENCODING")), "{answers:?}");
+}
+
+#[test]
+fn node_speaks_http2_with_it() {
+    let server = Server::start("echo");
+    let program = r#"
+        const session = require("node:http2").connect(process.argv[1]);
+        const ask = (text) => new Promise((resolve, reject) => {
+            const stream = session.request({ ":method": "POST", "content-type": "text/x" });
+            let answer = "";
+            stream.on("response", (fields) => (answer = `${fields[":status"]} ${fields["content-type"]} `));
+            stream.on("data", (data) => (answer += data));
+            stream.on("end", () => resolve(answer));
+            stream.on("error", reject);
+            stream.end(text);
+        });
+        Promise.all(["one", "two", "three"].map(ask)).then((all) => console.log(all.join("\n"))).then(() => session.close());
+    "#;
+    let text = told(system("node").args(["-e", program, &url(&server)]), "");
+    assert_eq!(text, "200 text/x one\n200 text/x two\n200 text/x three\n");
 }

@@ -1,7 +1,7 @@
 //! Python's libraries.
 
 use wasmserve_tests::{
-    real::{python, told},
+    real::{python, system, told},
     server::{Launch, Server},
 };
 
@@ -318,4 +318,18 @@ fn pythons_http_handler_logs_two_hundred_records_in_order() {
     }
     // Nothing but the records was asked for, and each was taken.
     assert_eq!(log.iter().filter(|line| line.ends_with("HTTP/1.1\" 204 -")).count(), 200);
+}
+
+#[test]
+fn the_logs_command_prints_the_records_of_pythons_http_handler() {
+    let server = Launch::bare().flags(["logs", "--addr", "127.0.0.1:0"]).start();
+    let program = r#"
+import logging.handlers, sys
+logger = logging.getLogger("my.logger")
+logger.addHandler(logging.handlers.HTTPHandler(sys.argv[1], "/", method="POST"))
+logger.error("Received arguments: [%s] [%s]", "abc", "def")
+"#;
+    told(system("python3").args(["-c", program, &server.addr().to_string()]), "");
+    let line = server.line_with("] log: ");
+    assert!(line.ends_with("my.logger      ERROR  Received arguments: [%s] [%s]  ('abc', 'def')"), "{line}");
 }

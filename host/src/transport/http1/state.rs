@@ -104,7 +104,13 @@ impl Shared {
     /// Nothing has come in, and nothing is written.
     pub(super) fn new(limits: RequestLimits) -> Self {
         let requests = Requests::new(limits);
-        let state = Http1State { requests, phase: Phase::Idle, is_until_close: false, must_read_again: false, has_stalled: false };
+        let state = Http1State {
+            requests,
+            phase: Phase::Idle,
+            is_until_close: false,
+            must_read_again: false,
+            has_stalled: false,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 

@@ -2,16 +2,16 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
-use super::kinds::{Client, End, Kind};
+use super::kinds::{Client, End, Kind, TIMEOUT};
 use crate::siege::wire::{self, Seen};
 
 /// Longer than that is a hang.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the server did.
 pub(super) struct Injected {
@@ -39,17 +39,23 @@ pub(super) fn inject(addr: SocketAddr, kind: &Kind) -> Injected {
 fn stall(addr: SocketAddr, target: &str) -> io::Result<Seen> {
     let mut stream = wire::connect(addr, PATIENCE)?;
     stream.write_all(&wire::get(target))?;
-    thread::sleep(Duration::from_millis(4500));
+    thread::sleep(TIMEOUT + Duration::from_millis(500));
     wire::receive(&mut stream)
 }
 
-/// Leaves when it has the first octets.
-fn leave(addr: SocketAddr, target: &str) -> io::Result<Seen> {
+/// Asks, and waits for the first octets of the response: the connection, and the status.
+pub(super) fn begin(addr: SocketAddr, target: &str) -> io::Result<(TcpStream, u16)> {
     let mut stream = wire::connect(addr, PATIENCE)?;
     stream.write_all(&wire::get(target))?;
     let mut line = [0; 12];
     stream.read_exact(&mut line)?;
     let status = str::from_utf8(&line[9..]).ok().and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok((stream, status))
+}
+
+/// Leaves when it has the first octets.
+fn leave(addr: SocketAddr, target: &str) -> io::Result<Seen> {
+    let (_, status) = begin(addr, target)?;
     Ok(Seen { status, fault: None, says_when: false, body: Vec::new(), is_whole: false })
 }
 

@@ -1,12 +1,11 @@
 //! Behaviours one by one, with the rules that ask for them.
 
-use wasmserve_test_programs::{self as script, Step};
-use wasmserve_tests::client::{Client, Close, End, Head, Response};
-
 use super::{
     model::part,
     stage::{Stage, Tale},
 };
+use crate::client::{Client, Close, End, Head, Response};
+use wasmserve_test_programs::{self as script, Step};
 
 /// A response in one line: status, fields (without `Date` and our `Server`), how the body is framed, the body.
 pub(super) fn render(client: &mut Client, is_head: bool) -> Option<String> {
@@ -340,23 +339,13 @@ fn play(stage: &Stage, number: usize, row: &Row) -> Vec<String> {
     wrong
 }
 
-fn plays_on(stage: Stage) {
+/// Plays the whole table.
+///
+/// # Panics
+///
+/// Something is not as the table says.
+pub fn play_all(stage: Stage) {
     let wrong: Vec<String> = table().iter().enumerate().flat_map(|(number, row)| play(&stage, number, row)).collect();
     assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
     stage.stop();
-}
-
-#[test]
-fn each_behaviour_is_right_without_a_sandbox() {
-    plays_on(Stage::native());
-}
-
-#[test]
-fn each_behaviour_is_right_with_a_component_in_this_process() {
-    plays_on(Stage::component());
-}
-
-#[test]
-fn each_behaviour_is_right_with_the_real_server() {
-    plays_on(Stage::real());
 }

@@ -6,19 +6,18 @@ use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
-use serde_json::Value;
-use wasmserve::{Event, Grants, Handler, Limits, Listener, Native, Stream};
-use wasmserve_tests::{
+use super::native;
+use crate::{
     PATIENCE,
     client::Client,
+    local::{self, Local},
     server::{Launch, Server},
 };
-
-use super::native;
-use crate::local::{self, Local};
+use serde_json::Value;
+use wasmserve::{Event, Grants, Handler, Limits, Listener, Native, Stream};
 
 /// A server whose handler follows scripts.
-pub(super) struct Stage {
+pub struct Stage {
     pub(super) name: &'static str,
     addr: SocketAddr,
     play: Play,
@@ -44,12 +43,14 @@ pub(super) struct Tale {
 
 impl Stage {
     /// A handler without a sandbox.
-    pub(super) fn native() -> Self {
+    #[must_use]
+    pub fn native() -> Self {
         Self::local("native", Box::new(Native::new(native::follow, &Limits::DEFAULT, &Grants::default())))
     }
 
     /// A component in this process.
-    pub(super) fn component() -> Self {
+    #[must_use]
+    pub fn component() -> Self {
         Self::local("component", local::component("follows_a_script"))
     }
 
@@ -60,7 +61,8 @@ impl Stage {
     }
 
     /// The real server.
-    pub(super) fn real() -> Self {
+    #[must_use]
+    pub fn real() -> Self {
         let server = Launch::program("follows_a_script").flags(["--access-log-format", "json"]).start();
         Self { name: "real", addr: server.addr(), play: Play::Real(server) }
     }

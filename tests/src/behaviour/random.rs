@@ -1,6 +1,12 @@
 //! Random contracts and requests, thousands of them, with a seed: no malformed octet, no difference from the model, never
 //! more answers than requests.
 
+use super::{
+    model::{self, Asked, Expected},
+    stage::Stage,
+    table::{render, request},
+};
+use crate::client::Response;
 use proptest::{
     collection::vec,
     prelude::*,
@@ -8,13 +14,6 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use wasmserve_test_programs::Step;
-use wasmserve_tests::client::Response;
-
-use super::{
-    model::{self, Asked, Expected},
-    stage::Stage,
-    table::{render, request},
-};
 
 /// One request of many on a connection.
 #[derive(Clone, Debug)]
@@ -188,28 +187,18 @@ fn play(stage: &Stage, case: u64, exchanges: &[Exchange]) -> Result<(), TestCase
     Ok(())
 }
 
-fn plays_on(stage: Stage, cases: u32) {
+/// Plays so many random scripts.
+///
+/// # Panics
+///
+/// An answer or a tale is not the model's.
+pub fn play_random(stage: Stage, cases: u32) {
     let case = std::cell::Cell::new(0);
     each(cases, &vec(exchange(), 1..4), |exchanges| {
         case.set(case.get() + 1);
         play(&stage, case.get(), &exchanges)
     });
     stage.stop();
-}
-
-#[test]
-fn random_contracts_are_kept_without_a_sandbox() {
-    plays_on(Stage::native(), 2000);
-}
-
-#[test]
-fn random_contracts_are_kept_by_a_component_in_this_process() {
-    plays_on(Stage::component(), 1500);
-}
-
-#[test]
-fn random_contracts_are_kept_by_the_real_server() {
-    plays_on(Stage::real(), 500);
 }
 
 /// A request with something wrong in it, or not: octets are replaced, removed, doubled.
@@ -231,10 +220,13 @@ fn mangled() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-#[test]
-fn mangled_requests_get_well_formed_answers_and_never_one_too_many() {
-    let stage = Stage::native();
-    each(3000, &mangled(), |octets| {
+/// Sends so many requests with something wrong in them.
+///
+/// # Panics
+///
+/// An answer is malformed, or there are more answers than requests.
+pub fn play_mangled(stage: Stage, cases: u32) {
+    each(cases, &mangled(), |octets| {
         let mut client = stage.connect();
         _ = client.try_send(&octets);
         client.end();

@@ -1,0 +1,52 @@
+//! What only time can show: limits as they are without any flag, and those that no flag makes shorter. `tests/limit.rs` has the
+//! others.
+
+use std::time::Instant;
+
+use wasmserve_tests::{
+    client::Close,
+    http2::{Http2, code},
+    server::{Launch, Server},
+};
+
+#[test]
+fn c1_connections_that_say_nothing_more_are_closed() {
+    let server = Server::start("hello");
+    let whole = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut clients = ["", "G", "GET / HTTP/1.1\r\nHost: x\r\n", whole].map(|begun| {
+        let mut client = server.connect();
+        client.send(begun);
+        client
+    });
+    assert_eq!(clients[3].response().status, 200);
+    for client in &mut clients {
+        assert_eq!(client.rest().1, Close::Orderly);
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn c2_a_body_that_comes_too_slowly_times_out() {
+    // So much a second that even the first pause is too long; the rate is measured over five seconds.
+    let server = Launch::program("reads_input").flags(["--min-rate", "1000000"]).start();
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nhello");
+    let refused = client.response();
+    assert_eq!((refused.status, refused.field("connection")), (408, Some("close")));
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_connection_that_is_idle_is_asked_whether_it_is_there_and_closed_in_the_end() {
+    let server = Server::start("hello");
+    let (mut silent, mut idle) = (Http2::connect(server.addr()), Http2::connect(server.addr()));
+    assert_eq!(idle.get("/").status, 200);
+    silent.ignore_pings();
+    let began = Instant::now();
+    // It would be closed for nothing more than that as well, but later.
+    _ = silent.closed();
+    let silent_for = began.elapsed();
+    let (told, close) = idle.closed();
+    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    assert!(silent_for < began.elapsed(), "whoever does not answer is closed before");
+}
