@@ -57,7 +57,7 @@ const REFUSED: [(&str, &[u8], u16); 38] = [
 ];
 
 #[test]
-fn x5_refused_requests_get_a_whole_answer_and_the_connection_is_closed() {
+fn f29_x5_refused_requests_get_a_whole_answer_and_the_connection_is_closed() {
     let server = Server::start("dump");
     for (rule, request, status) in REFUSED {
         let shown = request.escape_ascii();

@@ -133,7 +133,7 @@ fn once_gives_its_exchange_all_the_time_that_exchanges_have() {
 }
 
 #[test]
-fn once_can_be_stopped_like_any_other() {
+fn f34_once_can_be_stopped_like_any_other() {
     let server = start("hello", &["--once"]);
     server.signal(Signal::TERM);
     assert_eq!(ended(server).0, Some(13), "nobody came");

@@ -1,8 +1,11 @@
 //! Several handlers in one server, and what else is said about where a handler is.
 
+use std::fs;
+
 use wasmserve_tests::{
     client::Response,
     guest,
+    place::Place,
     server::{Launch, Server},
 };
 
@@ -33,7 +36,7 @@ fn e3_the_longest_mount_answers_and_the_path_is_split_between_the_two_names() {
 }
 
 #[test]
-fn e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
+fn f32_e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
     let mount = format!("/app={}", guest::program("hello").display());
     let server = Launch::bare().flags(["--addr", "127.0.0.1:0", "--mount", &mount]).start();
     let mut client = server.connect();
@@ -42,6 +45,19 @@ fn e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
     assert_eq!((missing.status, missing.field("wasmserve-fault")), (404, Some("not-mounted")));
     assert_eq!(client.response().text(), "Hello, World!\n");
     server.line_with("404 not-mounted: no handler is mounted where this path leads; --mount PATH=FILE would");
+}
+
+#[test]
+fn a_handler_is_what_its_bytes_say_it_is_or_what_a_prefix_says() {
+    let place = Place::new();
+    let component = fs::read(guest::program("hello")).expect("it was built");
+    let odd = place.file("odd.rs", component);
+    let at = |path: &str, handler: &str| format!("{path}={handler}{}", odd.display());
+    let flags = ["--addr", "127.0.0.1:0", "--mount", &at("/bytes", ""), "--mount", &at("/prefix", "component:")];
+    let server = Launch::bare().flags(flags).start();
+    for target in ["/bytes", "/prefix"] {
+        assert_eq!(server.get(target).text(), "Hello, World!\n", "{target}");
+    }
 }
 
 fn environ(flags: &[&str]) -> Server {

@@ -54,7 +54,7 @@ fn every_request_is_in_the_books_once_and_the_pool_is_empty_again() {
 }
 
 #[test]
-fn what_is_too_much_is_shed_with_a_503_and_is_in_the_books() {
+fn f33_what_is_too_much_is_shed_with_a_503_and_is_in_the_books() {
     let (server, read) = server("reads_input", &["--max-exchanges", "1", "--max-queue", "0"]);
     let mut first = server.connect();
     first.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");

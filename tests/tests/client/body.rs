@@ -15,7 +15,7 @@ fn i1_i4_a_body_in_chunks_arrives_with_its_trailers_and_without_its_framing() {
 }
 
 #[test]
-fn i5_a_body_that_was_cut_short_has_no_end_for_the_handler() {
+fn f30_i5_a_body_that_was_cut_short_has_no_end_for_the_handler() {
     let bodies = [
         ("Content-Length: 10\r\n\r\nhello", 5),
         ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 5),
@@ -79,7 +79,7 @@ fn i6_a_body_with_broken_chunks_is_an_error_and_the_last_of_its_connection() {
 }
 
 #[test]
-fn i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
+fn f31_i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
     let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
     let post = |body: String| server.ask(format!("POST / HTTP/1.1\r\nHost: x\r\n{body}"));
     assert_eq!(post(format!("Content-Length: 1024\r\n\r\n{}", "x".repeat(1024))).status, 200);
