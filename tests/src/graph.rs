@@ -208,7 +208,7 @@ impl Paths<'_> {
         let scope = &self.sources.scopes[&self.module];
         let path = match path {
             [first, rest @ ..] if scope.modules.contains(first) => {
-                Some([&*self.module, &[first.clone()], rest].concat())
+                Some([&*self.module, std::slice::from_ref(first), rest].concat())
             }
             [first, rest @ ..] if !rest.is_empty() && scope.imports.contains_key(first) => {
                 Some([&*scope.imports[first], rest].concat())

@@ -80,7 +80,7 @@ impl Limits {
 pub struct EngineLimits {
     /// Octets in all instances together.
     pub memory: u64,
-    /// How many instances there may be at the same time, from 1 to [`INSTANCES_MAX`]. Each has a
+    /// How many instances there may be at the same time, from 1 to 10,000. Each has a
     /// place of its own in the address space, so more than are wanted make starting slow.
     pub instances: usize,
     /// Octets of the stack of each.
