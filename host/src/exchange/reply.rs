@@ -108,8 +108,8 @@ impl Reply {
 
     /// Whether the handler has written all of it, even if it has not been read or the handler goes on.
     #[must_use]
-    pub(crate) fn is_said(&self) -> bool {
-        self.progress.reader.is_said()
+    pub(crate) fn is_finished(&self) -> bool {
+        self.progress.reader.is_finished()
     }
 
     /// Whether no byte of a body follows (rules B9, B10).

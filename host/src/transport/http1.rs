@@ -69,7 +69,7 @@ pub(super) async fn serve(
                 || match unread {
                     // A response that closes anyhow need not wait.
                     Some(unread) if !response.headers().contains_key(header::CONNECTION) => {
-                        unread.closes(state, response.body().is_said()).await
+                        unread.closes(state, response.body().is_finished()).await
                     }
                     _ => false,
                 };
@@ -178,12 +178,12 @@ impl Unread {
     ///
     /// Waits for the end of chunks for a moment, if the handler has left them. A handler on its way through the slow lane still has
     /// the body when its answer is said as a whole.
-    async fn closes(&self, state: &Shared, is_said: bool) -> bool {
+    async fn closes(&self, state: &Shared, is_finished: bool) -> bool {
         if state.lock().requests.is_body_broken() || self.is_awaited && !self.progress.has_begun() {
             return true;
         }
         // A handler that has not begun to read when it answers hardly will; it may need a moment more to end.
-        let is_unwanted = is_said || self.progress.is_abandoned() || !self.progress.has_begun();
+        let is_unwanted = is_finished || self.progress.is_abandoned() || !self.progress.has_begun();
         let left = state.lock().requests.body_left();
         match left {
             _ if !is_unwanted => false,
