@@ -211,7 +211,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_exchange_without_a_free_place_waits_and_then_gives_up() {
         let admission = admission(1, 1, 1);
-        let first = enter(&admission, 1).await.expect("there is room");
+        let first = enter(&admission, 1).await.expect("a free place");
         let begin = tokio::time::Instant::now();
         assert!(enter(&admission, 2).await.is_err());
         assert_eq!(begin.elapsed().as_secs(), 2);
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_refuses_at_once_and_the_others_enter_in_order() {
         let admission = admission(1, 1, 2);
-        let first = enter(&admission, 1).await.expect("there is room");
+        let first = enter(&admission, 1).await.expect("a free place");
         let waiting = [2, 3].map(|id| {
             tokio::spawn({
                 let admission = Arc::clone(&admission);
@@ -236,14 +236,14 @@ mod tests {
         assert_eq!(begin.elapsed(), Duration::ZERO);
         drop(first);
         for (task, id) in waiting.into_iter().zip([2, 3]) {
-            let running = task.await.expect("it ends").expect("there is room");
-            assert_eq!(running.stats().exchange.id, id);
+            let slot = task.await.expect("no panic").expect("a free place");
+            assert_eq!(slot.stats().exchange.id, id);
         }
     }
 
     /// Sends `count` requests, one every `pace`, each of which holds its place for `work`. Returns how long each waited
     /// for its place (`Ok`) or for its refusal (`Err`).
-    async fn concurrency(
+    async fn run_load(
         admission: &Arc<Admission>,
         count: u64,
         pace: Duration,
@@ -262,11 +262,11 @@ mod tests {
             }));
             tokio::time::sleep(pace).await;
         }
-        let mut came = Vec::new();
+        let mut results = Vec::new();
         for task in tasks {
-            came.push(task.await.expect("no panic"));
+            results.push(task.await.expect("no panic"));
         }
-        came
+        results
     }
 
     const MS: Duration = Duration::from_millis(1);
@@ -276,9 +276,9 @@ mod tests {
         for times in [2, 3, 10] {
             let admission = admission(4, 4, 256);
             // Four places at 40 ms each serve 100 requests a second, for 30 seconds.
-            let came = concurrency(&admission, u64::from(times) * 3000, 10 * MS / times, 40 * MS).await;
-            let served: Vec<_> = came.iter().filter_map(|came| came.ok()).collect();
-            let refused: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+            let results = run_load(&admission, u64::from(times) * 3000, 10 * MS / times, 40 * MS).await;
+            let served: Vec<_> = results.iter().filter_map(|result| result.ok()).collect();
+            let refused: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
             assert!(served.len() >= 2900, "{times}: {} were served", served.len());
             assert!(served.iter().all(|waited| *waited <= 1200 * MS), "{times}: {:?}", served.iter().max());
             assert!(refused.iter().all(Duration::is_zero), "{times}: {:?}", refused.iter().max());
@@ -289,16 +289,16 @@ mod tests {
     async fn a_burst_that_can_be_served_in_time_is_served() {
         let admission = admission(4, 4, 256);
         for _ in 0..3 {
-            let came = concurrency(&admission, 180, Duration::ZERO, 40 * MS).await;
-            assert!(came.iter().all(Result::is_ok), "they take less than two seconds");
+            let results = run_load(&admission, 180, Duration::ZERO, 40 * MS).await;
+            assert!(results.iter().all(Result::is_ok), "they take less than two seconds");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn in_a_stuck_queue_only_the_first_exchanges_wait() {
         let admission = admission(1, 1, 256);
-        let came = concurrency(&admission, 300, 100 * MS, Duration::from_secs(3600)).await;
-        let refused: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+        let results = run_load(&admission, 300, 100 * MS, Duration::from_secs(3600)).await;
+        let refused: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
         assert_eq!(refused.len(), 299);
         let late = refused.iter().filter(|waited| !waited.is_zero()).count();
         assert!(late <= 40, "{late} waited and were refused");
@@ -307,7 +307,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_handlers_that_compute_take_up_the_computing_limit() {
         let admission = admission(10, 1, 10);
-        let mut first = enter(&admission, 1).await.expect("there is room");
+        let mut first = enter(&admission, 1).await.expect("a free place");
         first.set_computing(true);
         let second = tokio::spawn({
             let admission = Arc::clone(&admission);
@@ -316,6 +316,6 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(admission.running(), 1);
         first.set_computing(false);
-        assert!(second.await.expect("it ends").is_ok());
+        assert!(second.await.expect("no panic").is_ok());
     }
 }

@@ -22,7 +22,7 @@
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! runtime.block_on(async {
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//!     // Stops at once; with a future that stays pending it would serve until the process ends.
+//!     // Stops at once, and waits for exchanges in progress without a time limit.
 //!     server.run(listener, None, async { std::future::pending::<()>() }).await
 //! })
 //! # }

@@ -36,7 +36,7 @@ pub fn read(head: &RequestHead, peer: IpAddr, trusted: &[IpAddr]) -> Result<Forw
             scheme if scheme.eq_ignore_ascii_case(b"http") => Some(false),
             _ => None,
         },
-        Some(_) => return Err(Refusal::new(400, "X-Forwarded-Proto contradicts itself")),
+        Some(_) => return Err(Refusal::new(400, "the X-Forwarded-Proto fields contradict each other")),
     };
     Ok(Forwarded { client, is_https })
 }

@@ -56,7 +56,7 @@ impl<'a> FramingFields<'a> {
             // A length that does not fit into 64 bits does not parse and is refused too.
             let length = str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
             let Some(length) = length.and_then(|digits| digits.parse().ok()).filter(|_| !self.has_other_length) else {
-                return refuse(400, "the Content-Length of the request is not one number");
+                return refuse(400, "the Content-Length of the request is not a single valid number");
             };
             if length > LENGTH_MAX {
                 return Err(Refusal::BodyTooLarge);

@@ -109,7 +109,7 @@ impl ResponseHead {
                 let number = (!bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit))
                     .then(|| value.to_str().ok()?.parse().ok())
                     .flatten()
-                    .ok_or_else(|| bad("the value is not a single number"))?;
+                    .ok_or_else(|| bad("the value is not a single valid number"))?;
                 if length.replace(number).is_some() {
                     return Err(bad("given more than once"));
                 }
@@ -126,7 +126,7 @@ impl ResponseHead {
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.status = self.status;
         parts.headers = self.fields;
-        // The transport knows the standard phrases.
+        // The transport writes the standard phrases itself.
         if self.status.canonical_reason().map(str::as_bytes) != Some(&self.reason) {
             parts.extensions.insert(Reason(self.reason));
         }

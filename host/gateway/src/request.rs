@@ -136,7 +136,7 @@ impl RequestHead {
         }
         if target == b"*" {
             if method != b"OPTIONS" {
-                return refuse(400, "the request target `*` is for OPTIONS only");
+                return refuse(400, "the request target `*` is only valid with OPTIONS");
             }
         } else if !target.starts_with(b"/") && authority_and_path(target).is_none() {
             return refuse(400, "the request target is neither a path nor a URL");

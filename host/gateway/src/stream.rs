@@ -147,7 +147,7 @@ impl Parser {
                 *input = rest;
                 *left -= length as u64;
                 if *left == 0 {
-                    self.state = behind(*is_last);
+                    self.state = after_request(*is_last);
                 }
                 Some(Piece::Data(data))
             }
@@ -155,7 +155,7 @@ impl Parser {
                 Ok(None) => None,
                 Ok(Some(Chunk::Data(data))) => Some(Piece::Data(data)),
                 Ok(Some(Chunk::End(trailers))) => {
-                    self.state = behind(*is_last);
+                    self.state = after_request(*is_last);
                     Some(Piece::End(trailers))
                 }
                 Err(chunks::Malformed) => {
@@ -241,7 +241,7 @@ impl Parser {
             partial.extend_from_slice(input);
         }
         let bytes = if is_whole { *input } else { &partial };
-        match self.progress.go_on(bytes, self.fields_max) {
+        match self.progress.advance(bytes, self.fields_max) {
             Ok(Some(end)) if end <= self.head_max => {
                 let head = RequestHead::new(Bytes::copy_from_slice(&bytes[..end]));
                 *input = &input[input.len() - (bytes.len() - end)..];
@@ -322,7 +322,7 @@ impl Parser {
             }
         };
         self.state = match framing {
-            Framing::Length(0) => behind(is_last),
+            Framing::Length(0) => after_request(is_last),
             Framing::Length(left) => State::Length { left, is_last },
             Framing::Chunked => State::Chunked { chunks: Box::new(Chunks::new()), is_last },
         };
@@ -351,7 +351,7 @@ impl Parser {
 }
 
 /// The state after a complete request.
-fn behind(is_last: bool) -> State {
+fn after_request(is_last: bool) -> State {
     if is_last { State::Over(End::Last) } else { State::Head }
 }
 
@@ -370,7 +370,7 @@ enum HeadError {
 impl Progress {
     /// Checks the lines completed by the latest input. Returns the length of the head, including the empty line, once
     /// it is complete.
-    fn go_on(&mut self, bytes: &[u8], fields_max: usize) -> Result<Option<usize>, HeadError> {
+    fn advance(&mut self, bytes: &[u8], fields_max: usize) -> Result<Option<usize>, HeadError> {
         while let Some(length) = memchr::memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + length;
             let line = &bytes[self.line..end];

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// How many steps must be observed before a forecast is made.
 const STEPS_MIN: u32 = 8;
 
-/// At this number of steps, the older ones are halved, because places become free in bursts and the load changes.
+/// Beyond this many steps, older ones count half, because places become free in bursts and the load changes.
 const STEPS_MAX: u32 = 64;
 
 /// How fast the queue has moved recently.

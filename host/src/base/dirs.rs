@@ -16,7 +16,7 @@ use super::grants::{Dir, Grants};
 /// There is no cache directory, or it belongs to another user.
 pub(crate) fn cache_directory(name: &str) -> anyhow::Result<PathBuf> {
     let Some(ours) = directory() else {
-        bail!("has no cache directory to be built in; set HOME or XDG_CACHE_HOME");
+        bail!("cannot be built without a cache directory; set HOME or XDG_CACHE_HOME");
     };
     let directory = ours.join(name);
     for private in [&ours, &directory] {

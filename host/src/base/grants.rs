@@ -35,7 +35,7 @@ pub struct Grants {
     pub env: Vec<Variable>,
     /// Directories visible to the handler.
     pub dirs: Vec<Dir>,
-    /// Addresses that the handler may connect to, with sockets or outgoing requests.
+    /// Addresses that the handler may use, with sockets or outgoing requests.
     pub net: Vec<Net>,
 }
 
@@ -113,7 +113,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Whether a socket may connect to this address. Names are resolved once, at startup.
+    /// Whether a socket may use this address. Names are resolved once, at startup.
     #[must_use]
     pub fn covers(&self, addr: SocketAddr) -> bool {
         self.port == addr.port() && self.addrs.contains(&addr.ip().to_canonical())

@@ -1,4 +1,4 @@
-//! Locking mutexes that ignore poisoning.
+//! Locks mutexes and ignores poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

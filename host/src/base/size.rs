@@ -1,7 +1,7 @@
 //! Parsing and printing of sizes such as `64KiB`.
 
 /// The error for a size that cannot be parsed.
-const HINT: &str = "write a number and a unit, as in 512, 64KiB, 128MiB or 1GiB";
+const HINT: &str = "write a number with an optional unit, such as 512, 64KiB, 128MiB or 1GiB";
 
 const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 

@@ -48,8 +48,8 @@ impl Stack {
             .0
             .chunk_by(alike)
             .map(|run| match (run, is_folded(&run[0])) {
-                ([_], true) => "(1 frame of a library)".to_owned(),
-                (run, true) => format!("({} frames of libraries)", run.len()),
+                ([_], true) => "(1 library frame)".to_owned(),
+                (run, true) => format!("({} library frames)", run.len()),
                 ([frame], false) => format!("at {frame}"),
                 (run, false) => format!("at {}, {} times", run[0], run.len()),
             })
@@ -114,7 +114,7 @@ mod tests {
     fn library_frames_are_only_counted() {
         let stack =
             stack(&["core::panicking::panic", "rust_panic", "app::inner", "app", "wasmserve_guest::run", "__main"]);
-        let lines = ["(2 frames of libraries)", "at app::inner", "at app", "(2 frames of libraries)"];
+        let lines = ["(2 library frames)", "at app::inner", "at app", "(2 library frames)"];
         assert_eq!(stack.lines(), lines);
     }
 

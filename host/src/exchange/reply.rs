@@ -35,7 +35,7 @@ impl Progress {
 
     /// Returns the head, or `None` if the handler ended without one. Then `fault` is set.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
-        self.go_on(cx);
+        self.poll_call(cx);
         match self.reader.poll_head(cx) {
             // The writer is gone, but the call's result has not yet arrived from the other lane.
             Poll::Ready(None) if self.call.is_some() => Poll::Pending,
@@ -48,7 +48,7 @@ impl Progress {
         if let chunk @ Poll::Ready(None | Some(Ok(_))) = self.reader.poll_chunk(cx) {
             return chunk;
         }
-        self.go_on(cx);
+        self.poll_call(cx);
         match self.reader.poll_chunk(cx) {
             Poll::Ready(Some(Err(Cut))) if self.call.is_some() => Poll::Pending,
             chunk => chunk,
@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// Polls the handler until it waits, ends or has computed for a tick.
-    fn go_on(&mut self, cx: &mut Context<'_>) {
+    fn poll_call(&mut self, cx: &mut Context<'_>) {
         let Some(call) = &mut self.call else { return };
         if let Poll::Ready(result) = poll_or_catch(call, cx) {
             self.call = None;
@@ -175,7 +175,7 @@ impl Drop for Reply {
     fn drop(&mut self) {
         self.finish_if_complete();
         if self.exchange.is_finished() {
-            self.go_on_without_client();
+            self.run_without_client();
         } else if let Some(fault) = self.progress.fault.take() {
             self.exchange.failed(&fault);
             self.exchange.answered();
@@ -191,7 +191,7 @@ impl Drop for Reply {
 
 impl Reply {
     /// Lets the handler run to its end after the client got the whole response, within the same deadline.
-    fn go_on_without_client(&mut self) {
+    fn run_without_client(&mut self) {
         let Some(mut call) = self.progress.call.take() else { return };
         let (exchange, events) = (self.exchange.exchange.clone(), Arc::clone(&self.exchange.exchanges.events));
         tokio::spawn(async move {

@@ -37,7 +37,7 @@ const FAST_MAX: Duration = Duration::from_millis(2);
 
 /// A handler that has computed for no longer than this at a tick stays in the fast lane until the next one: it has only
 /// just started. Of a thousand handlers a second that take a few microseconds each, ticks would hit some.
-const JUST_BEGUN: Duration = Duration::from_micros(200);
+const JUST_STARTED: Duration = Duration::from_micros(200);
 
 /// Returns what a handler that is still computing at a tick must do: leave the fast lane, or yield to others in the
 /// slow lane.
@@ -45,7 +45,7 @@ pub(crate) fn overrun(computed: Duration) -> Overrun {
     if IS_SLOW.get() {
         HAS_OVERRUN.set(true);
         Overrun::Yield(Box::pin(tokio::task::yield_now()))
-    } else if computed <= JUST_BEGUN {
+    } else if computed <= JUST_STARTED {
         Overrun::GoOn
     } else {
         Overrun::Yield(Box::pin(UntilSlow))

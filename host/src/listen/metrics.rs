@@ -61,7 +61,7 @@ impl Collector for Source {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Tally { accepted, answered, aborted, shed } = self.events.counters().tally();
         for (name, help, count) in [
-            ("requests_accepted", "Requests whose head has arrived", accepted),
+            ("requests_accepted", "Requests whose heads have arrived", accepted),
             ("requests_answered", "Requests answered, including with an error", answered),
             ("requests_aborted", "Requests whose clients did not get a complete response", aborted),
             ("requests_shed", "Requests refused because too many were in progress", shed),

@@ -119,7 +119,7 @@ pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>,
             }
             // Do not wait for a client that does not even read the GOAWAY, unless an exchange has begun in the
             // meantime.
-            () = end.as_mut(), if is_closing => match open.is_any() {
+            () = end.as_mut(), if is_closing => match open.has_any() {
                 true => end.set(sleep(PONG)),
                 false => break,
             }
@@ -130,7 +130,7 @@ pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>,
 /// Ready when there has been no exchange for [`IDLE`].
 async fn idle(open: &Open) {
     loop {
-        match open.left_of(IDLE, Instant::now()) {
+        match open.time_left(IDLE, Instant::now()) {
             Duration::ZERO => break,
             left => sleep(left).await,
         }

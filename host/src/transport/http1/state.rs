@@ -6,12 +6,12 @@
 //!
 //! ```text
 //!          begin (1.1)              written                 over
-//!   Idle ───────────────▶ Thinking ─────────▶ Answering ──────────▶ Answered
+//!   Idle ───────────────▶ Awaiting ─────────▶ Answering ──────────▶ Answered
 //!    │                       ▲                    ▲                  │  │  │
 //!    │      begin (1.0)      │                    │   begin (1.0)    │  │  │
 //!    ├───────────────────────┼────────────────────┴──────────────────┘  │  │
 //!    │                       │ flushed             begin (1.1)          │  │
-//!    │                     Behind ◀─────────────────────────────────────┘  │
+//!    │                     Queued ◀─────────────────────────────────────┘  │
 //!    │                              flushed                                │
 //!    ◀─────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -46,9 +46,9 @@ enum Phase {
     /// hyper's own: there is no request to answer.
     Idle,
     /// A response of which nothing has been written yet, to a client that supports interim responses.
-    Thinking,
-    /// A response queued behind one that has not been flushed. Becomes [`Thinking`](Self::Thinking) after that.
-    Behind,
+    Awaiting,
+    /// A response queued behind one that has not been flushed. Becomes [`Awaiting`](Self::Awaiting) after that.
+    Queued,
     /// A response.
     Answering,
     /// A response that hyper has received in full but not flushed.
@@ -60,8 +60,8 @@ impl Http1State {
     pub(super) fn begin_answer(&mut self, may_have_interim: bool) {
         self.phase = match (may_have_interim, self.phase) {
             (false, _) => Phase::Answering,
-            (true, Phase::Answered) => Phase::Behind,
-            (true, _) => Phase::Thinking,
+            (true, Phase::Answered) => Phase::Queued,
+            (true, _) => Phase::Awaiting,
         };
     }
 
@@ -69,7 +69,7 @@ impl Http1State {
     ///
     /// While the previous response is not flushed, the write belongs to that one.
     pub(super) fn written(&mut self) -> bool {
-        let is_first = self.phase == Phase::Thinking;
+        let is_first = self.phase == Phase::Awaiting;
         if is_first {
             self.phase = Phase::Answering;
         }
@@ -80,8 +80,8 @@ impl Http1State {
     pub(super) fn flushed(&mut self) -> bool {
         match self.phase {
             Phase::Answered => self.phase = Phase::Idle,
-            Phase::Behind => self.phase = Phase::Thinking,
-            Phase::Idle | Phase::Thinking | Phase::Answering => {}
+            Phase::Queued => self.phase = Phase::Awaiting,
+            Phase::Idle | Phase::Awaiting | Phase::Answering => {}
         }
         let reads_again = self.must_read_again && self.phase == Phase::Idle;
         self.must_read_again &= !reads_again;

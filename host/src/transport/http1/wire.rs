@@ -215,7 +215,7 @@ impl hyper::rt::Read for Http1Wire {
             if is_end || this.feed(buffer.filled(), &mut cursor) {
                 return Poll::Ready(Ok(()));
             }
-            // Input after the last request is ignored. Leave it to the client's side of the connection.
+            // Do not read any further: input after the last request is ignored.
             let mut state = this.state.lock();
             if state.requests.end() == Some(End::Last) {
                 state.must_read_again = true;

@@ -91,7 +91,7 @@ fn write<'a>(start: &Start<'a>, fields: impl Iterator<Item = (&'a [u8], &'a [u8]
             } else if is_same(authority, value, start.scheme) {
                 continue;
             } else {
-                text.refuse("the Host of the request is not its authority");
+                text.refuse("the Host of the request differs from its authority");
             }
         }
         text.put_field(name, value);
@@ -231,7 +231,7 @@ mod tests {
             let start = Start { method: b"GET", scheme, authority, target: b"/" };
             let (head, why) = written(&start, &[(b"host", host.as_bytes())]);
             assert_eq!(why.is_none(), is_fine, "{host}: {why:?}");
-            assert!(!is_fine || head.values("host").eq(authority), "the authority is what counts");
+            assert!(!is_fine || head.values("host").eq(authority), "the authority wins");
         }
     }
 

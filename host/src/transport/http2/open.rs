@@ -30,12 +30,12 @@ impl Open {
     }
 
     /// Whether an exchange is open.
-    pub(super) fn is_any(&self) -> bool {
+    pub(super) fn has_any(&self) -> bool {
         self.lock().count > 0
     }
 
     /// How long until the connection has been idle for `idle`, if nothing happens.
-    pub(super) fn left_of(&self, idle: Duration, now: Instant) -> Duration {
+    pub(super) fn time_left(&self, idle: Duration, now: Instant) -> Duration {
         let State { count, since } = *self.lock();
         if count > 0 { idle } else { idle.saturating_sub(now.saturating_duration_since(since)) }
     }
@@ -67,15 +67,15 @@ mod tests {
         const IDLE: Duration = Duration::from_secs(60);
         let began = Instant::now();
         let open = Arc::new(Open::new(began));
-        assert_eq!(open.left_of(IDLE, began + Duration::from_secs(20)), Duration::from_secs(40));
-        assert_eq!(open.left_of(IDLE, began + Duration::from_secs(61)), Duration::ZERO);
+        assert_eq!(open.time_left(IDLE, began + Duration::from_secs(20)), Duration::from_secs(40));
+        assert_eq!(open.time_left(IDLE, began + Duration::from_secs(61)), Duration::ZERO);
 
         let (first, second) = (open.begin(), open.begin());
         drop(first);
-        assert!(open.is_any());
-        assert_eq!(open.left_of(IDLE, began + Duration::from_secs(600)), IDLE, "idle time has not started");
+        assert!(open.has_any());
+        assert_eq!(open.time_left(IDLE, began + Duration::from_secs(600)), IDLE, "idle time has not started");
         drop(second);
-        assert!(!open.is_any());
-        assert!(open.left_of(IDLE, Instant::now()) > IDLE / 2, "idle time starts at the end of the last exchange");
+        assert!(!open.has_any());
+        assert!(open.time_left(IDLE, Instant::now()) > IDLE / 2, "idle time starts at the end of the last exchange");
     }
 }

@@ -36,7 +36,7 @@ impl Http2Wire {
 
     /// Returns how many of these bytes hyper may read.
     fn admit(&mut self, bytes: &[u8]) -> usize {
-        let admitted = self.frames.admit(bytes, self.open.is_any(), Instant::now().into_std());
+        let admitted = self.frames.admit(bytes, self.open.has_any(), Instant::now().into_std());
         if self.frames.is_flood() && self.go_away.is_none() {
             self.go_away = Some(self.frames.go_away().into());
         }
