@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 /// Escapes bytes so that they cannot control a terminal or forge another line.
 ///
-/// Readable UTF-8 is kept. Control characters (C0, C1 and DEL, but not tab), characters that change the direction of
-/// text, backslashes and invalid UTF-8 become `\x..` or `\u{..}`.
+/// Readable UTF-8 is kept, and backslashes are doubled. Control characters (C0, C1 and DEL, but not tab), characters that
+/// change the direction of text, and invalid UTF-8 become `\x..` or `\u{..}`.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
