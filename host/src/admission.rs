@@ -1,4 +1,4 @@
-//! Which handlers may run, and which have to wait.
+//! Decides which handlers may run, which wait, and which are refused.
 
 pub(crate) mod call_stats;
 mod registry;
@@ -23,29 +23,29 @@ use crate::{
     event::{exchange::Exchange, snapshot::Snapshot},
 };
 
-/// The handlers that run, and those that wait until they may.
+/// The running handlers, and the queue of those that wait.
 #[derive(Debug)]
 pub struct Admission {
     limits: ConcurrencyLimits,
     running: Registry,
-    /// How many of them compute, and have done so for longer than a tick.
+    /// How many running handlers have been computing for longer than a tick.
     computing: AtomicUsize,
-    /// How many wait. Changed under the lock of the estimate.
+    /// How many exchanges wait. Changed under the lock of `estimate`.
     queued: AtomicUsize,
-    /// The one permit of the first in the queue, which alone looks for a free place. It goes from one to the next in order.
+    /// The single permit of the first in the queue, which alone looks for a free place. It is passed on in order.
     first: Semaphore,
-    /// Notified when a handler has ended, or computes no more.
+    /// Notified when a handler ends or stops computing.
     freed: Notify,
     /// How fast the queue moves.
     estimate: Mutex<WaitEstimate>,
 }
 
-/// As many handlers run as may, and as many wait for them as may.
+/// All places are taken, and the queue is full or too slow.
 #[derive(Clone, Copy, Debug)]
 pub struct Busy;
 
 impl Admission {
-    /// Admits handlers within these limits.
+    /// Creates an empty admission with these limits.
     #[must_use]
     pub fn new(limits: ConcurrencyLimits) -> Self {
         Self {
@@ -63,10 +63,10 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// There was no place in time; or there would be none, which is clear at once.
+    /// No place became free in time, or none is expected to, which is reported at once.
     pub async fn enter(self: &Arc<Self>, exchange: &Exchange) -> Result<Slot, Busy> {
         let stats = Arc::new(CallStats::new(exchange));
-        // Nobody overtakes those who wait.
+        // Newcomers must not overtake the queue.
         if self.queued.load(Ordering::SeqCst) == 0
             && let Some(running) = self.try_enter(&stats)
         {
@@ -100,23 +100,24 @@ impl Admission {
         })
     }
 
-    /// How many handlers run.
+    /// How many handlers are running.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Ready when no handler runs any more.
+    /// Waits until no handler is running.
     pub async fn idle(&self) {
         self.running.emptied().await;
     }
 
-    /// All handlers that run as they are now, the oldest first. Takes up to 300 ms, if one does not say where it is.
+    /// Takes snapshots of all running handlers, oldest first. Takes up to 300 ms if a handler does not report its
+    /// stack.
     pub async fn snapshots(&self) -> Vec<Snapshot> {
         self.running.snapshots().await
     }
 
-    /// There may be room now. `SeqCst`, here and where it is looked for: one of the two has to see what the other one did.
+    /// Wakes the first in the queue. Both sides use `SeqCst` because at least one must see the other's change.
     fn notify_first(&self) {
         if self.queued.load(Ordering::SeqCst) > 0 {
             self.freed.notify_one();
@@ -124,7 +125,7 @@ impl Admission {
     }
 }
 
-/// A place in the queue.
+/// A place in the queue. Dropping it leaves the queue.
 struct Queued<'a>(&'a Admission);
 
 impl<'a> Queued<'a> {
@@ -150,7 +151,7 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// A handler that runs, on the admission.
+/// A running handler's place. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Slot {
     admission: Arc<Admission>,
@@ -159,13 +160,13 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// What can be seen of it.
+    /// The handler's statistics.
     #[must_use]
     pub fn stats(&self) -> &Arc<CallStats> {
         &self.stats
     }
 
-    /// Takes note of whether it computes, and has done so for longer than a tick.
+    /// Records whether the handler has been computing for longer than a tick.
     pub fn set_computing(&mut self, is_computing: bool) {
         if is_computing == self.is_computing {
             return;
@@ -208,9 +209,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_finds_no_room_waits_and_gives_up_in_the_end() {
+    async fn an_exchange_without_a_free_place_waits_and_then_gives_up() {
         let admission = admission(1, 1, 1);
-        let first = enter(&admission, 1).await.expect("there is room");
+        let first = enter(&admission, 1).await.expect("a free place");
         let begin = tokio::time::Instant::now();
         assert!(enter(&admission, 2).await.is_err());
         assert_eq!(begin.elapsed().as_secs(), 2);
@@ -220,9 +221,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_queue_sheds_at_once_and_the_others_go_in_order() {
+    async fn a_full_queue_refuses_at_once_and_the_others_enter_in_order() {
         let admission = admission(1, 1, 2);
-        let first = enter(&admission, 1).await.expect("there is room");
+        let first = enter(&admission, 1).await.expect("a free place");
         let waiting = [2, 3].map(|id| {
             tokio::spawn({
                 let admission = Arc::clone(&admission);
@@ -235,14 +236,14 @@ mod tests {
         assert_eq!(begin.elapsed(), Duration::ZERO);
         drop(first);
         for (task, id) in waiting.into_iter().zip([2, 3]) {
-            let running = task.await.expect("it ends").expect("there is room");
-            assert_eq!(running.stats().exchange.id, id);
+            let slot = task.await.expect("no panic").expect("a free place");
+            assert_eq!(slot.stats().exchange.id, id);
         }
     }
 
-    /// Has requests come at a pace, each of which takes one of the places for so long: how long each waited for its place, or
-    /// to be told that there is none.
-    async fn concurrency(
+    /// Sends `count` requests, one every `pace`, each of which holds its place for `work`. Returns how long each waited
+    /// for its place (`Ok`) or for its refusal (`Err`).
+    async fn run_load(
         admission: &Arc<Admission>,
         count: u64,
         pace: Duration,
@@ -261,52 +262,52 @@ mod tests {
             }));
             tokio::time::sleep(pace).await;
         }
-        let mut came = Vec::new();
+        let mut results = Vec::new();
         for task in tasks {
-            came.push(task.await.expect("it does not panic"));
+            results.push(task.await.expect("no panic"));
         }
-        came
+        results
     }
 
     const MS: Duration = Duration::from_millis(1);
 
     #[tokio::test(start_paused = true)]
-    async fn in_an_overload_nobody_waits_in_vain_and_as_many_are_served_as_can_be() {
+    async fn under_overload_refusals_are_immediate_and_all_places_stay_in_use() {
         for times in [2, 3, 10] {
             let admission = admission(4, 4, 256);
-            // Four places and 40 ms for each make 100 a second, for 30 seconds.
-            let came = concurrency(&admission, u64::from(times) * 3000, 10 * MS / times, 40 * MS).await;
-            let served: Vec<_> = came.iter().filter_map(|came| came.ok()).collect();
-            let told: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
+            // Four places at 40 ms each serve 100 requests a second, for 30 seconds.
+            let results = run_load(&admission, u64::from(times) * 3000, 10 * MS / times, 40 * MS).await;
+            let served: Vec<_> = results.iter().filter_map(|result| result.ok()).collect();
+            let refused: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
             assert!(served.len() >= 2900, "{times}: {} were served", served.len());
             assert!(served.iter().all(|waited| *waited <= 1200 * MS), "{times}: {:?}", served.iter().max());
-            assert!(told.iter().all(Duration::is_zero), "{times}: {:?}", told.iter().max());
+            assert!(refused.iter().all(Duration::is_zero), "{times}: {:?}", refused.iter().max());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_that_can_be_served_is() {
+    async fn a_burst_that_can_be_served_in_time_is_served() {
         let admission = admission(4, 4, 256);
         for _ in 0..3 {
-            let came = concurrency(&admission, 180, Duration::ZERO, 40 * MS).await;
-            assert!(came.iter().all(Result::is_ok), "it takes less than two seconds");
+            let results = run_load(&admission, 180, Duration::ZERO, 40 * MS).await;
+            assert!(results.iter().all(Result::is_ok), "they take less than two seconds");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_nothing_moves_only_the_first_ones_wait_for_it() {
+    async fn in_a_stuck_queue_only_the_first_exchanges_wait() {
         let admission = admission(1, 1, 256);
-        let came = concurrency(&admission, 300, 100 * MS, Duration::from_secs(3600)).await;
-        let told: Vec<_> = came.iter().filter_map(|came| came.err()).collect();
-        assert_eq!(told.len(), 299);
-        let late = told.iter().filter(|waited| !waited.is_zero()).count();
-        assert!(late <= 40, "{late} have waited in vain");
+        let results = run_load(&admission, 300, 100 * MS, Duration::from_secs(3600)).await;
+        let refused: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
+        assert_eq!(refused.len(), 299);
+        let late = refused.iter().filter(|waited| !waited.is_zero()).count();
+        assert!(late <= 40, "{late} waited and were refused");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn handlers_that_compute_keep_others_out_and_those_that_wait_do_not() {
+    async fn only_handlers_that_compute_take_up_the_computing_limit() {
         let admission = admission(10, 1, 10);
-        let mut first = enter(&admission, 1).await.expect("there is room");
+        let mut first = enter(&admission, 1).await.expect("a free place");
         first.set_computing(true);
         let second = tokio::spawn({
             let admission = Arc::clone(&admission);
@@ -315,6 +316,6 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(admission.running(), 1);
         first.set_computing(false);
-        assert!(second.await.expect("it ends").is_ok());
+        assert!(second.await.expect("no panic").is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! The ground floor: what every room may use, and what uses none.
+//! Basic types and helpers that every module may use and that depend on none of them.
 
 pub(crate) mod dirs;
 pub(crate) mod exit;

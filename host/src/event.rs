@@ -1,7 +1,7 @@
-//! What happens, and who listens.
+//! Events, and the listeners that receive them.
 //!
-//! The rooms below say what happens by [`Events::emit`]; each [`Listener`] sees every event, in the order in which one exchange
-//! emits them: begun, admitted, started, head sent, ended. A listener is one file in `listen/`.
+//! All other modules report events with [`Events::emit`]. Each [`Listener`] receives every event. The events of one
+//! exchange come in order: begun, admitted, started, head sent, ended. Each listener is a file in `listen/`.
 
 pub(crate) mod counters;
 pub(crate) mod exchange;
@@ -18,58 +18,58 @@ use self::{
 };
 use crate::fault::Fault;
 
-/// Something that happened, most often in an exchange.
+/// Something that happened, usually in an exchange.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// The server itself has something to say, about no exchange.
+    /// A message from the server itself, not about an exchange.
     Notice(&'a Notice),
     /// The head of a request has arrived.
     Begun(&'a Exchange),
-    /// The exchange has a place among those whose handlers run.
+    /// The exchange was admitted: its handler may run.
     Admitted(&'a Exchange),
-    /// Its handler begins to run.
+    /// The exchange's handler starts.
     Started(&'a Exchange),
     /// The handler, or the host on its behalf, writes a line to the log.
     Line {
         /// The exchange's id.
         id: u64,
-        /// Where the line comes from.
+        /// The source of the line.
         stream: Stream,
-        /// One line of any bytes, without its end.
+        /// One line of arbitrary bytes, without a line end.
         line: &'a [u8],
     },
-    /// The exchange has failed. At most one fault comes before the end of an exchange; another may follow if the handler goes on
-    /// after its answer.
+    /// The exchange failed. At most one fault precedes the end of an exchange; another may follow if the handler keeps
+    /// running after its response.
     Faulted {
         /// The exchange.
         exchange: &'a Exchange,
-        /// Why.
+        /// Why it failed.
         fault: &'a Fault,
     },
-    /// The head of the response is on its way.
+    /// The response head is being sent.
     HeadSent {
         /// The exchange.
         exchange: &'a Exchange,
-        /// The status in it.
+        /// The status of the response.
         status: u16,
     },
-    /// The exchange is over. Emitted exactly once for each (rule L5).
+    /// The exchange ended. Emitted exactly once per exchange (rule L5).
     Ended {
         /// The exchange.
         exchange: &'a Exchange,
         /// How it ended.
         outcome: &'a Outcome,
     },
-    /// The user has asked what runs.
+    /// The user asked which handlers are running.
     Running {
-        /// The handlers that run, the oldest first.
+        /// The running handlers, oldest first.
         handlers: &'a [Snapshot],
-        /// What has become of all requests so far.
+        /// The counts of all requests so far.
         tally: Tally,
     },
 }
 
-/// Where a line of an exchange comes from.
+/// The source of a log line of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// The handler's standard output.
@@ -78,16 +78,16 @@ pub enum Stream {
     Stderr,
     /// The gateway's `log` function: `wsgi.errors`.
     Log,
-    /// An exception that the handler reported and dealt with.
+    /// An exception that the handler caught and reported.
     Exception,
-    /// The host: what it did not let the handler do, and which flag would.
+    /// The host: what it denied the handler, and which flag would allow it.
     Note,
-    /// The host: what is unusual in the request (`--lint`).
+    /// The host: something unusual in the request (`--lint`).
     Lint,
 }
 
 impl Stream {
-    /// The name that lines of it have in the log.
+    /// The name of the stream in the log.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -101,13 +101,13 @@ impl Stream {
     }
 }
 
-/// Something that is told of events. Called on the path of requests, so it must not block.
+/// Receives events. Called on the request path, so it must not block.
 pub trait Listener: Send + Sync {
-    /// Takes note of an event.
+    /// Handles an event.
     fn on_event(&self, event: &Event<'_>);
 }
 
-/// Hands every event to all listeners, and counts.
+/// Passes every event to all listeners, and counts exchanges and faults.
 #[derive(Default)]
 pub struct Events {
     counters: Counters,
@@ -115,13 +115,13 @@ pub struct Events {
 }
 
 impl Events {
-    /// Events for these listeners.
+    /// Creates events with these listeners.
     #[must_use]
     pub fn new(listeners: Vec<Arc<dyn Listener>>) -> Self {
         Self { counters: Counters::default(), listeners }
     }
 
-    /// Hands on an event.
+    /// Passes an event to all listeners.
     pub fn emit(&self, event: &Event<'_>) {
         match event {
             Event::Begun(_) => self.counters.begin(),
@@ -134,12 +134,12 @@ impl Events {
         }
     }
 
-    /// Emits what the server itself has to say.
+    /// Emits a message from the server itself.
     pub fn notice(&self, level: Level, text: impl Into<String>) {
         self.emit(&Event::Notice(&Notice { level, text: text.into() }));
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters

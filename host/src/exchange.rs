@@ -1,4 +1,4 @@
-//! One request to one response: the only room that sees every stage.
+//! Takes one request to one response, through every stage in between.
 
 mod answer;
 mod exchanges;

@@ -1,4 +1,4 @@
-//! Why an exchange did not go as it should, and what the client is told.
+//! Why an exchange can fail, with the status, class and texts of each fault.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,111 +6,111 @@ use wasmserve_gateway::{head::StartError, input::ReadError, refusal::Refusal, re
 
 use crate::base::stack::{Stack, Wait};
 
-/// Why an exchange did not go as it should.
+/// Why an exchange failed.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The request was refused before a handler saw it.
+    /// The request was refused before it reached a handler.
     Refused {
-        /// From 400 to 599.
+        /// The status of the response, from 400 to 599.
         status: u16,
         /// What is wrong with the request.
         why: Cow<'static, str>,
     },
     /// The request's body is longer than the limit.
     BodyTooLarge,
-    /// No handler is mounted where the request's path leads.
+    /// No handler is mounted at the request's path.
     NotMounted,
     /// The handler trapped.
     Trap {
-        /// The panic's message if there was one, else the trap.
+        /// The panic message if there was one, else the trap.
         reason: String,
-        /// Where.
+        /// Where it trapped.
         stack: Stack,
     },
-    /// The handler called itself too often.
+    /// The handler's call stack overflowed.
     StackOverflow {
-        /// The innermost functions of all that it was in.
+        /// The innermost functions of the stack.
         stack: Stack,
     },
-    /// The handler has as many handles on things of the host as it may have, and wanted more.
+    /// The handler tried to hold more handles to host resources than it may.
     TooManyHandles {
-        /// Where.
+        /// Where it tried.
         stack: Stack,
     },
-    /// The handler returned an error: an exception that left the application.
+    /// The handler returned an error: an uncaught exception of the application.
     Exception(String),
-    /// The handler ended its own process instead of returning.
+    /// The handler exited its process instead of returning.
     Exited(i32),
-    /// The handler wanted more memory than it may have, and did not survive the refusal.
+    /// The handler needed more memory than its limit and failed when it was refused.
     OutOfMemory(MemoryLimit),
-    /// The handler ran for longer than it may.
+    /// The handler ran for longer than its limit.
     TimedOut {
-        /// Which time was over.
+        /// Which limit it exceeded.
         limit: Limit,
-        /// What it was waiting for, if it was.
+        /// The host call that it was blocked in, if any.
         wait: Option<Wait>,
-        /// Where it was, if that is known.
+        /// Where it was, if known.
         stack: Stack,
     },
     /// The handler returned without a response.
     NoStartResponse,
-    /// The handler returned after its response had been refused.
+    /// The handler returned after its response head had been rejected.
     BadResponseHead(StartError),
-    /// The handler gave fewer octets than its `Content-Length` said.
+    /// The handler wrote fewer bytes than its `Content-Length`.
     ShortBody {
-        /// How many are missing.
+        /// How many bytes are missing.
         missing: u64,
     },
-    /// The body of the request ended early, or was malformed, and the handler gave up on it.
+    /// The request body ended early or was malformed, and the handler gave up on it.
     BadInput {
-        /// What the client is told, if it still listens.
+        /// The status of the response, if the client is still there.
         status: u16,
         /// What went wrong.
         why: &'static str,
     },
-    /// As many exchanges run as can.
+    /// Too many exchanges are in progress.
     Busy,
-    /// The server was stopped before the exchange had ended.
+    /// The server stopped before the exchange ended.
     Stopped,
-    /// Something that never may happen in the host.
+    /// Something that must never happen in the host.
     HostBug(String),
 }
 
-/// Who is to blame for a fault.
+/// Who is responsible for a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The client: the connection that its request came on is not used any further (rule X5).
+    /// The client: its connection is not reused (rule X5).
     Client,
-    /// Nobody: there is no handler at this path.
+    /// There is no handler at this path.
     NotMounted,
-    /// The handler, or the host in its place.
+    /// The handler, or the host on its behalf.
     Handler,
-    /// Nobody: too many exchanges are in progress.
+    /// Too many exchanges are in progress.
     Shed,
-    /// Nobody: the server is stopping.
+    /// The server is stopping.
     Stopped,
 }
 
-/// A limit of a handler's time.
+/// A time limit of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The time that passes.
+    /// Wall-clock time.
     Wall,
-    /// The time in which it computes.
+    /// CPU time.
     Cpu,
 }
 
-/// A limit of memory.
+/// A memory limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryLimit {
-    /// That of one instance.
+    /// The limit of one instance.
     Instance,
-    /// That of all instances together.
+    /// The limit of all instances together.
     Process,
 }
 
 impl Fault {
-    /// Where the handler was, if that is known.
+    /// Where the handler was, if known.
     #[must_use]
     pub fn stack(&self) -> Option<&Stack> {
         match self {
@@ -134,7 +134,7 @@ impl Fault {
         }
     }
 
-    /// The status of the answer, or of the access log where no answer can be given any more.
+    /// The status of the response, or of the access log entry if no response can be sent any more.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -156,7 +156,7 @@ impl Fault {
         }
     }
 
-    /// One word for logs and counters.
+    /// A short identifier for logs and counters.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -181,7 +181,7 @@ impl Fault {
         }
     }
 
-    /// Who is to blame.
+    /// Who is responsible.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -203,7 +203,7 @@ impl Fault {
         }
     }
 
-    /// What the client may know: nothing about the handler's inside.
+    /// The text for the client. Reveals nothing about the handler's internals.
     #[must_use]
     pub fn public_text(&self) -> &str {
         match self {
@@ -212,7 +212,7 @@ impl Fault {
             Self::BodyTooLarge => "the request body is too large",
             Self::NotMounted => "no handler is mounted here",
             Self::TimedOut { .. } => "the handler took too long",
-            Self::Busy => "too many requests at the moment, try again",
+            Self::Busy => "too many requests at the moment; try again later",
             Self::Stopped => "the server is stopping",
             Self::Trap { .. }
             | Self::StackOverflow { .. }
@@ -228,12 +228,12 @@ impl Fault {
     }
 }
 
-/// For a body that was given up: the client's fault, whoever was reading (rules I6, I7, I12).
+/// A body that the handler gave up on is the client's fault (rules I6, I7, I12).
 impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
         let (status, why) = match error {
             ReadError::TooLarge => return Self::BodyTooLarge,
-            ReadError::Disconnected => (400, "the request body ended too early"),
+            ReadError::Disconnected => (400, "the request body ended early"),
             ReadError::Malformed => (400, "the request body is malformed"),
             ReadError::TimedOut => (408, "the request body did not arrive in time"),
         };
@@ -241,7 +241,7 @@ impl From<ReadError> for Fault {
     }
 }
 
-/// For a request that is refused before a handler sees it.
+/// For a request that is refused before it reaches a handler.
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -251,7 +251,7 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// For what a handler still owed when it returned.
+/// For a handler that returned without completing its response.
 impl From<EndError> for Fault {
     fn from(error: EndError) -> Self {
         match error {
@@ -264,15 +264,15 @@ impl From<EndError> for Fault {
 }
 
 impl fmt::Display for Fault {
-    /// For the log: the cause, and the remedy where there is one.
+    /// The text for the log: the cause, then the remedy if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { why, .. } => write!(f, "{why}"),
             Self::BadInput { why, .. } => write!(f, "{why}"),
             Self::BodyTooLarge => write!(f, "the request body is longer than --max-body allows"),
-            Self::NotMounted => write!(f, "no handler is mounted where this path leads; --mount PATH=FILE would"),
+            Self::NotMounted => write!(f, "no handler is mounted at this path; add one with --mount PATH=HANDLER"),
             Self::Trap { reason, .. } | Self::Exception(reason) => write!(f, "{reason}"),
-            Self::StackOverflow { .. } => write!(f, "the handler's calls are nested too deeply: the stack is full"),
+            Self::StackOverflow { .. } => write!(f, "the handler's call stack overflowed"),
             Self::TooManyHandles { .. } => write!(f, "the handler has more handles open than --max-handles allows"),
             Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
             Self::OutOfMemory(MemoryLimit::Instance) => {
@@ -298,9 +298,9 @@ impl fmt::Display for Fault {
             Self::NoStartResponse => write!(f, "the handler returned without calling start-response"),
             Self::BadResponseHead(error) => write!(f, "{error}"),
             Self::ShortBody { missing } => {
-                write!(f, "the handler gave {missing} octets less than its Content-Length")
+                write!(f, "the handler wrote {missing} bytes less than its Content-Length")
             }
-            Self::Busy => write!(f, "as many exchanges run as can"),
+            Self::Busy => write!(f, "too many requests in progress; raise --max-exchanges or --max-queue"),
             Self::Stopped => write!(f, "the server was stopped"),
             Self::HostBug(what) => write!(f, "a bug in wasmserve: {what}"),
         }

@@ -1,4 +1,4 @@
-//! The seam between an exchange and what answers it.
+//! The interface between an exchange and the handler that answers it.
 
 pub(crate) mod lanes;
 
@@ -20,44 +20,44 @@ use crate::{
     fault::Fault,
 };
 
-/// What answers exchanges: a kind of handler implements it in `kind/`.
+/// Answers exchanges. Each kind of handler in `kind/` implements it.
 pub trait Handler: Send + Sync {
-    /// What each exchange may use and touch.
+    /// What each exchange may use and access.
     fn allowance(&self) -> &Arc<Allowance>;
 
-    /// Has an exchange answered by what is fresh for it, and thrown away after it.
+    /// Answers one exchange with a fresh instance, which is dropped afterwards.
     ///
-    /// Nothing runs before the future is polled. The response has ended when the call has, one way or the other. Must be called
-    /// from within a tokio runtime.
+    /// Nothing runs before the future is polled. When the future is ready or dropped, the response has ended too. Must
+    /// be called from within a tokio runtime.
     fn call(&self, call: Call, slot: Slot) -> CallFuture;
 }
 
-/// One exchange, as the handler gets to see it.
+/// One exchange, as seen by the handler.
 pub struct Call {
     /// The exchange.
     pub exchange: Exchange,
     /// Where the handler is mounted.
     pub mount: Mount,
-    /// What a trusted proxy said of the connection.
+    /// What a trusted proxy reported about the connection.
     pub forwarded: Forwarded,
-    /// The length of the request's body, if it is known.
+    /// The length of the request body, if known.
     pub content_length: Option<u64>,
-    /// What the gateway does with requests.
+    /// How the gateway treats requests.
     pub gateway: Arc<GatewayOptions>,
-    /// What the handler may use and touch.
+    /// What the handler may use and access.
     pub allowance: Arc<Allowance>,
-    /// The request's body.
+    /// The request body.
     pub input: Input,
-    /// Where the response goes.
+    /// Writes the response.
     pub writer: Writer,
-    /// Where lines and notes go.
+    /// Receives log lines and notes.
     pub events: Arc<Events>,
-    /// The environ, once it was asked for.
+    /// The environ, once it has been built.
     pub environ: Option<Vec<Var>>,
 }
 
 impl Call {
-    /// The environ, made when it is first asked for.
+    /// The environ, built on first use.
     pub fn environ(&mut self) -> &[Var] {
         self.environ.get_or_insert_with(|| {
             let facts = Facts {
@@ -75,11 +75,11 @@ impl Call {
         })
     }
 
-    /// How a handler ended that returned.
+    /// Checks the result of a handler that returned.
     ///
     /// # Errors
     ///
-    /// The exception that left it, or what it still owes.
+    /// The uncaught exception, or the part of the response that is missing.
     pub(crate) fn conclude(&mut self, returned: Result<(), String>) -> Result<(), Fault> {
         match returned {
             Ok(()) => Ok(self.writer.end()?),
@@ -87,7 +87,8 @@ impl Call {
         }
     }
 
-    /// The fault, unless the handler has given up on a body which is broken: then it is not to blame (rule I6).
+    /// Returns `fault`, or the failure of the request body if the handler ran into one: then it is not to blame (rule
+    /// I6).
     pub(crate) fn blame(&self, fault: Fault) -> Fault {
         self.input.failure().map_or(fault, Fault::from)
     }

@@ -1,6 +1,6 @@
-//! wasmserve: a disposable web server that makes a fresh, limited, sandboxed wasm component instance for every request.
+//! A disposable web server that runs a fresh, limited, sandboxed wasm component instance for each request.
 //!
-//! This is the library of the program, for programs that embed the server. A server of a closure:
+//! This is the program's library, for programs that embed the server. This one serves a closure:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -22,20 +22,21 @@
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! runtime.block_on(async {
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//!     // Stops at once, and would wait for exchanges in progress without end.
+//!     // Stops at once, and waits for exchanges in progress without a time limit.
 //!     server.run(listener, None, async { std::future::pending::<()>() }).await
 //! })
 //! # }
 //! ```
 //!
-//! The way of a request, and of a reader through the rooms, each of which uses only those before it:
+//! The modules in the order in which a request passes them; each uses only those listed before it:
 //!
-//! 1. `base` is what every room may use; [`gateway`] is a package of its own: the protocol in words, without I/O;
-//! 2. `fault` is why an exchange did not go as it should, `event` what happens and who listens, `listen` the listeners;
-//! 3. `admission` is who runs and who waits, `handler` the seam to what answers, `kind` what can answer: components and closures;
-//! 4. `source` is what the user names, and how a handler comes of it;
-//! 5. `exchange` is one request to one response, the only room that sees every stage;
-//! 6. `transport` is one connection, `server` all of them, `lifecycle` when it ends;
+//! 1. `base` holds what every module may use; [`gateway`] is a package of its own: the protocol rules, without I/O;
+//! 2. `fault` lists why an exchange can fail, `event` defines events and listeners, `listen` implements the listeners;
+//! 3. `admission` decides which handlers run and which wait, `handler` is the interface to handlers, `kind` implements
+//!    it for components and closures;
+//! 4. `source` turns what the user names into a handler;
+//! 5. `exchange` takes one request to one response; it is the only module that sees every stage;
+//! 6. `transport` serves one connection, `server` all of them, and `lifecycle` decides when the server stops;
 //! 7. `program` is the command line and its commands.
 
 mod admission;

@@ -1,4 +1,4 @@
-//! What listens to events: one file each.
+//! The event listeners, one file each.
 
 pub(crate) mod access_log;
 pub(crate) mod exit_tracker;

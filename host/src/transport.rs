@@ -1,6 +1,6 @@
-//! One connection: which protocol it speaks, hyper's parser and writer, and the timeouts that they need.
+//! Serves one connection: detects its protocol, runs hyper on it, and enforces timeouts.
 //!
-//! The only room that knows hyper.
+//! The only module that uses hyper.
 
 pub(crate) mod acceptor;
 pub(crate) mod admin;
@@ -25,20 +25,20 @@ use wasmserve_gateway::environ::Peer;
 use self::{drain::stopped, preface::PREFACE, socket::Socket};
 use crate::exchange::Exchanges;
 
-/// Serves a connection until it is closed; until it is idle, once `drain` says that the server stops.
+/// Serves a connection until it closes, or until it is idle once `drain` is set because the server stops.
 pub(crate) async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
     let accepted = Instant::now();
-    let mut begun = BytesMut::new();
+    let mut prefix = BytesMut::new();
     let protocol = tokio::select! {
-        protocol = timeout_at(accepted + exchanges.limits().head_timeout, sniff(&stream, &mut begun)) => protocol,
+        protocol = timeout_at(accepted + exchanges.limits().head_timeout, sniff(&stream, &mut prefix)) => protocol,
         () = stopped(&mut drain) => return,
     };
-    let socket = Socket::new(stream, begun, exchanges.limits());
+    let socket = Socket::new(stream, prefix, exchanges.limits());
     match protocol {
         Ok(Ok(Protocol::Http1)) => http1::serve(socket, accepted, peer, exchanges, drain).await,
-        // In a box, so that there is no room for it in the other connections.
+        // Boxed, so that HTTP/1 connections do not reserve space for it.
         Ok(Ok(Protocol::Http2)) => Box::pin(http2::serve(socket, peer, exchanges, drain)).await,
-        // It has not said anything, or not enough to tell: there is nothing to answer.
+        // The client sent nothing, or too little to detect the protocol: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}
     }
 }
@@ -48,25 +48,25 @@ enum Protocol {
     Http2,
 }
 
-/// How much is read before it is clear what the client speaks: most heads as a whole. hyper makes its buffer twice as large,
-/// and keeps it so, when a head comes in pieces.
-const FIRST: usize = 4 << 10;
+/// Bytes read before the protocol is detected, enough for most heads as a whole. When a head arrives in pieces, hyper
+/// doubles its buffer and keeps it that large.
+const FIRST_READ: usize = 4 << 10;
 
-/// Reads until it is clear what the client speaks. What was read stays in `begun`.
-async fn sniff(stream: &TcpStream, begun: &mut BytesMut) -> io::Result<Protocol> {
+/// Reads until the protocol is clear, and appends what was read to `prefix`.
+async fn sniff(stream: &TcpStream, prefix: &mut BytesMut) -> io::Result<Protocol> {
     loop {
         stream.readable().await?;
-        let mut octets = [0; FIRST];
-        match stream.try_read(&mut octets) {
+        let mut bytes = [0; FIRST_READ];
+        match stream.try_read(&mut bytes) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => begun.extend_from_slice(&octets[..length]),
+            Ok(length) => prefix.extend_from_slice(&bytes[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        if begun.starts_with(PREFACE) {
+        if prefix.starts_with(PREFACE) {
             return Ok(Protocol::Http2);
         }
-        if !PREFACE.starts_with(begun) {
+        if !PREFACE.starts_with(prefix) {
             return Ok(Protocol::Http1);
         }
     }

@@ -10,25 +10,25 @@ use crate::{
     request::{RequestHead, Target, Version},
 };
 
-/// A variable: its name, and its value in octets.
+/// A variable: its name and its value.
 pub type Var = (Cow<'static, str>, Bytes);
 
 /// The text of `SERVER_SOFTWARE` and of the `Server` field (rule E10).
 pub const SOFTWARE: &str = concat!("wasmserve/", env!("CARGO_PKG_VERSION"));
 
-/// The two ends of the connection that a request came in on.
+/// The two ends of the connection that carries a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// The client's address.
     pub remote: SocketAddr,
-    /// Ours.
+    /// Our own address.
     pub local: SocketAddr,
 }
 
-/// A variable that the user adds with `--env NAME=VALUE`.
+/// A variable added with `--env NAME=VALUE`.
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// The name, which is none of the gateway's own (rule E15).
+    /// The name, which must not be reserved (rule E15).
     pub name: String,
     /// The value, which may be empty.
     pub value: String,
@@ -40,29 +40,29 @@ impl FromStr for Variable {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
         if name.is_empty() || name.contains(char::is_control) || value.contains('\0') {
-            return Err("write NAME=VALUE, with a name and without control characters in it".into());
+            return Err("write NAME=VALUE with a non-empty name and without control characters".into());
         }
         if is_reserved(name) {
-            return Err(format!("`{name}` is a variable of the gateway, which --env may not override"));
+            return Err(format!("`{name}` is set by the gateway and cannot be overridden with --env"));
         }
         Ok(Variable { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
-/// What the environ tells besides the request itself.
+/// The input of the environ besides the request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The two ends of the connection.
     pub peer: Peer,
-    /// What `SERVER_NAME` says instead of our address (rule E6).
+    /// The value of `SERVER_NAME`, in place of our own address (rule E6).
     pub server_name: Option<&'a str>,
-    /// Where the handler is mounted, which covers the request's path (rule E3).
+    /// Where the handler is mounted. Must cover the request's path (rule E3).
     pub mount: &'a Mount,
-    /// The length of the body, if the framing tells it; `None` for one in chunks, and without a body.
+    /// The length of the body if known; `None` for a chunked body, and without a body.
     pub content_length: Option<u64>,
-    /// What a trusted proxy said of the connection that it forwards.
+    /// What a trusted proxy reported about the connection.
     pub forwarded: Forwarded,
-    /// Whether the body in chunks was read before the handler began, so that it has a length (rule I8).
+    /// Whether a chunked body was read before the handler started, so that it has a length (rule I8).
     pub is_buffered: bool,
     /// The exchange's id.
     pub id: u64,
@@ -72,10 +72,10 @@ pub struct Facts<'a> {
     pub env: &'a [Variable],
 }
 
-/// The whole environ, each name once, in the order of rule E17.
+/// Builds the whole environ, with unique names in the order of rule E17.
 #[must_use]
 pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
-    let slice = |octets: &[u8]| head.raw().slice_ref(octets);
+    let slice = |bytes: &[u8]| head.raw().slice_ref(bytes);
     let text = |text: String| Bytes::from(text.into_bytes());
     let fixed = |text: &'static str| Bytes::from_static(text.as_bytes());
 
@@ -127,7 +127,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
             continue;
         }
         let value = match authority {
-            // Rule T4: the authority of an absolute target stands for Host.
+            // Rule T4: the authority of a target in absolute form replaces Host.
             Some(authority) if name == "HTTP_HOST" => authority,
             _ => value,
         };
@@ -146,7 +146,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     let mut add = |name: &'static str, value: Bytes| vars.push((Cow::Borrowed(name), value));
     add("wsgi.version", fixed("1.0"));
     add("wsgi.url_scheme", fixed(if is_https { "https" } else { "http" }));
-    // Rule E13: other instances may run at the same time, this one is never called again.
+    // Rule E13: other instances may run at the same time; this one is never called again.
     add("wsgi.multithread", fixed("0"));
     add("wsgi.multiprocess", fixed("1"));
     add("wsgi.run_once", fixed("1"));
@@ -160,7 +160,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     vars
 }
 
-/// Whether `--env` may not set this variable, because the gateway does or a client could (rule E15).
+/// Whether `--env` may not set this variable, because the gateway sets it or a client could (rule E15).
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     const NAMES: [&str; 20] = [
@@ -189,25 +189,26 @@ pub fn is_reserved(name: &str) -> bool {
     NAMES.contains(&name) || name == "SERVER_SOFTWARE" || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// `HTTP_` and the name in upper case with `_` for `-` (rule H1); `None` for names that stay out of the environ.
+/// Returns `HTTP_` and the name in upper case with `_` for `-` (rule H1), or `None` for names left out of the environ.
 ///
-/// A name with `_` or another odd character could pass for a different header (rule H6), `Proxy` for the variable that
-/// configures HTTP clients (rule H7), and the two `Content-` fields have variables of their own (rule E4).
+/// A name with `_` or another odd character could be confused with a different header (rule H6), `Proxy` with the
+/// variable that configures HTTP clients (rule H7), and the two `Content-` fields have variables of their own (rule
+/// E4).
 fn variable_name(name: &[u8]) -> Option<String> {
-    let is_plain = |name: &[u8]| name.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-');
+    let is_plain = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
     let has_no_twin = |name: &[u8]| {
         ["content-type", "content-length", "proxy"].iter().all(|other| !name.eq_ignore_ascii_case(other.as_bytes()))
     };
     if !is_plain(name) || !has_no_twin(name) {
         return None;
     }
-    let upper = name.iter().map(|octet| if *octet == b'-' { '_' } else { octet.to_ascii_uppercase() as char });
+    let upper = name.iter().map(|byte| if *byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char });
     Some("HTTP_".chars().chain(upper).collect())
 }
 
-/// Decodes `%XX` once and leaves what is no such thing as it is (rule T10).
+/// Decodes `%XX` once and keeps invalid escapes unchanged (rule T10).
 fn decode(path: &[u8]) -> Bytes {
-    let digit = |at: usize| path.get(at).and_then(|octet| (*octet as char).to_digit(16));
+    let digit = |at: usize| path.get(at).and_then(|byte| (*byte as char).to_digit(16));
     let mut decoded = Vec::with_capacity(path.len());
     let mut at = 0;
     while at < path.len() {
@@ -216,8 +217,8 @@ fn decode(path: &[u8]) -> Bytes {
                 decoded.push((high << 4 | low) as u8);
                 at += 3;
             }
-            (octet, ..) => {
-                decoded.push(octet);
+            (byte, ..) => {
+                decoded.push(byte);
                 at += 1;
             }
         }
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn wire_bytes_become_variables() {
         const NONE: Option<&[u8]> = None;
-        /// The rule, the head, the variable's name and value.
+        /// The rule, the head, the variable's name, and its value.
         type Case = (&'static str, &'static [u8], &'static str, Option<&'static [u8]>);
         let cases: &[Case] = &[
             ("T3", b"GET /env/a?x=1&y=%2F?z HTTP/1.1\r\n\r\n", "PATH_INFO", Some(b"/env/a")),
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn e3_script_name_and_path_info_are_the_path_again() {
+    fn e3_script_name_and_path_info_join_to_the_path() {
         for (mount, target, script_name, path_info) in [
             ("/app", "/app", "/app", ""),
             ("/app/", "/app/", "/app", "/"),
@@ -319,7 +320,7 @@ mod tests {
             ("/a%20b", "/a%20b/c", "/a b", "/c"),
             ("/app", "http://x/app?q", "/app", ""),
         ] {
-            let mount = mount.parse().expect("a path");
+            let mount = mount.parse().expect("valid");
             let vars = build_at(&mount, format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(), None);
             let got = (get(&vars, "SCRIPT_NAME"), get(&vars, "PATH_INFO"));
             assert_eq!(got, (Some(script_name.as_bytes()), Some(path_info.as_bytes())), "{target}");
@@ -328,16 +329,16 @@ mod tests {
     }
 
     #[test]
-    fn e4_the_length_is_the_one_of_the_framing() {
+    fn e4_the_length_comes_from_the_framing() {
         let vars = build_from(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", Some(5));
         assert_eq!(get(&vars, "CONTENT_LENGTH"), Some(&b"5"[..]));
     }
 
     #[test]
-    fn e17_the_order_is_stable_and_each_name_is_there_once() {
+    fn e17_the_order_is_stable_and_names_are_unique() {
         let vars = build_from(b"GET / HTTP/1.1\r\nHost: x\r\nB: 1\r\nA: 1\r\nB: 2\r\n\r\n", None);
         let names: Vec<_> = vars.iter().map(|(name, _)| &**name).collect();
-        let at = |name| names.iter().position(|known| *known == name).expect("it is there");
+        let at = |name| names.iter().position(|known| *known == name).expect("present");
         assert!(at("SERVER_SOFTWARE") < at("HTTP_HOST"));
         assert!(at("HTTP_HOST") < at("HTTP_B") && at("HTTP_B") < at("HTTP_A"));
         assert!(at("HTTP_A") < at("wsgi.version") && at("wsgi.version") < at("wasmserve.request_id"));

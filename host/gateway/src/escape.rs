@@ -1,15 +1,15 @@
-//! Octets of strangers as text: for terminals, and for lines that others read.
+//! Escaping of untrusted bytes for terminals and logs.
 
 use std::fmt::{self, Write as _};
 
-/// Octets as text that cannot do anything to a terminal and cannot pass for another line.
+/// Escapes bytes so that they cannot control a terminal or forge another line.
 ///
-/// Readable UTF-8 stays; control characters (C0, C1, DEL, the tab excepted), characters that change the direction of text,
-/// backslashes and octets that are no UTF-8 become `\x..` or `\u{..}`.
+/// Readable UTF-8 is kept, and backslashes are doubled. Control characters (C0, C1 and DEL, but not tab), characters that
+/// change the direction of text, and invalid UTF-8 become `\x..` or `\u{..}`.
 #[must_use]
-pub fn escape(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len());
-    for part in octets.utf8_chunks() {
+pub fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for part in bytes.utf8_chunks() {
         for char in part.valid().chars() {
             _ = match char {
                 '\t' => write!(text, "\t"),
@@ -24,46 +24,46 @@ pub fn escape(octets: &[u8]) -> String {
                 _ => write!(text, "{char}"),
             };
         }
-        for octet in part.invalid() {
-            _ = write!(text, "\\x{octet:02x}");
+        for byte in part.invalid() {
+            _ = write!(text, "\\x{byte:02x}");
         }
     }
     text
 }
 
-/// Octets one by one, so that no two texts look alike: printable ASCII stays, the rest becomes `\r`, `\n`, `\t` or `\x..`,
-/// and a backslash two.
+/// Escapes bytes unambiguously: printable ASCII is kept, everything else becomes `\r`, `\n`, `\t` or `\x..`, and
+/// backslashes are doubled.
 #[must_use]
-pub fn escape_bytes(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len() + octets.len() / 8);
-    for octet in octets {
-        _ = match octet {
+pub fn escape_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + bytes.len() / 8);
+    for byte in bytes {
+        _ = match byte {
             b'\r' => write!(text, "\\r"),
             b'\n' => write!(text, "\\n"),
             b'\t' => write!(text, "\\t"),
             b'\\' => write!(text, "\\\\"),
-            b' '..=b'~' => write!(text, "{}", *octet as char),
-            _ => write!(text, "\\x{octet:02x}"),
+            b' '..=b'~' => write!(text, "{}", *byte as char),
+            _ => write!(text, "\\x{byte:02x}"),
         };
     }
     text
 }
 
-/// The same as [`escape`] for a value between quotes in an access log (rule L4): ASCII only, and no quote of its own.
+/// Like [`escape`], but for a quoted value in an access log (rule L4): ASCII only, and quotes are escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_plain = |octet: &u8| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\');
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         let mut rest = self.0;
         while !rest.is_empty() {
-            let (plain, others) = rest.split_at(rest.iter().take_while(|octet| is_plain(octet)).count());
+            let (plain, others) = rest.split_at(rest.iter().take_while(|byte| is_plain(byte)).count());
             f.write_str(str::from_utf8(plain).unwrap_or_default())?;
-            let Some((octet, others)) = others.split_first() else { break };
-            match octet {
-                b'"' | b'\\' => write!(f, "\\{}", char::from(*octet))?,
-                _ => write!(f, "\\x{octet:02X}")?,
+            let Some((byte, others)) = others.split_first() else { break };
+            match byte {
+                b'"' | b'\\' => write!(f, "\\{}", char::from(*byte))?,
+                _ => write!(f, "\\x{byte:02X}")?,
             }
             rest = others;
         }

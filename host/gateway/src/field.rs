@@ -1,9 +1,9 @@
-//! One header line, and its grammar (RFC 9110 section 5).
+//! Header fields and their grammar (RFC 9110 section 5).
 
-/// One header line, or one variable of the environ: its name and its value.
+/// A header field or an environ variable: its name and its value.
 pub type Field = (String, Vec<u8>);
 
-/// What a byte is in a token (RFC 9110 section 5.6.2): 0 for those that no token has, [`CAPITAL`] or [`OTHER`].
+/// The class of each byte in tokens (RFC 9110 section 5.6.2): 0 if not allowed, else [`CAPITAL`] or [`OTHER`].
 const TOKEN: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte = 0;
@@ -22,26 +22,26 @@ const TOKEN: [u8; 256] = {
 const CAPITAL: u8 = 1;
 const OTHER: u8 = 3;
 
-/// Whether this is a token, as are methods and the names of fields.
+/// Whether this is a token, such as a method or a field name.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().fold(OTHER, |kinds, byte| kinds & TOKEN[usize::from(*byte)]) != 0
 }
 
-/// Whether this is the name of a field in HTTP/2: a token without capitals (RFC 9113 section 8.2.1).
+/// Whether this is a field name in HTTP/2: a token without capital letters (RFC 9113 section 8.2.1).
 pub fn is_lower_case_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().fold(OTHER, |kinds, byte| kinds & TOKEN[usize::from(*byte)]) == OTHER
 }
 
-/// Whether this is the value of a field: without control characters but HTAB, and without white space around it (RFC 9110
-/// section 5.5).
+/// Whether this is a field value: no control characters except HTAB, and no surrounding white space (RFC 9110 section
+/// 5.5).
 pub fn is_value(value: &[u8]) -> bool {
     let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
-    // Without a branch, it takes many bytes at once.
+    // Branch-free, so that the compiler can vectorize it.
     let has_control = value.iter().fold(false, |has, byte| has | is_control(*byte));
     !has_control && !matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
-/// The value of a field without the white space around it: SP and HTAB, and nothing else that is white elsewhere.
+/// Trims white space around a field value: SP and HTAB only.
 pub fn trim(value: &[u8]) -> &[u8] {
     let mut rest = value;
     while let [b' ' | b'\t', inner @ ..] | [inner @ .., b' ' | b'\t'] = rest {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_token_and_in_http2_without_capitals() {
+    fn a_field_name_is_a_token_and_in_http2_has_no_capitals() {
         for byte in 0..=u8::MAX {
             let is_in_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             assert_eq!(is_token(&[b'a', byte, b'A']), is_in_token, "{byte:#04x}");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn h8_only_sp_and_htab_are_white_and_only_around_a_value() {
+    fn h8_only_sp_and_htab_are_white_space_and_only_around_a_value() {
         assert_eq!(trim(b" \t a\t b \t"), b"a\t b");
         assert_eq!(trim(b"\x0ca\x0b\r"), b"\x0ca\x0b\r");
         assert_eq!((trim(b" "), trim(b"")), (&b""[..], &b""[..]));

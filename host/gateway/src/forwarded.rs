@@ -1,32 +1,31 @@
-//! What a trusted proxy says about the request that it forwards (rule H11).
+//! The client and scheme that a trusted proxy reports (rule H11).
 
 use std::net::IpAddr;
 
 use crate::{refusal::Refusal, request::RequestHead};
 
-/// What stands for the connection's own facts, where a trusted proxy has said otherwise.
+/// What a trusted proxy reports in place of the connection's own facts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
-    /// The client that the proxy has it from.
+    /// The client's address.
     pub client: Option<IpAddr>,
-    /// Whether the client spoke TLS with the proxy; unknown if the proxy does not say.
+    /// Whether the client used TLS to the proxy; `None` if the proxy does not report it.
     pub is_https: Option<bool>,
 }
 
-/// Reads `X-Forwarded-For` and `X-Forwarded-Proto` if the request comes from a proxy in `trusted`; from anybody else they
-/// are header lines like others.
+/// Reads `X-Forwarded-For` and `X-Forwarded-Proto` if the request comes from a proxy in `trusted`; otherwise they are
+/// ordinary header fields.
 ///
 /// # Errors
 ///
-/// A trusted proxy contradicts itself, so that nothing it says can be relied on.
+/// A trusted proxy sent contradictory fields, so none of them can be relied on.
 pub fn read(head: &RequestHead, peer: IpAddr, trusted: &[IpAddr]) -> Result<Forwarded, Refusal> {
     let is_trusted = |addr: &IpAddr| trusted.contains(&addr.to_canonical());
     if !is_trusted(&peer) {
         return Ok(Forwarded::default());
     }
-    // Each proxy adds the address that it has seen; the first one from the right that is no proxy of ours is the client.
-    let hops: Vec<&[u8]> =
-        head.values("x-forwarded-for").flat_map(|value| value.split(|octet| *octet == b',')).collect();
+    // Each proxy appends the address it sees; the rightmost one that is not a trusted proxy is the client.
+    let hops: Vec<&[u8]> = head.values("x-forwarded-for").flat_map(|value| value.split(|byte| *byte == b',')).collect();
     let client = hops.iter().rev().map_while(|hop| address(hop)).find(|addr| !is_trusted(addr));
 
     let mut schemes = head.values("x-forwarded-proto").map(<[u8]>::trim_ascii);
@@ -37,12 +36,12 @@ pub fn read(head: &RequestHead, peer: IpAddr, trusted: &[IpAddr]) -> Result<Forw
             scheme if scheme.eq_ignore_ascii_case(b"http") => Some(false),
             _ => None,
         },
-        Some(_) => return Err(Refusal::new(400, "X-Forwarded-Proto contradicts itself")),
+        Some(_) => return Err(Refusal::new(400, "the X-Forwarded-Proto fields contradict each other")),
     };
     Ok(Forwarded { client, is_https })
 }
 
-/// `192.0.2.7`, `192.0.2.7:5000`, `2001:db8::7` or `[2001:db8::7]:5000`.
+/// Parses `192.0.2.7`, `192.0.2.7:5000`, `2001:db8::7` or `[2001:db8::7]:5000`.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
     let addr = match text.parse::<IpAddr>() {
@@ -60,8 +59,8 @@ mod tests {
 
     fn forwarded(peer: &str, fields: &str) -> Result<(Option<String>, Option<bool>), u16> {
         let head = RequestHead::new(Bytes::from(format!("GET / HTTP/1.1\r\n{fields}\r\n")));
-        let trusted = ["127.0.0.1", "10.0.0.1"].map(|addr| addr.parse().expect("an address"));
-        let read = read(&head, peer.parse().expect("an address"), &trusted).map_err(|refusal| refusal.status())?;
+        let trusted = ["127.0.0.1", "10.0.0.1"].map(|addr| addr.parse().expect("valid"));
+        let read = read(&head, peer.parse().expect("valid"), &trusted).map_err(|refusal| refusal.status())?;
         Ok((read.client.map(|addr| addr.to_string()), read.is_https))
     }
 
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn h11_the_client_is_the_last_hop_that_is_no_proxy_of_ours() {
+    fn h11_the_client_is_the_last_hop_that_is_not_a_trusted_proxy() {
         let hops = "X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX-Forwarded-For: 10.0.0.1\r\n";
         assert_eq!(forwarded("127.0.0.1", hops), Ok((Some("192.0.2.7".into()), None)));
         assert_eq!(forwarded("127.0.0.1", "X-Forwarded-For: 192.0.2.7, junk\r\n"), Ok((None, None)));
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn h11_a_scheme_that_contradicts_itself_is_refused() {
+    fn h11_contradicting_schemes_are_refused() {
         let twice = "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n";
         assert_eq!(forwarded("127.0.0.1", twice), Err(400));
         assert_eq!(forwarded("192.0.2.1", twice), Ok((None, None)));

@@ -1,20 +1,20 @@
-//! How the body behind a request head is framed (RFC 9112 section 6), for the parser and for the check of a head alike.
+//! How the body behind a request head is framed (RFC 9112 section 6).
 
 use crate::{refusal::Refusal, version::Version};
 
-/// Where the body behind a head ends.
+/// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// After this many bytes, which may be none.
+    /// After this many bytes, possibly none.
     Length(u64),
     /// In chunks (RFC 9112 section 7.1).
     Chunked,
 }
 
-/// The longest `Content-Length` that is a length: one more bit, and sums of lengths could overflow.
+/// The largest `Content-Length` accepted. With one more bit, sums of lengths could overflow.
 const LENGTH_MAX: u64 = u64::MAX >> 1;
 
-/// What the fields of one head say about its body.
+/// The framing fields of one head.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FramingFields<'a> {
     length: Option<&'a [u8]>,
@@ -25,7 +25,7 @@ pub(super) struct FramingFields<'a> {
 }
 
 impl<'a> FramingFields<'a> {
-    /// Takes note of a field; most have nothing to do with framing.
+    /// Records a field if it concerns framing.
     pub(super) fn add(&mut self, name: &[u8], value: &'a [u8]) {
         if name.eq_ignore_ascii_case(b"content-length") {
             self.has_other_length |= self.length.is_some_and(|length| length != value);
@@ -38,24 +38,25 @@ impl<'a> FramingFields<'a> {
         }
     }
 
-    /// Whether there is a length beside chunks. The chunks win, and the connection ends (rule K7).
+    /// Whether there are both a length and a transfer coding. The coding wins, and the connection closes (rule K7).
     pub(super) fn is_ambiguous(&self) -> bool {
         self.length.is_some() && self.codings > 0
     }
 
-    /// Where the body ends.
+    /// How the body ends.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] with the status that rules H5, K7 and K8 name. Nothing behind such a head may be taken for a request.
+    /// A [`Refusal`] with the status given by rules H5, K7 and K8. Nothing after such a head may be parsed as a
+    /// request.
     pub(super) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
         let refuse = |status, why| Err(Refusal::new(status, why));
         let mut framing = Framing::Length(0);
         if let Some(digits) = self.length {
-            // One that does not fit into 64 bits is no number either.
+            // A length that does not fit into 64 bits does not parse and is refused too.
             let length = str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
             let Some(length) = length.and_then(|digits| digits.parse().ok()).filter(|_| !self.has_other_length) else {
-                return refuse(400, "the Content-Length of the request is not one number");
+                return refuse(400, "the Content-Length of the request is not a single valid number");
             };
             if length > LENGTH_MAX {
                 return Err(Refusal::BodyTooLarge);

@@ -1,4 +1,4 @@
-//! The head of a response: what a handler may say in `start_response`.
+//! The head of a response: what a handler may pass to `start_response`.
 
 use std::fmt;
 
@@ -10,35 +10,35 @@ use crate::{
     field::{self, Field},
 };
 
-/// A head that has passed every check and so can be sent as it is.
+/// A head that passed every check and can be sent unchanged.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     /// From 200 to 999.
     pub status: StatusCode,
     /// The reason phrase, which may be empty.
     pub reason: Bytes,
-    /// The fields, repeats as separate lines (rule S11).
+    /// The fields. Repeated fields stay separate lines (rule S11).
     pub fields: HeaderMap,
-    /// The value of `Content-Length`, if the handler gave one.
+    /// The value of `Content-Length`, if the handler set one.
     pub length: Option<u64>,
 }
 
-/// The reason phrase of a response that does not have the usual one of its status, for the wire to write (rule S7).
+/// A reason phrase other than the standard one of the status, for the transport to write (rule S7).
 #[derive(Clone, Debug)]
 pub struct Reason(pub Bytes);
 
 /// Why a response could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartError {
-    /// `start_response` was called before, and now without an exception (rule S2).
+    /// `start_response` was already called, and this call has no exception (rule S2).
     AlreadyStarted,
-    /// The head has left (rule S4).
+    /// The head was already sent (rule S4).
     HeadersSent,
     /// The status line is malformed (rule S6).
     BadStatus,
-    /// Which field is malformed, and why (rules S8, S10).
+    /// A field is malformed; the text names it and says why (rules S8, S10).
     BadHeader(String),
-    /// Which field is the host's business (rule S9).
+    /// The named field may only be set by the host (rule S9).
     HopByHop(String),
 }
 
@@ -49,15 +49,15 @@ impl fmt::Display for StartError {
             Self::HeadersSent => write!(f, "start-response was called after the head had been sent"),
             Self::BadStatus => write!(f, "the status is not three digits from 200 to 999, a space and a reason phrase"),
             Self::BadHeader(what) => write!(f, "bad header: {what}"),
-            Self::HopByHop(name) => write!(f, "`{name}` is a hop-by-hop field, which is the host's to set"),
+            Self::HopByHop(name) => write!(f, "`{name}` is a hop-by-hop field, which only the host may set"),
         }
     }
 }
 
-/// How large a response head may be. Checked before anything is allocated for it.
+/// Limits of a response head. Checked before anything is allocated for it.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// Bytes of all names and values together.
+    /// Bytes in all names and values together.
     pub bytes: u64,
     /// Header lines.
     pub fields: usize,
@@ -80,14 +80,14 @@ impl ResponseHead {
     ///
     /// # Errors
     ///
-    /// The first clause that is broken (rules S6 to S10). Nothing that a guest can pass leads to a panic.
+    /// The first rule broken (rules S6 to S10). Never panics, whatever the guest passes.
     pub fn check(status: &str, fields: Vec<Field>, limits: HeadLimits) -> Result<Self, StartError> {
         let (status, reason) = check_status(status).ok_or(StartError::BadStatus)?;
 
-        let octets: usize = fields.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum();
-        if fields.len() > limits.fields || octets as u64 > limits.bytes {
+        let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum();
+        if fields.len() > limits.fields || bytes as u64 > limits.bytes {
             return Err(StartError::BadHeader(format!(
-                "the head is too large: {} fields with {octets} octets, and the limit is {} and {}",
+                "the head is too large: {} fields with {bytes} bytes; the limits are {} fields and {} bytes",
                 fields.len(),
                 limits.fields,
                 limits.bytes
@@ -105,11 +105,11 @@ impl ResponseHead {
             let value =
                 HeaderValue::from_maybe_shared(trim(value)).map_err(|_| bad("the value has a control character"))?;
             if key == header::CONTENT_LENGTH {
-                let octets = value.as_bytes();
-                let number = (!octets.is_empty() && octets.iter().all(u8::is_ascii_digit))
+                let bytes = value.as_bytes();
+                let number = (!bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit))
                     .then(|| value.to_str().ok()?.parse().ok())
                     .flatten()
-                    .ok_or_else(|| bad("the value is not one number"))?;
+                    .ok_or_else(|| bad("the value is not a single valid number"))?;
                 if length.replace(number).is_some() {
                     return Err(bad("given more than once"));
                 }
@@ -119,14 +119,14 @@ impl ResponseHead {
         Ok(Self { status, reason, fields: checked, length })
     }
 
-    /// The head as it is sent, with the framing that follows from it (rules B3, B6, B9, B10). `whole` is the length of the
-    /// body, where that is known before the head leaves.
+    /// Converts the head to what is sent, with the framing that follows from it (rules B3, B6, B9, B10). `whole` is the
+    /// length of the body, if known before the head is sent.
     #[must_use]
     pub fn into_parts(self, whole: Option<u64>) -> http::response::Parts {
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.status = self.status;
         parts.headers = self.fields;
-        // What most say is known to whoever writes it.
+        // The transport writes the standard phrases itself.
         if self.status.canonical_reason().map(str::as_bytes) != Some(&self.reason) {
             parts.extensions.insert(Reason(self.reason));
         }
@@ -137,7 +137,7 @@ impl ResponseHead {
             (StatusCode::RESET_CONTENT, _) => {
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
-            // Here it is the length of the body that a 200 would have had, which only the handler can know.
+            // The length of the body that a 200 would have had, which only the handler can know.
             (StatusCode::NOT_MODIFIED, _) | (_, None) => {}
             (_, Some(length)) => {
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -146,21 +146,21 @@ impl ResponseHead {
         parts
     }
 
-    /// Whether a response of this status has no body, whatever the handler writes (rule B10).
+    /// Whether a response with this status has no body, even if the handler writes one (rule B10).
     #[must_use]
     pub fn is_bodyless(&self) -> bool {
         matches!(self.status.as_u16(), 204 | 205 | 304)
     }
 }
 
-/// `200 OK`; the reason may be empty, and so may be the space before it (rule S6).
+/// Parses `200 OK`; the reason may be empty, and the space before it omitted (rule S6).
 fn check_status(text: &str) -> Option<(StatusCode, Bytes)> {
     let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
-    if code.len() != 3 || !code.bytes().all(|octet| octet.is_ascii_digit()) {
+    if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let code = StatusCode::from_bytes(code.as_bytes()).ok().filter(|code| !code.is_informational())?;
-    let is_text = |octet: u8| octet == b'\t' || octet == b' ' || octet > 0x20 && octet != 0x7f;
+    let is_text = |byte: u8| byte == b'\t' || byte == b' ' || byte > 0x20 && byte != 0x7f;
     let reason = match code.canonical_reason() {
         Some(usual) if usual == reason => Bytes::from_static(usual.as_bytes()),
         _ => reason.bytes().all(is_text).then(|| Bytes::copy_from_slice(reason.as_bytes()))?,
@@ -168,7 +168,7 @@ fn check_status(text: &str) -> Option<(StatusCode, Bytes)> {
     Some((code, reason))
 }
 
-/// Removes the white space around a field's value, which is not part of it (RFC 9110 section 5.5).
+/// Removes white space around a field value, which is not part of the value (RFC 9110 section 5.5).
 fn trim(value: Vec<u8>) -> Bytes {
     let rest = field::trim(&value);
     if rest.len() == value.len() { value.into() } else { Bytes::copy_from_slice(rest) }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn s8_s9_s10_each_bad_field_is_refused_by_name() {
+    fn s8_s9_s10_each_bad_field_is_rejected_by_name() {
         for (name, value) in [
             ("", &b"x"[..]),
             ("X A", b"x"),
@@ -247,21 +247,21 @@ mod tests {
     }
 
     #[test]
-    fn s8_octets_are_kept_and_white_space_around_them_is_not() {
+    fn s8_bytes_are_kept_and_surrounding_white_space_is_not() {
         let head = check("200 OK", &[("X", b" \tcaf\xe9\tx \t"), ("Y", b"")]).expect("valid");
         assert_eq!(head.fields["x"].as_bytes(), b"caf\xe9\tx");
         assert_eq!(head.fields["y"].as_bytes(), b"");
     }
 
     #[test]
-    fn s11_repeats_stay_separate_and_in_order() {
+    fn s11_repeated_fields_stay_separate_and_in_order() {
         let head = check("200 OK", &[("Set-Cookie", b"a"), ("X", b"1"), ("set-cookie", b"b")]).expect("valid");
         let cookies: Vec<_> = head.fields.get_all("set-cookie").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(cookies, [b"a", b"b"]);
     }
 
     #[test]
-    fn x6_a_head_beyond_the_limits_is_refused_before_it_is_stored() {
+    fn x6_a_head_beyond_the_limits_is_rejected_before_it_is_stored() {
         let many: Vec<Field> = (0..40_000).map(|at| (format!("X-{at}"), Vec::new())).collect();
         assert!(matches!(ResponseHead::check("200 OK", many, LIMITS), Err(StartError::BadHeader(_))));
         let long = vec![("X".to_owned(), vec![b'a'; 33 << 10])];

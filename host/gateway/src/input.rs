@@ -7,7 +7,7 @@ use http_body::Body;
 
 use crate::field::{self, Field};
 
-/// Why no more of a body can be read. Never the end of a complete one.
+/// Why reading a body failed. Never used for the end of a complete body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// The client went away before the body was complete (rule I5).
@@ -20,39 +20,39 @@ pub enum ReadError {
     TimedOut,
 }
 
-/// A body that an exchange may read from.
+/// A boxed request body.
 pub type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = ReadError> + Send>>;
 
-/// What one `read` gives at most, however much is asked for.
+/// The most bytes that one `read` returns, whatever `max` is.
 const READ_MAX: usize = 64 << 10;
 
-/// `wsgi.input`. The default one is that of a request without a body.
+/// `wsgi.input`. The default has no body.
 #[derive(Default)]
 pub struct Input {
-    /// `None` when there is no body, and when all of it was read.
+    /// `None` when there is no body, or when it was read to the end.
     body: Option<BoxBody>,
-    /// What arrived and was not asked for yet: the rest of one frame.
+    /// Data that arrived but was not requested yet: the rest of one frame.
     ahead: Bytes,
-    /// How many octets may still arrive.
+    /// How many more bytes may arrive.
     left: u64,
     failed: Option<ReadError>,
     trailers: Vec<Field>,
 }
 
 impl Input {
-    /// The input over a body, of which at most `limit` octets are let through.
+    /// The input of a body that may have at most `limit` bytes.
     #[must_use]
     pub fn new(body: Option<BoxBody>, limit: u64) -> Self {
         Self { body, ahead: Bytes::new(), left: limit, failed: None, trailers: Vec::new() }
     }
 
-    /// The next 1 to `max` octets; empty at the end, and again on every later call (rule I1).
+    /// Reads the next 1 to `max` bytes. Returns an empty chunk at the end, and on every later call (rule I1).
     ///
-    /// Waits for the client. Dropping the future loses nothing.
+    /// Waits for the client. Cancel safe: dropping the future loses no data.
     ///
     /// # Errors
     ///
-    /// What ended the body early; every later call gives the same.
+    /// What ended the body early; every later call returns the same error.
     pub async fn read(&mut self, max: usize) -> Result<Bytes, ReadError> {
         if max == 0 {
             return Ok(Bytes::new());
@@ -85,17 +85,17 @@ impl Input {
         Ok(self.ahead.copy_to_bytes(self.ahead.len().min(max).min(READ_MAX)))
     }
 
-    /// Whether there may be octets to read.
+    /// Whether there may be data to read.
     #[must_use]
     pub fn has_body(&self) -> bool {
         self.body.is_some()
     }
 
-    /// Waits for the whole body and keeps it (rule I8). Gives its length.
+    /// Waits for the whole body, keeps it for [`read`](Self::read), and returns its length (rule I8).
     ///
     /// # Errors
     ///
-    /// What ended the body early, or that it is longer than `limit`.
+    /// What ended the body early, or [`ReadError::TooLarge`] if it is longer than `limit`.
     pub async fn read_ahead(&mut self, limit: u64) -> Result<u64, ReadError> {
         let mut whole = BytesMut::new();
         loop {
@@ -112,13 +112,13 @@ impl Input {
         }
     }
 
-    /// The trailer fields, once the end was read (rule I4).
+    /// The trailer fields, available once the end has been read (rule I4).
     #[must_use]
     pub fn trailers(&self) -> &[Field] {
         if self.body.is_none() { &self.trailers } else { &[] }
     }
 
-    /// What ended the body early, if the guest has met it.
+    /// The error that a read returned, if any.
     #[must_use]
     pub fn failure(&self) -> Option<ReadError> {
         self.failed
@@ -130,13 +130,13 @@ impl Input {
     }
 }
 
-/// h2 lets through names that are no tokens and values with white space around them, and a message with such a field is
+/// h2 accepts names that are not tokens and values with surrounding white space. A message with such a field is
 /// malformed as a whole (RFC 9113 section 8.2.1).
 fn is_well_formed(name: &http::HeaderName, value: &http::HeaderValue) -> bool {
     field::is_token(name.as_str().as_bytes()) && field::is_value(value.as_bytes())
 }
 
-/// Fields that may not be trailers are dropped (RFC 9110 section 6.5.1).
+/// Drops fields that are not allowed in trailers (RFC 9110 section 6.5.1).
 fn trailer(name: &http::HeaderName, value: &http::HeaderValue) -> Option<Field> {
     const FORBIDDEN: [&str; 16] = [
         "authorization",
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// A body made of what has already arrived.
+    /// A body whose frames have all arrived.
     struct Arrived(VecDeque<Result<Frame<Bytes>, ReadError>>);
 
     impl Body for Arrived {
@@ -193,12 +193,12 @@ mod tests {
     fn read(input: &mut Input, max: usize) -> Result<Bytes, ReadError> {
         match std::pin::pin!(input.read(max)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result,
-            Poll::Pending => unreachable!("all has arrived"),
+            Poll::Pending => unreachable!("everything has arrived"),
         }
     }
 
     #[test]
-    fn i1_read_gives_at_most_max_and_then_the_end_again_and_again() {
+    fn i1_read_returns_at_most_max_bytes_and_then_the_end_repeatedly() {
         let mut input = input([data("hello"), data(""), data("!")], 100);
         assert_eq!(read(&mut input, 0), Ok(Bytes::new()));
         assert_eq!(read(&mut input, 2), Ok("he".into()));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn i4_trailers_are_there_after_the_end_without_those_that_frame_or_authenticate() {
+    fn i4_trailers_are_available_after_the_end_without_framing_and_authentication_fields() {
         let mut fields = http::HeaderMap::new();
         fields.insert("x-sum", http::HeaderValue::from_static("7"));
         fields.insert("host", http::HeaderValue::from_static("evil"));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn i6_trailers_that_are_malformed_are_no_end_of_a_body() {
+    fn i6_malformed_trailers_are_not_the_end_of_a_body() {
         for value in [" 7", "7\t", " "] {
             let mut fields = http::HeaderMap::new();
             fields.insert("x-sum", http::HeaderValue::from_static(value));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn i5_a_body_that_is_cut_short_has_no_end() {
+    fn i5_a_truncated_body_has_no_end() {
         let mut input = input([data("he"), Err(ReadError::Disconnected)], 100);
         assert_eq!(read(&mut input, 100), Ok("he".into()));
         assert_eq!(read(&mut input, 100), Err(ReadError::Disconnected));
@@ -242,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn i8_a_body_that_was_read_ahead_is_whole_and_has_a_length() {
+    fn i8_a_body_that_was_read_ahead_is_complete_and_has_a_length() {
         let read_ahead = |input: &mut Input, limit| match std::pin::pin!(input.read_ahead(limit))
             .poll(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(result) => result,
-            Poll::Pending => unreachable!("all has arrived"),
+            Poll::Pending => unreachable!("everything has arrived"),
         };
         let mut whole = input([data("hello"), data("world")], 100);
         assert_eq!(read_ahead(&mut whole, 10), Ok(10));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn i7_a_body_in_chunks_beyond_the_limit_is_too_large() {
+    fn i7_a_chunked_body_beyond_the_limit_is_too_large() {
         let mut input = input([data("hello"), data("world")], 7);
         assert_eq!(read(&mut input, 100), Ok("hello".into()));
         assert_eq!(read(&mut input, 100), Err(ReadError::TooLarge));

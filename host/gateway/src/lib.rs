@@ -1,8 +1,8 @@
-//! The protocol between HTTP and a handler, in words: what a request says, what a response may say.
+//! The protocol between HTTP and a handler: what a request contains, and what a response may contain.
 //!
-//! Pure: these modules know bytes and the types of `http`. This package depends on no runtime, no socket, no clock and no wasmtime, and
-//! it also compiles for `wasm32-wasip2`. The rules that it follows are those of PEP 3333, RFC 3875, RFC 9110 and RFC 9112;
-//! tests carry the number that a rule has in `tests/rules.md`.
+//! This package is pure: it uses bytes and the types of `http`, and depends on no runtime, sockets, clock or wasmtime.
+//! It also compiles for `wasm32-wasip2`. It follows the rules of PEP 3333, RFC 3875, RFC 9110 and RFC 9112; tests carry
+//! the numbers that the rules have in `tests/rules.md`.
 
 pub mod environ;
 pub mod escape;

@@ -1,6 +1,6 @@
-//! What is unusual or wrong in a client's request, for those who came here to find out (`--lint`).
+//! Reports what is unusual or wrong in a client's request (`--lint`).
 //!
-//! It looks at a head's octets only, also at those of one that was refused.
+//! Only looks at the bytes of a head, even one that was refused.
 
 use bytes::Bytes;
 
@@ -9,16 +9,16 @@ use crate::{
     request::{RequestHead, Version, authority_and_path},
 };
 
-/// Something about a request that may well be the reason why another server does not understand it.
+/// A property of a request that other servers may not understand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// A description of it.
     pub what: String,
-    /// The clause that says so.
+    /// The clause that it violates, or that describes it.
     pub clause: &'static str,
 }
 
-/// Fields that may be there once only (RFC 9110 section 5.3), as their values are no lists.
+/// Fields that may appear only once (RFC 9110 section 5.3), because their values are not lists.
 const SINGLETONS: [&str; 12] = [
     "authorization",
     "content-length",
@@ -34,11 +34,11 @@ const SINGLETONS: [&str; 12] = [
     "user-agent",
 ];
 
-/// Looks at a head.
+/// Checks a head.
 #[must_use]
 pub fn check(head: &RequestHead) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
-    check_octets(head.raw(), &mut findings);
+    check_bytes(head.raw(), &mut findings);
     check_line(head, &mut findings);
     check_fields(head, &mut findings);
     check_body(head, &mut findings);
@@ -55,20 +55,20 @@ impl Findings {
     }
 }
 
-fn shown(octets: &[u8]) -> String {
-    escape(&octets[..octets.len().min(80)])
+fn shown(bytes: &[u8]) -> String {
+    escape(&bytes[..bytes.len().min(80)])
 }
 
-/// The lines as they were sent.
-fn check_octets(raw: &Bytes, findings: &mut Findings) {
-    let lines: Vec<&[u8]> = raw.split_inclusive(|octet| *octet == b'\n').collect();
+/// Checks the raw lines.
+fn check_bytes(raw: &Bytes, findings: &mut Findings) {
+    let lines: Vec<&[u8]> = raw.split_inclusive(|byte| *byte == b'\n').collect();
     let bare = lines.iter().filter(|line| line.ends_with(b"\n") && !line.ends_with(b"\r\n")).count();
     findings.add(bare > 0, "RFC 9112 section 2.2", format!("{bare} lines end in LF instead of CRLF"));
     for line in lines.iter().skip(1).map(|line| line.trim_ascii_end()) {
         if let [b' ' | b'\t', ..] = line {
             findings.add(true, "RFC 9112 section 5.2", format!("obsolete folding: `{}`", shown(line.trim_ascii())));
         } else if !line.is_empty() {
-            match line.iter().position(|octet| *octet == b':') {
+            match line.iter().position(|byte| *byte == b':') {
                 None => findings.add(true, "RFC 9112 section 5", format!("a line without a colon: `{}`", shown(line))),
                 Some(colon) => {
                     let name = &line[..colon];
@@ -81,7 +81,7 @@ fn check_octets(raw: &Bytes, findings: &mut Findings) {
                 }
             }
         }
-        let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
+        let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
         findings.add(
             line.iter().any(is_control),
             "RFC 9110 section 5.5",
@@ -90,37 +90,41 @@ fn check_octets(raw: &Bytes, findings: &mut Findings) {
     }
 }
 
-/// Method and target.
+/// Checks method and target.
 fn check_line(head: &RequestHead, findings: &mut Findings) {
     let (method, target) = (head.method(), head.target());
     let lower = method.iter().any(u8::is_ascii_lowercase);
     findings.add(
         lower,
         "RFC 9110 section 9.1",
-        format!("methods are case-sensitive, and `{}` is none of the usual", shown(method)),
+        format!("methods are case-sensitive, and `{}` is not a standard one", shown(method)),
     );
-    findings.add(!target.is_ascii(), "RFC 3986 section 2", "the target has octets that should be percent-encoded");
-    findings.add(target.contains(&b'#'), "RFC 9112 section 3.2", "the target has a fragment, which is never sent");
+    findings.add(!target.is_ascii(), "RFC 3986 section 2", "the target contains bytes that should be percent-encoded");
+    findings.add(
+        target.contains(&b'#'),
+        "RFC 9112 section 3.2",
+        "the target contains a fragment, which must not be sent",
+    );
     let broken = target
-        .split(|octet| *octet == b'%')
+        .split(|byte| *byte == b'%')
         .skip(1)
         .any(|rest| rest.len() < 2 || !rest[..2].iter().all(u8::is_ascii_hexdigit));
-    findings.add(broken, "RFC 3986 section 2.1", "the target has a `%` without two hexadecimal digits");
+    findings.add(broken, "RFC 3986 section 2.1", "the target contains a `%` without two hexadecimal digits");
     if let Some((authority, _)) = authority_and_path(target) {
-        findings.add(true, "RFC 9112 section 3.2.2", "the target is a whole URL, as one sends it to a proxy");
+        findings.add(true, "RFC 9112 section 3.2.2", "the target is a full URL, as sent to a proxy");
         let other = head.values("host").next().is_some_and(|host| !host.eq_ignore_ascii_case(authority));
-        findings.add(other, "RFC 9112 section 3.2.2", "Host is not the authority of the target");
+        findings.add(other, "RFC 9112 section 3.2.2", "Host differs from the authority of the target");
     }
 }
 
-/// The header lines.
+/// Checks the header fields.
 fn check_fields(head: &RequestHead, findings: &mut Findings) {
     let has = |name| head.values(name).next().is_some();
     let connection_has = |token: &str| {
-        let mut tokens = head.values("connection").flat_map(|value| value.split(|octet| *octet == b','));
+        let mut tokens = head.values("connection").flat_map(|value| value.split(|byte| *byte == b','));
         tokens.any(|known| known.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
-    findings.add(!has("host"), "RFC 9112 section 3.2", "there is no Host");
+    findings.add(!has("host"), "RFC 9112 section 3.2", "Host is missing");
     let empty = head.values("host").next().is_some_and(<[u8]>::is_empty);
     findings.add(empty, "RFC 9112 section 3.2", "Host is empty");
     for name in SINGLETONS {
@@ -128,33 +132,37 @@ fn check_fields(head: &RequestHead, findings: &mut Findings) {
         findings.add(
             count > 1,
             "RFC 9110 section 5.3",
-            format!("`{name}` is there {count} times, and may be there once"),
+            format!("`{name}` appears {count} times, but may appear only once"),
         );
     }
     for (name, value) in head.fields() {
         findings.add(
-            name.iter().any(|octet| !octet.is_ascii_alphanumeric() && *octet != b'-'),
+            name.iter().any(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-'),
             "RFC 9110 section 17.10",
-            format!("`{}` could pass for another name in CGI, so that servers drop or confuse it", shown(name)),
+            format!("`{}` can be confused with another name in CGI, so servers may drop it or mix it up", shown(name)),
         );
         findings.add(!value.is_ascii(), "RFC 9110 section 5.5", format!("the value of `{}` is not ASCII", shown(name)));
     }
-    findings.add(has("proxy"), "CVE-2016-5385", "`Proxy` is no header of HTTP; in CGI it would configure HTTP clients");
+    findings.add(
+        has("proxy"),
+        "CVE-2016-5385",
+        "`Proxy` is not an HTTP header; in CGI it would configure HTTP clients",
+    );
     if head.version() == Version::Http11 {
         let te = has("te") && !connection_has("te");
-        findings.add(te, "RFC 9110 section 10.1.4", "TE is there, and Connection does not name it");
+        findings.add(te, "RFC 9110 section 10.1.4", "TE is present, but Connection does not list it");
         let upgrade = has("upgrade") && !connection_has("upgrade");
-        findings.add(upgrade, "RFC 9110 section 7.8", "Upgrade is there, and Connection does not name it");
+        findings.add(upgrade, "RFC 9110 section 7.8", "Upgrade is present, but Connection does not list it");
     }
 }
 
-/// What the head says of the body.
+/// Checks the fields that describe the body.
 fn check_body(head: &RequestHead, findings: &mut Findings) {
     let (length, coding) = (head.values("content-length").next(), head.values("transfer-encoding").next());
     findings.add(
         length.is_some() && coding.is_some(),
         "RFC 9112 section 6.1",
-        "both Content-Length and Transfer-Encoding: servers that differ on which counts can be made to see two requests",
+        "both Content-Length and Transfer-Encoding: servers that disagree on which one counts can see different requests",
     );
     if coding.is_some() {
         let old = head.version() == Version::Http10;
@@ -162,28 +170,35 @@ fn check_body(head: &RequestHead, findings: &mut Findings) {
         findings.add(
             !old,
             "RFC 9112 section 7.1",
-            "the body comes in chunks: applications that look at Content-Length only, as CGI and many WSGI ones do, see none",
+            "the body is chunked: applications that only look at Content-Length, as CGI and many WSGI ones do, see no body",
         );
     }
     let has_body = coding.is_some() || length.is_some_and(|length| length != b"0");
     let untyped = has_body && head.values("content-type").next().is_none();
-    findings.add(untyped, "RFC 9110 section 8.3", "there is a body and no Content-Type");
+    findings.add(untyped, "RFC 9110 section 8.3", "the request has a body but no Content-Type");
     let unexpected = has_body && matches!(head.method(), b"GET" | b"HEAD" | b"DELETE");
     findings.add(
         unexpected,
         "RFC 9110 section 9.3.1",
-        format!("{} with a body, which has no meaning", shown(head.method())),
+        format!("{} with a body, which has no defined meaning", shown(head.method())),
     );
     let unframed = matches!(head.method(), b"POST" | b"PUT" | b"PATCH") && length.is_none() && coding.is_none();
     findings.add(
         unframed && head.version() != Version::Http2,
         "RFC 9110 section 8.6",
-        format!("{} without Content-Length: the body is empty, whatever follows", shown(head.method())),
+        format!(
+            "{} without Content-Length: the body counts as empty, and what follows is not read as a body",
+            shown(head.method())
+        ),
     );
     let expects = head.values("expect").next().is_some();
-    findings.add(expects && !has_body, "RFC 9110 section 10.1.1", "Expect is there, and no body to wait for");
+    findings.add(
+        expects && !has_body,
+        "RFC 9110 section 10.1.1",
+        "Expect is present, but there is no body to wait for",
+    );
     let old = expects && head.version() == Version::Http10;
-    findings.add(old, "RFC 9110 section 10.1.1", "Expect is not part of HTTP/1.0, and ignored");
+    findings.add(old, "RFC 9110 section 10.1.1", "Expect is not part of HTTP/1.0 and is ignored");
 }
 
 #[cfg(test)]
@@ -195,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_request_has_nothing_to_remark() {
+    fn an_ordinary_request_has_no_findings() {
         assert_eq!(clauses(b"GET /a%20b?x HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nAccept: a/b\r\n\r\n"), [""; 0]);
         assert_eq!(clauses(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\n"), [""; 0]);
         assert_eq!(clauses(b"GET / HTTP/2\r\nhost: x\r\n\r\n"), [""; 0]);
     }
 
     #[test]
-    fn each_oddity_is_found_with_its_clause() {
+    fn each_oddity_is_reported_with_its_clause() {
         let cases: &[(&'static [u8], &[&str])] = &[
             (b"GET / HTTP/1.1\nHost: x\n\n", &["RFC 9112 section 2.2"]),
             (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", &["RFC 9112 section 5.2"]),

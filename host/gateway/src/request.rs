@@ -1,20 +1,20 @@
-//! The head of a request, read from its exact octets.
+//! The head of a request, read from the exact bytes sent.
 //!
-//! The wire's parser has accepted these octets already; here they are only taken apart, so nothing can fail and nothing is
-//! copied. What the parser lets through and a gateway must not is refused by [`RequestHead::check`].
+//! The parser has accepted these bytes already. This module only splits them, so nothing can fail and nothing is
+//! copied. [`RequestHead::check`] refuses what the parser accepts but a gateway must not.
 
 use bytes::Bytes;
 
 pub use crate::version::Version;
 use crate::{field, framing::FramingFields, refusal::Refusal};
 
-/// The octets of a request head: request line, fields, empty line.
+/// The bytes of a request head: request line, fields and empty line.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
     raw: Bytes,
 }
 
-/// How large a request head may be.
+/// Limits of a request head.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
     /// Bytes of the whole head.
@@ -26,44 +26,44 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
-    /// The limits without any flag.
+    /// The default limits.
     pub const DEFAULT: Self = Self { head: 32 << 10, target: 8 << 10, fields: 100 };
 }
 
-/// A request target, taken apart (rules T3, T4, T8).
+/// The parts of a request target (rules T3, T4, T8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// What stands for Host, in absolute form.
+    /// The authority of a target in absolute form, which replaces Host.
     pub authority: Option<&'a [u8]>,
-    /// The path as it was sent, not decoded; never empty.
+    /// The path as sent, not decoded. Never empty.
     pub path: &'a [u8],
-    /// What follows the first `?`, which may be nothing.
+    /// The part after the first `?`, possibly empty.
     pub query: &'a [u8],
 }
 
-/// The fields that [`RequestHead::check`] looks at, besides those about framing: one or two of those that a head has.
+/// The fields that [`RequestHead::check`] collects, besides the framing fields. A head has one or two of them.
 const CHECKED: [&str; 3] = ["host", "content-type", "expect"];
 
 impl RequestHead {
-    /// The head in these octets.
+    /// The head made of these bytes.
     #[must_use]
     pub fn new(raw: Bytes) -> Self {
         Self { raw }
     }
 
-    /// All octets, as they came off the wire.
+    /// The exact bytes received.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
 
-    /// The request line, without its end.
+    /// The request line, without the line end.
     #[must_use]
     pub fn line(&self) -> &[u8] {
         lines(&self.raw).next().unwrap_or_default()
     }
 
-    /// The method: any token, in the case in which it was sent (rule T2).
+    /// The method: any token, with its case kept (rule T2).
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.words()[0]
@@ -82,9 +82,9 @@ impl RequestHead {
             Some((authority, path)) => (Some(authority), path),
             None => (None, self.target()),
         };
-        // A fragment is the client's own affair and never part of a request (rule T8).
-        let rest = rest.split(|octet| *octet == b'#').next().unwrap_or_default();
-        let (path, query) = match rest.iter().position(|octet| *octet == b'?') {
+        // A fragment is never part of a request; clients keep it to themselves (rule T8).
+        let rest = rest.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let (path, query) = match rest.iter().position(|byte| *byte == b'?') {
             Some(mark) => (&rest[..mark], &rest[mark + 1..]),
             None => (rest, &b""[..]),
         };
@@ -102,28 +102,28 @@ impl RequestHead {
     }
 
     fn words(&self) -> [&[u8]; 3] {
-        let mut words = self.line().split(|octet| *octet == b' ');
+        let mut words = self.line().split(|byte| *byte == b' ');
         std::array::from_fn(|_| words.next().unwrap_or_default())
     }
 
-    /// The header lines: name and value, white space around the value removed (RFC 9112 section 5).
+    /// The header fields as name and value, without white space around the value (RFC 9112 section 5).
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         lines(&self.raw).skip(1).filter_map(|line| {
-            let colon = line.iter().position(|octet| *octet == b':')?;
+            let colon = line.iter().position(|byte| *byte == b':')?;
             Some((&line[..colon], field::trim(&line[colon + 1..])))
         })
     }
 
-    /// The values of all header lines of that name.
+    /// The values of all fields with this name.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
-    /// Refuses what hyper's parser lets through and a gateway must not.
+    /// Refuses what the parser accepts but a gateway must not.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] with the status that rules T4 to T7, T12, H4, H5, K8 and I10 name.
+    /// A [`Refusal`] with the status given by rules T4 to T7, T12, H4, H5, K8 and I10.
     pub fn check(&self, limits: RequestLimits) -> Result<(), Refusal> {
         let refuse = |status, why| Err(Refusal::new(status, why));
         let (method, target) = (self.method(), self.target());
@@ -136,16 +136,16 @@ impl RequestHead {
         }
         if target == b"*" {
             if method != b"OPTIONS" {
-                return refuse(400, "the request target `*` is for OPTIONS only");
+                return refuse(400, "the request target `*` is only valid with OPTIONS");
             }
         } else if !target.starts_with(b"/") && authority_and_path(target).is_none() {
             return refuse(400, "the request target is neither a path nor a URL");
         }
-        // hyper has looked after that already, but not in HTTP/2.
+        // hyper enforces this limit too, but not in HTTP/2.
         if self.raw.len() as u64 > limits.head {
             return refuse(431, "the request head is too large");
         }
-        // One pass, however many lines there are.
+        // A single pass, however many lines there are.
         let (mut lines, mut framing, mut checked) = (0, FramingFields::default(), Vec::new());
         for (name, value) in self.fields() {
             lines += 1;
@@ -181,39 +181,39 @@ impl RequestHead {
     }
 }
 
-/// The lines up to the empty one. Line ends are CRLF or a bare LF (rule T13).
+/// The lines before the empty one. Lines end in CRLF or a bare LF (rule T13).
 fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
-    raw.split(|octet| *octet == b'\n')
+    raw.split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .take_while(|line| !line.is_empty())
 }
 
-/// The parts of a target in absolute form (rule T4): what stands for Host, and the path with its query.
+/// Splits a target in absolute form into the authority and the path with its query (rule T4).
 pub(super) fn authority_and_path(target: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = target.iter().position(|octet| *octet == b':')?;
+    let colon = target.iter().position(|byte| *byte == b':')?;
     let scheme = &target[..colon];
     if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
         return None;
     }
     let rest = target[colon..].strip_prefix(b"://")?;
-    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    // A name with percents in it is one to RFC 3986 alone: DNS has none, and what they stand for could be a slash.
+    // RFC 3986 allows percent-encoding in names, but DNS does not, and the decoded text could contain a slash.
     (is_host(authority) && !authority.is_empty() && !authority.contains(&b'%')).then_some((authority, path))
 }
 
 /// Whether this is `host [":" port]` of RFC 3986; empty is allowed (RFC 9112 section 3.2).
 fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.iter().rposition(|octet| *octet == b':') {
+    let (host, port) = match value.iter().rposition(|byte| *byte == b':') {
         Some(colon) if !value[colon..].contains(&b']') => (&value[..colon], &value[colon + 1..]),
         _ => (value, &b""[..]),
     };
     let host_is_valid = match host.strip_prefix(b"[") {
         Some(literal) => literal.strip_suffix(b"]").is_some_and(|literal| {
-            !literal.is_empty() && literal.iter().all(|octet| octet.is_ascii_alphanumeric() || b":.".contains(octet))
+            !literal.is_empty() && literal.iter().all(|byte| byte.is_ascii_alphanumeric() || b":.".contains(byte))
         }),
         // reg-name, which includes IPv4 addresses: unreserved, percent-encoded, sub-delims.
-        None => host.iter().all(|octet| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(octet)),
+        None => host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)),
     };
     host_is_valid && port.iter().all(u8::is_ascii_digit)
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_taken_apart_as_it_was_sent() {
+    fn a_head_is_split_into_what_was_sent() {
         let head = head("GET /a?b HTTP/1.1\r\nHost: x\nX-Empty:\r\nx-Case: \t caf\u{e9}\t \r\n\r\nbody: no\r\n");
         assert_eq!((head.method(), head.target(), head.version()), (&b"GET"[..], &b"/a?b"[..], Version::Http11));
         let fields: Vec<_> = head.fields().collect();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_parser_lets_through_and_a_gateway_must_not_is_refused() {
+    fn what_the_parser_accepts_and_a_gateway_must_not_is_refused() {
         let cases = [
             ("T2", "FROBNICATE / HTTP/1.1\r\nHost: x\r\n\r\n", 0),
             ("T4", "GET http://other:99/p HTTP/1.1\r\nHost: x\r\n\r\n", 0),

@@ -1,8 +1,8 @@
-//! The requests on one connection of HTTP/1: what has come in, and what hyper reads in its place.
+//! The requests on an HTTP/1 connection: what arrived, and what hyper reads instead.
 //!
-//! hyper never sees a byte of a client's head or framing. For each head that our parser has accepted, or refused, it gets a new
-//! one that says no more than hyper has to know: whether a response has a body, how the request's body is framed, and whether
-//! the connection goes on. So there is nothing in the stream about which hyper and we could disagree.
+//! hyper never sees a byte of a client's head or framing. For each head that our parser accepts or refuses, hyper reads
+//! a new one that contains only what it needs: whether a response has a body, how the request body is framed, and
+//! whether the connection stays open. So hyper and our parser cannot disagree about the stream.
 
 use std::{
     collections::VecDeque,
@@ -15,28 +15,28 @@ use crate::{
     stream::{Awaited, End, Framing, Parser, Piece, Start},
 };
 
-/// What has come in on a connection.
+/// The requests received on a connection.
 #[derive(Debug)]
 pub struct Requests {
     parser: Parser,
-    /// The requests that hyper has not come to yet. It reads no more while it has something to parse, so that these are what one
-    /// read brings at most.
+    /// The requests that hyper has not read yet. hyper does not read more while it has something to parse, so one read
+    /// bounds their number.
     starts: VecDeque<Start>,
     /// How the body of the last request is framed.
     framing: Framing,
-    /// Whether hyper knows that a head has begun.
+    /// Whether hyper has been made aware of the head that has begun.
     is_announced: bool,
 }
 
 impl Requests {
-    /// Nothing has come in yet.
+    /// The state of a new connection.
     #[must_use]
     pub fn new(limits: RequestLimits) -> Self {
         let (parser, starts) = (Parser::new(limits), VecDeque::new());
         Self { parser, starts, framing: Framing::Length(0), is_announced: false }
     }
 
-    /// Takes what has come in, and writes what hyper is to read instead.
+    /// Parses input, and writes what hyper should read instead.
     pub fn feed(&mut self, mut input: &[u8], mut write: impl FnMut(&[u8])) {
         while let Some(piece) = self.parser.next(&mut input) {
             match piece {
@@ -47,52 +47,52 @@ impl Requests {
                 }
                 Piece::Data(data) => write(data),
                 Piece::End(trailers) => [b"0\r\n", &*trailers, b"\r\n"].into_iter().for_each(&mut write),
-                // The parser knows, and has no other piece.
+                // The parser reports this through `end`, and no other piece follows.
                 Piece::Malformed => {}
             }
         }
-        // Before a head hyper skips an empty line. With it, it does not take a connection for an unused one and close it when
-        // the server stops.
+        // hyper skips an empty line before a head. Sent here, it keeps hyper from treating the connection as unused and
+        // closing it when the server stops.
         if self.parser.has_begun_head() && !self.is_announced {
             self.is_announced = true;
             write(b"\r\n");
         }
     }
 
-    /// Refuses the head that has not come in time, if there is the beginning of one; whether there is.
+    /// Refuses a head that did not arrive in time. Returns whether one had begun.
     pub fn time_out(&mut self, write: impl FnMut(&[u8])) -> bool {
         self.parser.time_out().map(|start| self.begin(start, write)).is_some()
     }
 
-    /// The request for which hyper has just read the head.
+    /// Takes the request whose head hyper has just read.
     pub fn take(&mut self) -> Option<Start> {
         self.starts.pop_front()
     }
 
-    /// What the client has to send next, and how many heads it has sent.
+    /// What the client must send next, and how many heads it has sent.
     pub fn awaited(&self) -> (Awaited, u64) {
         self.parser.awaited()
     }
 
-    /// Whether the client has nothing more to send before it gets its answer.
+    /// Whether the client has nothing to send before it gets its response.
     pub fn is_between_requests(&self) -> bool {
         self.starts.is_empty() && !self.parser.is_mid_message()
     }
 
-    /// Why nothing more of what comes in is read, once that is so.
+    /// Why reading stopped, or `None` while it continues.
     #[must_use]
     pub fn end(&self) -> Option<End> {
         self.parser.end()
     }
 
-    /// Whether the framing of the body of the last request that was taken is broken.
+    /// Whether the framing of the last taken request's body is broken.
     pub fn is_body_broken(&self) -> bool {
         self.starts.is_empty() && self.end() == Some(End::Malformed)
     }
 
-    /// How much of the body of the last request that was taken has not come in yet; `None` if that cannot be known.
+    /// The bytes missing from the last taken request's body; `None` if unknown.
     pub fn body_left(&self) -> Option<u64> {
-        // Where another request has begun, that one is complete.
+        // If another request has begun, the last taken one is complete.
         if self.starts.is_empty() { self.parser.body_left() } else { Some(0) }
     }
 
@@ -104,7 +104,7 @@ impl Requests {
     }
 }
 
-/// Whether hyper answers a request as one for HEAD.
+/// Whether hyper treats the request as HEAD.
 pub fn is_head(start: &Start) -> bool {
     start.head.method() == b"HEAD"
 }
@@ -144,7 +144,7 @@ fn write_number(number: fmt::Arguments<'_>, write: &mut impl FnMut(&[u8])) {
 mod tests {
     use super::*;
 
-    /// What hyper gets to read for these pieces.
+    /// What hyper reads for these pieces of input.
     fn written(pieces: &[&str]) -> String {
         let (mut requests, mut written) = (Requests::new(RequestLimits::DEFAULT), Vec::new());
         for piece in pieces {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn hyper_reads_a_head_that_says_no_more_than_it_has_to_know() {
+    fn hyper_reads_a_head_with_only_what_it_needs() {
         for (head, read) in [
             ("GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: b\r\nConnection: upgrade\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
             ("HEAD /a HTTP/1.1\nHost: a\n\n", "HEAD / HTTP/1.1\r\n\r\n"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn hyper_knows_once_that_a_head_has_begun() {
+    fn hyper_learns_only_once_that_a_head_has_begun() {
         assert_eq!(written(&["\r\n", "\r"]), "");
         assert_eq!(written(&["G", "ET / HT"]), "\r\n");
         assert_eq!(written(&["G", "ET / HTTP/1.1\r\n\r\nG"]), "\r\nGET / HTTP/1.1\r\n\r\n\r\n");

@@ -1,7 +1,7 @@
-//! `start_response`, `write` and the end of a response: a channel from the handler to the wire.
+//! `start_response`, `write` and the end of a response: a channel from the handler to the transport.
 //!
-//! The [`Writer`] is moved into the instance's store, so that every way in which a handler can end is seen by the
-//! [`Reader`]: as the end that was said ([`Writer::finish`]), or as the drop of the writer without it.
+//! The [`Writer`] is moved into the instance's store, so that the [`Reader`] sees every way in which a handler can end:
+//! a call of [`Writer::finish`], or the drop of the writer without it.
 
 mod reader;
 mod state;
@@ -16,7 +16,7 @@ pub use self::{
     writer::{EndError, Writer},
 };
 
-/// The two ends of a response that has not begun.
+/// Creates the two ends of a response that has not started.
 #[must_use]
 pub fn channel(rules: ResponseRules) -> (Writer, Reader) {
     let shared = Arc::new(Mutex::new(State::new(rules)));
@@ -37,7 +37,7 @@ mod tests {
 
     const RULES: ResponseRules = ResponseRules { is_head: false, limits: HeadLimits { bytes: 32 << 10, fields: 100 } };
 
-    /// What a handler does.
+    /// A call made by a handler.
     #[derive(Clone, Copy, Debug)]
     enum Call {
         Start(&'static str, &'static [(&'static str, &'static str)]),
@@ -49,7 +49,7 @@ mod tests {
     }
     use Call::{End as Done, Finish, Restart, Start, Trap, Write};
 
-    /// Performs the calls and tells what a client of HTTP/1.1 would get, and what each call returned.
+    /// Makes the calls, and returns what an HTTP/1.1 client would get and what each call returned.
     fn run(is_head: bool, calls: &[Call]) -> (String, Vec<String>) {
         let (mut writer, mut reader) = channel(ResponseRules { is_head, ..RULES });
         let mut cx = Context::from_waker(Waker::noop());
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn b1_a_response_of_a_given_length_is_complete_with_its_last_octet() {
+    fn b1_a_response_of_a_given_length_is_complete_with_its_last_byte() {
         let (mut writer, mut reader) = channel(RULES);
         let mut cx = Context::from_waker(Waker::noop());
         writer.start("200 OK", vec![("Content-Length".to_owned(), b"3".to_vec())], None).expect("valid");
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn b8_write_blocks_while_too_much_waits_and_the_reader_frees_it() {
+    fn b8_write_blocks_while_too_much_data_waits_until_the_reader_takes_some() {
         let (mut writer, mut reader) = channel(RULES);
         let mut cx = Context::from_waker(Waker::noop());
         writer.start("200 OK", Vec::new(), None).expect("valid");

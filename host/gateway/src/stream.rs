@@ -1,8 +1,8 @@
-//! What a client sends on a connection of HTTP/1, taken apart into heads, bodies and trailers.
+//! Parses what a client sends on an HTTP/1 connection into heads, bodies and trailers.
 //!
-//! **The only parser of that stream.** A server that parses one stream twice can be made to see two different requests in it, and
-//! then one request has another's body. So hyper gets no byte that could be taken for framing: the wire writes new heads and new
-//! chunks for it from the pieces that come out of here.
+//! **This is the only parser of that stream.** Two parsers of one stream can be tricked into seeing different requests,
+//! and then one request gets another's body. So hyper reads none of the client's framing: the transport writes new
+//! heads and chunks for it from the pieces that this parser returns.
 
 mod chunks;
 mod line;
@@ -20,100 +20,100 @@ use crate::{
     version::Version,
 };
 
-/// How much room is kept for the next head that comes in pieces: more than most have.
+/// How much memory is kept for the next incomplete head: more than most heads need.
 const KEPT_MAX: usize = 1 << 10;
 
-/// What is kept of a head that is refused: more than a target may have.
+/// How much of a refused head is kept: more than a target may have.
 const REFUSED_MAX: usize = 16 << 10;
 
-/// Parses all that comes in on one connection.
+/// Parses everything received on one connection.
 #[derive(Debug)]
 pub struct Parser {
     head_max: usize,
     target_max: usize,
     fields_max: usize,
     state: State,
-    /// The beginning of a head that is not complete yet.
+    /// The beginning of an incomplete head.
     partial: Vec<u8>,
-    /// How far that head was looked at.
+    /// How much of that head has been checked.
     progress: Progress,
-    /// How many bytes of empty lines came before it.
+    /// Bytes of empty lines before the head.
     blank: usize,
-    /// How many heads were complete.
+    /// How many heads have been completed.
     heads: u64,
 }
 
-/// Where the next byte belongs.
+/// What the next byte belongs to.
 #[derive(Debug)]
 enum State {
-    /// To a head, or to the empty lines before one.
+    /// A head, or empty lines before one.
     Head,
-    /// To a body of which this much is missing, at least one byte.
+    /// A body with this many bytes missing, at least one.
     Length { left: u64, is_last: bool },
-    /// To a body in chunks.
+    /// A chunked body.
     Chunked { chunks: Box<Chunks>, is_last: bool },
-    /// To nothing.
+    /// Nothing: input is discarded.
     Over(End),
 }
 
-/// Why nothing more of what comes in is read.
+/// Why reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The last request of the connection is complete.
     Last,
-    /// The last head is refused.
+    /// The last head was refused.
     Refused,
     /// The framing of the last body is broken.
     Malformed,
 }
 
-/// A piece of what came in.
+/// A piece of the input.
 #[derive(Debug)]
 pub enum Piece<'a> {
     /// A request begins.
     Start(Start),
-    /// Bytes of its body, without any framing.
+    /// Bytes of the request body, without framing.
     Data(&'a [u8]),
-    /// The end of a body in chunks, and its trailer lines: each a well-formed field with a CRLF behind it.
+    /// The end of a chunked body, with its trailer lines: well-formed fields that end in CRLF.
     End(Vec<u8>),
-    /// The framing of a body is broken (rule I6). Nothing comes after this.
+    /// The framing of a body is broken (rule I6). No piece follows.
     Malformed,
 }
 
-/// The beginning of a request.
+/// The start of a request.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// The head, or what is there of one that is refused.
+    /// The head, or the part received if it is refused.
     pub head: RequestHead,
     /// How the body is framed.
     pub framing: Framing,
     /// Whether the client waits for `100 Continue` before it sends its body (rule I9).
     pub expects_continue: bool,
-    /// Whether no request can follow on this connection (rules K1, K2, K7).
+    /// Whether no request may follow on this connection (rules K1, K2, K7).
     pub is_last: bool,
-    /// Why the head is refused, if it is. Then it has no body, and is the last one.
+    /// Why the head is refused, if it is. Then it has no body and `is_last` is set.
     pub refusal: Option<Refusal>,
 }
 
-/// What a client has to send next.
+/// What a client must send next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// A head, of which something may be there.
+    /// A head, part of which may have arrived.
     Head,
     /// Nothing, or another request.
     NextRequest,
-    /// More of a body.
+    /// The rest of a body.
     Body,
-    /// Nothing: there will be no other request.
+    /// Nothing: no other request may follow.
     Nothing,
 }
 
-/// How far a head was looked at, and what was found in it.
+/// How much of a head has been checked, and what it contains.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Where the first line begins that is not complete yet.
+    /// The start of the first incomplete line.
     line: usize,
-    /// Where the first byte is that was not looked at.
+    /// The first byte not checked yet.
     seen: usize,
     version: Option<Version>,
     fields: usize,
@@ -135,8 +135,8 @@ impl Parser {
         }
     }
 
-    /// Takes the next piece off the input; `None` when the input is used up. Where one read ends and the next begins makes no
-    /// difference, except that data may come in more pieces.
+    /// Takes the next piece from the input, or returns `None` when the input is used up. How the input is split into
+    /// reads makes no difference, except that data may come in more pieces.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
         match &mut self.state {
             _ if input.is_empty() => None,
@@ -147,7 +147,7 @@ impl Parser {
                 *input = rest;
                 *left -= length as u64;
                 if *left == 0 {
-                    self.state = behind(*is_last);
+                    self.state = after_request(*is_last);
                 }
                 Some(Piece::Data(data))
             }
@@ -155,7 +155,7 @@ impl Parser {
                 Ok(None) => None,
                 Ok(Some(Chunk::Data(data))) => Some(Piece::Data(data)),
                 Ok(Some(Chunk::End(trailers))) => {
-                    self.state = behind(*is_last);
+                    self.state = after_request(*is_last);
                     Some(Piece::End(trailers))
                 }
                 Err(chunks::Malformed) => {
@@ -170,7 +170,7 @@ impl Parser {
         }
     }
 
-    /// Gives up a head that does not come in time; `None` if nothing of it is there.
+    /// Refuses a head that does not arrive in time. Returns `None` if no head has begun.
     pub fn time_out(&mut self) -> Option<Start> {
         if !self.has_begun_head() {
             return None;
@@ -179,7 +179,7 @@ impl Parser {
         Some(self.refuse(&head, Refusal::new(408, "the request head did not arrive in time")))
     }
 
-    /// What the client has to send next, and how many heads it has sent.
+    /// What the client must send next, and how many heads it has sent.
     #[must_use]
     pub fn awaited(&self) -> (Awaited, u64) {
         let awaited = match &self.state {
@@ -201,7 +201,7 @@ impl Parser {
         }
     }
 
-    /// Why nothing more is read, once that is so.
+    /// Why reading stopped, or `None` while it continues.
     #[must_use]
     pub fn end(&self) -> Option<End> {
         match self.state {
@@ -210,7 +210,7 @@ impl Parser {
         }
     }
 
-    /// How much of the body has not come in yet: nothing if it is complete, and `None` if that cannot be known.
+    /// Bytes missing from the body: 0 if it is complete, and `None` if unknown.
     #[must_use]
     pub fn body_left(&self) -> Option<u64> {
         match self.state {
@@ -220,14 +220,14 @@ impl Parser {
         }
     }
 
-    /// Whether there is the beginning of a head.
+    /// Whether a head has begun.
     #[must_use]
     pub fn has_begun_head(&self) -> bool {
         // A carriage return alone is half of an empty line.
         matches!(self.state, State::Head) && !matches!(&*self.partial, b"" | b"\r")
     }
 
-    /// Most heads arrive as a whole, and are copied once. Others are collected until they are complete.
+    /// Parses a head. Most arrive whole and are copied once. Others are collected until they are complete.
     fn head(&mut self, input: &mut &[u8]) -> Option<Start> {
         if let Err(refusal) = self.skip_blank_lines(input) {
             return Some(self.refuse(&[], refusal));
@@ -241,7 +241,7 @@ impl Parser {
             partial.extend_from_slice(input);
         }
         let bytes = if is_whole { *input } else { &partial };
-        match self.progress.go_on(bytes, self.fields_max) {
+        match self.progress.advance(bytes, self.fields_max) {
             Ok(Some(end)) if end <= self.head_max => {
                 let head = RequestHead::new(Bytes::copy_from_slice(&bytes[..end]));
                 *input = &input[input.len() - (bytes.len() - end)..];
@@ -273,7 +273,7 @@ impl Parser {
         }
     }
 
-    /// Empty lines before a request line are not part of it (RFC 9112 section 2.2, rule T13).
+    /// Skips empty lines before a request line; they are not part of it (RFC 9112 section 2.2, rule T13).
     fn skip_blank_lines(&mut self, input: &mut &[u8]) -> Result<(), Refusal> {
         loop {
             let (is_half, rest) = match (&*self.partial, *input) {
@@ -296,7 +296,7 @@ impl Parser {
         }
     }
 
-    /// A head that is complete and well-formed.
+    /// Starts a request whose head is complete and well-formed.
     fn start(&mut self, head: RequestHead) -> Start {
         let version = self.progress.version.unwrap_or(Version::Http11);
         self.next_head();
@@ -322,7 +322,7 @@ impl Parser {
             }
         };
         self.state = match framing {
-            Framing::Length(0) => behind(is_last),
+            Framing::Length(0) => after_request(is_last),
             Framing::Length(left) => State::Length { left, is_last },
             Framing::Chunked => State::Chunked { chunks: Box::new(Chunks::new()), is_last },
         };
@@ -350,8 +350,8 @@ impl Parser {
     }
 }
 
-/// Where the next byte belongs behind a whole request.
-fn behind(is_last: bool) -> State {
+/// The state after a complete request.
+fn after_request(is_last: bool) -> State {
     if is_last { State::Over(End::Last) } else { State::Head }
 }
 
@@ -361,15 +361,16 @@ impl Start {
     }
 }
 
-/// Why a head is refused before all of it is there.
+/// Why an incomplete head is refused.
 enum HeadError {
     Malformed(&'static str),
     TooManyFields,
 }
 
 impl Progress {
-    /// Checks the lines that have become complete. The length of the head once all of it is there, its empty line included.
-    fn go_on(&mut self, bytes: &[u8], fields_max: usize) -> Result<Option<usize>, HeadError> {
+    /// Checks the lines completed by the latest input. Returns the length of the head, including the empty line, once
+    /// it is complete.
+    fn advance(&mut self, bytes: &[u8], fields_max: usize) -> Result<Option<usize>, HeadError> {
         while let Some(length) = memchr::memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + length;
             let line = &bytes[self.line..end];
@@ -387,9 +388,9 @@ impl Progress {
                 }
             }
         }
-        // What speaks another protocol may send nothing more before it gets an answer: TLS, for one.
+        // A client of another protocol, such as TLS, may send nothing more before it gets a response.
         if !bytes[self.seen..].iter().all(|byte| line::may_be_in_line(*byte)) {
-            return Err(HeadError::Malformed("there is a control character in it"));
+            return Err(HeadError::Malformed("it contains a control character"));
         }
         self.seen = bytes.len();
         Ok(None)
@@ -400,7 +401,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    /// What comes out of a stream in pieces of that size: a line for each request.
+    /// Parses a stream in pieces of this size. Returns one line per request.
     fn parse_in(stream: &str, size: usize) -> Vec<String> {
         let (mut parser, mut seen) = (Parser::new(RequestLimits::DEFAULT), Vec::<String>::new());
         for mut piece in stream.as_bytes().chunks(size) {
@@ -413,14 +414,14 @@ mod tests {
                     (Piece::Data(data), Some(last)) => last.push_str(&data.escape_ascii().to_string()),
                     (Piece::End(trailers), Some(last)) => last.push_str(&format!(" +{}", trailers.escape_ascii())),
                     (Piece::Malformed, Some(last)) => last.push_str(" malformed"),
-                    (_, None) => panic!("a body without a head"),
+                    (_, None) => panic!("body without a head"),
                 }
             }
         }
         seen
     }
 
-    /// The same in pieces of every size.
+    /// Parses a stream in pieces of every size.
     fn parse(stream: &str) -> Vec<String> {
         let whole = parse_in(stream, stream.len());
         for size in 1..stream.len() {
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn i6_nothing_behind_a_broken_body_is_a_request() {
+    fn i6_nothing_after_a_broken_body_is_a_request() {
         for end in ["0\r\n\n", "0\n\r\n", "0\r\nX: y\n\r\n", "x\r\n", "5 \r\nhello\r\n0\r\n\r\n"] {
             let head = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
             assert_eq!(parse(&format!("{head}{end}GET /b HTTP/1.1\r\n\r\n")), ["/a  malformed"], "{end:?}");
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn k1_k7_k8_nothing_behind_the_last_request_is_one() {
+    fn k1_k7_k8_nothing_after_the_last_request_is_a_request() {
         let get = "GET /b HTTP/1.1\r\n\r\n";
         for (fields, seen) in [
             ("HTTP/1.1\r\nConnection: foo, CLOSE\r\n\r\n", "/a "),
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn t11_a_target_may_have_every_visible_character_but_angle_brackets() {
+    fn t11_a_target_may_contain_every_visible_character_except_angle_brackets() {
         for target in ["/?q={\"a\":1}", "/\"`{|}^[]\\?`", "/\u{e9}?\u{e9}", "/#<>"] {
             let seen = parse(&format!("GET {target} HTTP/1.1\r\n\r\n"));
             assert_eq!(seen, [target.as_bytes().escape_ascii().to_string() + " "], "{target}");
@@ -500,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_is_refused_before_it_has_a_line_end() {
+    fn other_protocols_are_refused_before_a_line_end() {
         assert_eq!(parse_in("\u{16}\u{3}\u{1}\u{2}", 1), ["400"]);
     }
 
@@ -516,11 +517,11 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_does_not_come_in_time_is_refused_if_it_has_begun() {
+    fn a_head_that_does_not_arrive_in_time_is_refused_if_it_has_begun() {
         let mut parser = Parser::new(RequestLimits::DEFAULT);
         assert!(parser.time_out().is_none());
         assert!(parser.next(&mut &b"\r"[..]).is_none());
-        assert!(parser.time_out().is_none(), "an empty line is no head");
+        assert!(parser.time_out().is_none(), "an empty line is not a head");
         assert!(parser.next(&mut &b"\nGET / HT"[..]).is_none());
         assert_eq!(parser.awaited(), (Awaited::Head, 0));
         let refusal = parser.time_out().and_then(|start| start.refusal).expect("it has begun");

@@ -1,6 +1,6 @@
-//! The versions of HTTP that a request line can name.
+//! The HTTP versions of a request line.
 
-/// The version that the request line names.
+/// The version in a request line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// `HTTP/1.0`

@@ -1,4 +1,4 @@
-//! What can be seen of a handler from outside.
+//! The CPU time, memory and stack of a running handler, as seen from outside.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use crate::{
     event::{exchange::Exchange, snapshot::Snapshot},
 };
 
-/// What can be seen of a handler that runs, and what it used once it has ended.
+/// What a running handler uses, and what it used once it has ended.
 #[derive(Debug)]
 pub struct CallStats {
     /// The exchange that it answers.
@@ -33,25 +33,25 @@ pub struct CallStats {
     memory: AtomicU64,
     wait: Mutex<Option<Wait>>,
     wants_stack: AtomicBool,
-    /// Notified when somebody asks for the stack.
+    /// Notified when a stack is requested.
     asked: Notify,
     answer: Mutex<Answer>,
-    /// Notified when the stack is there, or the handler has ended.
+    /// Notified when the stack is available or the handler has ended.
     answered: Notify,
 }
 
-/// What a handler has answered to the question where it is.
+/// A handler's response to a request for its stack.
 #[derive(Clone, Debug, Default)]
 enum Answer {
     #[default]
     Nothing,
     Stack(Stack),
-    /// It has ended.
+    /// The handler has ended.
     Ended,
 }
 
 impl CallStats {
-    /// Those of a handler that begins now.
+    /// The statistics of a handler that starts now.
     #[must_use]
     pub fn new(exchange: &Exchange) -> Self {
         Self {
@@ -67,58 +67,58 @@ impl CallStats {
         }
     }
 
-    /// How long the handler has computed.
+    /// The CPU time used so far.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
     }
 
-    /// Adds to the time that it has computed, and gives the sum.
+    /// Adds CPU time, and returns the total.
     pub fn add_cpu(&self, time: Duration) -> Duration {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.cpu.fetch_add(nanos, Ordering::Relaxed).saturating_add(nanos))
     }
 
-    /// The most memory that its instance had, in bytes.
+    /// The peak memory of the instance, in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// Takes note of how much memory its instance has.
+    /// Records the current memory of the instance.
     pub fn set_memory(&self, bytes: u64) {
         self.memory.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    /// Takes note of what it waits for, or that it goes on.
+    /// Records the host call that the handler is blocked in, or `None` when it continues.
     pub fn set_wait(&self, wait: Option<Wait>) {
         *lock(&self.wait) = wait;
     }
 
-    /// Asks for the stack. It is there at the handler's next tick if it computes, and soon if it waits.
+    /// Requests the stack. It is available at the handler's next tick if it computes, and soon if it waits.
     pub(super) fn ask_for_stack(&self) {
         *lock(&self.answer) = Answer::Nothing;
         self.wants_stack.store(true, Ordering::Relaxed);
         self.asked.notify_one();
     }
 
-    /// Ready when somebody may have asked for the stack.
+    /// Ready when the stack may have been requested.
     pub fn asked(&self) -> impl Future<Output = ()> {
         self.asked.notified()
     }
 
-    /// Whether somebody has asked for the stack, which is answered once.
+    /// Whether the stack has been requested. Clears the request.
     #[must_use]
     pub fn is_asked_for_stack(&self) -> bool {
         self.wants_stack.load(Ordering::Relaxed) && self.wants_stack.swap(false, Ordering::Relaxed)
     }
 
-    /// Answers with the stack.
+    /// Provides the stack.
     pub fn set_stack(&self, stack: Stack) {
         self.set_answer(Answer::Stack(stack));
     }
 
-    /// The handler has ended.
+    /// Marks the handler as ended.
     pub(super) fn end(&self) {
         self.set_answer(Answer::Ended);
     }
@@ -128,7 +128,7 @@ impl CallStats {
         self.answered.notify_waiters();
     }
 
-    /// Ready when the stack is there, or the handler has ended.
+    /// Ready when the stack is available or the handler has ended.
     pub(super) async fn answered(&self) {
         loop {
             let mut answered = pin!(self.answered.notified());
@@ -140,7 +140,7 @@ impl CallStats {
         }
     }
 
-    /// The handler as it is now.
+    /// The current state of the handler.
     pub(super) fn snapshot(&self) -> Snapshot {
         let Exchange { id, peer, head, .. } = self.exchange.clone();
         let stack = match lock(&self.answer).clone() {

@@ -1,4 +1,4 @@
-//! The handlers that run.
+//! The registry of running handlers.
 
 use std::{
     collections::BTreeMap,
@@ -12,19 +12,19 @@ use tokio::{sync::Notify, time::timeout};
 use super::call_stats::CallStats;
 use crate::{base::lock::lock, event::snapshot::Snapshot};
 
-/// How long handlers have to say where they are.
+/// How long handlers have to report their stacks.
 const STACK_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The handlers that run, by the ids of their exchanges.
+/// The running handlers, by exchange id.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     running: Mutex<BTreeMap<u64, Arc<CallStats>>>,
-    /// Notified when the last one has ended.
+    /// Notified when the last handler has ended.
     emptied: Notify,
 }
 
 impl Registry {
-    /// Adds a handler unless there are `max` already; whether it did.
+    /// Adds a handler unless there are `max` already. Returns whether it was added.
     pub(super) fn try_insert(&self, stats: &Arc<CallStats>, max: usize) -> bool {
         let mut running = lock(&self.running);
         if running.len() >= max {
@@ -48,7 +48,7 @@ impl Registry {
         lock(&self.running).len()
     }
 
-    /// Ready when none runs.
+    /// Ready when no handler is running.
     pub(super) async fn emptied(&self) {
         loop {
             let mut emptied = pin!(self.emptied.notified());
@@ -60,7 +60,7 @@ impl Registry {
         }
     }
 
-    /// Each of them as it is now, the oldest first: with its stack, if it gives one within [`STACK_TIMEOUT`].
+    /// Snapshots of all running handlers, oldest first, with the stacks reported within [`STACK_TIMEOUT`].
     pub(super) async fn snapshots(&self) -> Vec<Snapshot> {
         let running: Vec<_> = lock(&self.running).values().cloned().collect();
         running.iter().for_each(|stats| stats.ask_for_stack());
@@ -69,7 +69,7 @@ impl Registry {
                 stats.answered().await;
             }
         };
-        // Those that have not answered by then are shown without a stack.
+        // Handlers that did not report in time are shown without a stack.
         _ = timeout(STACK_TIMEOUT, answers).await;
         running.iter().map(|stats| stats.snapshot()).collect()
     }

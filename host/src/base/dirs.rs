@@ -1,4 +1,4 @@
-//! The directories that are kept for the user.
+//! Directories in the user's cache that only the user can write to.
 
 use std::{
     fs, io,
@@ -9,14 +9,14 @@ use anyhow::{Context as _, bail};
 
 use super::grants::{Dir, Grants};
 
-/// A directory of that name among ours in the user's cache directory, which nobody else can read or write.
+/// The subdirectory `name` of our cache directory, created if needed, with access for the user only.
 ///
 /// # Errors
 ///
-/// There is no cache directory, or it is somebody else's.
+/// There is no cache directory, or it belongs to another user.
 pub(crate) fn cache_directory(name: &str) -> anyhow::Result<PathBuf> {
     let Some(ours) = directory() else {
-        bail!("has no cache directory to be built in; set HOME or XDG_CACHE_HOME");
+        bail!("cannot be built without a cache directory; set HOME or XDG_CACHE_HOME");
     };
     let directory = ours.join(name);
     for private in [&ours, &directory] {
@@ -25,7 +25,7 @@ pub(crate) fn cache_directory(name: &str) -> anyhow::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Our own in the user's cache directory, if there is one.
+/// Our directory inside the user's cache directory, or `None` if neither XDG_CACHE_HOME nor HOME is set.
 pub(crate) fn directory() -> Option<PathBuf> {
     let from = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = from("XDG_CACHE_HOME")
@@ -35,14 +35,14 @@ pub(crate) fn directory() -> Option<PathBuf> {
     Some(base.join("wasmserve"))
 }
 
-/// The granted directory by which a handler could change what is kept for the user, and where that is. It is run with all the
-/// user's rights: what was compiled, and what the next build builds.
+/// The first granted directory through which a handler could modify our cache directory, with the cache directory's
+/// path. The cache holds compiled code and build directories, which run with all of the user's rights.
 pub(crate) fn is_open_to(grants: &Grants) -> Option<(&Dir, PathBuf)> {
     let ours = directory()?;
     let above: Vec<PathBuf> = ours.ancestors().filter_map(|above| above.canonicalize().ok()).collect();
     let is_open = |dir: &&Dir| {
         let Ok(host) = dir.host.canonicalize() else { return false };
-        // It is inside of the directory, or the directory is inside of it.
+        // Either the cache lies inside the granted directory, or the other way round.
         above.iter().any(|above| above.starts_with(&host))
             || ours.canonicalize().is_ok_and(|ours| host.starts_with(ours))
     };
@@ -50,25 +50,25 @@ pub(crate) fn is_open_to(grants: &Grants) -> Option<(&Dir, PathBuf)> {
     Some((dir, ours))
 }
 
-/// Makes a directory that no other user can read, write or replace, unless it is there.
+/// Creates a directory that no other user can read, write or replace, unless it exists.
 ///
 /// # Errors
 ///
-/// It cannot be made, belongs to another user, or is where others could put another one in its place.
+/// It cannot be created, belongs to another user, or is in a place where others could replace it.
 #[cfg(unix)]
 pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
     let parent = directory.parent().unwrap_or(directory);
     check_above(parent)?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    // Where links have led to.
+    // The path may contain symbolic links; check the real parents too.
     check_above(&fs::canonicalize(parent)?)?;
     let metadata = fs::symlink_metadata(directory)?;
     if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(refused("it is not a directory of yours".into()));
+        return Err(refused("it is not a directory that you own".into()));
     }
     if metadata.mode() & OTHERS_WRITE != 0 {
-        // What is in it may be theirs, and it would be run. If it cannot be removed, it takes room and nothing else.
+        // Its contents may come from others, and would be executed. If it cannot be removed, it only takes up space.
         let old = directory.with_extension(format!("open-{}", std::process::id()));
         fs::rename(directory, &old)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -82,7 +82,7 @@ pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
 #[cfg(unix)]
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Makes sure that only the user and the administrator can replace a directory or one above it.
+/// Checks that only the user and root can replace a directory or any of its parents.
 #[cfg(unix)]
 fn check_above(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -90,21 +90,21 @@ fn check_above(directory: &Path) -> io::Result<()> {
     const STICKY: u32 = 0o1000;
     let is_trusted = |uid: u32| uid == 0 || uid == rustix::process::geteuid().as_raw();
     for above in directory.ancestors().filter(|above| !above.as_os_str().is_empty()) {
-        // One that is not there yet is going to be ours.
+        // A directory that does not exist yet will be created by us.
         let (Ok(entry), Ok(metadata)) = (fs::symlink_metadata(above), fs::metadata(above)) else { continue };
         if !is_trusted(entry.uid()) || !is_trusted(metadata.uid()) {
             return Err(refused(format!(
-                "`{}` belongs to another user, who could put code there; set XDG_CACHE_HOME to a directory of yours",
+                "`{}` belongs to another user, who could put code there; set XDG_CACHE_HOME to a directory you own",
                 above.display()
             )));
         }
-        // Many users have a group of their own.
+        // Many systems give each user a private group.
         let is_our_group = metadata.gid() == rustix::process::getegid().as_raw();
         let others = if is_our_group { OTHERS_WRITE & !GROUP_WRITES } else { OTHERS_WRITE };
         if metadata.mode() & others != 0 && metadata.mode() & STICKY == 0 {
             return Err(refused(format!(
-                "others can write to `{0}`, and so could put code there; chmod go-w `{0}`, or set XDG_CACHE_HOME to a \
-                 directory of yours",
+                "other users can write to `{0}` and could put code there; run `chmod go-w {0}`, or set XDG_CACHE_HOME to a \
+                 directory you own",
                 above.display()
             )));
         }

@@ -1,4 +1,4 @@
-//! How the process ends: each way has an exit code, and a failed start one clear line.
+//! Exit codes, and the error that a failed start reports.
 
 use std::process::ExitCode;
 
@@ -6,36 +6,36 @@ use wasmserve_gateway::escape::escape;
 
 /// The exit codes of `wasmserve`.
 ///
-/// They are part of its interface: scripts may rely on them. Those from 10 on tell how exchanges ended that the server was
-/// there for (`--once`, `--requests`): the first of them that was not answered as it should.
+/// They are part of its interface: scripts may rely on them. With `--once` and `--requests`, codes from 10 on report
+/// the first exchange that did not end normally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The server was asked to stop and let the running exchanges end; or only help was asked for.
+    /// The server was asked to stop and the exchanges in progress ended; or the user asked for help only.
     Done,
-    /// Something else went wrong, which the message names.
+    /// Something else failed; see the message.
     Failed,
     /// A flag or its value is wrong.
     Usage,
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     Address,
-    /// The handler cannot be served: no such file, not a component, or one of another world.
+    /// The handler cannot be served: no such file, not a component, or a component of another world.
     Handler,
     /// The handler failed.
     Faulted,
-    /// The client left before it had its whole answer.
+    /// The client left before it had the whole response.
     Left,
-    /// The host refused the request: malformed, too large, too many at the same time.
+    /// The host refused the request: malformed, too large, or too many requests at the same time.
     Refused,
-    /// The server was stopped before all exchanges had come and ended that it was there for.
+    /// The server stopped before it had served the requested number of exchanges.
     Unserved,
-    /// Asked to stop for a second time, so at once.
+    /// The server was asked to stop a second time and stopped at once.
     Interrupted,
-    /// The command of `--exec` has ended with this code, or with 128 and the number of the signal that it died of.
+    /// The command given with `--exec` ended with this code, or with 128 plus the number of the signal that killed it.
     Command(u8),
 }
 
 impl Exit {
-    /// What the system is told.
+    /// The code for the operating system.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -62,7 +62,7 @@ impl From<Exit> for ExitCode {
 
 /// Why the server did not start.
 ///
-/// A message for a person together with the exit code by which a script decides.
+/// Holds a message for people and an exit code for scripts.
 #[derive(Debug)]
 pub(crate) struct StartError {
     exit: Exit,
@@ -70,20 +70,20 @@ pub(crate) struct StartError {
 }
 
 impl StartError {
-    /// An error that is told as `wasmserve: CAUSE`, with all that led to it in one line.
+    /// An error printed as `wasmserve: CAUSE`, with the whole chain of causes in one line.
     #[must_use]
     pub(crate) fn new(exit: Exit, cause: &anyhow::Error) -> Self {
         let message = format!("wasmserve: {}\n", escape(format!("{cause:#}").as_bytes()));
         StartError { exit, message }
     }
 
-    /// An error for a program that puts it into a sentence of its own.
+    /// An error without the prefix, for callers that put it into a sentence of their own.
     #[must_use]
     pub(crate) fn bare(exit: Exit, cause: &anyhow::Error) -> Self {
         StartError { exit, message: format!("{cause:#}") }
     }
 
-    /// No error, but a text that was asked for instead of a server: help, or the version.
+    /// Text that the user asked for instead of a server: help, or the version.
     #[must_use]
     pub(crate) fn help(text: String) -> Self {
         StartError { exit: Exit::Done, message: text }
@@ -95,20 +95,20 @@ impl StartError {
         self.exit
     }
 
-    /// What to print, line end included: on stdout if it was asked for ([`Exit::Done`]), else on stderr.
+    /// The text to print, including the line end: on stdout if the user asked for it ([`Exit::Done`]), else on stderr.
     #[must_use]
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 }
 
-/// Turns errors into those of a start that failed.
+/// Attaches an exit code to an error.
 pub(crate) trait OrExit<T> {
-    /// The value, or an error with this exit code.
+    /// Turns an error into a [`StartError`] with this exit code.
     ///
     /// # Errors
     ///
-    /// It was one.
+    /// The original error, with the exit code.
     fn or_exit(self, exit: Exit) -> Result<T, StartError>;
 }
 

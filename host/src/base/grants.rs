@@ -1,4 +1,4 @@
-//! What handlers may use and touch.
+//! What handlers may use and access: limits, variables, directories and network addresses.
 
 use std::{
     fmt,
@@ -11,31 +11,31 @@ use wasmserve_gateway::environ::Variable;
 
 use super::limits::Limits;
 
-/// What a handler may use, and what it may touch.
+/// What a handler may use, and what it may access.
 #[derive(Clone, Debug)]
 pub struct Allowance {
     /// What one exchange may use.
     pub limits: Limits,
-    /// What it may touch.
+    /// What it may access.
     pub grants: Grants,
 }
 
 impl Allowance {
-    /// These limits and these grants.
+    /// Combines limits and grants.
     #[must_use]
     pub fn new(limits: &Limits, grants: &Grants) -> Self {
         Self { limits: limits.clone(), grants: grants.clone() }
     }
 }
 
-/// What handlers may touch outside of their instance: nothing but this.
+/// What handlers may access outside of their instance. Everything else is denied.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    /// Variables for the environ and for the handler's WASI environment.
+    /// Variables added to the environ and to the handler's WASI environment.
     pub env: Vec<Variable>,
-    /// Directories.
+    /// Directories visible to the handler.
     pub dirs: Vec<Dir>,
-    /// Addresses, for sockets and for outgoing requests alike.
+    /// Addresses that the handler may use, with sockets or outgoing requests.
     pub net: Vec<Net>,
 }
 
@@ -48,7 +48,7 @@ impl Grants {
 }
 
 impl fmt::Display for Grants {
-    /// One line a grant. Values of variables are often secrets, so only their names are shown.
+    /// Prints one line per grant. Values of variables are often secrets, so only names are shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for variable in &self.env {
             writeln!(f, "granted: --env {}", variable.name)?;
@@ -66,11 +66,11 @@ impl fmt::Display for Grants {
 /// `--dir HOST::GUEST[:ro]`.
 #[derive(Clone, Debug)]
 pub struct Dir {
-    /// The directory on this machine.
+    /// The directory on the host.
     pub host: PathBuf,
-    /// The name under which the handler sees it.
+    /// The path under which the handler sees it.
     pub guest: String,
-    /// Whether the handler may only read.
+    /// Whether the handler has read access only.
     pub read_only: bool,
 }
 
@@ -96,7 +96,7 @@ impl FromStr for Dir {
         match std::fs::metadata(host) {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(_) => return Err(format!("`{host}` is not a directory")),
-            Err(error) => return Err(format!("`{host}` cannot be used: {error}")),
+            Err(error) => return Err(format!("cannot use `{host}`: {error}")),
         }
         Ok(Dir { host: host.into(), guest: guest.to_owned(), read_only })
     }
@@ -105,7 +105,7 @@ impl FromStr for Dir {
 /// `--allow-net HOST:PORT`.
 #[derive(Clone, Debug)]
 pub struct Net {
-    /// A name in lower case, or the literal of an address without brackets.
+    /// A lower-case name, or an IP address without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -113,13 +113,13 @@ pub struct Net {
 }
 
 impl Net {
-    /// Whether a socket may use this address. Names were looked up once, at start.
+    /// Whether a socket may use this address. Names are resolved once, at startup.
     #[must_use]
     pub fn covers(&self, addr: SocketAddr) -> bool {
         self.port == addr.port() && self.addrs.contains(&addr.ip().to_canonical())
     }
 
-    /// Whether this grant is for that host, as a handler may write it.
+    /// Whether this grant is for `host`, with or without brackets around an IPv6 address.
     #[must_use]
     pub fn names(&self, host: &str) -> bool {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -140,7 +140,7 @@ impl FromStr for Net {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let addrs: Vec<IpAddr> = (host, port)
             .to_socket_addrs()
-            .map_err(|error| format!("`{host}` cannot be looked up: {error}"))?
+            .map_err(|error| format!("cannot resolve `{host}`: {error}"))?
             .map(|addr| addr.ip().to_canonical())
             .collect();
         Ok(Net { host: host.to_ascii_lowercase(), port, addrs })
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn a_grant_for_an_address_covers_that_address_and_port_only() {
-        let net: Net = "127.0.0.1:5432".parse().expect("it is an address");
+        let net: Net = "127.0.0.1:5432".parse().expect("valid");
         assert!(net.covers(([127, 0, 0, 1], 5432).into()));
-        assert!(net.covers(SocketAddr::new("::ffff:127.0.0.1".parse().expect("mapped"), 5432)));
+        assert!(net.covers(SocketAddr::new("::ffff:127.0.0.1".parse().expect("valid"), 5432)));
         assert!(!net.covers(([127, 0, 0, 1], 5433).into()));
         assert!(!net.covers(([127, 0, 0, 2], 5432).into()));
         assert!("127.0.0.1".parse::<Net>().is_err());
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_must_be_one() {
+    fn a_granted_directory_must_exist_and_have_a_guest_path() {
         assert!("/::/data:ro".parse::<Dir>().is_ok_and(|dir| dir.read_only && dir.guest == "/data"));
         assert!("/::/data".parse::<Dir>().is_ok_and(|dir| !dir.read_only));
         assert!("/nowhere-at-all::/data".parse::<Dir>().is_err());

@@ -1,48 +1,49 @@
-//! What everything is limited to.
+//! The limits of exchanges, instances and concurrency, with their defaults.
 
 use std::time::Duration;
 
 use wasmserve_gateway::{head::HeadLimits, request::RequestLimits};
 
-/// What one exchange may use. Everything is bounded, by default too.
+/// What one exchange may use. Everything is bounded, even without flags.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How long a handler may run, from the request's head to the end of the response.
+    /// How long a handler may run, from the request head to the end of the response.
     pub timeout: Duration,
-    /// How long it may compute in that time.
+    /// How much CPU time it may use in that time.
     pub cpu_time: Duration,
-    /// Octets in all memories and tables of one instance together.
+    /// Bytes in all memories and tables of one instance together.
     pub memory: u64,
-    /// Octets that the host takes from an instance in the arguments of one call; as many as fit into its memory if `None`.
+    /// Bytes that the host accepts as arguments of one call from an instance; `None` for as much as its memory holds.
     pub arguments: Option<u64>,
-    /// Handles of an instance on things of the host.
+    /// Handles to host resources that an instance may hold.
     pub handles: usize,
-    /// Octets of all that a handler says in one exchange.
+    /// Bytes that a handler may log in one exchange.
     pub log: usize,
-    /// Octets of one line of that.
+    /// Bytes in one line of that log.
     pub log_line: usize,
-    /// Octets of a request body.
+    /// Bytes in a request body.
     pub body: u64,
-    /// Octets of a request head, and of a response head.
+    /// Bytes in a request head, and in a response head.
     pub head: u64,
-    /// Octets of a request target (rule T12).
+    /// Bytes in a request target (rule T12).
     pub target: usize,
     /// Header lines in a request or response.
     pub fields: usize,
-    /// How long a client may take to send a head, from its first octet, or from the beginning of the connection.
+    /// How long a client may take to send a head, from its first byte, or from the start of the connection.
     pub head_timeout: Duration,
     /// How long a connection may be idle between two requests.
     pub keep_alive: Duration,
-    /// How long a client may send nothing while its body is awaited (rule I12).
+    /// How long a client may pause while the server waits for its body (rule I12).
     pub body_timeout: Duration,
-    /// How long a client may take nothing of its response.
+    /// How long a client may go without accepting any of its response.
     pub write_timeout: Duration,
-    /// How many octets a second a client has to send of a body that is awaited, and to take of a response; 0 for any.
+    /// Bytes per second that a client must send of a body the server waits for, and must accept of a response; 0 for no
+    /// minimum.
     pub rate: u32,
 }
 
 impl Limits {
-    /// The limits without any flag.
+    /// The default limits.
     pub const DEFAULT: Self = Self {
         timeout: Duration::from_secs(30),
         cpu_time: Duration::from_secs(5),
@@ -75,47 +76,47 @@ impl Limits {
     }
 }
 
-/// What components get of the process.
+/// The resources that all components of the process share.
 #[derive(Clone, Debug)]
 pub struct EngineLimits {
-    /// Octets in all instances together.
+    /// Bytes in the memories of all instances together.
     pub memory: u64,
-    /// How many instances there may be at the same time, from 1 to 10,000. Each has a
-    /// place of its own in the address space, so more than are wanted make starting slow.
+    /// How many instances may exist at the same time, from 1 to 10,000. Each
+    /// reserves address space, so a number larger than needed slows down startup.
     pub instances: usize,
-    /// Octets of the stack of each.
+    /// Bytes of stack per instance.
     pub stack: usize,
-    /// Whether their stacks tell files and lines, if components have them. What says so is the author's input to us, and
-    /// makes compiling slower, so it is for debugging.
+    /// Whether stack traces show files and lines for components that contain debug information. This parses untrusted
+    /// input on the host and makes compiling slower, so it is for debugging.
     pub lines: bool,
 }
 
 impl EngineLimits {
-    /// What there is without any flag. CPython recurses deeply, so the stack is larger than most need.
+    /// The default limits. CPython recurses deeply, so the stack is larger than most handlers need.
     pub const DEFAULT: Self = Self { memory: 2 << 30, instances: 1000, stack: 1 << 20, lines: false };
 }
 
 /// How many handlers may run at the same time.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimits {
-    /// Exchanges whose handlers run, most of which wait: each costs memory.
+    /// Exchanges whose handlers run. Most of these handlers wait, and each costs memory.
     pub exchanges: usize,
-    /// Handlers that compute for longer than a tick: they share what the cores have left.
+    /// Handlers that have been computing for longer than a tick. They share the idle time of the cores.
     pub computing: usize,
-    /// Exchanges that wait until a handler may run. More are refused at once.
+    /// Exchanges that wait for a handler to start. Any more are refused at once.
     pub queue: usize,
-    /// How long they wait at most. Those for whom half of it would hardly be enough are refused at once.
+    /// How long an exchange may wait. Exchanges that are likely to wait for more than half of it are refused at once.
     pub queue_wait: Duration,
 }
 
 impl ConcurrencyLimits {
-    /// How many exchanges may wait without any flag.
+    /// The default of [`queue`](Self::queue).
     pub const DEFAULT_QUEUE: usize = 256;
 
-    /// How long they wait at most without any flag.
+    /// The default of [`queue_wait`](Self::queue_wait).
     pub const DEFAULT_QUEUE_WAIT: Duration = Duration::from_secs(2);
 
-    /// The limits without any flag.
+    /// The default limits for the number of cores of this machine.
     #[must_use]
     pub fn of_this_machine() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

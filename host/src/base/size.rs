@@ -1,15 +1,15 @@
-//! Sizes as a user writes them.
+//! Parsing and printing of sizes such as `64KiB`.
 
-/// What a user may write for a size that is not understood.
-const HINT: &str = "write a number and a unit, as in 512, 64KiB, 128MiB or 1GiB";
+/// The error for a size that cannot be parsed.
+const HINT: &str = "write a number with an optional unit, such as 512, 64KiB, 128MiB or 1GiB";
 
 const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 
-/// Reads `512`, `64KiB`, `128MiB`, `1GiB` as bytes.
+/// Parses `512`, `64KiB`, `128MiB` or `1GiB` into bytes.
 ///
 /// # Errors
 ///
-/// It is written in another way, or does not fit into 64 bits.
+/// The text has another form, or the size does not fit into 64 bits.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -20,7 +20,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(|| HINT.into())
 }
 
-/// A size as a user may have written it: `64KiB`, or a plain number of bytes.
+/// Formats a size as a user would write it: `64KiB`, or a plain number of bytes.
 #[must_use]
 pub(crate) fn text(bytes: u64) -> String {
     let unit = UNITS.into_iter().find(|(factor, _)| bytes > 0 && bytes.is_multiple_of(*factor));
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_reads_as_it_is_written() {
+    fn a_printed_size_parses_to_the_same_number() {
         for (text, bytes) in
             [("0", 0), ("7", 7), ("1500", 1500), ("1KiB", 1 << 10), ("300MiB", 300 << 20), ("2GiB", 2 << 30)]
         {

@@ -1,43 +1,44 @@
-//! Where a handler was: its stack, for somebody who wrote the handler and not the library below it.
+//! The call stack of a handler, formatted for the handler's author.
 
 use std::{fmt, time::Instant};
 
-/// The functions that a handler was in, the innermost first.
+/// The functions that a handler was in, innermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack(Vec<Frame>);
 
 /// One function of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its name, demangled.
+    /// The function's name, demangled.
     pub function: String,
-    /// Where in its source, as `file:line`, if the component tells.
+    /// The source location as `file:line`, if the component has debug information.
     pub place: Option<String>,
 }
 
-/// A call of the host that has not returned yet.
+/// A call into the host that has not returned yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
-    /// The import that was called.
+    /// The import that the handler called.
     pub import: &'static str,
-    /// When it could not go on.
+    /// When the call blocked.
     pub since: Instant,
 }
 
-/// How many frames are shown.
+/// How many lines of a stack are shown.
 const SHOWN_MAX: usize = 12;
 
-/// How much of a name is shown: it is the author's, and may be of any length.
+/// How many characters of a name are shown. Names come from the component and may have any length.
 const NAME_MAX: usize = 120;
 
 impl Stack {
-    /// A stack of these frames, the innermost first.
+    /// A stack of these frames, innermost first.
     #[must_use]
     pub fn new(frames: Vec<Frame>) -> Self {
         Self(frames)
     }
 
-    /// A line for each frame that says something: those of libraries are counted only, and so are repeats.
+    /// One line per frame of the handler's own code. Consecutive library frames and repeated frames share a line with
+    /// their count.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let is_all_library = self.0.iter().all(Frame::is_library);
@@ -47,15 +48,15 @@ impl Stack {
             .0
             .chunk_by(alike)
             .map(|run| match (run, is_folded(&run[0])) {
-                ([_], true) => "(1 frame of a library)".to_owned(),
-                (run, true) => format!("({} frames of libraries)", run.len()),
+                ([_], true) => "(1 library frame)".to_owned(),
+                (run, true) => format!("({} library frames)", run.len()),
                 ([frame], false) => format!("at {frame}"),
                 (run, false) => format!("at {}, {} times", run[0], run.len()),
             })
             .collect();
         if lines.len() > SHOWN_MAX {
             let left = lines.len() - SHOWN_MAX;
-            // A recursion begins somewhere, and ends somewhere: both tell more than its middle.
+            // Keep both ends: where a recursion starts and where it stops matter more than its middle.
             lines.splice(SHOWN_MAX - 3..lines.len() - 3, [format!("({left} more)")]);
         }
         lines
@@ -63,7 +64,8 @@ impl Stack {
 }
 
 impl Frame {
-    /// Whether its author has nothing to do with the handler: the standard library, the SDK, libc, what toolchains add.
+    /// Whether the frame is not the handler's own code: the standard library, the SDK, libc, or code added by a
+    /// toolchain.
     fn is_library(&self) -> bool {
         const PREFIXES: [&str; 15] = [
             "core::",
@@ -109,15 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_handlers_is_counted_only() {
+    fn library_frames_are_only_counted() {
         let stack =
             stack(&["core::panicking::panic", "rust_panic", "app::inner", "app", "wasmserve_guest::run", "__main"]);
-        let lines = ["(2 frames of libraries)", "at app::inner", "at app", "(2 frames of libraries)"];
+        let lines = ["(2 library frames)", "at app::inner", "at app", "(2 library frames)"];
         assert_eq!(stack.lines(), lines);
     }
 
     #[test]
-    fn a_stack_of_libraries_is_better_than_none() {
+    fn a_stack_of_only_library_frames_is_shown() {
         let stack = stack(&["std::thread::sleep", "__main"]);
         assert_eq!(stack.lines(), ["at std::thread::sleep", "at __main"]);
     }

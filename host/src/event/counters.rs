@@ -1,4 +1,4 @@
-//! What has become of all requests.
+//! Counters of requests and faults.
 
 use std::{
     collections::BTreeMap,
@@ -10,20 +10,21 @@ use std::{
 
 use super::exchange::End;
 
-/// What has become of requests. When none is in progress, `accepted` is the sum of `answered`, `aborted` and `shed`.
+/// The number of requests by outcome. When no request is in progress, `accepted` is the sum of `answered`, `aborted`
+/// and `shed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Their heads have arrived.
+    /// Requests whose heads have arrived.
     pub accepted: u64,
-    /// They were answered, be it with an error.
+    /// Requests answered, including with an error.
     pub answered: u64,
-    /// Their clients did not get a whole answer.
+    /// Requests whose clients did not get a complete response.
     pub aborted: u64,
-    /// They were refused because too many are in progress.
+    /// Requests refused because too many were in progress.
     pub shed: u64,
 }
 
-/// Counts requests. None is forgotten, and none is counted twice.
+/// Counts every request exactly once, and faults by kind.
 #[derive(Debug, Default)]
 pub struct Counters {
     accepted: AtomicU64,
@@ -51,7 +52,7 @@ impl Counters {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What has become of requests so far.
+    /// The number of requests so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -63,7 +64,7 @@ impl Counters {
         }
     }
 
-    /// How often there was a fault of each kind.
+    /// The number of faults of each kind.
     #[must_use]
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,47 +1,47 @@
-//! One request and what became of it.
+//! One request and its outcome.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use wasmserve_gateway::{environ::Peer, request::RequestHead};
 
-/// A request whose head has arrived, until it is answered or given up.
+/// A request whose head has arrived, until it is answered or aborted.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// Its number, from 1 on.
+    /// The exchange's number, counted from 1.
     pub id: u64,
     /// The two ends of the connection.
     pub peer: Peer,
-    /// The request's head, or what there was of it.
+    /// The request head, or the part of it that arrived.
     pub head: RequestHead,
-    /// When the head had arrived.
+    /// When the head arrived.
     pub began: Instant,
 }
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client was given a whole answer, be it that of a fault.
+    /// The client got a complete response, possibly an error.
     Answered,
-    /// It was refused because too many are in progress.
+    /// The request was refused because too many were in progress.
     Shed,
-    /// The client did not get a whole answer.
+    /// The client did not get a complete response.
     Aborted,
 }
 
-/// What became of an exchange.
+/// The outcome of an exchange.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// How it ended.
     pub end: End,
-    /// The status that was sent; [`CLIENT_LEFT`] if the client left before its answer was complete.
+    /// The status sent, or [`CLIENT_LEFT`] if the client left before its response was complete.
     pub status: u16,
-    /// The kind of its fault, if it had one.
+    /// The kind of its fault, if any.
     pub fault: Option<&'static str>,
-    /// Bytes of the body that were given to the connection.
+    /// Bytes of the body written to the connection.
     pub sent: u64,
-    /// How long its handler has computed, if it had one.
+    /// The CPU time of its handler, if it had one.
     pub cpu: Option<Duration>,
-    /// The most memory that its instance had, in bytes, if it had one.
+    /// The peak memory of its instance in bytes, if it had one.
     pub memory: Option<u64>,
     /// When the exchange ended.
     pub at: SystemTime,
@@ -49,6 +49,5 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// What stands for the status in the log when the client left before its answer was complete: nginx's habit (rule K10); never
-/// on the wire.
+/// The status logged when the client left before its response was complete, as in nginx (rule K10). Never sent.
 pub const CLIENT_LEFT: u16 = 499;

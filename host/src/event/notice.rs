@@ -1,28 +1,28 @@
-//! What the server itself has to say.
+//! Messages from the server itself.
 
 use std::fmt;
 
-/// One line of the server's own.
+/// One message from the server itself.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// How much it matters.
+    /// How important it is.
     pub level: Level,
-    /// One line, without its end and without a prefix.
+    /// One line, without a line end or prefix.
     pub text: String,
 }
 
-/// How much a notice matters.
+/// How important a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// What a user waits for when the server starts: its address, what is granted. Printed without a prefix.
+    /// What a user waits for at startup, such as the address and the grants. Printed without a prefix.
     Status,
-    /// For those who asked for it by `--debug`.
+    /// Shown only with `--debug`.
     Debug,
-    /// Something changed, as it should.
+    /// Something changed as expected.
     Info,
-    /// Something is not as the user may want it; serving goes on.
+    /// Something may not be what the user wants; the server keeps running.
     Warning,
-    /// Something failed; serving goes on.
+    /// Something failed; the server keeps running.
     Error,
 }
 

@@ -1,4 +1,4 @@
-//! A handler as it was at one moment.
+//! The state of a running handler at one moment.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use wasmserve_gateway::{environ::Peer, request::RequestHead};
 
 use crate::base::stack::{Stack, Wait};
 
-/// A handler as it was at one moment.
+/// The state of a running handler at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The exchange's id.
@@ -15,14 +15,14 @@ pub struct Snapshot {
     pub head: RequestHead,
     /// The two ends of the connection.
     pub peer: Peer,
-    /// When the handler began.
+    /// When the handler started.
     pub began: Instant,
-    /// How long it had computed.
+    /// The CPU time used so far.
     pub cpu: Duration,
-    /// The most memory that its instance had, in bytes.
+    /// The peak memory of its instance, in bytes.
     pub memory: u64,
-    /// What it waited for.
+    /// The host call that it is blocked in, if any.
     pub wait: Option<Wait>,
-    /// Where it was, if it has answered in time.
+    /// Where it is, if it responded in time.
     pub stack: Option<Stack>,
 }

@@ -1,4 +1,4 @@
-//! From a request's head to the head of its response.
+//! Answers a request: from the request head to the response head.
 
 use std::{
     future::{Future, poll_fn},
@@ -36,31 +36,31 @@ use crate::{
 pub(crate) struct Request {
     /// Its head.
     pub head: RequestHead,
-    /// The two ends of its connection.
+    /// The two ends of the connection.
     pub peer: Peer,
-    /// The length of its body, if there is one and its framing tells the length.
+    /// The length of the body, if there is a body and its framing declares the length.
     pub content_length: Option<u64>,
-    /// Its body, if there is one.
+    /// The body, if any.
     pub body: Option<BoxBody>,
-    /// Why it is refused, if its head could not even be parsed.
+    /// Why the request is refused, if its head could not be parsed.
     pub refusal: Option<Refusal>,
 }
 
-/// Begins an exchange, which is counted from now on, whether it is ever answered or not.
+/// Begins an exchange. From here on it is counted, whether it is answered or not.
 #[must_use]
 pub(crate) fn begin(exchanges: &Arc<Exchanges>, request: Request) -> Begun {
     let exchange = InProgress::begin(Arc::clone(exchanges), request.peer, request.head.clone());
     Begun { request, exchange }
 }
 
-/// An exchange that is still to be answered.
+/// An exchange that has begun but has no response yet.
 pub(crate) struct Begun {
     request: Request,
     exchange: InProgress,
 }
 
 impl Begun {
-    /// Answers the request. Ready when the head of the response is; the body follows as the handler makes it.
+    /// Answers the request. Ready when the response head is; the body follows as the handler writes it.
     pub(crate) fn answer(self) -> impl Future<Output = http::Response<Reply>> + Send {
         answer_request(self.request, self.exchange)
     }
@@ -84,7 +84,7 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
         return fail(exchange, rules, Fault::BodyTooLarge);
     }
     if head.target() == b"*" && !gateway.asterisk_to_handler {
-        // Rule T5: it asks about the server, not about anything that a handler has.
+        // Rule T5: the request is about the server, not about a handler.
         let allow = ("Allow".to_owned(), b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec());
         return answer(exchange, rules, "200 OK", vec![allow], Bytes::new());
     }
@@ -95,7 +95,7 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
     if let Some(broken) = live.broken()
         && page::is_for_browsers(&head)
     {
-        // In a box, so that the futures of other exchanges are not larger for it.
+        // Boxed, so that this rare case does not enlarge the futures of other exchanges.
         return Box::pin(show_broken(exchange, rules, &head, live, &broken)).await;
     }
     let forwarded = match forwarded::read(&head, peer.remote.ip(), &gateway.trusted_proxies) {
@@ -135,17 +135,17 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
     match poll_fn(|cx| progress.poll_head(cx)).await {
         Some(head) => Reply::new(progress, exchange, head),
         None => {
-            let fault = progress.fault.unwrap_or_else(|| Fault::HostBug("an exchange without an end".into()));
+            let fault = progress.fault.unwrap_or_else(|| Fault::HostBug("an exchange ended without a result".into()));
             fail(exchange, rules, fault)
         }
     }
 }
 
-/// How long a page waits in one request for a handler that builds.
-const NEWS: Duration = Duration::from_secs(20);
+/// How long a page's request waits for the build to change.
+const POLL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Answers a browser whose user is writing a handler that does not build yet: with what the compiler says. The page then asks in
-/// a field whether it is still so, and is answered when it is not.
+/// Shows the compiler's output to a browser whose user is working on a handler that does not build. The page then polls
+/// with a header field that names this build, and gets a response when the build has changed.
 async fn show_broken(
     exchange: InProgress,
     rules: ResponseRules,
@@ -155,8 +155,8 @@ async fn show_broken(
 ) -> http::Response<Reply> {
     let known = head.values("wasmserve-build").next().and_then(|number| str::from_utf8(number).ok()?.parse().ok());
     if known == Some(broken.number) {
-        // The page asks again when the time is over.
-        _ = timeout(NEWS, live.changed(broken.number)).await;
+        // On a timeout, the page asks again.
+        _ = timeout(POLL_TIMEOUT, live.changed(broken.number)).await;
         let number = live.broken().map(|broken| ("Wasmserve-Build".to_owned(), broken.number.to_string().into()));
         return answer(exchange, rules, "204 No Content", number.into_iter().collect(), Bytes::new());
     }
@@ -166,7 +166,7 @@ async fn show_broken(
     answer(exchange, rules, "500 Internal Server Error", fields, page.text.into())
 }
 
-/// Answers a fault.
+/// Answers with an error page for a fault.
 fn fail(mut exchange: InProgress, rules: ResponseRules, fault: Fault) -> http::Response<Reply> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let text = status.to_string();
@@ -189,7 +189,7 @@ fn fail(mut exchange: InProgress, rules: ResponseRules, fault: Fault) -> http::R
     response
 }
 
-/// The host's own answers leave by the same door as a handler's.
+/// Answers from the host, through the same channel as a handler's response.
 fn answer(
     exchange: InProgress,
     rules: ResponseRules,
@@ -198,7 +198,7 @@ fn answer(
     body: Bytes,
 ) -> http::Response<Reply> {
     let (mut writer, reader) = response::channel(rules);
-    // The host's own responses are well-formed, and their client is there.
+    // These cannot fail: the host's responses are well-formed, and the reader exists.
     _ = writer.start(status, fields, None);
     _ = writer.finish(body);
     let mut progress = Progress::new(None, reader);

@@ -1,4 +1,4 @@
-//! What all exchanges have in common.
+//! The state that all exchanges share.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ use crate::{
     source::live::Live,
 };
 
-/// What all exchanges have in common.
+/// The state that all exchanges share.
 pub(crate) struct Exchanges {
     pub(super) mounts: Arc<Mounts<Live>>,
     pub(super) limits: Limits,
@@ -26,15 +26,15 @@ pub(crate) struct Exchanges {
     pub(super) admission: Arc<Admission>,
     pub(super) events: Arc<Events>,
     begun: AtomicU64,
-    /// The id of the last one that may reach a handler.
+    /// The id of the last exchange that may reach a handler.
     last: u64,
-    /// Notified when that has begun.
+    /// Notified when that exchange has begun.
     all_begun: Notify,
     is_stopped: AtomicBool,
 }
 
 impl Exchanges {
-    /// Exchanges with these handlers within these limits, which emit `events`.
+    /// Creates the state for these handlers and limits.
     #[must_use]
     pub(crate) fn new(
         mounts: Arc<Mounts<Live>>,
@@ -56,19 +56,19 @@ impl Exchanges {
         }
     }
 
-    /// The same, but at most `number` of them: all that come later are answered that the server is stopping, and the last one
-    /// ends its connection.
+    /// Limits the number of exchanges. Later ones get a response that the server is stopping, and the last one closes
+    /// its connection.
     #[must_use]
     pub(crate) fn at_most(self, number: u64) -> Self {
         Self { last: number, ..self }
     }
 
-    /// Ready when as many have begun as there may be, once.
+    /// Ready once the allowed number of exchanges has begun. Wakes one waiter only.
     pub(crate) async fn all_begun(&self) {
         self.all_begun.notified().await;
     }
 
-    /// Where events go.
+    /// Receives the events of all exchanges.
     #[must_use]
     pub(crate) fn events(&self) -> &Arc<Events> {
         &self.events
@@ -80,36 +80,36 @@ impl Exchanges {
         &self.limits
     }
 
-    /// What the gateway does with requests and responses.
+    /// How the gateway treats requests and responses.
     #[must_use]
     pub(crate) fn gateway(&self) -> &GatewayOptions {
         &self.gateway
     }
 
-    /// What has become of all requests so far.
+    /// The number of requests so far.
     #[must_use]
     pub(crate) fn tally(&self) -> Tally {
         self.events.counters().tally()
     }
 
-    /// How many handlers run at the moment.
+    /// How many handlers are running.
     #[must_use]
     pub(crate) fn running(&self) -> usize {
         self.admission.running()
     }
 
-    /// Ready when no handler runs any more: some go on when their clients have all that they get.
+    /// Ready when no handler is running. Some run on after their clients have got the whole response.
     pub(crate) async fn idle(&self) {
         self.admission.idle().await;
     }
 
-    /// Emits what runs: each handler with its stack, if it gives one within a moment.
+    /// Emits a report of the running handlers, with the stacks that they provide in time.
     pub(crate) async fn report_running(&self) {
         let handlers = self.admission.snapshots().await;
         self.events.emit(&Event::Running { handlers: &handlers, tally: self.tally() });
     }
 
-    /// From now on an exchange that ends early does so because the server does.
+    /// Marks the server as stopped: exchanges that end early from now on count as stopped.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
@@ -118,12 +118,12 @@ impl Exchanges {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// From now on no page waits for a handler that is better than the one that is served.
+    /// Wakes the pages that wait for a handler to build, so that their requests end.
     pub(crate) fn drain(&self) {
         self.mounts.iter().for_each(|(_, live)| live.wake());
     }
 
-    /// The number of an exchange that begins now.
+    /// Assigns the id of a new exchange.
     pub(super) fn next_id(&self) -> u64 {
         let id = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         if self.is_last(id) {
@@ -132,12 +132,12 @@ impl Exchanges {
         id
     }
 
-    /// Whether no exchange after this one reaches a handler.
+    /// Whether no later exchange may reach a handler.
     pub(super) fn is_last(&self, id: u64) -> bool {
         id >= self.last
     }
 
-    /// Whether this exchange is one too many.
+    /// Whether this exchange exceeds the allowed number.
     pub(super) fn is_beyond_last(&self, id: u64) -> bool {
         id > self.last
     }

@@ -1,4 +1,4 @@
-//! An exchange in progress, and its one end.
+//! An exchange in progress, which ends exactly once.
 
 use std::{
     sync::Arc,
@@ -17,14 +17,13 @@ use crate::{
     fault::{Class, Fault},
 };
 
-/// An exchange in progress. It ends by [`finish`](Self::finish), exactly once (rule L5); one that is dropped before has lost its
-/// client.
+/// An exchange in progress. Ends in `finish`, exactly once (rule L5). If it is dropped before, its client has left.
 pub(super) struct InProgress {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) exchange: Exchange,
-    /// Bytes of the body that were given to the connection.
+    /// Bytes of the body written to the connection.
     pub(super) sent: u64,
-    /// What its handler uses, if it has one.
+    /// The statistics of its handler, if it has one.
     pub(super) stats: Option<Arc<CallStats>>,
     /// The status of the head that was sent.
     status: Option<u16>,
@@ -33,7 +32,7 @@ pub(super) struct InProgress {
 }
 
 impl InProgress {
-    /// A request whose head has just arrived.
+    /// Begins an exchange for a request whose head has just arrived.
     pub(super) fn begin(exchanges: Arc<Exchanges>, peer: Peer, head: RequestHead) -> Self {
         let exchange = Exchange { id: exchanges.next_id(), peer, head, began: Instant::now() };
         exchanges.events.emit(&Event::Begun(&exchange));
@@ -46,24 +45,24 @@ impl InProgress {
         Self { exchanges, exchange, sent: 0, stats: None, status: None, fault: None, is_finished: false }
     }
 
-    /// The handler may run.
+    /// Records that the handler may run.
     pub(super) fn admitted(&mut self, stats: &Arc<CallStats>) {
         self.stats = Some(Arc::clone(stats));
         self.exchanges.events.emit(&Event::Admitted(&self.exchange));
     }
 
-    /// The handler begins to run.
+    /// Records that the handler starts.
     pub(super) fn started(&self) {
         self.exchanges.events.emit(&Event::Started(&self.exchange));
     }
 
-    /// It has failed.
+    /// Records a fault.
     pub(super) fn failed(&mut self, fault: &Fault) {
         self.fault = Some((fault.kind(), fault.class()));
         self.exchanges.events.emit(&Event::Faulted { exchange: &self.exchange, fault });
     }
 
-    /// The head of the response is on its way.
+    /// Records that the response head is being sent.
     pub(super) fn head_sent(&mut self, status: u16) {
         self.status = Some(status);
         self.exchanges.events.emit(&Event::HeadSent { exchange: &self.exchange, status });
@@ -74,17 +73,17 @@ impl InProgress {
         self.status
     }
 
-    /// Whether it has ended.
+    /// Whether the exchange has ended.
     pub(super) fn is_finished(&self) -> bool {
         self.is_finished
     }
 
-    /// The client was given all that it gets: the whole answer, or as much of it as there is after a fault.
+    /// Ends the exchange: the client got the whole response, or as much as there is after a fault.
     pub(super) fn answered(&mut self) {
         self.finish(End::Answered, self.status.unwrap_or(CLIENT_LEFT));
     }
 
-    /// The client has left, or the server was stopped.
+    /// Ends the exchange: the client left, or the server was stopped.
     pub(super) fn aborted(&mut self) {
         if self.exchanges.is_stopped() {
             self.failed(&Fault::Stopped);

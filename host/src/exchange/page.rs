@@ -1,10 +1,10 @@
-//! What the client reads when an exchange fails: a line, or with `--debug` all that is known, in the form that it accepts.
+//! Error pages: one line for clients, or all details with `--debug`, in the format the client accepts.
 
 use wasmserve_gateway::{escape::escape, request::RequestHead};
 
 use crate::fault::Fault;
 
-/// The body of an answer to a fault.
+/// The body of an error response.
 #[derive(Debug)]
 pub(super) struct Page {
     /// Its `Content-Type`.
@@ -19,13 +19,14 @@ const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "<style>body{font:1rem/1.5 system-ui;margin:3rem;max-width:60rem}\
                      pre{background:#eee;padding:1rem;overflow:auto}</style>";
 
-/// For anybody: nothing about the handler's inside.
+/// The page for clients. Reveals nothing about the handler's internals.
 #[must_use]
 pub(super) fn public(status: &str, fault: &Fault, id: u64) -> Page {
     Page { content_type: TEXT, text: format!("{status}: {} (exchange {id})\n", fault.public_text()) }
 }
 
-/// For the one who writes the handler: the reason and the stack as well. In HTML for browsers, in JSON for who asks for it.
+/// The page for the handler's author, with the reason and the stack: as HTML for browsers, as JSON on request, else as
+/// text.
 #[must_use]
 pub(super) fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) -> Page {
     let reason = escape(fault.to_string().as_bytes());
@@ -57,16 +58,16 @@ pub(super) fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) ->
     Page { content_type: TEXT, text: format!("{status}: {}: {reason}\n{stack}{line} (exchange {id})\n", fault.kind()) }
 }
 
-/// For the one who writes the handler, in a browser: why the newest one cannot be served. The page asks from then on whether
-/// it is still so, and is loaded anew when it is not.
+/// The page for the handler's author when the newest version cannot be served. The page polls, and reloads once the
+/// build has changed.
 #[must_use]
-pub(super) fn broken(words: &str, number: u64) -> Page {
-    let words = html(&plain(words));
+pub(super) fn broken(output: &str, number: u64) -> Page {
+    let output = html(&plain(output));
     let text = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>does not build</title>{STYLE}\
          <noscript><meta http-equiv=refresh content=2></noscript>\
-         <h1>This handler does not build</h1><pre>{words}</pre>\
-         <p>The page is loaded anew as soon as it does. Clients that are no browsers get the one before.</p>\
+         <h1>This handler does not build</h1><pre>{output}</pre>\
+         <p>This page reloads when the build changes. Clients other than browsers get the previous version.</p>\
          <script>(async()=>{{for(;;)try{{\
          let answer=await fetch(location.href,{{method:'HEAD',headers:{{'Accept':'text/html','Wasmserve-Build':'{number}'}}}});\
          if(answer.headers.get('Wasmserve-Build')!=='{number}')return location.replace(location.href)\
@@ -75,13 +76,13 @@ pub(super) fn broken(words: &str, number: u64) -> Page {
     Page { content_type: HTML, text }
 }
 
-/// Whether what the client accepts is what a browser shows as a page.
+/// Whether the client accepts HTML, as browsers do.
 #[must_use]
 pub(super) fn is_for_browsers(head: &RequestHead) -> bool {
     accepts(head, "text/html")
 }
 
-/// Text without what it says to a terminal: its colours.
+/// Removes terminal escape sequences, such as colours.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -99,12 +100,12 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Whether the client names this type; who accepts anything gets text.
+/// Whether the client names this type explicitly. Clients that accept anything get text.
 fn accepts(head: &RequestHead, content_type: &str) -> bool {
     head.values("accept").any(|value| {
-        let mut types = value.split(|octet| *octet == b',');
+        let mut types = value.split(|byte| *byte == b',');
         types.any(|one| {
-            let one = one.split(|octet| *octet == b';').next().unwrap_or_default();
+            let one = one.split(|byte| *byte == b';').next().unwrap_or_default();
             one.trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
         })
     })
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_gets_html_in_which_nothing_of_the_handlers_or_the_clients_is_html() {
+    fn a_browser_gets_html_in_which_handler_and_client_text_is_escaped() {
         let page = page("text/html,application/xhtml+xml,*/*;q=0.8");
         assert_eq!(page.content_type, "text/html; charset=utf-8");
         assert!(!page.text.contains("<script>") && !page.text.contains('\u{1b}'), "{}", page.text);
@@ -138,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn json_is_for_who_asks_for_it_and_text_for_all_others() {
+    fn json_is_sent_on_request_and_text_otherwise() {
         let json = page("application/json; q=1");
-        let object: serde_json::Value = serde_json::from_str(&json.text).expect("it is JSON");
+        let object: serde_json::Value = serde_json::from_str(&json.text).expect("valid JSON");
         assert_eq!(
             (json.content_type, &object["fault"], &object["exchange"]),
             ("application/json", &"trap".into(), &7.into())
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_compiler_says_is_text_in_the_page_and_no_colour() {
+    fn compiler_output_is_shown_escaped_and_without_colours() {
         let page = broken("\u{1b}[0m\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: `<b>` & \"\\n\"\n\u{7}</pre><script>", 7);
         assert!(
             page.text.contains("<pre>error: `&lt;b&gt;` &amp; &quot;\\n&quot;\n&lt;/pre&gt;&lt;script&gt;</pre>"),
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_the_public_page_tells_nothing_of_the_handler() {
+    fn x1_the_public_page_reveals_nothing_about_the_handler() {
         let fault = Fault::Exception("secret".into());
         assert_eq!(
             public("500 Internal Server Error", &fault, 7).text,

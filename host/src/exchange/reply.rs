@@ -1,4 +1,4 @@
-//! The body of a response, and the handler that makes it.
+//! The body of a response, and the handler that writes it.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,45 +18,45 @@ use wasmserve_gateway::response::{Cut, Reader};
 use super::in_progress::InProgress;
 use crate::{event::Event, fault::Fault, handler::lanes::CallFuture};
 
-/// A call of a handler, and what has come of it so far.
+/// A call of a handler, and its progress.
 pub(super) struct Progress {
-    /// The call, until it ends; none for an answer of the host's own.
+    /// The call, until it ends; `None` for a response from the host.
     call: Option<CallFuture>,
-    /// How it ended, if not well.
+    /// The fault of the call, if it failed.
     pub(super) fault: Option<Fault>,
     reader: Reader,
 }
 
 impl Progress {
-    /// A call that writes what this reads.
+    /// A call and the reader of its response.
     pub(super) fn new(call: Option<CallFuture>, reader: Reader) -> Self {
         Self { call, fault: None, reader }
     }
 
-    /// The head, or `None` if the handler ended without one. The fault then says why.
+    /// Returns the head, or `None` if the handler ended without one. Then `fault` is set.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
-        self.go_on(cx);
+        self.poll_call(cx);
         match self.reader.poll_head(cx) {
-            // Its writer is gone, but how it ended is still on its way from the other lane.
+            // The writer is gone, but the call's result has not yet arrived from the other lane.
             Poll::Ready(None) if self.call.is_some() => Poll::Pending,
             head => head,
         }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        // What is there goes out before the handler may go on.
+        // Send what is there before the handler continues.
         if let chunk @ Poll::Ready(None | Some(Ok(_))) = self.reader.poll_chunk(cx) {
             return chunk;
         }
-        self.go_on(cx);
+        self.poll_call(cx);
         match self.reader.poll_chunk(cx) {
             Poll::Ready(Some(Err(Cut))) if self.call.is_some() => Poll::Pending,
             chunk => chunk,
         }
     }
 
-    /// Lets the handler go on until it waits, ends or has computed for a tick.
-    fn go_on(&mut self, cx: &mut Context<'_>) {
+    /// Polls the handler until it waits, ends or has computed for a tick.
+    fn poll_call(&mut self, cx: &mut Context<'_>) {
         let Some(call) = &mut self.call else { return };
         if let Poll::Ready(result) = poll_or_catch(call, cx) {
             self.call = None;
@@ -64,31 +64,31 @@ impl Progress {
         }
     }
 
-    /// Whether the client was given all that it gets.
+    /// Whether the client got the whole response.
     fn is_complete(&self) -> bool {
         self.reader.is_at_end() || self.reader.is_bodyless()
     }
 }
 
-/// A panic in a host function ends this exchange, not the process.
+/// Polls a call. A panic in a host function ends this exchange, not the process.
 fn poll_or_catch(call: &mut CallFuture, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
     catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *call).poll(cx)))
         .unwrap_or_else(|_| Poll::Ready(Err(Fault::HostBug("a host function panicked".into()))))
 }
 
-/// How long a handler may go on when its client has left.
+/// How long a handler may run after its client has left.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The body of a response, which the handler makes while it is read.
+/// The body of a response, which the handler writes while it is read.
 pub(crate) struct Reply {
     progress: Progress,
     exchange: InProgress,
-    /// Whether the end of a body that is cut was held back once.
+    /// Whether the end of a truncated body has been delayed once.
     is_flushed: bool,
 }
 
 impl Reply {
-    /// The response that begins with this head.
+    /// Creates the response with this head.
     pub(super) fn new(
         progress: Progress,
         exchange: InProgress,
@@ -106,24 +106,25 @@ impl Reply {
         http::Response::from_parts(head, reply)
     }
 
-    /// Whether the handler has written all of it, even if it has not been read or the handler goes on.
+    /// Whether the handler has finished writing the response, even if it has not been read or the handler is still
+    /// running.
     #[must_use]
-    pub(crate) fn is_said(&self) -> bool {
-        self.progress.reader.is_said()
+    pub(crate) fn is_finished(&self) -> bool {
+        self.progress.reader.is_finished()
     }
 
-    /// Whether no byte of a body follows (rules B9, B10).
+    /// Whether the response has no body (rules B9, B10).
     #[must_use]
     pub(crate) fn is_bodyless(&self) -> bool {
         self.progress.reader.is_bodyless()
     }
 
-    /// Gives up a client that takes nothing, which the handler learns from its next write.
+    /// Gives up on a client that reads nothing, which the handler learns from its next write.
     pub(crate) fn time_out(&mut self) {
         self.progress.reader.time_out();
     }
 
-    /// Ends the exchange if the client was given all that it gets. The handler may go on.
+    /// Ends the exchange if the client got the whole response. The handler may still be running.
     fn finish_if_complete(&mut self) {
         if self.exchange.is_finished() || !self.progress.is_complete() {
             return;
@@ -147,7 +148,7 @@ impl Body for Reply {
                 this.finish_if_complete();
                 Some(Ok(Frame::data(chunk)))
             }
-            // hyper throws away what it has not written when it learns of a failure, so it gets to write first.
+            // hyper discards unwritten data when the body fails, so let it write first.
             Some(Err(Cut)) if !this.is_flushed => {
                 this.is_flushed = true;
                 cx.waker().wake_by_ref();
@@ -156,7 +157,7 @@ impl Body for Reply {
             // The client must not take the response for a complete one (rule X3).
             Some(Err(Cut)) => {
                 let fault = this.progress.fault.take();
-                let fault = fault.unwrap_or_else(|| Fault::HostBug("a response without an end".into()));
+                let fault = fault.unwrap_or_else(|| Fault::HostBug("a response ended without a result".into()));
                 this.exchange.failed(&fault);
                 this.exchange.answered();
                 Some(Err(fault))
@@ -169,8 +170,8 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        // hyper takes the handler's Content-Length out of a response whose body has ended already. In a 304 it is not about
-        // this body (rule B10).
+        // hyper removes the handler's Content-Length if the body has already ended. In a 304 it does not describe this
+        // body (rule B10).
         self.exchange.status() != Some(304) && self.progress.reader.is_at_end()
     }
 }
@@ -179,14 +180,14 @@ impl Drop for Reply {
     fn drop(&mut self) {
         self.finish_if_complete();
         if self.exchange.is_finished() {
-            self.go_on_without_client();
+            self.run_without_client();
         } else if let Some(fault) = self.progress.fault.take() {
             self.exchange.failed(&fault);
             self.exchange.answered();
         } else {
             self.exchange.aborted();
             if let Some(mut call) = self.progress.call.take() {
-                // The handler's next write or read returns that the client is gone (rule K10).
+                // The handler's next write or read reports that the client is gone (rule K10).
                 tokio::spawn(timeout(GRACE, poll_fn(move |cx| poll_or_catch(&mut call, cx))));
             }
         }
@@ -194,8 +195,8 @@ impl Drop for Reply {
 }
 
 impl Reply {
-    /// The client has its answer; what the handler still has to do is its own affair, within the same deadline.
-    fn go_on_without_client(&mut self) {
+    /// Lets the handler run to its end after the client got the whole response, within the same deadline.
+    fn run_without_client(&mut self) {
         let Some(mut call) = self.progress.call.take() else { return };
         let (exchange, events) = (self.exchange.exchange.clone(), Arc::clone(&self.exchange.exchanges.events));
         tokio::spawn(async move {

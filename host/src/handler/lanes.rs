@@ -1,8 +1,8 @@
-//! Where a handler computes: on the thread that parsed its request, and hardly longer than a tick; after that on threads of
-//! its own, which own no sockets and no timers.
+//! Moves handlers that compute for longer than a tick to low-priority threads.
 //!
-//! Most handlers end within a tick, so that they pay nothing for this. The others are moved as a whole: wasmtime's stacks may
-//! change threads between polls.
+//! A handler starts on the thread that parsed its request. Most end within a tick, so they pay nothing for this. Longer
+//! ones move to threads that own no sockets and no timers. They move as a whole: wasmtime's stacks may change threads
+//! between polls.
 
 use std::{
     cell::Cell,
@@ -27,34 +27,36 @@ use crate::{
 thread_local! {
     /// Whether this is a thread of the slow lane.
     static IS_SLOW: Cell<bool> = const { Cell::new(false) };
-    /// Whether the handler that was just polled on this thread was still computing at a tick.
+    /// Whether the handler just polled on this thread was still computing at a tick.
     static HAS_OVERRUN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How long a handler may compute in the fast lane, all its turns together: one that streams may have many short ones.
+/// How long a handler may compute in the fast lane in all polls together, since one that streams may have many short
+/// ones.
 const FAST_MAX: Duration = Duration::from_millis(2);
 
-/// Who has computed no longer than this at a tick has only just begun, and stays until the next one: of a thousand handlers that
-/// take a few microseconds, a tick would find some each second.
-const JUST_BEGUN: Duration = Duration::from_micros(200);
+/// A handler that has computed for no longer than this at a tick stays in the fast lane until the next one: it has only
+/// just started. Of a thousand handlers a second that take a few microseconds each, ticks would hit some.
+const JUST_STARTED: Duration = Duration::from_micros(200);
 
-/// What a handler that is still computing at a tick has to do: leave the fast lane, or let others of the slow one go on.
+/// Returns what a handler that is still computing at a tick must do: leave the fast lane, or yield to others in the
+/// slow lane.
 pub(crate) fn overrun(computed: Duration) -> Overrun {
     if IS_SLOW.get() {
         HAS_OVERRUN.set(true);
         Overrun::Yield(Box::pin(tokio::task::yield_now()))
-    } else if computed <= JUST_BEGUN {
+    } else if computed <= JUST_STARTED {
         Overrun::GoOn
     } else {
         Overrun::Yield(Box::pin(UntilSlow))
     }
 }
 
-/// What a handler that is still computing at a tick has to do.
+/// What a handler that is still computing at a tick must do.
 pub(crate) enum Overrun {
-    /// Go on until the next tick.
+    /// Keep computing until the next tick.
     GoOn,
-    /// Go on when this is ready.
+    /// Wait until this is ready.
     Yield(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
@@ -68,24 +70,24 @@ impl Future for UntilSlow {
         if IS_SLOW.get() {
             return Poll::Ready(());
         }
-        // Nobody has to be woken: whoever polls the handler looks at this right after.
+        // No waker needed: the code that polls the handler checks this flag right after.
         HAS_OVERRUN.set(true);
         Poll::Pending
     }
 }
 
-/// The threads for handlers that have overrun.
+/// The threads for handlers that compute for longer than a tick.
 pub(crate) struct SlowLane {
-    /// Always there, until it is dropped.
+    /// `Some` until dropped.
     runtime: Option<Runtime>,
 }
 
 impl SlowLane {
-    /// One thread a core, with a lower priority than all others: what they leave is for handlers that compute.
+    /// Starts one thread per core, with a lower priority than all other threads.
     ///
     /// # Errors
     ///
-    /// The system refuses more threads.
+    /// The system refuses to start more threads.
     pub(crate) fn spawn() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .thread_name("slow-lane")
@@ -98,7 +100,7 @@ impl SlowLane {
     }
 
     fn take(&self, task: Task) -> JoinHandle<Outcome> {
-        let runtime = self.runtime.as_ref().unwrap_or_else(|| unreachable!("only dropping takes it"));
+        let runtime = self.runtime.as_ref().unwrap_or_else(|| unreachable!("only `drop` takes it"));
         runtime.spawn(Guided { task, timers: Handle::current() })
     }
 }
@@ -106,7 +108,7 @@ impl SlowLane {
 impl Drop for SlowLane {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Waiting for its threads is not allowed where this may be dropped.
+            // This may be dropped inside a runtime, where waiting for threads is not allowed.
             runtime.shutdown_background();
         }
     }
@@ -114,7 +116,7 @@ impl Drop for SlowLane {
 
 #[cfg(target_os = "linux")]
 fn lower_priority() {
-    // If the system does not let us, handlers that compute are less polite: no reason to stop.
+    // If the system refuses, handlers that compute compete more with other threads, which is acceptable.
     _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);
 }
 
@@ -124,7 +126,7 @@ fn lower_priority() {}
 
 type Outcome = Result<(), Fault>;
 
-/// A call of a handler, with its slot: both end together, the call first.
+/// A call of a handler with its slot. Both end together, the call first.
 struct Task {
     call: Pin<Box<dyn Future<Output = Outcome> + Send>>,
     slot: Slot,
@@ -140,18 +142,18 @@ impl Task {
 }
 
 thread_local! {
-    /// Up to when the time of this thread is counted.
+    /// The clock of this thread up to which CPU time has been charged.
     static COUNTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Adds what the handler on this thread has computed since the last time, and gives all that it has computed.
+/// Charges the handler on this thread for its CPU time since the last call, and returns its total.
 pub(crate) fn charge(stats: &CallStats) -> Duration {
     let now = clock();
     stats.add_cpu(now.saturating_sub(COUNTED.replace(now)))
 }
 
-/// The time that this thread has computed. In the fast lane, where nobody computes for long, the time that has passed is
-/// near enough, and asking for it is cheaper.
+/// The CPU time of this thread. In the fast lane, where handlers do not compute for long, elapsed time is close enough
+/// and cheaper to read.
 fn clock() -> Duration {
     if IS_SLOW.get() { cpu_time() } else { STARTED.elapsed() }
 }
@@ -169,7 +171,7 @@ fn cpu_time() -> Duration {
     STARTED.elapsed()
 }
 
-/// A task in the slow lane, whose timers and files are still those of the fast one.
+/// A task in the slow lane whose timers and files still belong to the fast lane's runtime.
 struct Guided {
     task: Task,
     timers: Handle,
@@ -184,23 +186,23 @@ impl Future for Guided {
         HAS_OVERRUN.set(false);
         this.task.slot.set_computing(true);
         let polled = this.task.poll(cx);
-        // It lets others go on, or else it waits for something.
+        // Otherwise it waits for something.
         this.task.slot.set_computing(HAS_OVERRUN.take());
         polled
     }
 }
 
-/// A call in the lane where it belongs. It computes while it is polled, in the fast lane for a tick at most; dropping it
+/// A call that moves between lanes. It computes while it is polled, in the fast lane for a tick at most. Dropping it
 /// ends the instance, in either lane.
 pub struct CallFuture {
-    /// `None` for what may compute anywhere.
+    /// `None` for a call that may compute on any thread.
     slow_lane: Option<Arc<SlowLane>>,
     fast: Option<Task>,
     slow: Option<JoinHandle<Outcome>>,
 }
 
 impl CallFuture {
-    /// Begins in the fast lane.
+    /// Starts a call in the fast lane.
     pub(crate) fn new(
         slow_lane: Option<&Arc<SlowLane>>,
         slot: Slot,
@@ -223,7 +225,7 @@ impl Future for CallFuture {
             let has_overrun = HAS_OVERRUN.take();
             match &self.slow_lane {
                 Some(slow_lane) if has_overrun || task.slot.stats().cpu() >= FAST_MAX => {
-                    // It may be a while until it is polled there, and others must not take its place meanwhile.
+                    // It may be a while until it is polled there, and others must not take its place in the meantime.
                     task.slot.set_computing(has_overrun);
                     self.slow = Some(slow_lane.take(task));
                 }
@@ -252,10 +254,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tick_moves_whoever_has_computed_for_a_while() {
+    fn a_tick_moves_a_handler_that_has_computed_for_a_while() {
         assert!(matches!(overrun(Duration::from_micros(5)), Overrun::GoOn));
         assert!(matches!(overrun(Duration::from_millis(1)), Overrun::Yield(_)));
         IS_SLOW.set(true);
-        assert!(matches!(overrun(Duration::from_micros(5)), Overrun::Yield(_)), "others wait there");
+        assert!(matches!(overrun(Duration::from_micros(5)), Overrun::Yield(_)), "others may be waiting there");
     }
 }

@@ -1,4 +1,4 @@
-//! The access log and the handlers' own lines, on stderr, off the request path.
+//! Writes the access log, notices and handler output to stderr, off the request path.
 
 pub(crate) mod format;
 mod render;
@@ -20,49 +20,49 @@ use crate::{
     event::{Event, Listener},
 };
 
-/// How many octets may wait to be written. Beyond it lines are dropped and counted: a terminal that does not read must not
-/// stop a request.
+/// Bytes that may wait to be written. Beyond this, lines are dropped and counted: a terminal that does not read must
+/// not block requests.
 const WAITING_MAX: usize = 4 << 20;
 
-/// As many octets as most lines have.
-const LINE: usize = 128;
+/// The capacity reserved for a line, in bytes; most lines fit.
+const LINE_CAPACITY: usize = 128;
 
-/// How many octets are written at once.
+/// The most bytes written at once.
 const BATCH: usize = 64 << 10;
 
-/// How long lines are gathered after some were written. Whoever tells of something then need not wake the thread, which would
-/// cost a small exchange more than all else that is emitted of it.
-const GATHERING: Duration = Duration::from_millis(2);
+/// How long to gather lines after writing some. Meanwhile nothing needs to wake the thread, which would cost a small
+/// exchange more than all of its other events.
+const GATHER_TIME: Duration = Duration::from_millis(2);
 
-/// How long nothing may be written before the end of the process no longer waits for it.
-const FLUSH: Duration = Duration::from_secs(1);
+/// How long a write may make no progress before the end of the process stops waiting for it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The log. Dropping it writes what is waiting, if somebody reads.
+/// The log. Dropping it writes the waiting lines, unless stderr is not being read.
 ///
-/// Lines are made where they are emitted of, so that nothing of an exchange outlives it or is freed by another thread, and written by
-/// a thread of the log's own.
+/// Lines are rendered by the thread that emits the event, so that no part of an exchange outlives it or is freed by
+/// another thread. The log's own thread writes them.
 pub(crate) struct AccessLog(Arc<Shared>);
 
 struct Shared {
     renderer: Renderer,
     lines: Mutex<Lines>,
-    /// Told when there is something to do for the thread that awaits it.
+    /// Notified when the waiting thread has something to do.
     emitted: Condvar,
-    /// Told when something was written.
+    /// Notified when something was written.
     written: Condvar,
 }
 
-/// What is to be written.
+/// The lines waiting to be written.
 #[derive(Default)]
 struct Lines {
     text: String,
-    /// How many octets were ever emitted, and how many of them were written.
+    /// Bytes ever added, and how many of them have been written.
     emitted: usize,
     written: usize,
-    /// How many lines were dropped since the last time that this was emitted.
+    /// Lines dropped since the last message about it.
     dropped: u64,
-    /// Whether the thread sleeps until it is emitted of something.
-    is_awaited: bool,
+    /// Whether the thread sleeps until lines are added.
+    is_asleep: bool,
     is_over: bool,
 }
 
@@ -78,7 +78,7 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// The system refuses another thread.
+    /// The system refuses to start another thread.
     pub(crate) fn spawn(format: Format) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             renderer: Renderer::new(format, TimeZone::system()),
@@ -93,33 +93,33 @@ impl AccessLog {
         Ok(Self(shared))
     }
 
-    /// Waits until all that was emitted is written, or until it turns out that nobody reads.
+    /// Waits until everything added so far is written, or until writing makes no progress.
     pub(crate) fn flush(&self) {
-        // A reader that is slow is waited for.
+        // Keep waiting for a slow reader as long as it makes progress.
         let target = self.0.settle_all();
         loop {
-            let (before, after) = self.0.wait_written(target, FLUSH);
+            let (before, after) = self.0.wait_written(target, STALL_TIMEOUT);
             if after >= target || after == before {
                 break;
             }
         }
     }
 
-    /// The same, for no longer than this.
+    /// Like [`flush`](Self::flush), but waits no longer than `time`.
     pub(crate) fn flush_within(&self, time: Duration) {
         let (target, deadline) = (self.0.settle_all(), Instant::now() + time);
-        // If nobody reads, what is left is lost.
+        // If stderr is not being read, the rest is lost.
         while Instant::now() < deadline && self.0.wait_written(target, deadline - Instant::now()).1 < target {}
     }
 }
 
 impl Listener for AccessLog {
     fn on_event(&self, event: &Event<'_>) {
-        // These make no line.
+        // These events have no line.
         if matches!(event, Event::Begun(_) | Event::Admitted(_) | Event::Started(_) | Event::HeadSent { .. }) {
             return;
         }
-        let mut text = String::with_capacity(LINE);
+        let mut text = String::with_capacity(LINE_CAPACITY);
         self.0.renderer.render(event, &mut text);
         self.0.add(&text);
     }
@@ -127,7 +127,7 @@ impl Listener for AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        // The thread ends by itself. It is not waited for: it may hang in a write that nobody reads.
+        // The thread ends by itself. Do not join it: it may hang in a write to a stderr that is not being read.
         self.flush();
         lock(&self.0.lines).is_over = true;
         self.0.emitted.notify_one();
@@ -142,13 +142,13 @@ impl Shared {
             return;
         }
         lines.add(text);
-        if mem::take(&mut lines.is_awaited) {
+        if mem::take(&mut lines.is_asleep) {
             drop(lines);
             self.emitted.notify_one();
         }
     }
 
-    /// Has all be emitted that was counted only: up to where the log is to be written then.
+    /// Adds the summaries of suppressed faults, and returns the total number of bytes added.
     fn settle_all(&self) -> usize {
         let mut text = String::new();
         self.renderer.settle_all(&mut text);
@@ -156,7 +156,7 @@ impl Shared {
         lock(&self.lines).emitted
     }
 
-    /// Waits until more is written, unless so much is: how much it was before and is after that.
+    /// Waits until more is written or `target` is reached. Returns the bytes written before and after.
     fn wait_written(&self, target: usize, time: Duration) -> (usize, usize) {
         let lines = lock(&self.lines);
         let before = lines.written;
@@ -165,27 +165,27 @@ impl Shared {
         (before, lines.written)
     }
 
-    /// Writes lines until the log is over, as many as there are with one call.
+    /// Writes lines until the log ends, in batches.
     fn write_all(&self) {
         let mut text = String::new();
         loop {
             self.renderer.settle(Instant::now(), &mut text);
-            let owes = self.renderer.owes();
+            let next_summary = self.renderer.next_summary();
             let mut lines = lock(&self.lines);
             lines.add(&text);
             if lines.text.is_empty() && lines.dropped == 0 {
                 if lines.is_over {
                     break;
                 }
-                lines.is_awaited = true;
-                let woken = self.emitted.wait_timeout(lines, owes.unwrap_or(Duration::MAX));
+                lines.is_asleep = true;
+                let woken = self.emitted.wait_timeout(lines, next_summary.unwrap_or(Duration::MAX));
                 let (mut lines, _) = woken.unwrap_or_else(PoisonError::into_inner);
-                lines.is_awaited = false;
-                let is_for_nothing = lines.text.is_empty();
+                lines.is_asleep = false;
+                let is_empty = lines.text.is_empty();
                 drop(lines);
-                // Not everything that is emitted of makes a line, and for what does not nobody need wake us again at once.
-                if is_for_nothing {
-                    thread::sleep(GATHERING);
+                // The event had no line. Sleep, so that other such events do not wake the thread again at once.
+                if is_empty {
+                    thread::sleep(GATHER_TIME);
                 }
                 continue;
             }
@@ -197,15 +197,15 @@ impl Shared {
             mem::swap(&mut text, &mut lines.text);
             drop(lines);
             for part in text.as_bytes().chunks(BATCH) {
-                // Nobody reads: serving goes on.
+                // If stderr cannot be written to, the server keeps running.
                 _ = io::stderr().write_all(part);
                 lock(&self.lines).written += part.len();
                 self.written.notify_all();
             }
             text.clear();
-            // What a burst took is given back.
+            // Free the memory of a burst.
             text.shrink_to(BATCH);
-            thread::sleep(GATHERING);
+            thread::sleep(GATHER_TIME);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the exchanges ended that the server is there for: its exit code, and when it may stop.
+//! Tracks how exchanges end: the exit code of `--once` and `--requests`, and when the server may stop.
 
 use tokio::{sync::watch, time::Instant};
 
@@ -11,20 +11,21 @@ use crate::{
     fault::{Class, Fault},
 };
 
-/// What has ended so far.
+/// The exchanges that have ended so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     /// How many exchanges have ended.
     pub ended: u64,
-    /// How many of those that count.
+    /// How many of those count for the exit code.
     pub counted: u64,
-    /// When the last one ended, or the server began.
+    /// When the last one ended, or when the server started.
     pub since: Instant,
-    /// How the first of those that count ended which was not answered as it should be.
+    /// How the first counted exchange that did not end normally ended.
     pub failure: Option<Exit>,
 }
 
-/// Follows the ends of exchanges. It costs each exchange a lock, so it listens only where the server's life depends on them.
+/// Follows the ends of exchanges. Takes a lock per exchange, so it is only used where the server's lifetime depends on
+/// them.
 pub(crate) struct ExitTracker {
     /// The last exchange that counts.
     last: u64,
@@ -32,7 +33,7 @@ pub(crate) struct ExitTracker {
 }
 
 impl ExitTracker {
-    /// One for which the exchanges up to the id `last` count, and where its progress can be seen.
+    /// A tracker that counts exchanges with ids up to `last`, and a receiver of its progress.
     #[must_use]
     pub(crate) fn new(last: u64) -> (Self, watch::Receiver<Progress>) {
         let progress = Progress { ended: 0, counted: 0, since: Instant::now(), failure: None };

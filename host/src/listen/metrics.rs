@@ -1,4 +1,4 @@
-//! What the server has done so far, in the text format of Prometheus.
+//! The counters and gauges of the server in the Prometheus text format.
 
 use std::{fmt, sync::Arc};
 
@@ -11,18 +11,18 @@ use prometheus_client::{
 
 use crate::event::{Events, counters::Tally};
 
-/// Reads the counters and gauges when it is asked.
+/// Reads the counters and gauges on request.
 pub(crate) struct Metrics {
     registry: Registry,
 }
 
-/// A figure that goes up and down: its name, what it is, and where it is read.
+/// A value that goes up and down.
 pub(crate) struct Gauge {
-    /// Its name, without the prefix of all.
+    /// The name, without the common prefix.
     pub name: &'static str,
-    /// What it is.
+    /// The description shown to users.
     pub help: &'static str,
-    /// Reads it.
+    /// Reads the current value.
     pub read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -35,17 +35,17 @@ impl Metrics {
         Self { registry }
     }
 
-    /// All of them, as text.
+    /// The current values as text.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         _ = encode(&mut text, &self.registry);
         text
     }
 }
 
-/// Where the figures are.
+/// Where the values come from.
 struct Source {
     events: Arc<Events>,
     gauges: Vec<Gauge>,
@@ -61,10 +61,10 @@ impl Collector for Source {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Tally { accepted, answered, aborted, shed } = self.events.counters().tally();
         for (name, help, count) in [
-            ("requests_accepted", "Requests whose head has arrived", accepted),
-            ("requests_answered", "Requests that were answered", answered),
-            ("requests_aborted", "Requests whose clients did not get a whole answer", aborted),
-            ("requests_shed", "Requests that were refused because too many are in progress", shed),
+            ("requests_accepted", "Requests whose heads have arrived", accepted),
+            ("requests_answered", "Requests answered, including with an error", answered),
+            ("requests_aborted", "Requests whose clients did not get a complete response", aborted),
+            ("requests_shed", "Requests refused because too many were in progress", shed),
         ] {
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -72,7 +72,7 @@ impl Collector for Source {
         let faults = self.events.counters().faults();
         if !faults.is_empty() {
             let one = ConstCounter::new(0_u64);
-            let mut family = encoder.encode_descriptor("faults", "Faults by their kind", None, one.metric_type())?;
+            let mut family = encoder.encode_descriptor("faults", "Faults by kind", None, one.metric_type())?;
             for (kind, count) in faults {
                 ConstCounter::new(count).encode(family.encode_family(&[("kind", kind)])?)?;
             }

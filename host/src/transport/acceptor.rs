@@ -1,4 +1,4 @@
-//! Accepting connections without spinning where that fails.
+//! Accepts connections, and pauses after failures instead of spinning.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio::{
     time::sleep,
 };
 
-/// How long nothing is accepted after a failure: at first, and at most.
+/// The first and the longest pause after a failure.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
-/// How long to wait after a failure: twice as long each time in a row.
+/// The pause after a failed accept. Doubles with each failure in a row.
 #[derive(Debug)]
 pub(crate) struct Pause(Duration);
 
@@ -21,12 +21,12 @@ impl Default for Pause {
 }
 
 impl Pause {
-    /// It has worked.
+    /// Resets the pause after a success.
     pub(crate) fn reset(&mut self) {
         self.0 = PAUSES[0];
     }
 
-    /// Waits, as it has failed.
+    /// Waits after a failure.
     pub(crate) async fn wait(&mut self) {
         let pause = self.0;
         self.0 = PAUSES[1].min(2 * pause);
@@ -34,7 +34,7 @@ impl Pause {
     }
 }
 
-/// The next connection, however long that takes. Errors are passed to `failed`, and followed by a pause.
+/// Waits for the next connection. Passes errors to `failed` and pauses after each.
 pub(crate) async fn accept(
     listener: &TcpListener,
     pause: &mut Pause,

@@ -1,4 +1,4 @@
-//! The address at which the statistics are read: no handler is reached there.
+//! Serves the metrics endpoint, which reaches no handler.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -12,21 +12,21 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use super::acceptor::{Pause, accept};
 use crate::listen::metrics::Metrics;
 
-/// How many may read them at the same time.
+/// How many clients may read metrics at the same time.
 const READERS_MAX: usize = 16;
 
-/// Answers `GET /metrics`, for ever.
+/// Answers `GET /metrics`. Never returns.
 pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     let permits = Arc::new(Semaphore::new(READERS_MAX));
     let mut pause = Pause::default();
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        // Where it fails, the server's own door says why.
+        // The main listener reports such failures.
         let (stream, _) = accept(&listener, &mut pause, |_| {}).await;
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
             let service = service_fn(|request| std::future::ready(answer(&request, &metrics)));
-            // One answer a connection, which nobody can hold open.
+            // One response per connection, so that clients cannot hold connections open.
             let mut builder = http1::Builder::new();
             builder.keep_alive(false).timer(TokioTimer::new());
             _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -38,7 +38,7 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
 fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => (StatusCode::OK, metrics.text()),
-        _ => (StatusCode::NOT_FOUND, "the statistics are at /metrics\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;

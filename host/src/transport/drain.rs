@@ -1,4 +1,4 @@
-//! The end of the server, as connections see it.
+//! Lets connections wait for the server to stop.
 
 use tokio::sync::watch;
 

@@ -1,4 +1,4 @@
-//! HTTP/1.0 and 1.1.
+//! Serves HTTP/1.0 and HTTP/1.1 connections.
 
 mod state;
 mod wire;
@@ -35,14 +35,14 @@ use crate::{
     exchange::{self, Exchanges, Reply},
 };
 
-/// How long an answer waits for the end of chunks that are not read, so that the connection can be kept: a client that has sent
-/// them needs no longer.
-const CHUNKS_TIME: Duration = Duration::from_millis(100);
+/// How long a response waits for the end of an unread chunked body, so that the connection can be kept. A client that
+/// has already sent it needs no longer.
+const CHUNKS_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How large hyper's buffers may become.
+/// The largest size of hyper's buffers, in bytes.
 const BUFFER_MAX: usize = 64 << 10;
 
-/// Serves a connection of HTTP/1.
+/// Serves an HTTP/1 connection.
 pub(super) async fn serve(
     socket: Socket,
     accepted: Instant,
@@ -61,15 +61,15 @@ pub(super) async fn serve(
         async move {
             let (begun, unread) = begun?;
             let mut response = with_reason(begun.answer().await);
-            // There are no chunks in HTTP/1.0, so what has no length ends by the close (rule K2).
+            // HTTP/1.0 has no chunks, so a response without a length ends when the connection closes (rule K2).
             let has_length = response.headers().contains_key(header::CONTENT_LENGTH) || response.body().is_bodyless();
             let has_no_end = is_http_1_0 && !has_length;
             state.lock().is_until_close = has_no_end;
             let closes = has_no_end
                 || match unread {
-                    // A response that closes anyhow need not wait.
+                    // A response that closes the connection anyway need not wait.
                     Some(unread) if !response.headers().contains_key(header::CONNECTION) => {
-                        unread.closes(state, response.body().is_said()).await
+                        unread.closes(state, response.body().is_finished()).await
                     }
                     _ => false,
                 };
@@ -77,22 +77,23 @@ pub(super) async fn serve(
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             if is_http_1_0 && response.headers().contains_key(header::CONNECTION) {
-                // hyper adds `keep-alive` to `close` for clients of HTTP/1.0, unless the response is of that version too.
+                // hyper adds `keep-alive` beside `close` for HTTP/1.0 clients, unless the response has that version
+                // too.
                 *response.version_mut() = Version::HTTP_10;
             }
-            Ok::<_, OutOfStep>(response.map(|reply| Answer::new(reply, state)))
+            Ok::<_, Desynchronized>(response.map(|reply| Answer::new(reply, state)))
         }
     });
-    let is_half_close_fine = !exchanges.gateway().abort_on_half_close;
+    let allows_half_close = !exchanges.gateway().abort_on_half_close;
     let mut connection = http1::Builder::new()
-        // The wire has a timer of its own, which knows an idle connection from a slow head.
+        // The wire has its own timer, which tells an idle connection from a slow head.
         .header_read_timeout(None)
         .max_buf_size(BUFFER_MAX)
-        // hyper goes on reading while an answer is made, so that it learns of a client that is gone (rule K10); the wire does
-        // not tell it of one that has only ended its side (rule K9).
+        // hyper keeps reading during a response, so that it notices a client that is gone (rule K10). The wire hides
+        // from it a client that has only closed its sending side (rule K9).
         .half_close(false)
         .title_case_headers(true)
-        .serve_connection(Http1Wire::new(socket, state.clone(), limits, is_half_close_fine, accepted), service);
+        .serve_connection(Http1Wire::new(socket, state.clone(), limits, allows_half_close, accepted), service);
 
     let ended = tokio::select! {
         result = &mut connection => Some(result),
@@ -107,38 +108,37 @@ pub(super) async fn serve(
     };
     let mut wire = connection.into_parts().io;
     match result {
-        // hyper takes a CONNECT for the beginning of a tunnel, whatever the answer, and leaves the socket open.
+        // hyper treats CONNECT as the start of a tunnel, whatever the response, and leaves the socket open.
         Ok(()) => wire.end().await,
-        // Nobody takes what is still on its way.
+        // The client does not accept the data in flight.
         Err(_) if wire.has_stalled() => wire.reset(),
-        // A body that failed is an error of the one who made it, in hyper's eyes.
+        // hyper reports a failed response body as a user error.
         Err(error) if error.is_user() && state.lock().is_until_close => wire.reset(),
-        // It has ended where it could not go on; each exchange has its own end.
+        // The connection broke. The exchanges report their own ends.
         Err(_) => {}
     }
 }
 
-/// hyper has read another head than the one that was written for it, so that nothing could be trusted that we would say of this
-/// request.
+/// hyper read a different head than the one written for it, so no response to this request could be trusted.
 #[derive(Debug)]
-struct OutOfStep;
+struct Desynchronized;
 
-impl fmt::Display for OutOfStep {
+impl fmt::Display for Desynchronized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this is not the request that was parsed")
+        write!(f, "the request that hyper read is not the one that was parsed")
     }
 }
 
-impl std::error::Error for OutOfStep {}
+impl std::error::Error for Desynchronized {}
 
-/// Brings together what was parsed and the body that hyper makes of it.
+/// Combines the parsed head with the body that hyper provides.
 fn begin(
     request: hyper::Request<Incoming>,
     peer: Peer,
     state: &Shared,
     limits: &Limits,
-) -> Result<(exchange::Request, Option<Unread>), OutOfStep> {
-    let start = state.lock().requests.take().filter(|start| is_in_step(&request, start)).ok_or(OutOfStep)?;
+) -> Result<(exchange::Request, Option<Unread>), Desynchronized> {
+    let start = state.lock().requests.take().filter(|start| is_in_sync(&request, start)).ok_or(Desynchronized)?;
     let Start { head, framing, refusal, .. } = start;
     let content_length = match framing {
         Framing::Length(length) => head.values("content-length").next().map(|_| length),
@@ -157,8 +157,8 @@ fn begin(
     Ok((exchange::Request { head, peer, content_length, body, refusal }, unread))
 }
 
-/// Whether hyper has read what was written for it.
-fn is_in_step(request: &hyper::Request<Incoming>, start: &Start) -> bool {
+/// Whether hyper read the head that was written for it.
+fn is_in_sync(request: &hyper::Request<Incoming>, start: &Start) -> bool {
     let length = match start.framing {
         Framing::Length(length) => Some(length),
         Framing::Chunked => None,
@@ -166,39 +166,39 @@ fn is_in_step(request: &hyper::Request<Incoming>, start: &Start) -> bool {
     request.body().size_hint().exact() == length && (request.method() == Method::HEAD) == requests::is_head(start)
 }
 
-/// A body that may not have been read when its answer begins.
+/// A body that may not have been read when its response begins.
 struct Unread {
     progress: Arc<Progress>,
-    /// Whether the client waits for `100 Continue` before it sends it.
+    /// Whether the client waits for `100 Continue` before it sends the body.
     is_awaited: bool,
 }
 
 impl Unread {
-    /// Whether the connection cannot be used after the answer, and the client should know (rules I6, I11, K5).
+    /// Whether the connection must close after the response, and the client should know (rules I6, I11, K5).
     ///
-    /// Waits for the end of chunks for a moment, if the handler has left them. A handler on its way through the slow lane still has
-    /// the body when its answer is said as a whole.
-    async fn closes(&self, state: &Shared, is_said: bool) -> bool {
+    /// Waits briefly for the end of a chunked body that the handler has not read. A handler in the slow lane may still
+    /// own the body when its response is finished.
+    async fn closes(&self, state: &Shared, is_finished: bool) -> bool {
         if state.lock().requests.is_body_broken() || self.is_awaited && !self.progress.has_begun() {
             return true;
         }
-        // A handler that has not begun to read when it answers hardly will; it may need a moment more to end.
-        let is_unwanted = is_said || self.progress.is_abandoned() || !self.progress.has_begun();
+        // A handler that has not started to read before it responds is unlikely to; it may only need a moment to end.
+        let is_unwanted = is_finished || self.progress.is_abandoned() || !self.progress.has_begun();
         let left = state.lock().requests.body_left();
         match left {
             _ if !is_unwanted => false,
             Some(left) => left > DRAIN_BYTES,
             None if !self.progress.is_abandoned() => true,
             None => {
-                // Whether it was in time shows in what is left.
-                _ = timeout(CHUNKS_TIME, self.progress.drained()).await;
+                // What is left shows whether draining finished in time.
+                _ = timeout(CHUNKS_TIMEOUT, self.progress.drained()).await;
                 state.lock().requests.body_left() != Some(0)
             }
         }
     }
 }
 
-/// Hands the reason phrase on in hyper's own way (rule S7).
+/// Passes the reason phrase to hyper (rule S7).
 fn with_reason(mut response: http::Response<Reply>) -> http::Response<Reply> {
     if let Some(Reason(reason)) = response.extensions_mut().remove()
         && let Ok(reason) = ReasonPhrase::try_from(reason)

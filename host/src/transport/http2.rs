@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS, for clients that know that we speak it (RFC 9113 section 3.3).
+//! Serves HTTP/2 connections without TLS, with prior knowledge (RFC 9113 section 3.3).
 
 mod frames;
 mod head;
@@ -36,51 +36,50 @@ use crate::{
     fault::Fault,
 };
 
-/// How many exchanges one connection may have at the same time. More are refused, and may be asked for again.
+/// Concurrent exchanges per connection. More are refused, and the client may retry them.
 const STREAMS_MAX: u32 = 100;
 
-/// How many exchanges a client may have reset before they had begun, which costs it nothing (CVE-2023-44487).
+/// Exchanges that a client may reset before they begin, which costs it nothing (CVE-2023-44487).
 const RESETS_MAX: usize = 20;
 
-/// How many streams a client may have us reset (CVE-2025-8671, "MadeYouReset"). Those beyond [`STREAMS_MAX`] count too, and
-/// a client that does not know that limit yet may begin many at once.
+/// Streams that a client may make us reset (CVE-2025-8671, "MadeYouReset"). Streams beyond [`STREAMS_MAX`] count too,
+/// and a client that does not know that limit yet may open many at once.
 const ERRORS_MAX: usize = 1024;
 
-/// What is kept of a client's fields, so that it need not repeat them: as much as RFC 9113 section 6.5.2 starts with.
+/// The size of the table of a client's fields, in bytes: the initial value of RFC 9113 section 6.5.2.
 const TABLE: u32 = 4 << 10;
 
-/// How long a frame may be, which is held in memory as a whole: the least that RFC 9113 section 4.2 allows.
+/// The largest frame, which is held in memory as a whole: the minimum allowed by RFC 9113 section 4.2.
 const FRAME_MAX: u32 = 16 << 10;
 
-/// What a client may send before it was read: of one body, and of all together (rule I13).
+/// Bytes that a client may send before they are read: of one body, and of all together (rule I13).
 const STREAM_WINDOW: u32 = 64 << 10;
 const WINDOW: u32 = 1 << 20;
 
-/// What one exchange may have waiting for its client beside what the gateway holds (rule B8).
+/// Bytes of one exchange that may wait for the client, besides what the gateway holds (rule B8).
 const SENT_MAX: usize = 64 << 10;
 
-/// How long a connection may be without an exchange, how often its client is asked whether it is still there, and how long
-/// it may take to answer that.
+/// How long a connection may have no exchange, how often the client is pinged, and how long it may take to respond.
 const IDLE: Duration = Duration::from_secs(60);
 const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
 
-/// Serves a connection of HTTP/2.
+/// Serves an HTTP/2 connection.
 pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
     let limits = exchanges.limits();
     let open = Arc::new(Open::new(Instant::now()));
-    let (turns, mut asked) = mpsc::unbounded_channel();
+    let (flushes, mut requested) = mpsc::unbounded_channel();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (exchange, turns) = (open.begin(), turns.clone());
+        let (exchange, flushes) = (open.begin(), flushes.clone());
         let begun = exchange::begin(&exchanges, begin(request, peer, Pace::of_bodies(limits)));
         async move {
             let mut response = begun.answer().await;
-            // There is no such thing in HTTP/2 (RFC 9113 section 8.2.2); the stream ends by itself.
+            // HTTP/2 has no Connection field (RFC 9113 section 8.2.2); the end of the stream ends the response.
             response.headers_mut().remove(header::CONNECTION);
-            Ok::<_, Infallible>(response.map(|reply| Streamed { reply, turns, failure: None, exchange }))
+            Ok::<_, Infallible>(response.map(|reply| Streamed { reply, flushes, failure: None, exchange }))
         }
     });
-    // hyper's own defaults are other people's decisions: each limit is said here.
+    // Set every limit explicitly, because hyper's defaults may change.
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -98,28 +97,29 @@ pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>,
             .keep_alive_timeout(PONG)
             .serve_connection(Http2Wire::new(socket, Frames::after(PREFACE.len()), &open), service)
     );
-    let mut turned: Vec<oneshot::Sender<()>> = Vec::new();
+    let mut pending: Vec<oneshot::Sender<()>> = Vec::new();
     let (mut idle, mut end) = (pin!(idle(&open)), pin!(sleep(Duration::MAX)));
-    let mut is_leaving = false;
-    // How it ends is between hyper and the client: each exchange has told its own story.
+    let mut is_closing = false;
+    // The result of the connection does not matter here: each exchange reports its own end.
     loop {
         tokio::select! {
-            // The connection comes first, so that whoever gets the turn asked for it before.
+            // Poll the connection first, so that it flushes before those that asked for a flush are notified.
             biased;
             _ = connection.as_mut() => break,
-            () = ready(()), if !turned.is_empty() => turned.drain(..).for_each(|turn| _ = turn.send(())),
-            Some(turn) = asked.recv() => turned.push(turn),
-            () = stopped(&mut drain), if !is_leaving => {
+            () = ready(()), if !pending.is_empty() => pending.drain(..).for_each(|flushed| _ = flushed.send(())),
+            Some(flushed) = requested.recv() => pending.push(flushed),
+            () = stopped(&mut drain), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
-                is_leaving = true;
+                is_closing = true;
             }
-            () = idle.as_mut(), if !is_leaving => {
+            () = idle.as_mut(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
-                is_leaving = true;
+                is_closing = true;
                 end.set(sleep(PONG));
             }
-            // A client that does not even read the goodbye is not waited for; one that has asked in the meantime is.
-            () = end.as_mut(), if is_leaving => match open.is_any() {
+            // Do not wait for a client that does not even read the GOAWAY, unless an exchange has begun in the
+            // meantime.
+            () = end.as_mut(), if is_closing => match open.has_any() {
                 true => end.set(sleep(PONG)),
                 false => break,
             }
@@ -127,30 +127,31 @@ pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>,
     }
 }
 
-/// Ready when there was no exchange for [`IDLE`].
+/// Ready when there has been no exchange for [`IDLE`].
 async fn idle(open: &Open) {
     loop {
-        match open.left_of(IDLE, Instant::now()) {
+        match open.time_left(IDLE, Instant::now()) {
             Duration::ZERO => break,
             left => sleep(left).await,
         }
     }
 }
 
-/// The limit of heads that h2 gets. It answers those beyond by itself, and then there is no exchange for the log: so it lets
-/// through twice as much, and [`RequestHead::check`](wasmserve_gateway::request::RequestHead::check) refuses.
+/// The limit for heads given to h2. h2 answers larger heads itself, without an exchange for the log. So it accepts
+/// twice as much, and [`RequestHead::check`](wasmserve_gateway::request::RequestHead::check) refuses.
 fn list_max(head: u64) -> u32 {
     u32::try_from(head * 2).unwrap_or(u32::MAX)
 }
 
-/// Asks for a turn of the connection: told when all that hyper was given before has gone as far as the client takes it.
-type Turns = mpsc::UnboundedSender<oneshot::Sender<()>>;
+/// Requests a flush of the connection. The sender is notified once everything given to hyper before has been sent, as
+/// far as the client accepts it.
+type Flushes = mpsc::UnboundedSender<oneshot::Sender<()>>;
 
-/// A response whose exchange is open until it has been sent.
+/// A response whose exchange stays open until it has been sent.
 struct Streamed {
     reply: Reply,
-    turns: Turns,
-    /// What is told in the end, after a turn of the connection.
+    flushes: Flushes,
+    /// The fault to return at the end, once the connection has been flushed.
     failure: Option<(Fault, oneshot::Receiver<()>)>,
     exchange: Exchange,
 }
@@ -170,16 +171,17 @@ impl Body for Streamed {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
         loop {
-            if let Some((_, turn)) = &mut this.failure {
-                // An error means that there is no connection any more.
-                _ = ready!(Pin::new(turn).poll(cx));
+            if let Some((_, flushed)) = &mut this.failure {
+                // An error means that the connection is gone.
+                _ = ready!(Pin::new(flushed).poll(cx));
                 return Poll::Ready(this.failure.take().map(|(fault, _)| Err(fault)));
             }
             match ready!(Pin::new(&mut this.reply).poll_frame(cx)) {
-                // A reset overtakes what waits before it, even the head, and the client should get what the handler wrote.
+                // A reset overtakes data that waits before it, even the head, but the client should get what the
+                // handler wrote.
                 Some(Err(fault)) => {
-                    let (turn, is_over) = oneshot::channel();
-                    _ = this.turns.send(turn);
+                    let (flushed, is_over) = oneshot::channel();
+                    _ = this.flushes.send(flushed);
                     this.failure = Some((fault, is_over));
                 }
                 frame => return Poll::Ready(frame),

@@ -1,4 +1,4 @@
-//! How long a client may keep us waiting.
+//! Timeouts and minimum data rates for clients.
 
 use std::{
     future::Future,
@@ -10,20 +10,20 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 use crate::base::limits::Limits;
 
-/// A time limit that is set anew with every request and nearly never reached, so that setting it must cost nothing: the
-/// timer behind it stays where it is, and is set again only when it fires too early.
+/// A timeout that is renewed with every request and almost never expires, so renewing must be cheap: the timer is not
+/// moved, but set again if it fires too early.
 pub(super) struct Timeout {
     until: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Timeout {
-    /// Ends at that time.
+    /// Expires at this time.
     pub(super) fn at(until: Instant) -> Self {
         Self { until, timer: Box::pin(sleep_until(until)) }
     }
 
-    /// Begins again, now.
+    /// Expires `time` from now.
     pub(super) fn renew(&mut self, time: Duration) {
         self.until = Instant::now() + time;
         if self.until < self.timer.deadline() {
@@ -31,7 +31,7 @@ impl Timeout {
         }
     }
 
-    /// Ready when it is exhausted.
+    /// Ready when the timeout has expired.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.timer.deadline() >= self.until {
@@ -43,12 +43,12 @@ impl Timeout {
     }
 }
 
-/// How slowly a client may send or take bytes, where only the time counts in which we wait for it.
+/// How slowly a client may send or accept data. Only time that we spend waiting for it counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// How long it may do nothing.
+    /// How long it may make no progress.
     pub(super) stall: Duration,
-    /// How many bytes a second are enough.
+    /// The minimum rate in bytes per second; 0 for none.
     pub(super) rate: u32,
 }
 
@@ -64,21 +64,21 @@ impl Pace {
     }
 }
 
-/// Over how long the rate is measured, the first time and from then on.
+/// How long the rate is measured before it is checked: the first time, and from then on.
 const FIRST_WINDOW: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Keeps a client to a [`Pace`].
+/// Enforces a [`Pace`].
 pub(super) struct PaceMaker {
     pace: Pace,
     window: Duration,
-    /// What we have waited and what has moved in this window.
+    /// The time waited and the bytes moved in this window.
     waited: Duration,
     moved: u64,
     waiting: Option<Waiting>,
 }
 
-/// Nothing moves.
+/// A wait without progress.
 struct Waiting {
     since: Instant,
     timeout: Timeout,
@@ -89,7 +89,7 @@ impl PaceMaker {
         Self { pace, window: FIRST_WINDOW, waited: Duration::ZERO, moved: 0, waiting: None }
     }
 
-    /// Bytes have moved.
+    /// Records progress.
     pub(super) fn moved(&mut self, bytes: usize) {
         if let Some(waiting) = self.waiting.take() {
             self.waited += waiting.since.elapsed();
@@ -97,7 +97,7 @@ impl PaceMaker {
         self.moved += bytes as u64;
     }
 
-    /// Ready when the client is too slow. Asked while nothing moves.
+    /// Ready when the client is too slow. Call it only while there is no progress.
     pub(super) fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let window_left = match self.pace.rate {
@@ -113,7 +113,7 @@ impl PaceMaker {
             if waiting.since.elapsed() >= self.pace.stall || self.moved < enough {
                 return Poll::Ready(());
             }
-            // What has moved in one window is nothing for the next.
+            // Progress in one window does not count for the next.
             (self.window, self.waited, self.moved) = (WINDOW, Duration::ZERO, 0);
             let until = (Instant::now() + self.window).min(waiting.since + self.pace.stall);
             waiting.timeout = Timeout::at(until);
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_renewed_ends_later_or_sooner() {
+    async fn a_renewed_timeout_ends_later_or_sooner() {
         let begin = Instant::now();
         let mut timeout = Timeout::at(begin + Duration::from_secs(10));
         timeout.renew(Duration::from_secs(15));
@@ -145,20 +145,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn c2_who_sends_too_little_is_too_slow_and_a_rest_is_not_held_against_anybody() {
+    async fn c2_a_client_that_sends_too_little_is_too_slow_but_may_pause_while_not_waited_for() {
         let second = Duration::from_secs(1);
         let mut maker = PaceMaker::new(Pace { stall: 30 * second, rate: 240 });
         for _ in 0..4 {
             assert!(!too_slow(&mut maker, second).await);
             maker.moved(10);
-            // While nobody waits for it, it may rest.
+            // It may pause while nothing waits for it.
             tokio::time::sleep(100 * second).await;
         }
         assert!(too_slow(&mut maker, 2 * second).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn c2_who_sends_enough_may_go_on_for_ever_but_not_stop() {
+    async fn c2_a_client_that_sends_enough_may_continue_for_ever_but_not_stall() {
         let second = Duration::from_secs(1);
         let mut maker = PaceMaker::new(Pace { stall: 30 * second, rate: 240 });
         for _ in 0..200 {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_rate_only_a_stall_counts() {
+    async fn without_a_rate_only_a_stall_is_too_slow() {
         let second = Duration::from_secs(1);
         let mut maker = PaceMaker::new(Pace { stall: 30 * second, rate: 0 });
         for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! A request body as it comes in.
+//! Receives request bodies, and drains unread ones.
 
 use std::{
     error::Error as _,
@@ -21,23 +21,23 @@ use wasmserve_gateway::input::ReadError;
 
 use super::pace::{Pace, PaceMaker};
 
-/// A request body, given up when the client sends too slowly.
+/// A request body that fails when the client sends too slowly.
 pub(super) struct Received {
     /// `None` once it has ended.
     body: Option<Incoming>,
     pace: PaceMaker,
     progress: Arc<Progress>,
-    /// Where the rest of it is taken off the wire if nobody reads it.
+    /// Where to drain the rest if it is not read. `None` if it need not be drained.
     drain: Option<Handle>,
-    /// Whether the client waits for `100 Continue` before it sends it.
+    /// Whether the client waits for `100 Continue` before it sends the body.
     is_awaited: bool,
 }
 
-/// How far a body has been read, for the one who answers.
+/// How much of a body has been read, for the code that answers the request.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     flags: AtomicU8,
-    /// Notified when the rest of a body that is not read was taken off the wire, or as much of it as is taken.
+    /// Notified when an unread body has been drained, or when draining gave up.
     drained: Notify,
 }
 
@@ -45,17 +45,17 @@ const BEGUN: u8 = 1;
 const ABANDONED: u8 = 2;
 
 impl Progress {
-    /// Whether anybody has asked for it.
+    /// Whether anything has read from the body.
     pub(super) fn has_begun(&self) -> bool {
         self.has(BEGUN)
     }
 
-    /// Whether nobody will ask for the rest of it.
+    /// Whether the rest of the body will not be read.
     pub(super) fn is_abandoned(&self) -> bool {
         self.has(ABANDONED)
     }
 
-    /// Ready when no more of it is taken off the wire, once; never if it is read to its end.
+    /// Ready once when draining has ended. Never ready if the body is read to its end.
     pub(super) async fn drained(&self) {
         self.drained.notified().await;
     }
@@ -69,18 +69,17 @@ impl Progress {
     }
 }
 
-/// How much of a body that nobody has read is taken off the wire, so that the next request can be reached (rule K5), and
-/// how long that may take.
+/// How much of an unread body is drained so that the next request can be read (rule K5), and how long that may take.
 pub(super) const DRAIN_BYTES: u64 = 256 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 impl Received {
-    /// A body of HTTP/2, where a stream that is not read is none of the others' business.
+    /// A body in HTTP/2, where unread streams do not block others.
     pub(super) fn new(body: Incoming, pace: Pace) -> Self {
         Self { body: Some(body), pace: PaceMaker::new(pace), progress: Arc::default(), drain: None, is_awaited: false }
     }
 
-    /// A body of HTTP/1, which the next request has to wait for.
+    /// A body in HTTP/1, where the next request must wait for it.
     pub(super) fn before_others(body: Incoming, pace: Pace, is_awaited: bool) -> Self {
         let mut received = Self::new(body, pace);
         received.drain = Some(Handle::current());
@@ -122,7 +121,7 @@ impl Drop for Received {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take() else { return };
         self.progress.set(ABANDONED);
-        // To ask for a body that waits for `100 Continue` would be to promise that it is wanted (rule I9).
+        // Do not poll a body that waits for `100 Continue`: that would send it, as if the body were wanted (rule I9).
         if let Some(runtime) = self.drain.take().filter(|_| self.progress.has_begun() || !self.is_awaited) {
             let progress = Arc::clone(&self.progress);
             runtime.spawn(async move {

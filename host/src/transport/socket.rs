@@ -1,4 +1,4 @@
-//! A client's socket: what both protocols read, write and end in the same way.
+//! The socket of a client: reading, writing and closing for both protocols.
 
 use std::{
     future::Future,
@@ -20,87 +20,87 @@ use tokio::{
 use super::pace::{Pace, PaceMaker};
 use crate::base::limits::Limits;
 
-/// How much is read from a socket at once.
+/// Bytes read from a socket at once.
 pub(super) const READ: usize = 16 << 10;
 
-/// How long a client that is still sending may go on after our side has ended, and how much it may send.
+/// How long a client that is still sending may continue after our side has closed, and how much it may send.
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 << 20;
 
-/// The same for a client that has sent all of its request: another one may be on its way.
+/// The same time for a client that has sent its whole request: another one may be on its way.
 pub(super) const LINGER_TIME_BETWEEN: Duration = Duration::from_millis(100);
 
-/// How much is copied to be written in one piece: what the system does for several pieces costs more than the copy.
+/// Buffers up to this size are joined into one write: the system's cost for several buffers exceeds that of the copy.
 const SMALL: usize = 1 << 10;
 
-/// A socket, of which something may have been read already.
+/// A socket from which some bytes may have been read already.
 pub(super) struct Socket {
     stream: TcpStream,
-    /// What was read before hyper came.
-    begun: BytesMut,
+    /// The bytes read before hyper started.
+    prefix: BytesMut,
     linger: Option<Linger>,
-    /// How slowly the client may take what it gets.
+    /// How slowly the client may accept its response.
     pace: PaceMaker,
-    /// Whether it was too slow.
+    /// Whether the client was too slow.
     has_stalled: bool,
     has_ended: bool,
 }
 
-/// What is still read after our side has ended, so that the client gets to read the answer: closing a socket with unread
-/// input resets the connection, which may destroy what is on its way (rule K5; RFC 9112 section 9.6).
+/// Reading after our side has closed, so that the client can read the response: closing a socket with unread input
+/// resets the connection, which may destroy data in flight (rule K5; RFC 9112 section 9.6).
 struct Linger {
     timer: Pin<Box<Sleep>>,
     left: usize,
 }
 
 impl Socket {
-    /// A socket of which `begun` was read already.
-    pub(super) fn new(stream: TcpStream, begun: BytesMut, limits: &Limits) -> Self {
+    /// A socket from which `prefix` has already been read.
+    pub(super) fn new(stream: TcpStream, prefix: BytesMut, limits: &Limits) -> Self {
         let pace = PaceMaker::new(Pace::of_responses(limits));
-        Self { stream, begun, linger: None, pace, has_stalled: false, has_ended: false }
+        Self { stream, prefix, linger: None, pace, has_stalled: false, has_ended: false }
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Ends the connection with a reset, which is how a client learns that a response was cut whose end is the end of the
-    /// connection (rule X3).
+    /// Makes the connection end with a reset, which tells the client that a response delimited by the end of the
+    /// connection was truncated (rule X3).
     pub(super) fn reset(&self) {
-        // If the system refuses, only the log says so.
+        // If the system refuses, only the log shows the truncation.
         _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
-    /// Whether the client was too slow for its response.
+    /// Whether the client accepted its response too slowly.
     pub(super) fn has_stalled(&self) -> bool {
         self.has_stalled
     }
 
-    /// Whether [`poll_end`](Self::poll_end) is through.
+    /// Whether [`poll_end`](Self::poll_end) has completed.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whether our side has ended.
+    /// Whether our side has closed.
     pub(super) fn is_ending(&self) -> bool {
         self.linger.is_some()
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.begun.is_empty() {
+        if self.prefix.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
-        let length = self.begun.len().min(buffer.remaining());
-        buffer.put_slice(&self.begun[..length]);
-        self.begun.advance(length);
-        if self.begun.is_empty() {
-            // Its memory is not needed any more.
-            self.begun = BytesMut::new();
+        let length = self.prefix.len().min(buffer.remaining());
+        buffer.put_slice(&self.prefix[..length]);
+        self.prefix.advance(length);
+        if self.prefix.is_empty() {
+            // Free its memory.
+            self.prefix = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Writes, and gives up a client that takes its response too slowly.
+    /// Writes, and fails if the client accepts its response too slowly.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.keep_pace(cx, written)
@@ -141,10 +141,10 @@ impl Socket {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Ends our side, and reads until the client ends its own, for `time` at most.
+    /// Closes our side, and reads until the client closes its own, for at most `time`.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            // `--linger 0s`: it is to be reset, and an end in good order would leave something behind (`TIME_WAIT`).
+            // `--linger 0s` asks for a reset. An orderly close would leave the socket in `TIME_WAIT`.
             if SockRef::from(&self.stream).linger()? == Some(Duration::ZERO) {
                 self.has_ended = true;
                 return Poll::Ready(Ok(()));
@@ -166,7 +166,7 @@ impl Socket {
     }
 }
 
-/// All parts in one piece, if they fit into `buffer`.
+/// Joins all parts in `buffer`, if they fit.
 fn join<'a>(parts: &[io::IoSlice<'_>], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut length = 0;
     for part in parts {

@@ -1,4 +1,4 @@
-//! The wire's end of a response.
+//! The transport's end of a response.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use super::state::{End, Gone, HIGH_WATER, Head, State, lock, wake};
 
-/// The handler ended without saying so, or gave fewer octets than it promised: the client must not take what it got for
-/// a complete response.
+/// The handler ended without finishing its response, or wrote fewer bytes than declared. The client must not take what
+/// it got for a complete response.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut;
 
-/// The wire's end.
+/// The transport's end of a response.
 #[derive(Debug)]
 pub struct Reader {
     shared: Arc<Mutex<State>>,
@@ -25,7 +25,7 @@ impl Reader {
         Self { shared }
     }
 
-    /// The head, once it may be sent; `None` if the handler is gone and there is nothing to send.
+    /// Returns the head once it may be sent, or `None` if the handler ended without one.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<http::response::Parts>> {
         let mut state = lock(&self.shared);
         if let Head::Sent(head) = &mut state.head {
@@ -38,7 +38,7 @@ impl Reader {
         Poll::Pending
     }
 
-    /// The next chunk; `None` once the response is complete.
+    /// Returns the next chunk, or `None` once the response is complete.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         let mut state = lock(&self.shared);
         if let Some(chunk) = state.chunks.pop_front() {
@@ -59,25 +59,25 @@ impl Reader {
         }
     }
 
-    /// Whether all of a complete response has been read, even if its handler has not ended yet.
+    /// Whether a complete response has been read to its end, even if the handler is still running.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         let state = lock(&self.shared);
         state.chunks.is_empty() && (state.end == Some(End::Finished) || state.left == Some(0))
     }
 
-    /// Whether the handler has said the end of its response.
+    /// Whether the handler has finished writing its response.
     #[must_use]
-    pub fn is_said(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         lock(&self.shared).end == Some(End::Finished)
     }
 
-    /// Gives up a client that takes nothing: the handler learns that it was too slow, and not that it has left.
+    /// Gives up on a client that reads nothing: the handler learns that it was too slow, not that it left.
     pub fn time_out(&mut self) {
         lock(&self.shared).gone = Some(Gone::TimedOut);
     }
 
-    /// Whether the client gets no octet of the body, however long the handler goes on writing (rules B9, B10).
+    /// Whether the client gets no body, whatever the handler writes (rules B9, B10).
     #[must_use]
     pub fn is_bodyless(&self) -> bool {
         lock(&self.shared).is_bodyless

@@ -1,4 +1,4 @@
-//! What both ends of a response know.
+//! The state shared by both ends of a response.
 
 use std::{
     collections::VecDeque,
@@ -11,23 +11,23 @@ use bytes::Bytes;
 
 use crate::head::{HeadLimits, ResponseHead, StartError};
 
-/// What the request asks of its response.
+/// What the request implies for its response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseRules {
-    /// Whether the request was a HEAD, which is answered without a body (rule B9).
+    /// Whether the request was a HEAD, so the response has no body (rule B9).
     pub is_head: bool,
-    /// How large the response's head may be.
+    /// Limits of the response head.
     pub limits: HeadLimits,
 }
 
-/// Why a chunk was not taken.
+/// Why a chunk was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
     /// `start_response` has not succeeded.
     NotStarted,
-    /// The client is gone, or the response was finished.
+    /// The client is gone, or the response is already finished.
     Disconnected,
-    /// The chunk goes beyond `Content-Length`; what fits was taken (rule B1).
+    /// The chunk exceeds `Content-Length`; the part that fits was accepted (rule B1).
     PastContentLength,
     /// The client took nothing for longer than the host waits.
     TimedOut,
@@ -42,19 +42,19 @@ pub(super) enum Gone {
     TimedOut,
 }
 
-/// How many octets may wait for the client before `write` blocks (rule B8).
+/// How many bytes may wait for the client before `write` blocks (rule B8).
 pub(super) const HIGH_WATER: usize = 64 << 10;
 
-/// The life of a head.
+/// The states of a head.
 #[derive(Debug)]
 pub(super) enum Head {
-    /// `start_response` was not called.
+    /// `start_response` has not been called.
     Unstarted,
-    /// It was called and refused; only a call with an exception may follow (rule S5).
+    /// It was called and rejected; only a call with an exception may follow (rule S5).
     Refused(StartError),
-    /// It waits for the first octet of the body, or the end (rule S1).
+    /// The head waits for the first byte of the body, or the end (rule S1).
     Held(ResponseHead),
-    /// It is on its way: `Some` until the reader takes it.
+    /// The head may be sent: `Some` until the reader takes it.
     Sent(Option<http::response::Parts>),
 }
 
@@ -62,7 +62,7 @@ pub(super) enum Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Finished,
-    /// Too early, by that many octets if the length was given.
+    /// Too early, by this many bytes if the length was declared.
     Cut {
         missing: u64,
     },
@@ -73,14 +73,14 @@ pub(super) struct State {
     pub(super) rules: ResponseRules,
     pub(super) head: Head,
     pub(super) chunks: VecDeque<Bytes>,
-    /// The octets in `chunks`.
+    /// The bytes in `chunks`.
     pub(super) waiting: usize,
-    /// The octets still missing from `Content-Length`.
+    /// The bytes still missing from `Content-Length`.
     pub(super) left: Option<u64>,
     pub(super) is_bodyless: bool,
-    /// Whether the handler has told of an exception after the head had left.
+    /// Whether the handler reported an exception after the head was sent.
     pub(super) has_failed: bool,
-    /// The octets of the body that were not sent although the handler wrote them (rules B1, B10).
+    /// Bytes of the body that the handler wrote but that were not sent (rules B1, B10).
     pub(super) unsent: u64,
     pub(super) end: Option<End>,
     pub(super) gone: Option<Gone>,
@@ -89,7 +89,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Nothing has been said yet.
+    /// The state before `start_response`.
     pub(super) fn new(rules: ResponseRules) -> Self {
         Self {
             rules,
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// Lets a held head go. `whole` is the length of the whole body, if that is known now.
+    /// Releases a held head. `whole` is the length of the whole body, if known.
     pub(super) fn commit(&mut self, whole: Option<u64>) {
         self.head = match mem::replace(&mut self.head, Head::Unstarted) {
             Head::Held(head) => {
@@ -137,7 +137,7 @@ impl State {
         };
     }
 
-    /// Takes as much of a chunk as `Content-Length` leaves room for, or drops it where the response has no body.
+    /// Accepts as much of a chunk as `Content-Length` allows, or drops it if the response has no body.
     pub(super) fn push(&mut self, mut chunk: Bytes) -> Result<(), WriteError> {
         let len = chunk.len();
         if let Some(left) = &mut self.left {
@@ -175,7 +175,7 @@ impl State {
     }
 }
 
-/// The state stays consistent at every point where a panic is thinkable, so a poisoned lock means nothing.
+/// Locks the state. It stays consistent even if a panic poisons the lock.
 pub(super) fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,19 +13,19 @@ use crate::{
     head::{ResponseHead, StartError},
 };
 
-/// What a handler still owed when it returned.
+/// What was missing when a handler returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndError {
-    /// A response: it never called `start_response`.
+    /// The response: `start_response` was never called.
     NoStartResponse,
-    /// A response that can be sent: its last head was refused.
+    /// A valid head: the last one was rejected.
     BadHead(StartError),
-    /// The rest of a body whose length it gave.
+    /// The rest of a body whose length was declared.
     ShortBody {
         /// How many bytes are missing.
         missing: u64,
     },
-    /// The rest of a body, as it reported an exception in the middle of it.
+    /// The rest of a body, because the handler reported an exception in the middle of it.
     Exception(String),
 }
 
@@ -45,8 +45,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// What PEP 3333 has raise an exception: a malformed head, and a second call without `exception`. The first response
-    /// then stands.
+    /// Where PEP 3333 raises an exception: for a malformed head, and for a second call without `exception`, after which
+    /// the first response still stands.
     pub fn start(&mut self, status: &str, fields: Vec<Field>, exception: Option<Vec<u8>>) -> Result<(), StartError> {
         let is_retry = exception.is_some();
         if is_retry {
@@ -55,7 +55,7 @@ impl Writer {
         let mut state = lock(&self.shared);
         match state.head {
             Head::Sent(_) if is_retry => {
-                // Rule S4: what has left is no whole response any more.
+                // Rule S4: the part already sent cannot become a complete response any more.
                 state.has_failed = true;
                 return Err(StartError::HeadersSent);
             }
@@ -74,7 +74,8 @@ impl Writer {
         }
     }
 
-    /// Sends a chunk and waits while too much waits for the client (rules B7, B8). An empty one does nothing (rule B5).
+    /// Sends a chunk and waits while too much data waits for the client (rules B7, B8). An empty chunk does nothing
+    /// (rule B5).
     ///
     /// # Errors
     ///
@@ -84,7 +85,7 @@ impl Writer {
         self.space().await
     }
 
-    /// The first half of [`write`](Self::write).
+    /// The first half of [`write`](Self::write): queues the chunk without waiting.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ impl Writer {
         state.push(chunk)
     }
 
-    /// The second half of [`write`](Self::write): ready when not too much waits for the client.
+    /// The second half of [`write`](Self::write): waits until the client has taken enough.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Writer {
         poll_fn(move |cx| lock(&shared).poll_space(cx))
     }
 
-    /// Sends the last chunk and ends the response. Never waits.
+    /// Sends the last chunk and ends the response. Never blocks.
     ///
     /// # Errors
     ///
@@ -123,11 +124,11 @@ impl Writer {
         pushed
     }
 
-    /// The end of `handle`, which is the end of the response too, whatever was said before.
+    /// Ends the response when `handle` returns, even if the handler did not finish it.
     ///
     /// # Errors
     ///
-    /// What the handler still owes: a response at all, or the rest of a body whose length it gave.
+    /// What is missing: the whole response, or the rest of a body whose length was declared.
     pub fn end(&mut self) -> Result<(), EndError> {
         let mut state = lock(&self.shared);
         match &state.head {
@@ -147,25 +148,27 @@ impl Writer {
         }
     }
 
-    /// What the client did not get although the handler wrote it, in words, if there is anything to say (rules B1, B10).
+    /// A message about data that the handler wrote but the client did not get, if any (rules B1, B10).
     #[must_use]
     pub fn unsent(&self) -> Option<String> {
         let State { unsent, is_bodyless, rules, .. } = &*lock(&self.shared);
         match (*unsent, *is_bodyless) {
             (0, _) => None,
             _ if rules.is_head => None,
-            (octets, true) => Some(format!("{octets} octets of a body were dropped: its status has none")),
-            (octets, false) => Some(format!("{octets} octets beyond the Content-Length were cut off")),
+            (bytes, true) => {
+                Some(format!("{bytes} bytes of the body were dropped: a response with this status has no body"))
+            }
+            (bytes, false) => Some(format!("{bytes} bytes beyond the Content-Length were cut off")),
         }
     }
 
-    /// Whether the client still listens, as far as is known.
+    /// Whether the client is still connected, as far as is known.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         lock(&self.shared).gone.is_none()
     }
 
-    /// The text of the last `exc_info`, once.
+    /// Takes the text of the last `exc_info`.
     pub fn take_exception(&mut self) -> Option<Vec<u8>> {
         self.exception.take()
     }

@@ -1,49 +1,51 @@
-//! The chunked coding (RFC 9112 section 7.1), taken strictly: every line ends in CRLF, and there is one way to read each byte.
+//! Decodes the chunked coding (RFC 9112 section 7.1) strictly.
+//!
+//! Every line must end in CRLF, and there is only one way to read each byte.
 
 use super::line;
 
-/// How many bytes of chunk extensions one body may have. They mean nothing to us.
+/// Bytes of chunk extensions allowed in one body. We ignore their meaning.
 const EXTENSIONS_MAX: usize = 16 << 10;
 
-/// How many digits a chunk's size may have, leading zeros included: as many as 64 bits need.
+/// Digits allowed in a chunk's size, including leading zeros: enough for 64 bits.
 const DIGITS_MAX: u8 = 16;
 
-/// How much of trailers one body may have, in bytes and in lines. hyper takes no more than 16 KiB and 100.
+/// Trailers allowed in one body, in bytes and in lines. hyper accepts no more than 16 KiB and 100.
 const TRAILERS_MAX: usize = 15 << 10;
 const TRAILER_LINES_MAX: usize = 100;
 
-/// Where the next byte of a body is.
+/// What the next byte of a body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In the size of a chunk.
+    /// The size of a chunk.
     Size {
         digits: u8,
         size: u64,
     },
-    /// In white space behind a size, which only an extension may follow.
+    /// White space after a size, which only an extension may follow.
     Gap {
         size: u64,
     },
-    /// In the extensions behind a size.
+    /// The extensions after a size.
     Extension {
         size: u64,
     },
-    /// At the line feed behind a size.
+    /// The line feed after a size.
     SizeEnd {
         size: u64,
     },
-    /// In a chunk.
+    /// The data of a chunk.
     Data {
         left: u64,
     },
-    /// At the CRLF behind a chunk, and at its line feed.
+    /// The CRLF after a chunk, and its line feed.
     DataEnd,
     DataEndLf,
-    /// At the beginning of a line behind the last chunk, and within it.
+    /// The start of a line after the last chunk, the rest of it, and its line feed.
     TrailerStart,
     Trailer,
     TrailerLf,
-    /// At the line feed that ends the body.
+    /// The line feed that ends the body.
     EndLf,
 }
 
@@ -54,15 +56,15 @@ pub(super) struct Chunks {
     extensions: usize,
     /// The trailer lines so far, each with its CRLF.
     trailers: Vec<u8>,
-    /// Where the current one begins, and how many are complete.
+    /// Where the current trailer line starts, and how many are complete.
     line: usize,
     lines: usize,
 }
 
-/// What comes next in a body.
+/// A piece of a decoded body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Chunk<'a> {
-    /// Some bytes of the content.
+    /// Bytes of the content.
     Data(&'a [u8]),
     /// The end, with the trailer lines.
     End(Vec<u8>),
@@ -78,11 +80,11 @@ impl Chunks {
         Self { place, extensions: 0, trailers: Vec::new(), line: 0, lines: 0 }
     }
 
-    /// Takes the next piece off the input; `None` if it takes more input.
+    /// Takes the next piece from the input, or returns `None` when more input is needed.
     ///
     /// # Errors
     ///
-    /// The first byte that the grammar does not allow. Not to be called again then, nor after the end.
+    /// A byte violates the grammar. Must not be called again after an error, or after the end.
     pub(super) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Chunk<'a>>, Malformed> {
         while let [byte, rest @ ..] = *input {
             if let Place::Data { left } = self.place {
@@ -161,7 +163,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// Decodes a body in pieces of every size: its content and its trailers.
+    /// Decodes a body in pieces of every size. Returns its content and its trailers.
     fn decode(body: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Malformed> {
         let whole = decode_in(body, body.len().max(1));
         for size in 1..body.len() {
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn i6_what_the_grammar_does_not_allow_is_malformed() {
+    fn i6_violations_of_the_grammar_are_malformed() {
         for body in [
             &b"\r\n"[..],
             b"5 \r\nhello\r\n0\r\n\r\n",

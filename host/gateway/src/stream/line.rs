@@ -1,11 +1,11 @@
-//! The syntax of one line of a head or of a trailer section, without its line end (RFC 9112 sections 3 and 5).
+//! The syntax of one line of a head or trailer section (RFC 9112 sections 3 and 5).
 //!
-//! A line that passes is split in the same way by [`RequestHead`](crate::request::RequestHead): at its spaces, or at
-//! its first colon.
+//! [`RequestHead`](crate::request::RequestHead) splits every accepted line in the same way: at its spaces, or at its
+//! first colon.
 
 use crate::{field, version::Version};
 
-/// Checks a request line and gives its version (rules T1, T2, T11).
+/// Checks a request line, without the line end, and returns its version (rules T1, T2, T11).
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub(super) fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
         return Err("the method is not a token");
     }
     if !is_target(target) {
-        return Err("the request target has a character that does not belong there; send it percent-encoded");
+        return Err("the request target contains an invalid character; percent-encode it");
     }
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
@@ -29,7 +29,7 @@ pub(super) fn check_request_line(line: &[u8]) -> Result<Version, &'static str> {
     }
 }
 
-/// Splits a field line into name and value, white space around the value removed (rule T13).
+/// Splits a field line into name and value, without white space around the value (rule T13).
 ///
 /// # Errors
 ///
@@ -46,14 +46,15 @@ pub(super) fn check_field(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     Ok((name, value))
 }
 
-/// Whether a byte may be in a line that is not complete yet: whether it may still become a valid one.
+/// Whether a byte is allowed in an incomplete line, which may still become valid.
 pub(super) fn may_be_in_line(byte: u8) -> bool {
     byte >= b' ' && byte != 0x7f || matches!(byte, b'\t' | b'\r')
 }
 
-/// Which characters clients send although RFC 3986 wants them percent-encoded: all visible ones but angle brackets, and UTF-8.
+/// Whether this is an acceptable target. Accepts more than RFC 3986, because clients send it: all visible characters
+/// except angle brackets, and UTF-8.
 fn is_target(target: &[u8]) -> bool {
-    // What follows a number sign is no part of the request (rule T8), but of the line.
+    // A fragment is not part of the request (rule T8), but it is part of the line.
     let is_visible = |byte: &u8| *byte > b' ' && *byte != 0x7f;
     let fragment = target.iter().position(|byte| *byte == b'#').unwrap_or(target.len());
     !target.is_empty()

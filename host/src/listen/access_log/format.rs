@@ -3,15 +3,15 @@
 /// The format of the access log (rules L1 to L6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// As Python's `http.server` writes it, in local time.
+    /// The format of Python's `http.server`, in local time.
     #[default]
     BaseHttp,
-    /// The Common Log Format, as Apache and nginx write it.
+    /// The Common Log Format of Apache and nginx.
     Common,
-    /// The same with `Referer` and `User-Agent`.
+    /// The Common Log Format with `Referer` and `User-Agent`.
     Combined,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Nothing.
+    /// No access log.
     None,
 }

@@ -1,4 +1,4 @@
-//! Events as text.
+//! Renders events as lines of text.
 
 use std::{
     fmt::Write as _,
@@ -28,10 +28,10 @@ use crate::{
     fault::Fault,
 };
 
-/// How much of a request line a fault shows; the access log has all of it.
+/// How many bytes of the request line a fault shows; the access log shows all of it.
 const REQUEST_MAX: usize = 200;
 
-/// Makes text of events.
+/// Renders events as lines of text.
 pub(super) struct Renderer {
     format: Format,
     clock: Clock,
@@ -43,7 +43,7 @@ impl Renderer {
         Self { format, clock: Clock { zone, last: ArcSwapOption::empty() }, repeats: Mutex::default() }
     }
 
-    /// Appends an event.
+    /// Appends the lines of an event.
     pub(super) fn render(&self, event: &Event<'_>, text: &mut String) {
         match *event {
             Event::Notice(notice) => *text += &format!("{}\n", escape(notice.to_string().as_bytes())),
@@ -55,7 +55,7 @@ impl Renderer {
         }
     }
 
-    /// A fault: its reason and where the handler was; less of it when it is always the same.
+    /// Appends a fault with its reason and stack, or less of it if it repeats.
     fn render_fault(&self, id: u64, request: &RequestHead, fault: &Fault, text: &mut String) {
         let reason = format!("{} {}: {}", fault.status(), fault.kind(), escape(fault.to_string().as_bytes()));
         let show = lock(&self.repeats).show(&reason, Instant::now());
@@ -69,7 +69,7 @@ impl Renderer {
         }
     }
 
-    /// An exchange's line in the access log.
+    /// Appends an exchange's line in the access log.
     fn render_end(&self, exchange: &Exchange, outcome: &Outcome, text: &mut String) {
         let Exchange { id, peer, head: request, .. } = exchange;
         let Outcome { fault, status, sent, cpu, memory, at, took, .. } = outcome;
@@ -78,12 +78,12 @@ impl Renderer {
         let at = Timestamp::try_from(*at).unwrap_or_default();
         _ = match self.format {
             Format::BaseHttp => {
-                let (_, at) = &*self.clock.tell(at, "%d/%b/%Y %H:%M:%S");
+                let (_, at) = &*self.clock.format(at, "%d/%b/%Y %H:%M:%S");
                 writeln!(text, "{remote} - - [{at}] \"{line}\" {status} -")
             }
             // Rules L2 and L3.
             Format::Common | Format::Combined => {
-                let (_, at) = &*self.clock.tell(at, "%d/%b/%Y:%H:%M:%S %z");
+                let (_, at) = &*self.clock.format(at, "%d/%b/%Y:%H:%M:%S %z");
                 let sent = if *sent == 0 { "-".to_owned() } else { sent.to_string() };
                 _ = write!(text, "{remote} - - [{at}] \"{line}\" {status} {sent}");
                 match self.format {
@@ -114,34 +114,34 @@ impl Renderer {
         };
     }
 
-    /// Appends what was counted only, up to now.
+    /// Appends summaries of the faults suppressed up to `now`.
     pub(super) fn settle(&self, now: Instant, text: &mut String) {
         for (reason, times) in lock(&self.repeats).settle(now) {
-            *text += &format!("({times} times more: {reason})\n");
+            *text += &format!("({times} more times: {reason})\n");
         }
     }
 
-    /// The same at the end, when nothing more is counted.
+    /// Like [`settle`](Self::settle), but at the end, without waiting for the window to pass.
     pub(super) fn settle_all(&self, text: &mut String) {
         self.settle(Instant::now() + WINDOW, text);
     }
 
-    /// How long there may be nothing to say, if anything was counted only.
-    pub(super) fn owes(&self) -> Option<Duration> {
-        lock(&self.repeats).is_owing().then_some(WINDOW)
+    /// How long until suppressed faults should be summarized, or `None` if there are none.
+    pub(super) fn next_summary(&self) -> Option<Duration> {
+        lock(&self.repeats).has_suppressed().then_some(WINDOW)
     }
 }
 
-/// Local time as the access log has it. Most lines are of the same second as the one before, and nothing else in a line takes as
-/// long to be made.
+/// Formats local time for the access log. Caches the last second, because most lines share it and formatting the time
+/// is the slowest part of a line.
 struct Clock {
     zone: TimeZone,
     last: ArcSwapOption<(i64, String)>,
 }
 
 impl Clock {
-    /// The second of this time in this format, which is always the same one.
-    fn tell(&self, at: Timestamp, format: &str) -> Arc<(i64, String)> {
+    /// Formats a time, in seconds. `format` must always be the same.
+    fn format(&self, at: Timestamp, format: &str) -> Arc<(i64, String)> {
         let second = at.as_second();
         if let Some(last) = &*self.last.load()
             && last.0 == second
@@ -154,7 +154,7 @@ impl Clock {
     }
 }
 
-/// What runs: each handler with what it has used, what it does and where it is.
+/// Appends the running handlers: what each has used, what it does, and where it is.
 fn render_running(running: &[Snapshot], tally: &Tally, text: &mut String) {
     let Tally { accepted, answered, aborted, shed, .. } = tally;
     let requests = if *accepted == 1 { "request" } else { "requests" };
@@ -166,11 +166,11 @@ fn render_running(running: &[Snapshot], tally: &Tally, text: &mut String) {
     };
     for Snapshot { id, head, peer, began, cpu, memory, wait, stack } in running {
         let does = match wait {
-            Some(wait) => format!("waits in `{}` for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()),
-            None => "computes".to_owned(),
+            Some(wait) => format!("waiting in `{}` for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()),
+            None => "computing".to_owned(),
         };
         *text += &format!(
-            "[{id}] {} from {}: for {:.1} s, computed {:.1} s, {:.1} MiB, {does}\n",
+            "[{id}] {} from {}: running for {:.1} s, CPU {:.1} s, {:.1} MiB, {does}\n",
             request_line(head),
             peer.remote,
             began.elapsed().as_secs_f32(),
@@ -198,7 +198,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A header line's value for the access log, `-` when absent (rule L3).
+/// A header field's value for the access log, or `-` if absent (rule L3).
 fn field<'a>(request: &'a RequestHead, name: &'a str) -> Quoted<'a> {
     Quoted(request.values(name).next().unwrap_or(b"-"))
 }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn l1_the_access_log_looks_like_that_of_http_server() {
+    fn l1_the_default_access_log_matches_that_of_http_server() {
         assert_eq!(
             access_line(b"POST / HTTP/1.1\r\n\r\n", 5, Format::BaseHttp),
             "127.0.0.1 - - [19/Oct/2014 15:28:47] \"POST / HTTP/1.1\" 200 -\n"
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn l2_l3_the_common_formats_are_those_of_apache() {
+    fn l2_l3_the_common_formats_match_those_of_apache() {
         let head = b"GET /a HTTP/1.0\r\nReferer: http://x/\r\nUser-Agent: a\"b\\\xe9\r\n\r\n";
         let common = "127.0.0.1 - - [19/Oct/2014:15:28:47 +0000] \"GET /a HTTP/1.0\" 200 2326";
         assert_eq!(access_line(head, 2326, Format::Common), format!("{common}\n"));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn l4_nothing_that_a_client_sends_can_forge_a_line() {
+    fn l4_a_client_cannot_forge_a_line() {
         let head = b"GET /\"\x0b\x1b[2J\\\xe9 HTTP/1.1\r\n\r\n";
         assert_eq!(
             access_line(head, 0, Format::BaseHttp),
@@ -265,9 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn l6_json_is_one_object_a_line() {
+    fn l6_json_is_one_object_per_line() {
         let line = access_line(b"GET /\xff\" HTTP/1.1\r\nUser-Agent: x\r\n\r\n", 5, Format::Json);
-        let object: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        let object: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
         assert_eq!(object["request"], "GET /\\xff\" HTTP/1.1");
         assert_eq!((&object["status"], &object["sent"], &object["took_us"]), (&200.into(), &5.into(), &7.into()));
         assert_eq!((&object["user_agent"], &object["referer"]), (&"x".into(), &serde_json::Value::Null));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn h22_nothing_that_a_handler_says_reaches_the_terminal_raw() {
+    fn h22_handler_output_reaches_the_terminal_only_escaped() {
         let all: Vec<u8> = (0..=255).collect();
         let line = rendered(&Event::Line { id: 7, stream: Stream::Stderr, line: &all }, Format::None);
         assert!(line.starts_with("[7] stderr: ") && line.ends_with('\n'));

@@ -1,34 +1,34 @@
-//! The same fault again and again: told in full once, then in a line, then counted only.
+//! Limits repeated faults in the log: the first in full, then one line each, then only a count.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-/// How much of a fault is told.
+/// How much of a fault is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
-    /// With its stack.
+    /// One line and the stack.
     Full,
-    /// In one line.
+    /// One line.
     Line,
-    /// It is counted.
+    /// Nothing; the fault is only counted.
     Nothing,
 }
 
-/// How many of the same are told in one second.
-const LINES: u32 = 10;
+/// How many lines the same fault may log per window.
+const LINES_MAX: u32 = 10;
 
-/// How long the same count together.
+/// How long the same faults are counted together.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
-/// After so long without it a fault is news again, with its stack.
-const FORGOTTEN: Duration = Duration::from_secs(10);
+/// A fault that has not occurred for this long is logged with its stack again.
+const FORGET_AFTER: Duration = Duration::from_secs(10);
 
-/// So many different ones are known; beyond it all are forgotten, so that nobody can fill the memory with them.
-const KINDS: usize = 100;
+/// How many different faults are remembered. Beyond this all are forgotten, so that they cannot fill the memory.
+const KNOWN_MAX: usize = 100;
 
-/// The faults of late.
+/// The faults that occurred recently.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     known: HashMap<String, Known>,
@@ -38,14 +38,14 @@ pub(super) struct Repeats {
 struct Known {
     since: Instant,
     last: Instant,
-    /// In this window.
+    /// Occurrences in this window.
     count: u32,
 }
 
 impl Repeats {
-    /// Takes note of a fault.
+    /// Records a fault, and returns how much of it to log.
     pub(super) fn show(&mut self, fault: &str, now: Instant) -> Show {
-        if self.known.len() >= KINDS && !self.known.contains_key(fault) {
+        if self.known.len() >= KNOWN_MAX && !self.known.contains_key(fault) {
             self.known.clear();
         }
         let Some(known) = self.known.get_mut(fault) else {
@@ -54,27 +54,27 @@ impl Repeats {
         };
         known.last = now;
         known.count += 1;
-        if known.count <= LINES { Show::Line } else { Show::Nothing }
+        if known.count <= LINES_MAX { Show::Line } else { Show::Nothing }
     }
 
-    /// Ends the windows that are over: the faults that were not told, and how often.
+    /// Ends the windows that have passed. Returns the suppressed faults and their counts.
     pub(super) fn settle(&mut self, now: Instant) -> Vec<(String, u32)> {
-        let mut untold = Vec::new();
+        let mut suppressed = Vec::new();
         for (fault, known) in &mut self.known {
             if now.duration_since(known.since) >= WINDOW {
-                if known.count > LINES {
-                    untold.push((fault.clone(), known.count - LINES));
+                if known.count > LINES_MAX {
+                    suppressed.push((fault.clone(), known.count - LINES_MAX));
                 }
                 (known.since, known.count) = (now, 0);
             }
         }
-        self.known.retain(|_, known| now.duration_since(known.last) < FORGOTTEN);
-        untold
+        self.known.retain(|_, known| now.duration_since(known.last) < FORGET_AFTER);
+        suppressed
     }
 
-    /// When to [`settle`](Self::settle), if something is untold.
-    pub(super) fn is_owing(&self) -> bool {
-        self.known.values().any(|known| known.count > LINES)
+    /// Whether there are suppressed faults to [`settle`](Self::settle).
+    pub(super) fn has_suppressed(&self) -> bool {
+        self.known.values().any(|known| known.count > LINES_MAX)
     }
 }
 
@@ -83,32 +83,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h8_a_fault_is_told_in_full_once_and_then_less_and_less() {
+    fn h8_a_repeated_fault_is_logged_in_full_once_and_then_less_and_less() {
         let mut repeats = Repeats::default();
         let begin = Instant::now();
         assert_eq!(repeats.show("trap", begin), Show::Full);
         for _ in 0..9 {
             assert_eq!(repeats.show("trap", begin), Show::Line);
         }
-        assert!(!repeats.is_owing());
+        assert!(!repeats.has_suppressed());
         for _ in 0..5 {
             assert_eq!(repeats.show("trap", begin), Show::Nothing);
         }
         assert_eq!(repeats.show("other", begin), Show::Full);
-        assert!(repeats.is_owing());
+        assert!(repeats.has_suppressed());
         assert_eq!(repeats.settle(begin + WINDOW / 2), []);
         assert_eq!(repeats.settle(begin + WINDOW), [("trap".to_owned(), 5)]);
         assert_eq!(repeats.show("trap", begin + WINDOW), Show::Line);
-        assert_eq!(repeats.settle(begin + WINDOW + FORGOTTEN), []);
-        assert_eq!(repeats.show("trap", begin + WINDOW + FORGOTTEN), Show::Full);
+        assert_eq!(repeats.settle(begin + WINDOW + FORGET_AFTER), []);
+        assert_eq!(repeats.show("trap", begin + WINDOW + FORGET_AFTER), Show::Full);
     }
 
     #[test]
-    fn there_is_no_end_of_faults_but_of_memory_for_them() {
+    fn any_number_of_different_faults_uses_bounded_memory() {
         let mut repeats = Repeats::default();
         for number in 0..10_000 {
             repeats.show(&number.to_string(), Instant::now());
         }
-        assert!(repeats.known.len() <= KINDS);
+        assert!(repeats.known.len() <= KNOWN_MAX);
     }
 }

@@ -1,16 +1,17 @@
-//! The state of a connection of HTTP/1: what has come in, and what is being written.
+//! The state of an HTTP/1 connection: what has arrived, and what is being written.
 //!
-//! [`Requests`] is the state of reading. That of writing is a [`Phase`], since hyper does not say whose bytes it writes: those of
-//! an answer, or its own about a head that it cannot parse. It is driven by what hyper does:
+//! [`Requests`] is the state of reading. The state of writing is a [`Phase`], because hyper does not reveal whose bytes
+//! it writes: those of a response, or its own response to a head that it cannot parse. The phase follows from what
+//! hyper does:
 //!
 //! ```text
 //!          begin (1.1)              written                 over
-//!   Idle ───────────────▶ Thinking ─────────▶ Answering ──────────▶ Answered
+//!   Idle ───────────────▶ Awaiting ─────────▶ Answering ──────────▶ Answered
 //!    │                       ▲                    ▲                  │  │  │
 //!    │      begin (1.0)      │                    │   begin (1.0)    │  │  │
 //!    ├───────────────────────┼────────────────────┴──────────────────┘  │  │
 //!    │                       │ flushed             begin (1.1)          │  │
-//!    │                     Behind ◀─────────────────────────────────────┘  │
+//!    │                     Queued ◀─────────────────────────────────────┘  │
 //!    │                              flushed                                │
 //!    ◀─────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -27,81 +28,81 @@ use wasmserve_gateway::{request::RequestLimits, requests::Requests};
 
 use crate::{base::lock::lock, exchange::Reply, fault::Fault};
 
-/// The state of a connection of HTTP/1.
+/// The state of an HTTP/1 connection.
 #[derive(Debug)]
 pub(super) struct Http1State {
-    /// What has come in, and what hyper reads in its place.
+    /// What has arrived, and what hyper reads instead.
     pub(super) requests: Requests,
     phase: Phase,
-    /// Whether the end of the response is the end of the connection (rule K2).
+    /// Whether the response ends when the connection closes (rule K2).
     pub(super) is_until_close: bool,
-    /// Whether hyper was told that there is nothing to read while an answer is made, so that it has to ask again after it.
+    /// Whether hyper saw `Pending` from a read during a response, and must be woken to read again after it.
     pub(super) must_read_again: bool,
     /// Whether the client takes its response too slowly.
     pub(super) has_stalled: bool,
 }
 
-/// Whose bytes hyper writes.
+/// Whose bytes hyper is writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// hyper's own: there is no request to answer.
     Idle,
-    /// Those of an answer of which nothing is written, to a client that knows interim ones.
-    Thinking,
-    /// Those of an answer, behind another one that has not left yet. Then it is [`Thinking`](Self::Thinking).
-    Behind,
-    /// Those of an answer.
+    /// A response of which nothing has been written yet, to a client that supports interim responses.
+    Awaiting,
+    /// A response queued behind one that has not been flushed. Becomes [`Awaiting`](Self::Awaiting) after that.
+    Queued,
+    /// A response.
     Answering,
-    /// Those of an answer of which hyper has everything, but has not flushed it.
+    /// A response that hyper has received in full but not flushed.
     Answered,
 }
 
 impl Http1State {
-    /// hyper has a request, whose client may get interim responses before the answer.
+    /// Records that hyper has a request. `may_have_interim` is whether the client supports interim responses.
     pub(super) fn begin_answer(&mut self, may_have_interim: bool) {
         self.phase = match (may_have_interim, self.phase) {
             (false, _) => Phase::Answering,
-            (true, Phase::Answered) => Phase::Behind,
-            (true, _) => Phase::Thinking,
+            (true, Phase::Answered) => Phase::Queued,
+            (true, _) => Phase::Awaiting,
         };
     }
 
-    /// Something was written: whether it is the first of an answer, before which there may have been interim ones.
+    /// Records a write. Returns whether it is the first of a response, which interim responses may precede.
     ///
-    /// While there is still something of the answer before it to be written, it is that.
+    /// While the previous response is not flushed, the write belongs to that one.
     pub(super) fn written(&mut self) -> bool {
-        let is_first = self.phase == Phase::Thinking;
+        let is_first = self.phase == Phase::Awaiting;
         if is_first {
             self.phase = Phase::Answering;
         }
         is_first
     }
 
-    /// hyper has flushed all that it had buffered: whether it has to be told to read again.
+    /// Records that hyper has flushed everything. Returns whether hyper must be woken to read again.
     pub(super) fn flushed(&mut self) -> bool {
         match self.phase {
             Phase::Answered => self.phase = Phase::Idle,
-            Phase::Behind => self.phase = Phase::Thinking,
-            Phase::Idle | Phase::Thinking | Phase::Answering => {}
+            Phase::Queued => self.phase = Phase::Awaiting,
+            Phase::Idle | Phase::Awaiting | Phase::Answering => {}
         }
         let reads_again = self.must_read_again && self.phase == Phase::Idle;
         self.must_read_again &= !reads_again;
         reads_again
     }
 
-    /// Whether the client has sent its request and waits for the answer. What comes then is a reset, which hyper has to know
-    /// of, the end of the client's side, or another request.
+    /// Whether the client has sent its request and waits for the response. Next it may reset the connection, which
+    /// hyper must notice, close its sending side, or send another request.
     pub(super) fn is_answering(&self) -> bool {
         self.phase != Phase::Idle && self.requests.is_between_requests()
     }
 }
 
-/// The state, for all that share it: the wire, the service, the body of an answer.
+/// The state as shared by the wire, the service, and the body of a response.
 #[derive(Clone, Debug)]
 pub(super) struct Shared(Arc<Mutex<Http1State>>);
 
 impl Shared {
-    /// Nothing has come in, and nothing is written.
+    /// The state of a new connection.
     pub(super) fn new(limits: RequestLimits) -> Self {
         let requests = Requests::new(limits);
         let state = Http1State {
@@ -119,7 +120,7 @@ impl Shared {
     }
 }
 
-/// The body of an answer, which is over for hyper when this is dropped.
+/// The body of a response. When hyper drops it, the response is complete for hyper.
 pub(super) struct Answer {
     reply: Reply,
     state: Shared,
@@ -163,14 +164,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_written_between_the_pieces_of_the_answer_before() {
+    fn interim_responses_are_not_written_into_the_previous_response() {
         let shared = Shared::new(RequestLimits::DEFAULT);
         let mut state = shared.lock();
         state.begin_answer(true);
-        assert!(state.written(), "nothing is before it");
+        assert!(state.written(), "no response precedes it");
         state.phase = Phase::Answered;
         state.begin_answer(true);
-        assert!(!state.written(), "the answer before it has not left yet");
+        assert!(!state.written(), "the previous response has not been flushed yet");
         assert!(state.is_answering());
         state.flushed();
         assert!(state.written() && !state.written());
@@ -180,12 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn hyper_reads_again_once_the_answer_has_left() {
+    fn hyper_reads_again_once_the_response_is_flushed() {
         let shared = Shared::new(RequestLimits::DEFAULT);
         let mut state = shared.lock();
         state.begin_answer(true);
         state.must_read_again = true;
-        assert!(!state.flushed(), "the answer is still to come");
+        assert!(!state.flushed(), "the response is still to come");
         state.phase = Phase::Answered;
         assert!(state.flushed() && !state.flushed());
     }

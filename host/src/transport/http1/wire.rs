@@ -1,5 +1,6 @@
-//! The socket of a connection of HTTP/1, as hyper reads and writes it: hyper reads what our parser has made of what the client
-//! sends, and each head has to come in time.
+//! The socket of an HTTP/1 connection as hyper sees it.
+//!
+//! hyper reads what our parser makes of the client's input. Each head must arrive in time.
 
 use std::{
     future::poll_fn,
@@ -24,40 +25,40 @@ use super::{
 };
 use crate::base::limits::Limits;
 
-/// How long an answer takes before a client that has ended its side is asked whether it still waits.
+/// How long a response takes before a client that has closed its sending side is probed.
 const PROBE: Duration = Duration::from_millis(200);
 
-/// How it is asked: a client that is gone cannot take this and resets the connection, and one that is there has to expect it
-/// (RFC 9110 section 15.2).
+/// The probe: a client that is gone resets the connection when it gets this, and one that is there must expect it (RFC
+/// 9110 section 15.2).
 const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
-/// The socket of a connection of HTTP/1.
+/// The socket of an HTTP/1 connection.
 pub(super) struct Http1Wire {
     socket: Socket,
     state: Shared,
-    /// What is written for hyper and did not fit into what it has read.
+    /// Data for hyper that did not fit into its last read.
     ahead: BytesMut,
-    /// How long a head may take.
+    /// How long a head may take to arrive.
     head_timeout: Duration,
-    /// How long nothing may come between two requests.
+    /// How long the connection may be idle between two requests.
     keep_alive: Duration,
-    /// What we wait for, and since how many heads.
+    /// What the client must send next, and how many heads it has sent.
     awaited: (Awaited, u64),
     timeout: Timeout,
-    /// Whether a client that has ended its side may still wait for its answer (rule K9).
-    is_half_close_fine: bool,
-    /// When to look next whether a client that has ended its side is still there.
+    /// Whether a client that has closed its sending side may still wait for its response (rule K9).
+    allows_half_close: bool,
+    /// When to probe a client that has closed its sending side.
     probe: Option<Timeout>,
 }
 
 impl Http1Wire {
-    /// The wire of a connection whose first head is awaited since `accepted`. In a box, as it goes through several hands, each of
-    /// which would hold all of it for as long as the connection is open.
+    /// The wire of a connection that has waited for its first head since `accepted`. Boxed, because it is moved through
+    /// several futures, each of which would reserve space for it for the life of the connection.
     pub(super) fn new(
         socket: Socket,
         state: Shared,
         limits: &Limits,
-        is_half_close_fine: bool,
+        allows_half_close: bool,
         accepted: Instant,
     ) -> Box<Self> {
         Box::new(Self {
@@ -68,25 +69,25 @@ impl Http1Wire {
             keep_alive: limits.keep_alive,
             awaited: (Awaited::Head, 0),
             timeout: Timeout::at(accepted + limits.head_timeout),
-            is_half_close_fine,
+            allows_half_close,
             probe: None,
         })
     }
 
-    /// Ends the connection with a reset.
+    /// Makes the connection end with a reset.
     pub(super) fn reset(self) {
         self.socket.reset();
     }
 
-    /// Whether the client was too slow for its response.
+    /// Whether the client accepted its response too slowly.
     pub(super) fn has_stalled(&self) -> bool {
         self.socket.has_stalled()
     }
 
-    /// Ends the connection, if hyper has not.
+    /// Closes the connection, unless hyper has.
     pub(super) async fn end(&mut self) {
         if !self.socket.has_ended() {
-            // What the client does not take any more is not an error of anybody's.
+            // An error only means that the client accepts no more data.
             _ = poll_fn(|cx| self.poll_end(cx)).await;
         }
     }
@@ -96,32 +97,32 @@ impl Http1Wire {
         self.socket.poll_end(cx, if is_between { LINGER_TIME_BETWEEN } else { LINGER_TIME })
     }
 
-    /// Gives hyper what was written for it before; whether there was anything.
+    /// Gives hyper data left from earlier reads. Returns whether there was any.
     fn give_ahead(&mut self, cursor: &mut ReadBufCursor<'_>) -> bool {
         if self.ahead.is_empty() {
             return false;
         }
         cursor.put_slice(&self.ahead.split_to(self.ahead.len().min(cursor.remaining())));
         if self.ahead.is_empty() {
-            // Its memory is not needed any more.
+            // Free its memory.
             self.ahead = BytesMut::new();
         }
         true
     }
 
-    /// Takes what the client has sent; whether hyper has got anything to read.
+    /// Parses data from the client. Returns whether hyper got anything to read.
     fn feed(&mut self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) -> bool {
         let before = cursor.remaining();
         self.state.lock().requests.feed(bytes, |written| put(cursor, &mut self.ahead, written));
         cursor.remaining() < before
     }
 
-    /// Refuses the head that has not come in time; whether there is one to refuse.
+    /// Refuses a head that did not arrive in time. Returns whether one had begun.
     fn time_out(&mut self, cursor: &mut ReadBufCursor<'_>) -> bool {
         self.state.lock().requests.time_out(|written| put(cursor, &mut self.ahead, written))
     }
 
-    /// Ready when a client that has ended its side turns out to be gone.
+    /// Ready when a client that has closed its sending side turns out to be gone.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (stream, probe) =
             (self.socket.stream(), self.probe.get_or_insert_with(|| Timeout::at(Instant::now() + PROBE)));
@@ -134,16 +135,16 @@ impl Http1Wire {
             if self.state.lock().written() {
                 match stream.try_write(INTERIM) {
                     Ok(length) if length == INTERIM.len() => {}
-                    // It is there, and does not read: how long that may go on is not for this to say.
+                    // The client is there, but does not read. The write timeout decides how long that may go on.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    // A part of it would be taken for a part of the answer.
+                    // A partial probe would corrupt the response.
                     Ok(_) | Err(_) => return Poll::Ready(()),
                 }
             }
         }
     }
 
-    /// Ready when the client has kept us waiting for too long. Asked when there is nothing to read.
+    /// Ready when the client has exceeded a timeout. Call it only when there is nothing to read.
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let awaited = self.state.lock().requests.awaited();
         if awaited != self.awaited {
@@ -155,7 +156,7 @@ impl Http1Wire {
             }
         }
         match awaited.0 {
-            // How long a body may take is for its reader to say.
+            // The reader of a body has its own timeout.
             Awaited::Body | Awaited::Nothing => Poll::Pending,
             Awaited::Head | Awaited::NextRequest => self.timeout.poll_end(cx),
         }
@@ -171,7 +172,7 @@ impl Http1Wire {
 }
 
 impl hyper::rt::Read for Http1Wire {
-    /// Reads what the client sends, and gives hyper what is written in its place.
+    /// Reads from the client, and gives hyper what is written instead.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -184,7 +185,7 @@ impl hyper::rt::Read for Http1Wire {
             }
             match this.state.lock().requests.end() {
                 Some(End::Malformed) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                // All that is left to do is to answer; what the client still sends is read when the connection ends.
+                // Only the response is left to send. Input is discarded when the connection closes.
                 Some(End::Refused) => return Poll::Pending,
                 Some(End::Last) | None => {}
             }
@@ -192,8 +193,8 @@ impl hyper::rt::Read for Http1Wire {
             let mut buffer = ReadBuf::uninit(&mut bytes[..READ.min(cursor.remaining())]);
             let polled = this.socket.poll_read(cx, &mut buffer);
             let is_end = matches!(polled, Poll::Ready(Ok(()))) && buffer.filled().is_empty();
-            // A client that waits for an answer is not idle (rule K11), and it may have nothing more to say.
-            if polled.is_pending() || is_end && this.is_half_close_fine {
+            // A client that waits for a response is not idle (rule K11), and may have closed its sending side.
+            if polled.is_pending() || is_end && this.allows_half_close {
                 let mut state = this.state.lock();
                 if state.is_answering() {
                     state.must_read_again = true;
@@ -216,7 +217,7 @@ impl hyper::rt::Read for Http1Wire {
             if is_end || this.feed(buffer.filled(), &mut cursor) {
                 return Poll::Ready(Ok(()));
             }
-            // What comes behind the last request is not wanted: the client has to keep it.
+            // Do not read any further: input after the last request is ignored.
             let mut state = this.state.lock();
             if state.requests.end() == Some(End::Last) {
                 state.must_read_again = true;
@@ -260,7 +261,7 @@ impl hyper::rt::Write for Http1Wire {
     }
 }
 
-/// Writes for hyper: what does not fit now, it gets with its next read.
+/// Writes data for hyper. What does not fit is kept for its next read.
 fn put(cursor: &mut ReadBufCursor<'_>, ahead: &mut BytesMut, written: &[u8]) {
     let fits = if ahead.is_empty() { written.len().min(cursor.remaining()) } else { 0 };
     cursor.put_slice(&written[..fits]);

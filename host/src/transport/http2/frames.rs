@@ -1,15 +1,15 @@
-//! Counts the control frames that come in on a connection of HTTP/2 while nothing is asked of it.
+//! Detects floods of control frames on an HTTP/2 connection without exchanges.
 //!
-//! h2 answers each PING and each SETTINGS and bounds neither. With an exchange open they may have a purpose; without one
+//! h2 answers every PING and SETTINGS frame and limits neither. During an exchange they may have a purpose; without one
 //! they only cost.
 
 use std::time::{Duration, Instant};
 
-/// How many control frames a connection without an exchange may send within [`WINDOW`].
+/// Control frames allowed within [`WINDOW`] on a connection without an exchange.
 const FRAMES_MAX: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The length of a frame's head (RFC 9113 section 4.1).
+/// The length of a frame header (RFC 9113 section 4.1).
 const HEAD: usize = 9;
 
 const DATA: u8 = 0;
@@ -19,38 +19,38 @@ const CONTINUATION: u8 = 9;
 
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// Sees all octets that come in on one connection.
+/// Parses the frame headers received on one connection.
 #[derive(Debug)]
 pub(super) struct Frames {
-    /// What is left of the preface, or of the payload of a frame: nothing in it matters here.
+    /// Bytes left of the preface or of the payload of a frame, whose contents do not matter here.
     skipped: usize,
-    /// The head of the next frame, as far as it has come in.
+    /// The header of the next frame, as far as it has arrived.
     head: [u8; HEAD],
     filled: usize,
-    /// The stream that was begun last.
+    /// The last stream that was opened.
     last: u32,
-    /// How many control frames there were since then, without an exchange.
+    /// Control frames received since then without an exchange.
     count: u32,
     since: Option<Instant>,
-    /// Whether there were too many.
+    /// Whether there were too many control frames.
     is_flood: bool,
 }
 
 impl Frames {
-    /// The frames behind a preface of that length.
+    /// The frames after a preface of this length.
     pub(super) fn after(preface: usize) -> Self {
         Self { skipped: preface, head: [0; HEAD], filled: 0, last: 0, count: 0, since: None, is_flood: false }
     }
 
-    /// Takes note of octets as they come in, and tells how many of them may be read: all, until there were too many control
-    /// frames; none behind the frame that was one too many, so that whoever reads ends between two frames.
+    /// Parses received bytes, and returns how many of them may be read: all of them until a flood. After that, none
+    /// beyond the frame that exceeded the limit, so that the reader stops between two frames.
     ///
-    /// `is_busy` tells whether there is an exchange.
-    pub(super) fn admit(&mut self, octets: &[u8], is_busy: bool, now: Instant) -> usize {
+    /// `is_busy` is whether there is an exchange.
+    pub(super) fn admit(&mut self, bytes: &[u8], is_busy: bool, now: Instant) -> usize {
         if is_busy {
             self.forget();
         }
-        let mut left = octets;
+        let mut left = bytes;
         while !left.is_empty() {
             if self.skipped > 0 {
                 let skipped = self.skipped.min(left.len());
@@ -70,7 +70,7 @@ impl Frames {
                 self.take(is_busy, now);
             }
         }
-        octets.len() - left.len()
+        bytes.len() - left.len()
     }
 
     /// Whether there were too many control frames.
@@ -78,12 +78,12 @@ impl Frames {
         self.is_flood
     }
 
-    /// The last word to a client that has sent too many (RFC 9113 section 6.8).
+    /// The GOAWAY frame for a client that has sent too many control frames (RFC 9113 section 6.8).
     pub(super) fn go_away(&self) -> Vec<u8> {
-        let told = b"too_many_control_frames";
-        let length = u8::try_from(8 + told.len()).unwrap_or_else(|_| unreachable!("it is short"));
+        let debug_data = b"too_many_control_frames";
+        let length = u8::try_from(8 + debug_data.len()).unwrap_or_else(|_| unreachable!("the text is short"));
         let (last, code) = (self.last.to_be_bytes(), ENHANCE_YOUR_CALM.to_be_bytes());
-        [&[0, 0, length, GOAWAY, 0, 0, 0, 0, 0][..], &last, &code, told].concat()
+        [&[0, 0, length, GOAWAY, 0, 0, 0, 0, 0][..], &last, &code, debug_data].concat()
     }
 
     fn take(&mut self, is_busy: bool, now: Instant) {
@@ -92,7 +92,7 @@ impl Frames {
         match kind {
             HEADERS => {
                 self.last = u32::from_be_bytes(stream) & (u32::MAX >> 1);
-                // Whoever asks for something in between is no flood: how many of these there are is bounded elsewhere.
+                // A client that makes requests is not a flood: other limits bound their number.
                 self.forget();
             }
             DATA | CONTINUATION => {}
@@ -121,7 +121,7 @@ mod tests {
     const SETTINGS: u8 = 4;
 
     fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
         [&length[1..], &[kind, 0], &stream.to_be_bytes(), payload].concat()
     }
 
@@ -130,11 +130,11 @@ mod tests {
     }
 
     impl Frames {
-        /// Whether all of these octets may be read.
-        fn admits(&mut self, octets: &[u8], is_busy: bool, now: Instant) -> bool {
-            let admitted = self.admit(octets, is_busy, now);
-            assert!(admitted == octets.len() || self.is_flood());
-            admitted == octets.len()
+        /// Whether all of these bytes may be read.
+        fn admits(&mut self, bytes: &[u8], is_busy: bool, now: Instant) -> bool {
+            let admitted = self.admit(bytes, is_busy, now);
+            assert!(admitted == bytes.len() || self.is_flood());
+            admitted == bytes.len()
         }
     }
 
@@ -144,16 +144,16 @@ mod tests {
             let now = Instant::now();
             let mut frames = Frames::after(0);
             assert!(frames.admits(&flood.repeat(1000), false, now) && !frames.is_flood());
-            assert_eq!(frames.admit(&flood.repeat(2), false, now), flood.len(), "up to the end of this frame");
+            assert_eq!(frames.admit(&flood.repeat(2), false, now), flood.len(), "up to the end of the frame");
             assert!(frames.is_flood());
-            assert_eq!(frames.admit(&frame(HEADERS, 1, b""), true, now), 0, "once it is one, it is");
+            assert_eq!(frames.admit(&frame(HEADERS, 1, b""), true, now), 0, "a flood does not end");
         }
     }
 
     #[test]
     fn frames_are_found_in_pieces_of_every_size() {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        // What is in a payload looks like frames here, and is none.
+        // The payload looks like frames, but must not be parsed.
         let data = frame(DATA, 1, &frame(HEADERS, 9, b"").repeat(100));
         let head = [&preface[..], &frame(HEADERS, 5, b"abc"), &data, &frame(CONTINUATION, 5, b"")].concat();
         let wire = [&head[..], &pings(1500)].concat();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_in_ten_seconds_again_and_again_are_none() {
+    fn a_thousand_frames_every_ten_seconds_are_not_a_flood() {
         let mut frames = Frames::after(0);
         let mut now = Instant::now();
         for _ in 0..5 {
@@ -178,23 +178,23 @@ mod tests {
     }
 
     #[test]
-    fn with_exchanges_there_may_be_any_number() {
+    fn during_exchanges_any_number_of_frames_is_allowed() {
         let now = Instant::now();
         let mut frames = Frames::after(0);
         for _ in 0..5 {
             assert!(frames.admits(&pings(1000), false, now));
-            assert!(frames.admits(&frame(HEADERS, 1, b"x"), false, now), "one begins");
+            assert!(frames.admits(&frame(HEADERS, 1, b"x"), false, now), "an exchange begins");
         }
-        assert!(frames.admits(&pings(10_000), true, now), "one is open");
+        assert!(frames.admits(&pings(10_000), true, now), "an exchange is open");
         assert!(frames.admits(&pings(1000), false, now) && !frames.is_flood());
         assert!(!frames.admits(&pings(2), false, now));
     }
 
     #[test]
-    fn the_last_word_is_a_goaway() {
+    fn a_flood_is_answered_with_goaway() {
         let mut frames = Frames::after(0);
         frames.admit(&frame(HEADERS, 0x8000_0007, b""), false, Instant::now());
-        let told = frames.go_away();
-        assert_eq!(told, frame(GOAWAY, 0, b"\0\0\0\x07\0\0\0\x0btoo_many_control_frames"));
+        let frame_sent = frames.go_away();
+        assert_eq!(frame_sent, frame(GOAWAY, 0, b"\0\0\0\x07\0\0\0\x0btoo_many_control_frames"));
     }
 }

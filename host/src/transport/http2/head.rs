@@ -1,50 +1,50 @@
-//! The head of a request of HTTP/2, written down in the shape that it would have in HTTP/1.
+//! Writes the head of an HTTP/2 request in the form it would have in HTTP/1.
 //!
-//! h2 parses the request, and no second parser may disagree with it. [`RequestHead`] takes the text apart again, so a part
-//! is written down only if it can mean nothing but itself there; with any other the request is refused. Text that is
-//! refused is for the log and for the page that says why, and contains nothing that the client did not send.
+//! h2 parses the request, and a second parser must not disagree with it. [`RequestHead`] splits the text again, so a
+//! part is written only if it cannot be misread there; otherwise the request is refused. The text of a refused request
+//! is only used in the log and on the error page, and contains nothing that the client did not send.
 //!
 //! # What h2 decides
 //!
-//! h2 0.4.20, http 1.5.0 and hyper 1.12.0 settle the following before there is a request that we could refuse.
+//! h2 0.4.20, http 1.5.0 and hyper 1.12.0 handle the following before there is a request that we could refuse.
 //!
-//! The whole connection ends, where RFC 9113 section 8.1.1 asks for the end of the stream:
+//! These end the whole connection, where RFC 9113 section 8.1.1 asks for the end of the stream only:
 //!
-//! - with a name in upper case or with a byte that http does not know, a value with a control character, a `:method` that is
-//!   no token, a pseudo-field that is not known, and pseudo-fields that are not UTF-8. To h2 these are errors of HPACK, after
-//!   which it cannot read the rest of the connection. No issue of h2 is known to say so.
-//! - with a malformed block of fields in HEADERS that CONTINUATION follows:
+//! - a name with capitals or with a byte that http rejects, a value with a control character, a `:method` that is not a
+//!   token, an unknown pseudo-field, and pseudo-fields that are not UTF-8. h2 treats these as HPACK errors, after which
+//!   it cannot read the rest of the connection. We know of no h2 issue about this.
+//! - a malformed field block in HEADERS that is followed by CONTINUATION:
 //!   [h2#37](https://github.com/hyperium/h2/issues/37).
-//! - with CONNECT and a `content-length` other than 0, in hyper: [hyper#2523](https://github.com/hyperium/hyper/pull/2523).
+//! - CONNECT with a `content-length` other than 0, in hyper: [hyper#2523](https://github.com/hyperium/hyper/pull/2523).
 //!
-//! It ends with more CONTINUATION frames than the list of fields could need, too, however short they are
-//! ([h2#758](https://github.com/hyperium/h2/pull/758)), which is a defence.
+//! More CONTINUATION frames than the field list could need also end it, however short they are
+//! ([h2#758](https://github.com/hyperium/h2/pull/758)), as a defence.
 //!
-//! The stream is reset, without a response and without a line in our log: fields that belong to a connection, pseudo-fields
-//! that are missing, repeated or late, a `:path` or `:authority` that http cannot parse, `:protocol`, and a body of another
-//! length than its `content-length`. A `"`, `<` or `>` in a query is among these, although clients do send them:
-//! [http#693](https://github.com/hyperium/http/issues/693).
+//! These reset the stream, without a response and without a line in our log: connection-specific fields; missing,
+//! repeated or late pseudo-fields; a `:path` or `:authority` that http cannot parse; `:protocol`; and a body whose
+//! length differs from its `content-length`. A `"`, `<` or `>` in a query is among these, although clients do send
+//! them: [http#693](https://github.com/hyperium/http/issues/693).
 //!
-//! These are dropped, and nothing shows that they were there:
+//! These are dropped without a trace:
 //!
-//! - the fragment of a `:path`: [http#775](https://github.com/hyperium/http/issues/775). For us it is no part of a target
-//!   either (rule T8).
-//! - `:scheme`, if there is no `:authority`: [h2#372](https://github.com/hyperium/h2/pull/372). We look at those that we get.
-//! - pseudo-fields in trailers, and what is in trailers beyond the largest list of fields. No issue is known for either.
-//! - what makes a block malformed, if a frame ends within a later field: h2 waits for the CONTINUATION and has forgotten by
-//!   then. So a `connection` or a second `:path` in such a block is ignored. No issue is known.
-//! - the order of fields with different names. Those with the same name stay in order, which is what counts (RFC 9110
+//! - the fragment of a `:path`: [http#775](https://github.com/hyperium/http/issues/775). We do not treat it as part of
+//!   a target either (rule T8).
+//! - `:scheme`, if there is no `:authority`: [h2#372](https://github.com/hyperium/h2/pull/372). We check the others.
+//! - pseudo-fields in trailers, and trailers beyond the largest field list. We know of no issue about either.
+//! - what makes a field block malformed, if a frame ends within a later field: h2 waits for the CONTINUATION and then
+//!   forgets the error. So a `connection` or a second `:path` in such a block is ignored. We know of no issue.
+//! - the order of fields with different names. Fields with the same name stay in order, which is what matters (RFC 9110
 //!   section 5.3).
 //!
-//! h2 lets through values with white space around them ([http#245](https://github.com/hyperium/http/issues/245)), names with
-//! a `"` ([http#716](https://github.com/hyperium/http/pull/716) ended that for HTTP/1 only), any scheme, and a Host that
-//! contradicts `:authority`. Those are ours to refuse.
+//! h2 accepts values with surrounding white space ([http#245](https://github.com/hyperium/http/issues/245)), names with
+//! a `"` ([http#716](https://github.com/hyperium/http/pull/716) rejects them in HTTP/1 only), any scheme, and a Host
+//! that contradicts `:authority`. We refuse these.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::request::Parts;
 use wasmserve_gateway::{field, refusal::Refusal, request::RequestHead};
 
-/// The head of a request, and why it is refused, if it is.
+/// Returns the head of a request, and why it is refused, if it is.
 pub(super) fn read(parts: &Parts) -> (RequestHead, Option<Refusal>) {
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let start = Start {
@@ -61,24 +61,24 @@ pub(super) fn read(parts: &Parts) -> (RequestHead, Option<Refusal>) {
     (RequestHead::new(text), why.map(|why| Refusal::Invalid { status: 400, why: why.into() }))
 }
 
-/// What a request begins with.
+/// The parts of a request before its fields.
 struct Start<'a> {
     method: &'a [u8],
-    /// h2 gives none where there is no authority.
+    /// `None` if there is no authority.
     scheme: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
-    /// Path and query; of CONNECT the authority.
+    /// The path with its query; for CONNECT, the authority.
     target: &'a [u8],
 }
 
-/// The text of a head, and the first reason why the request is refused, if there is one.
+/// Returns the text of a head, and the first reason to refuse the request, if any.
 fn write<'a>(start: &Start<'a>, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> (Bytes, Option<&'static str>) {
     let mut text = Text { bytes: BytesMut::with_capacity(256), why: None, is_in_cookie: false };
     text.put_line(start.method, start.target);
     if start.scheme.is_some_and(|scheme| !is_http(scheme) && !is_https(scheme)) {
         text.refuse("the scheme of the request is neither http nor https");
     }
-    // The authority is what Host is in HTTP/1, and a Host beside it may only repeat it (RFC 9113 section 8.3.1).
+    // The authority takes the place of Host, and a Host beside it may only repeat it (RFC 9113 section 8.3.1).
     if let Some(authority) = start.authority {
         text.put_field(b"host", authority);
     }
@@ -91,7 +91,7 @@ fn write<'a>(start: &Start<'a>, fields: impl Iterator<Item = (&'a [u8], &'a [u8]
             } else if is_same(authority, value, start.scheme) {
                 continue;
             } else {
-                text.refuse("the Host of the request is not its authority");
+                text.refuse("the Host of the request differs from its authority");
             }
         }
         text.put_field(name, value);
@@ -100,12 +100,12 @@ fn write<'a>(start: &Start<'a>, fields: impl Iterator<Item = (&'a [u8], &'a [u8]
     (text.bytes.freeze(), text.why)
 }
 
-/// A head that is being written.
+/// The text of a head under construction.
 struct Text {
     bytes: BytesMut,
-    /// Why it is refused.
+    /// Why the request is refused.
     why: Option<&'static str>,
-    /// Whether the last line is a Cookie.
+    /// Whether the last line is a Cookie field.
     is_in_cookie: bool,
 }
 
@@ -119,15 +119,15 @@ impl Text {
     }
 
     fn put_line(&mut self, method: &[u8], target: &[u8]) {
-        const UNFIT: &[u8] = b"-";
+        const INVALID: &[u8] = b"-";
         let mut line = (method, target);
         if !field::is_token(method) {
             self.refuse("the method of the request is not a token");
-            line.0 = UNFIT;
+            line.0 = INVALID;
         }
         if target.is_empty() || !target.iter().all(|byte| *byte > b' ' && *byte != 0x7f && *byte != b'#') {
-            self.refuse("the request target has a character that no target has");
-            line.1 = UNFIT;
+            self.refuse("the request target contains an invalid character; percent-encode it");
+            line.1 = INVALID;
         }
         if method != b"CONNECT" && target != b"*" && !target.starts_with(b"/") {
             self.refuse("the request target is not a path");
@@ -135,13 +135,13 @@ impl Text {
         self.put([line.0, b" ", line.1, b" HTTP/2\r\n"]);
     }
 
-    /// Adds a field. Cookies come in crumbs, which are one field to everybody but HTTP/2 (RFC 9113 section 8.2.3).
+    /// Adds a field. Joins split cookies, which are one field outside of HTTP/2 (RFC 9113 section 8.2.3).
     fn put_field(&mut self, name: &[u8], value: &[u8]) {
         if !field::is_lower_case_name(name) {
-            return self.refuse("the name of a field is not a token in lower case");
+            return self.refuse("the name of a header is not a lower-case token");
         }
         if !field::is_value(value) {
-            return self.refuse("the value of a field has white space around it, or a control character");
+            return self.refuse("the value of a header has surrounding white space or a control character");
         }
         let was_in_cookie = std::mem::replace(&mut self.is_in_cookie, name == b"cookie");
         if !was_in_cookie || !self.is_in_cookie {
@@ -158,13 +158,12 @@ fn is_http(scheme: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(b"http")
 }
 
-/// Proxies that end TLS send that, too.
+/// Proxies that terminate TLS send this scheme.
 fn is_https(scheme: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(b"https")
 }
 
-/// Whether Host names the same as the authority: case does not count, nor does a port that the scheme implies (RFC 3986
-/// section 6.2.3).
+/// Whether Host equals the authority, ignoring case and a port that the scheme implies (RFC 3986 section 6.2.3).
 fn is_same(authority: &[u8], host: &[u8], scheme: Option<&[u8]>) -> bool {
     let port: &[u8] = if scheme.is_some_and(is_https) { b":443" } else { b":80" };
     let name = |text: &'_ [u8]| text.strip_suffix(port).or(text.strip_suffix(b":")).map_or(text.len(), <[u8]>::len);
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_http2_reads_like_one_of_http1() {
+    fn an_http2_head_reads_like_an_http1_head() {
         let request = http::Request::get("http://x:80/a?b").header("host", "X").header("a", "1").header("a", "2");
         let (parts, ()) = request.body(()).expect("valid").into_parts();
         let (head, refusal) = read(&parts);
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn h3_crumbs_of_cookies_are_one_field() {
+    fn h3_split_cookies_are_joined_into_one_field() {
         for (crumbs, line) in [
             (&["a=1", "b=2", "c=3"][..], "cookie: a=1; b=2; c=3\r\n"),
             (&["", "a=1", "", "b=2", ""], "cookie: a=1; b=2\r\n"),
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn h4_a_host_is_its_authority_whatever_the_case_and_with_the_port_of_the_scheme() {
+    fn h4_host_may_differ_from_the_authority_in_case_and_default_port_only() {
         for (scheme, authority, host, is_fine) in [
             ("http", "a", "A", true),
             ("http", "a:80", "a", true),
@@ -232,7 +231,7 @@ mod tests {
             let start = Start { method: b"GET", scheme, authority, target: b"/" };
             let (head, why) = written(&start, &[(b"host", host.as_bytes())]);
             assert_eq!(why.is_none(), is_fine, "{host}: {why:?}");
-            assert!(!is_fine || head.values("host").eq(authority), "the authority is what counts");
+            assert!(!is_fine || head.values("host").eq(authority), "the authority wins");
         }
     }
 
@@ -246,7 +245,7 @@ mod tests {
             (self.0 >> 11) as usize % bound
         }
 
-        /// One of these, most often as it is, and else with a byte changed or put in.
+        /// One of these, usually unchanged, else with bytes changed or inserted.
         fn spoiled(&mut self, ones: &[&[u8]]) -> Vec<u8> {
             const HOSTILE: &[u8] = b"\r\n \t\0:;#?*/\x0b\x0c\x7f\x80\xff\"AHhost";
             let mut text = ones[self.below(ones.len())].to_vec();
@@ -272,7 +271,7 @@ mod tests {
     const NAMES: [&[u8]; 8] = [b"a", b"host", b"cookie", b"content-length", b"x-y", b":path", b"B", b""];
     const VALUES: [&[u8]; 8] = [b"", b"1", b"a b", b"\xe9", b" a", b"a\t", b"x", b"1\r\nhost: y"];
 
-    /// What the head should be taken apart into: the authority as Host, and crumbs of cookies in one.
+    /// The fields that the head should be split into: the authority as Host, and split cookies joined.
     fn expected(authority: Option<&[u8]>, fields: &[(&[u8], &[u8])]) -> Given {
         let mut expected: Given =
             authority.map(|authority| (b"host".to_vec(), authority.to_vec())).into_iter().collect();
@@ -291,9 +290,9 @@ mod tests {
         expected
     }
 
-    /// What h2 might yield, and worse: it says what the head was taken apart into, if that is anything else.
+    /// Also covers input worse than what h2 can produce.
     #[test]
-    fn what_is_not_refused_is_taken_apart_into_exactly_what_was_parsed() {
+    fn a_head_that_is_not_refused_splits_into_exactly_what_was_parsed() {
         const ROUNDS: u32 = 200_000;
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let (mut taken, mut refused) = (0, 0);
@@ -333,9 +332,9 @@ mod tests {
         assert!(taken > ROUNDS / 20 && refused > ROUNDS / 20, "{taken} taken, {refused} refused");
     }
 
-    /// The same with what http's own types can hold, which is all that h2 can yield.
+    /// The same with values that http's own types can hold, which are all that h2 can produce.
     #[test]
-    fn what_http_can_hold_is_refused_or_taken_apart_into_the_same() {
+    fn what_http_types_can_hold_is_refused_or_splits_into_the_same() {
         let mut random = Random(0x2545_f491_4f6c_dd1d);
         let (mut taken, mut refused) = (0, 0);
         for _ in 0..100_000 {

@@ -1,18 +1,18 @@
-//! The exchanges that are open on a connection of HTTP/2, and since when there is none.
+//! Counts the open exchanges of an HTTP/2 connection, and how long it has been idle.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// How many exchanges a connection has at the moment.
+/// The number of open exchanges of a connection.
 #[derive(Debug)]
 pub(super) struct Open(Mutex<State>);
 
 #[derive(Clone, Copy, Debug)]
 struct State {
     count: usize,
-    /// When the last one ended, or the connection began.
+    /// When the last exchange ended, or the connection began.
     since: Instant,
     /// Whether the client takes its responses too slowly.
     has_stalled: bool,
@@ -24,36 +24,36 @@ impl Open {
         Self(Mutex::new(State { count: 0, since: now, has_stalled: false }))
     }
 
-    /// Another exchange, open until what this returns is dropped.
+    /// Opens an exchange, until the returned guard is dropped.
     #[must_use]
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
         self.lock().count += 1;
         Exchange(Arc::clone(self))
     }
 
-    /// Whether there is an exchange.
-    pub(super) fn is_any(&self) -> bool {
+    /// Whether an exchange is open.
+    pub(super) fn has_any(&self) -> bool {
         self.lock().count > 0
     }
 
-    /// How long it still takes until the connection has been idle for that long, if nothing happens.
-    pub(super) fn left_of(&self, idle: Duration, now: Instant) -> Duration {
+    /// How long until the connection has been idle for `idle`, if nothing happens.
+    pub(super) fn time_left(&self, idle: Duration, now: Instant) -> Duration {
         let State { count, since, .. } = *self.lock();
         if count > 0 { idle } else { idle.saturating_sub(now.saturating_duration_since(since)) }
     }
 
-    /// Takes note of a client that takes its responses too slowly.
+    /// Records that the client reads its responses too slowly.
     pub(super) fn set_stalled(&self) {
         self.lock().has_stalled = true;
     }
 
-    /// The count stays right at every point, so a poisoned lock means nothing.
+    /// Locks the state. It stays consistent even if a panic poisons the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An exchange that is open.
+/// An open exchange. Dropping it closes the exchange.
 #[derive(Debug)]
 pub(super) struct Exchange(Arc<Open>);
 
@@ -77,19 +77,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_idle_while_nothing_is_open() {
+    fn a_connection_is_idle_while_no_exchange_is_open() {
         const IDLE: Duration = Duration::from_secs(60);
         let began = Instant::now();
         let open = Arc::new(Open::new(began));
-        assert_eq!(open.left_of(IDLE, began + Duration::from_secs(20)), Duration::from_secs(40));
-        assert_eq!(open.left_of(IDLE, began + Duration::from_secs(61)), Duration::ZERO);
+        assert_eq!(open.time_left(IDLE, began + Duration::from_secs(20)), Duration::from_secs(40));
+        assert_eq!(open.time_left(IDLE, began + Duration::from_secs(61)), Duration::ZERO);
 
         let (first, second) = (open.begin(), open.begin());
         drop(first);
-        assert!(open.is_any());
-        assert_eq!(open.left_of(IDLE, began + Duration::from_secs(600)), IDLE, "it will take at least that");
+        assert!(open.has_any());
+        assert_eq!(open.time_left(IDLE, began + Duration::from_secs(600)), IDLE, "idle time has not started");
         drop(second);
-        assert!(!open.is_any());
-        assert!(open.left_of(IDLE, Instant::now()) > IDLE / 2, "it counts from the end of the last one");
+        assert!(!open.has_any());
+        assert!(open.time_left(IDLE, Instant::now()) > IDLE / 2, "idle time starts at the end of the last exchange");
     }
 }

@@ -1,4 +1,4 @@
-//! The socket of a connection of HTTP/2, as hyper reads and writes it: floods of control frames end it.
+//! The socket of an HTTP/2 connection as hyper sees it: floods of control frames end it.
 
 use std::{
     io,
@@ -18,26 +18,27 @@ use super::{
     open::Open,
 };
 
-/// The socket of a connection of HTTP/2.
+/// The socket of an HTTP/2 connection.
 pub(super) struct Http2Wire {
     socket: Socket,
     frames: Frames,
     open: Arc<Open>,
-    /// What is still to be said after a flood: nothing is read any more then, and hyper takes it for the end.
-    goodbye: Option<Bytes>,
+    /// The rest of the GOAWAY frame to send after a flood. Once set, nothing more is read, and hyper sees the end of
+    /// input.
+    go_away: Option<Bytes>,
 }
 
 impl Http2Wire {
-    /// A wire that ends where there are too many control frames while nothing is open.
+    /// A wire that ends the connection on a flood of control frames without an exchange.
     pub(super) fn new(socket: Socket, frames: Frames, open: &Arc<Open>) -> Self {
-        Self { socket, frames, open: Arc::clone(open), goodbye: None }
+        Self { socket, frames, open: Arc::clone(open), go_away: None }
     }
 
-    /// How many of these bytes may be read.
+    /// Returns how many of these bytes hyper may read.
     fn admit(&mut self, bytes: &[u8]) -> usize {
-        let admitted = self.frames.admit(bytes, self.open.is_any(), Instant::now().into_std());
-        if self.frames.is_flood() && self.goodbye.is_none() {
-            self.goodbye = Some(self.frames.go_away().into());
+        let admitted = self.frames.admit(bytes, self.open.has_any(), Instant::now().into_std());
+        if self.frames.is_flood() && self.go_away.is_none() {
+            self.go_away = Some(self.frames.go_away().into());
         }
         admitted
     }
@@ -48,12 +49,12 @@ impl Http2Wire {
         }
     }
 
-    /// Says the last word, if there is one. All of hyper's is written by then.
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(goodbye) = &mut self.goodbye else { return Poll::Ready(Ok(())) };
-        while !goodbye.is_empty() {
-            let written = ready!(self.socket.poll_write(cx, goodbye))?;
-            goodbye.advance(written);
+    /// Sends the GOAWAY frame, if there is one. hyper has written everything by then.
+    fn poll_go_away(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(go_away) = &mut self.go_away else { return Poll::Ready(Ok(())) };
+        while !go_away.is_empty() {
+            let written = ready!(self.socket.poll_write(cx, go_away))?;
+            go_away.advance(written);
         }
         Poll::Ready(Ok(()))
     }
@@ -65,7 +66,7 @@ impl hyper::rt::Read for Http2Wire {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // Only unsafe code may read straight into hyper's buffer, so the bytes take a detour over the stack.
+        // Reading directly into hyper's buffer needs unsafe code, so copy through the stack.
         let mut bytes = [const { MaybeUninit::uninit() }; READ];
         let mut buffer = ReadBuf::uninit(&mut bytes[..READ.min(cursor.remaining())]);
         ready!(self.socket.poll_read(cx, &mut buffer))?;
@@ -102,9 +103,9 @@ impl hyper::rt::Write for Http2Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.socket.is_ending() {
-            ready!(self.poll_goodbye(cx))?;
+            ready!(self.poll_go_away(cx))?;
         }
-        let time = if self.goodbye.is_some() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
+        let time = if self.go_away.is_some() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
         self.socket.poll_end(cx, time)
     }
 }
