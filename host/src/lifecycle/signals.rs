@@ -1,15 +1,15 @@
-//! What signals ask for.
+//! Receives the signals that stop the server or ask for a report.
 
 use std::io;
 
-/// What a signal asks for.
+/// A request made by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// To report what runs, and stop: SIGINT.
+    /// Report what is running, and stop: SIGINT.
     Interrupt,
-    /// To stop: SIGTERM.
+    /// Stop: SIGTERM.
     Terminate,
-    /// To report what runs, and go on: SIGQUIT or SIGUSR1.
+    /// Report what is running, and continue: SIGQUIT or SIGUSR1.
     Report,
 }
 
@@ -33,7 +33,7 @@ impl Signals {
         })
     }
 
-    /// The next one. May be given up and called again at any time.
+    /// The next signal. Cancel safe: it can be dropped and called again at any time.
     pub(crate) async fn recv(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
@@ -53,9 +53,9 @@ impl Signals {
         Ok(Self)
     }
 
-    /// The next one.
+    /// The next signal.
     pub(crate) async fn recv(&mut self) -> Signal {
-        // It fails only if no handler can be installed, and then nothing would ever arrive.
+        // Fails only if no handler can be installed, and then no signal would ever arrive.
         _ = tokio::signal::ctrl_c().await;
         Signal::Interrupt
     }
