@@ -1,4 +1,4 @@
-//! The kinds of handlers: one file or folder for each.
+//! The kinds of handlers, one file or folder for each.
 
 pub(crate) mod native;
 pub(crate) mod wasm;

@@ -1,5 +1,7 @@
-//! How long the server lives, and how it ends: by a signal, with its last exchange, with its time, or with the command that
-//! it was started for.
+//! The server's lifecycle: when it stops, and with which exit code.
+//!
+//! It stops on a signal, after its last exchange (`--once`, `--requests`), after a time (`--ttl`, `--idle-exit`), or
+//! when the command of `--exec` ends.
 
 mod browser;
 mod exec;
@@ -22,47 +24,47 @@ use tokio::{
 
 use self::{
     exec::Exec,
-    options::LifeOptions,
+    options::LifecycleOptions,
     port_file::PortFile,
     signals::{Signal, Signals},
 };
 use crate::{base::exit::Exit, event::notice::Level, exchange::Exchanges, listen::exit_tracker::Progress};
 
-/// What is seen of exchanges, if the server's life depends on them.
-pub(crate) type Ends = Option<watch::Receiver<Progress>>;
+/// The progress of exchanges, if the lifecycle depends on it.
+pub(crate) type ExchangeProgress = Option<watch::Receiver<Progress>>;
 
-/// How long a command may take to end when it was asked to.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the command may take to exit after a signal.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The life of a server that listens.
+/// The lifecycle of a listening server.
 pub(crate) struct Lifecycle {
-    options: LifeOptions,
+    options: LifecycleOptions,
     drain: Duration,
     exchanges: Arc<Exchanges>,
-    ends: Ends,
+    progress: ExchangeProgress,
     signals: Signals,
     command: Option<Exec>,
-    /// Removes the file when this is dropped.
+    /// Removes the file when dropped.
     _port_file: Option<PortFile>,
     began: Instant,
     stage: Stage,
 }
 
-/// How far it has come.
+/// How far the lifecycle has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Serving,
-    /// As many exchanges have begun as there may be. They have all the time that exchanges have.
+    /// The last exchange has begun. Exchanges in progress still have their full timeouts.
     Full,
-    /// What still runs has until then.
+    /// Whatever still runs must end by `until`.
     Draining {
         until: Instant,
     },
-    /// At once: it was asked to stop for a second time.
+    /// A second signal asked to stop at once.
     Interrupted,
 }
 
-/// What ends it.
+/// Why the server stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Full,
@@ -74,25 +76,25 @@ enum End {
 }
 
 impl Lifecycle {
-    /// Begins when the server listens there: tells whoever wants to know where that is.
+    /// Begins the lifecycle of a server that listens on `addr`, and writes the port file.
     ///
     /// # Errors
     ///
-    /// Signals cannot be received, or the file that was asked for cannot be written.
+    /// Signals cannot be received, or the port file cannot be written.
     pub(crate) fn begin(
-        options: LifeOptions,
+        options: LifecycleOptions,
         drain: Duration,
         addr: SocketAddr,
         exchanges: Arc<Exchanges>,
-        ends: Ends,
+        progress: ExchangeProgress,
     ) -> anyhow::Result<Self> {
-        let signals = Signals::new().context("no signals")?;
+        let signals = Signals::new().context("cannot receive signals")?;
         let port_file = options.port_file.clone().map(|path| PortFile::write(path, addr.port())).transpose()?;
         Ok(Self {
             options,
             drain,
             exchanges,
-            ends,
+            progress,
             signals,
             command: None,
             _port_file: port_file,
@@ -101,12 +103,12 @@ impl Lifecycle {
         })
     }
 
-    /// Begins what comes to the server by itself: a command, a browser. All that was said before should be read before what
-    /// they say.
+    /// Starts the command and the browser, if there are any. Flush the log first, so that its lines precede the
+    /// command's output.
     ///
     /// # Errors
     ///
-    /// There is no shell to run a command.
+    /// The shell cannot run the command.
     pub(crate) fn launch(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
         let url = url(addr);
         let spawn = |command| Exec::spawn(command, &url).context("cannot run a shell for --exec");
@@ -117,7 +119,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Ready when the server is to accept no more. What that gives is ready when it is to cut what still runs.
+    /// Completes when the server must stop accepting. The returned future completes when it must cut what still runs.
     pub(crate) async fn shutdown(&mut self) -> impl Future<Output = ()> {
         match self.next_end().await {
             End::Full => self.stage = Stage::Full,
@@ -126,7 +128,7 @@ impl Lifecycle {
         self.cut()
     }
 
-    /// Ends what has begun with the server, which has served for the last time: how the process ends.
+    /// Ends the command after the server has stopped, and returns the exit code of the process.
     pub(crate) async fn end(mut self) -> Exit {
         let command = match self.command.take() {
             Some(command) => Some(self.end_command(command).await),
@@ -139,16 +141,16 @@ impl Lifecycle {
         }
     }
 
-    /// What ends it next. May be given up and called again at any time.
+    /// Waits for the next reason to stop. Cancel safe: it can be dropped and called again at any time.
     async fn next_end(&mut self) -> End {
-        let Self { options, exchanges, ends, signals, command, began, stage, .. } = self;
+        let Self { options, exchanges, progress, signals, command, began, stage, .. } = self;
         let is_serving = *stage == Stage::Serving;
         loop {
             tokio::select! {
                 signal = signals.recv() => match signal {
                     Signal::Report => exchanges.report_running().await,
                     Signal::Interrupt => {
-                        // Whoever presses Ctrl-C may do so because something is stuck, and need not wait for it to tell.
+                        // Something may be stuck, so stopping does not wait for the report.
                         let exchanges = Arc::clone(exchanges);
                         match exchanges.running() {
                             0 => exchanges.report_running().await,
@@ -160,33 +162,33 @@ impl Lifecycle {
                 },
                 () = exchanges.all_begun(), if is_serving => return End::Full,
                 () = is_over(options.ttl.map(|ttl| *began + ttl)) => return End::Age,
-                () = is_idle(ends.clone(), options.idle, exchanges), if is_serving => return End::Idle,
+                () = is_idle(progress.clone(), options.idle, exchanges), if is_serving => return End::Idle,
                 () = has_ended(command) => return End::Command,
             }
         }
     }
 
-    /// From now on, what runs has the time that it has to end.
+    /// Starts the drain period.
     fn drain(&mut self, end: End) {
         self.stage = Stage::Draining { until: Instant::now() + self.drain };
         let line = match end {
-            End::Age => Some("stopping, as the time of --ttl is over"),
-            End::Idle => Some("stopping, as there was no exchange for the time of --idle-exit"),
+            End::Age => Some("stopping: the time of --ttl is over"),
+            End::Idle => Some("stopping: no request for the time of --idle-exit"),
             End::Full | End::Interrupt | End::Terminate | End::Command => None,
         };
         if let Some(line) = line {
             self.exchanges.events().notice(Level::Info, line);
         }
-        // Ctrl-C has reached it as well, and after the last exchange it may still be busy with the answer.
+        // Ctrl-C has reached the command as well, and after the last exchange it may still be processing the response.
         if let (End::Terminate | End::Age | End::Idle, Some(command)) = (end, &mut self.command) {
             command.terminate();
         }
     }
 
-    /// Ready when what still runs is to be cut.
+    /// Completes when the server must cut what still runs.
     async fn cut(&mut self) {
         if self.stage == Stage::Full {
-            let ended = all_ended(self.ends.clone(), self.options.exchanges);
+            let ended = all_ended(self.progress.clone(), self.options.exchanges);
             let end = tokio::select! {
                 end = self.next_end() => end,
                 () = ended => End::Full,
@@ -199,14 +201,14 @@ impl Lifecycle {
         }
     }
 
-    /// Lets the command end by itself as long as exchanges may, then asks it to, then ends it.
+    /// Waits for the command as long as for exchanges, then terminates it, then kills it.
     async fn end_command(&mut self, mut command: Exec) -> Exit {
         let until = match self.stage {
             Stage::Draining { until } => until,
             Stage::Interrupted => Instant::now(),
             Stage::Serving | Stage::Full => Instant::now() + self.drain,
         };
-        for until in [until, until + FAREWELL] {
+        for until in [until, until + EXIT_TIMEOUT] {
             if self.stage != Stage::Interrupted {
                 tokio::select! {
                     exit = timeout_at(until, command.wait()) => if let Ok(exit) = exit { return exit },
@@ -216,15 +218,15 @@ impl Lifecycle {
             command.terminate();
         }
         command.kill();
-        // Nobody survives that, but the system may take its time.
-        timeout(FAREWELL, command.wait()).await.unwrap_or(Exit::Failed)
+        // SIGKILL always works, but the system may take a moment.
+        timeout(EXIT_TIMEOUT, command.wait()).await.unwrap_or(Exit::Failed)
     }
 
-    /// How the exchanges ended that the server was there for, if it was there for a number of them.
+    /// The exit code for how the exchanges of `--once` or `--requests` ended; [`Exit::Done`] without these flags.
     fn verdict(&self) -> Exit {
-        match (self.options.exchanges, &self.ends) {
-            (Some(exchanges), Some(ends)) => {
-                let progress = *ends.borrow();
+        match (self.options.exchanges, &self.progress) {
+            (Some(exchanges), Some(progress)) => {
+                let progress = *progress.borrow();
                 let otherwise = if progress.counted < exchanges { Exit::Unserved } else { Exit::Done };
                 progress.failure.unwrap_or(otherwise)
             }
@@ -233,9 +235,9 @@ impl Lifecycle {
     }
 }
 
-/// Where clients find a server that listens there.
+/// The URL at which clients reach a server that listens on `addr`.
 fn url(mut addr: SocketAddr) -> String {
-    // Every address of this machine is no address that one could connect to, though some systems take it for one.
+    // Not every system can connect to the unspecified address.
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -244,7 +246,7 @@ fn url(mut addr: SocketAddr) -> String {
     format!("http://{addr}")
 }
 
-/// Ready when somebody asks it to stop that stops already.
+/// Completes when another signal asks to stop.
 async fn second_signal(signals: &mut Signals, exchanges: &Exchanges) {
     while signals.recv().await == Signal::Report {
         exchanges.report_running().await;
@@ -258,25 +260,25 @@ async fn is_over(deadline: Option<Instant>) {
     }
 }
 
-/// Ready when there was no exchange for that time.
-async fn is_idle(ends: Ends, time: Option<Duration>, exchanges: &Exchanges) {
-    let (Some(mut ends), Some(time)) = (ends, time) else { return pending().await };
+/// Completes when there was no exchange for `time`; never if it is `None`.
+async fn is_idle(progress: ExchangeProgress, time: Option<Duration>, exchanges: &Exchanges) {
+    let (Some(mut progress), Some(time)) = (progress, time) else { return pending().await };
     loop {
-        let Progress { ended, since, .. } = *ends.borrow_and_update();
+        let Progress { ended, since, .. } = *progress.borrow_and_update();
         let is_any = || exchanges.tally().accepted > ended;
-        // Who tells is among the exchanges, which are there for longer than this.
+        // The sender lives as long as the exchanges, which outlive this, so `changed` cannot fail.
         if is_any() {
-            _ = ends.changed().await;
-        } else if timeout_at(since + time, ends.changed()).await.is_err() && !is_any() {
+            _ = progress.changed().await;
+        } else if timeout_at(since + time, progress.changed()).await.is_err() && !is_any() {
             return;
         }
     }
 }
 
-/// Ready when so many exchanges have ended that count.
-async fn all_ended(ends: Ends, exchanges: Option<u64>) {
-    if let (Some(mut ends), Some(exchanges)) = (ends, exchanges) {
-        _ = ends.wait_for(|progress| progress.counted >= exchanges).await;
+/// Completes when `exchanges` exchanges that count have ended; at once if it is `None`.
+async fn all_ended(progress: ExchangeProgress, exchanges: Option<u64>) {
+    if let (Some(mut progress), Some(exchanges)) = (progress, exchanges) {
+        _ = progress.wait_for(|progress| progress.counted >= exchanges).await;
     }
 }
 
@@ -292,14 +294,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_one_that_can_be_connected_to() {
+    fn the_url_has_an_address_that_clients_can_connect_to() {
         for (addr, expected) in [
             ("127.0.0.1:8000", "http://127.0.0.1:8000"),
             ("0.0.0.0:80", "http://127.0.0.1:80"),
             ("[::]:80", "http://[::1]:80"),
             ("192.0.2.1:80", "http://192.0.2.1:80"),
         ] {
-            assert_eq!(url(addr.parse().expect("it is an address")), expected);
+            assert_eq!(url(addr.parse().expect("the address is valid")), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The program: what was typed, and what comes of it.
+//! The program: parses the command line and runs the command.
 
 pub(crate) mod args;
 pub(crate) mod commands;
@@ -19,10 +19,10 @@ use crate::{
     kind::wasm::compile,
 };
 
-/// Reads this process's command line, does what it asks for, and turns how that went into an exit code.
+/// Parses this process's command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     let exit = args::from_command_line().and_then(run).unwrap_or_else(|error| {
-        // If nobody reads it, the exit code still says how it went.
+        // If the output is closed, the exit code still shows the result.
         _ = match error.exit() {
             Exit::Done => io::stdout().write_all(error.message().as_bytes()),
             _ => io::stderr().write_all(error.message().as_bytes()),
@@ -32,11 +32,11 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Does what the program was called for.
+/// Runs the command.
 ///
 /// # Errors
 ///
-/// What was asked for cannot be done; nothing has been done then.
+/// The command failed before it did anything.
 fn run(task: Task) -> Result<Exit, StartError> {
     match task {
         Task::Serve(config) => serve::run(*config),
@@ -49,10 +49,10 @@ fn run(task: Task) -> Result<Exit, StartError> {
     }
 }
 
-/// Prints what came of something on stdout.
+/// Prints the result of a command on stdout.
 fn print(text: anyhow::Result<String>) -> Result<Exit, StartError> {
     let text = text.map_err(|error| StartError::new(Exit::Failed, &error))?;
-    // If nobody reads it, it was done all the same.
+    // The command has succeeded even if stdout is closed.
     _ = io::stdout().write_all(text.as_bytes());
     Ok(Exit::Done)
 }

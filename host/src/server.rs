@@ -1,4 +1,4 @@
-//! Accepts connections until it is told to stop, then lets the running exchanges end.
+//! The server: accepts connections until shutdown, then drains them.
 
 mod accept;
 mod descriptors;
@@ -15,7 +15,7 @@ use tokio::{
 use wasmserve_gateway::mounts::Mounts;
 
 pub(crate) use self::descriptors::make_room;
-use self::{accept::Door, workers::Workers};
+use self::{accept::Acceptor, workers::Workers};
 use crate::{
     base::{
         limits::{ConcurrencyLimits, Limits},
@@ -28,11 +28,11 @@ use crate::{
     transport,
 };
 
-/// A server of one handler, for programs that embed it.
+/// A server for one handler, for programs that embed wasmserve.
 pub struct Server(Arc<Exchanges>);
 
 impl Server {
-    /// A server of this handler, whose events go to these listeners.
+    /// Creates a server for this handler. All events go to `listeners`.
     #[must_use]
     pub fn new(
         handler: Box<dyn Handler>,
@@ -45,18 +45,19 @@ impl Server {
         Self(Arc::new(Exchanges::new(mounts, limits, concurrency, gateway, Arc::new(Events::new(listeners)))))
     }
 
-    /// How many handlers run at the moment.
+    /// How many handlers are running.
     #[must_use]
     pub fn running(&self) -> usize {
         self.0.running()
     }
 
-    /// Serves connections from `listener` until `shutdown` is ready, at most `connections` at a time, or as many as there are
-    /// descriptors for. Then the exchanges in progress may end, until the future is ready that `shutdown` gives.
+    /// Serves connections from `listener` until `shutdown` completes, at most `connections` at a time; if `None`, the
+    /// number of available file descriptors decides. Exchanges in progress may then continue until the future that
+    /// `shutdown` returns completes.
     ///
     /// # Errors
     ///
-    /// The system refuses threads for connections. Nothing has been accepted then.
+    /// The system cannot create the threads for connections. No connection has been accepted then.
     pub async fn run<Cut: Future<Output = ()>>(
         &self,
         listener: TcpListener,
@@ -67,15 +68,17 @@ impl Server {
     }
 }
 
-/// Serves connections from `listener` until `shutdown` is ready, at most `connections` at a time, or as many as there are
-/// descriptors for. Then no more are accepted, idle ones are closed, and the running exchanges may end, as well as handlers
-/// that go on after their answer; until the future is ready that `shutdown` gives: what still runs then is cut.
+/// Serves connections from `listener` until `shutdown` completes, at most `connections` at a time; if `None`, the
+/// number of available file descriptors decides.
 ///
-/// Connections are served on threads of their own, one a core; the caller's thread only accepts.
+/// Then it accepts no more connections, closes idle ones, and waits for exchanges in progress and for handlers that
+/// continue after their response. When the future that `shutdown` returns completes, it cuts whatever is still running.
+///
+/// Connections are served on one thread per core; the caller's thread only accepts them.
 ///
 /// # Errors
 ///
-/// The system refuses these threads. Nothing has been accepted then.
+/// The system cannot create these threads. No connection has been accepted then.
 pub(crate) async fn run<Cut: Future<Output = ()>>(
     listener: TcpListener,
     exchanges: Arc<Exchanges>,
@@ -85,26 +88,26 @@ pub(crate) async fn run<Cut: Future<Output = ()>>(
     let workers = Workers::spawn()?;
     let (draining, is_draining) = watch::channel(false);
     let connections_max = connections.unwrap_or_else(descriptors::connections_max);
-    let mut door = Door::new(listener, connections_max, Arc::clone(exchanges.events()));
+    let mut acceptor = Acceptor::new(listener, connections_max, Arc::clone(exchanges.events()));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let cut = loop {
         let (stream, peer, permit) = tokio::select! {
             cut = &mut shutdown => break cut,
             Some(_) = connections.join_next() => continue,
-            accepted = door.next() => accepted,
+            accepted = acceptor.next() => accepted,
         };
-        // It leaves this thread's view of sockets, and enters another's.
+        // Deregisters the socket from this thread's runtime; the worker registers it with its own.
         let Ok(stream) = stream.into_std() else { continue };
         let (exchanges, drain) = (Arc::clone(&exchanges), is_draining.clone());
-        workers.serve(&mut connections, |seat| async move {
+        workers.serve(&mut connections, |guard| async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
                 transport::serve(stream, peer, exchanges, drain).await;
             }
-            drop((permit, seat));
+            drop((permit, guard));
         });
     };
-    drop(door);
+    drop(acceptor);
 
     exchanges.drain();
     draining.send_replace(true);

@@ -1,4 +1,4 @@
-//! What the user names, and how a handler comes of it.
+//! From the handler that the user names to one that serves: locating, building, loading and watching.
 
 pub(crate) mod build;
 pub(crate) mod example;

@@ -1,4 +1,4 @@
-//! A closure in this process: for embedding, and for tests of all that is around a handler.
+//! Handlers that are closures in this process, for embedding and for tests.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -15,20 +15,20 @@ use crate::{
     handler::{Call, Handler, lanes::CallFuture},
 };
 
-/// An answer in the making: it is an error for an exception that left the closure.
+/// The future of an answer. Its error is an exception that the closure did not handle.
 pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// A handler in this process.
 ///
-/// Unlike a component it is neither fresh for every request nor limited in anything but time, so it is for code that is
-/// trusted.
+/// Unlike a component, it is not created anew for each request and has no limit except a timeout. Use it for trusted
+/// code only.
 pub struct Native {
     answer: Arc<dyn for<'a> Fn(&'a mut Call) -> Answering<'a> + Send + Sync>,
     allowance: Arc<Allowance>,
 }
 
 impl Native {
-    /// A handler that has `answer` answer each exchange.
+    /// Creates a handler that calls `answer` for each exchange.
     #[must_use]
     pub fn new(
         answer: impl for<'a> Fn(&'a mut Call) -> Answering<'a> + Send + Sync + 'static,

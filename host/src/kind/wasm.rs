@@ -1,4 +1,4 @@
-//! Components: loaded once, called once for each exchange, each time in a fresh instance. The only folder that knows wasmtime.
+//! Handlers that are wasm components, and the only folder that depends on wasmtime.
 
 mod bindings;
 pub(crate) mod cache;
@@ -30,11 +30,12 @@ use crate::{
     handler::Handler,
 };
 
-/// Makes a handler of a component in memory, of that name. Takes seconds for a large one that is not in the compile cache.
+/// Makes a handler from a component in memory. `name` is used in messages. Blocks while compiling, which takes seconds
+/// for a large component that is not in the compile cache.
 ///
 /// # Errors
 ///
-/// It is not a component, or one of another world: all that is missing is named.
+/// The bytes are not a component, or the component is of another world. The error names everything that is missing.
 pub(crate) fn handler(
     engine: &Arc<Engine>,
     name: &Path,
@@ -45,11 +46,11 @@ pub(crate) fn handler(
     Ok(Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?))
 }
 
-/// The same for a component in a file.
+/// Makes a handler from a component in a file. Blocks while compiling.
 ///
 /// # Errors
 ///
-/// The file cannot be read, has more than `size` bytes, is not a component, or is one of another world.
+/// The file cannot be read, is larger than `size` bytes, is not a component, or is a component of another world.
 pub fn load(
     engine: &Arc<Engine>,
     path: &Path,

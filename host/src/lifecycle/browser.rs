@@ -1,4 +1,4 @@
-//! `--open`: shows the server to whoever has started it.
+//! `--open`: opens the server's URL in a browser.
 
 use std::{env, ffi::OsString, process::Stdio, sync::Arc};
 
@@ -6,15 +6,15 @@ use tokio::process::Command;
 
 use crate::event::{Events, notice::Level};
 
-/// Opens a URL in `$BROWSER`, which is a program that takes it as its only argument, or in what the system opens pages with.
-/// If it cannot, that is a note in the log.
+/// Opens a URL in `$BROWSER`, a program that takes the URL as its only argument, or in the system's browser. Emits a
+/// notice if that fails. Must be called from within a tokio runtime.
 pub(super) fn open(url: &str, events: Arc<Events>) {
     let mut command = command(url);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Ctrl-C is for the server, and a browser may stay.
+    // Ctrl-C must stop the server, not the browser.
     #[cfg(unix)]
     command.process_group(0);
-    let failed = format!("note: no browser could be opened; the address is {url}");
+    let failed = format!("note: cannot open a browser; open {url} yourself");
     let spawned = command.spawn();
     tokio::spawn(async move {
         let ended = match spawned {

@@ -1,7 +1,7 @@
-//! `--exec`: the command that a server was started for.
+//! `--exec`: runs a command, and terminates it with all of its descendants.
 //!
-//! It stays in the server's process group, so that Ctrl-C reaches both and the command may read from the terminal. The
-//! group cannot be used to end it, then, as others are in it too: whoever descends from the command is asked one by one.
+//! The command stays in the server's process group, so that Ctrl-C reaches both and the command can read from the
+//! terminal. The group contains other processes as well, so the descendants of the command are signalled one by one.
 
 use std::{
     ffi::OsStr,
@@ -13,61 +13,61 @@ use tokio::process::{Child, Command};
 
 use crate::base::exit::Exit;
 
-/// The variable by which it finds the server.
+/// The environment variable with the server's URL.
 const URL: &str = "WASMSERVE_URL";
 
-/// A command that runs. It is killed when it is dropped.
+/// A running command. Dropping it kills the command.
 pub(super) struct Exec {
     child: Child,
-    /// Those that descend from it and were asked to end.
-    asked: family::Family,
+    /// The processes of the command that were signalled.
+    signalled: process_tree::ProcessTree,
 }
 
 impl Exec {
-    /// Has the shell run it. It reads and writes what we do.
+    /// Runs the command in the shell, with our stdin, stdout and stderr.
     ///
     /// # Errors
     ///
-    /// There is no shell, or no room for another process.
+    /// There is no shell, or the system cannot create another process.
     pub(super) fn spawn(command: &OsStr, url: &str) -> io::Result<Self> {
         let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
         let mut shell = Command::new(shell);
         shell.arg(flag).arg(command).env(URL, url).stdin(Stdio::inherit()).kill_on_drop(true);
-        Ok(Self { child: shell.spawn()?, asked: family::Family::default() })
+        Ok(Self { child: shell.spawn()?, signalled: process_tree::ProcessTree::default() })
     }
 
-    /// How it ends, as soon as it does, and all that were asked to. May be given up and called again at any time.
+    /// Waits until the command and all signalled processes have exited. Cancel safe: it can be dropped and called again.
     pub(super) async fn wait(&mut self) -> Exit {
-        // It fails only if somebody else has waited for our child.
+        // Fails only if something else has waited for our child.
         let code = self.child.wait().await.map_or(1, code);
-        self.asked.wait().await;
+        self.signalled.wait().await;
         Exit::Command(code)
     }
 
-    /// Asks it to end, with all that it has started and not left to itself.
+    /// Terminates the command and its descendants.
     pub(super) fn terminate(&mut self) {
         if let Some(id) = self.child.id() {
-            self.asked.join(family::Family::of(id));
-            // Where nothing can be asked for, it has to be done.
+            self.signalled.join(process_tree::ProcessTree::of(id));
+            // Without signals, killing is the only way.
             if cfg!(not(unix)) {
                 _ = self.child.start_kill();
             }
         }
-        self.asked.terminate();
+        self.signalled.terminate();
     }
 
-    /// Ends it.
+    /// Kills the command and its descendants.
     pub(super) fn kill(&mut self) {
         if let Some(id) = self.child.id() {
-            self.asked.join(family::Family::of(id));
+            self.signalled.join(process_tree::ProcessTree::of(id));
         }
-        self.asked.kill();
-        // It fails only if it has ended.
+        self.signalled.kill();
+        // Fails only if the command has exited.
         _ = self.child.start_kill();
     }
 }
 
-/// The exit code as a shell would tell it.
+/// The exit code that a shell would report.
 fn code(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
@@ -77,17 +77,17 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 #[cfg(unix)]
-mod family {
+mod process_tree {
     use std::{fs, time::Duration};
 
     use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process};
     use tokio::time::sleep;
 
-    /// A process and all that descend from it. Only Linux tells who they are; elsewhere it is the process alone.
+    /// A process and its descendants. Only Linux lists descendants; elsewhere it is the process alone.
     #[derive(Default)]
-    pub(super) struct Family(Vec<Pid>);
+    pub(super) struct ProcessTree(Vec<Pid>);
 
-    impl Family {
+    impl ProcessTree {
         pub(super) fn of(id: u32) -> Self {
             let mut members: Vec<Pid> = pid(id).into_iter().collect();
             let mut next = 0;
@@ -111,25 +111,25 @@ mod family {
             self.signal(Signal::KILL);
         }
 
-        /// Ready when none is left. They are no children of ours, so that nobody tells us of their ends.
+        /// Waits until all processes have exited, by polling: the system does not report the exit of grandchildren.
         pub(super) async fn wait(&mut self) {
-            self.0.retain(is_one);
+            self.0.retain(is_member);
             while !self.0.is_empty() {
                 sleep(Duration::from_millis(10)).await;
-                self.0.retain(is_one);
+                self.0.retain(is_member);
             }
         }
 
         fn signal(&self, signal: Signal) {
-            for member in self.0.iter().filter(|member| is_one(member)) {
-                // It fails only if the process has ended.
+            for member in self.0.iter().filter(|member| is_member(member)) {
+                // Fails only if the process has exited.
                 _ = kill_process(*member, signal);
             }
         }
     }
 
-    /// Whether it is still there: its number may be another's by now, but hardly one of our group.
-    fn is_one(member: &Pid) -> bool {
+    /// Whether the process still exists. Its number may have been reused, but hardly in our process group.
+    fn is_member(member: &Pid) -> bool {
         getpgid(Some(*member)).is_ok_and(|group| group == getpgrp())
     }
 
@@ -148,12 +148,12 @@ mod family {
 }
 
 #[cfg(not(unix))]
-mod family {
-    /// Nobody knows who they are.
+mod process_tree {
+    /// Empty: this system does not list descendants.
     #[derive(Default)]
-    pub(super) struct Family;
+    pub(super) struct ProcessTree;
 
-    impl Family {
+    impl ProcessTree {
         pub(super) fn of(_: u32) -> Self {
             Self
         }

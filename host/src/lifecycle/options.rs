@@ -1,20 +1,20 @@
-//! How long the server is to live.
+//! The options for the server's lifecycle.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-/// How long the server lives, beside what signals say, and what begins and ends with it.
+/// When the server stops apart from signals, and what starts along with it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LifeOptions {
-    /// After how many exchanges it ends; at least 1.
+pub(crate) struct LifecycleOptions {
+    /// Stop after this many exchanges; at least 1.
     pub exchanges: Option<u64>,
-    /// How long after it began to listen.
+    /// Stop this long after the server started to listen.
     pub ttl: Option<Duration>,
-    /// After how long without an exchange.
+    /// Stop after this long without an exchange.
     pub idle: Option<Duration>,
-    /// A command for the shell, with whose end it ends.
+    /// A command to run in the shell; the server stops when it ends.
     pub exec: Option<OsString>,
-    /// Whether a browser is to show it.
+    /// Whether to open a browser.
     pub open: bool,
-    /// The file that says the port as long as it listens.
+    /// A file that contains the port while the server listens.
     pub port_file: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The file that tells others the port.
+//! `--port-file`: a file that contains the port while the server listens.
 
 use std::{
     fs::{self, File},
@@ -9,22 +9,23 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// A file that says the port, until this is dropped.
+/// A file that contains the port. Dropping this removes the file.
 pub(super) struct PortFile {
     path: PathBuf,
     content: String,
 }
 
 impl PortFile {
-    /// Writes it: the port in decimal digits and a line end. Whoever reads the file finds all of it, or no file.
+    /// Writes the port in decimal digits and a newline. The file appears atomically, so a reader never sees a part of
+    /// it.
     ///
     /// # Errors
     ///
-    /// It cannot be written, or there is a file of that name which is no port file.
+    /// The file cannot be written, or a file that is not a port file has that name.
     pub(super) fn write(path: PathBuf, port: u16) -> anyhow::Result<Self> {
         let named = || format!("cannot write `{}` (--port-file)", path.display());
         if !may_replace(&path) {
-            bail!("{}: there is something else of that name; remove it, or choose another one", named());
+            bail!("{}: a file with other content exists there; remove it, or choose another name", named());
         }
         let content = format!("{port}\n");
         let mut part = path.clone().into_os_string();
@@ -34,7 +35,7 @@ impl PortFile {
             .and_then(|mut file| file.write_all(content.as_bytes()))
             .and_then(|()| fs::rename(&part, &path));
         if written.is_err() {
-            // What cannot be written often cannot be removed either.
+            // Ignored, because removing it may fail for the same reason.
             _ = fs::remove_file(&part);
         }
         written.with_context(named)?;
@@ -42,11 +43,11 @@ impl PortFile {
     }
 }
 
-/// Whether there is nothing there, or what a server has left behind that was killed. Anything else is somebody's file, and a
-/// slip of the pen must not cost it.
+/// Whether the path is free, or has the port file of a server that was killed. Any other file must survive a mistyped
+/// path.
 fn may_replace(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
-        // If it is there and cannot be looked at, it cannot be replaced either.
+        // If the path exists but cannot be examined, replacing it will fail as well.
         Err(_) => true,
         Ok(metadata) if !metadata.is_file() || metadata.len() > 6 => false,
         Ok(_) => fs::read_to_string(path).is_ok_and(|text| text.chars().all(|c| c.is_ascii_digit() || c == '\n')),
@@ -57,7 +58,7 @@ impl Drop for PortFile {
     fn drop(&mut self) {
         // Another server may have taken the name.
         if fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
-            // If it cannot be removed, nobody can be helped.
+            // Nothing can be done if this fails.
             _ = fs::remove_file(&self.path);
         }
     }

@@ -1,15 +1,15 @@
-//! What signals ask for.
+//! Receives the signals that stop the server or ask for a report.
 
 use std::io;
 
-/// What a signal asks for.
+/// A request made by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// To report what runs, and stop: SIGINT; on Windows, Ctrl-C.
+    /// Report what is running, and stop: SIGINT; on Windows, Ctrl-C.
     Interrupt,
-    /// To stop: SIGTERM; on Windows, the console's end.
+    /// Stop: SIGTERM; on Windows, the end of the console.
     Terminate,
-    /// To report what runs, and go on: SIGQUIT or SIGUSR1; on Windows, Ctrl-Break.
+    /// Report what is running, and continue: SIGQUIT or SIGUSR1; on Windows, Ctrl-Break.
     Report,
 }
 
@@ -33,7 +33,7 @@ impl Signals {
         })
     }
 
-    /// The next one. May be given up and called again at any time.
+    /// The next signal. Cancel safe: it can be dropped and called again at any time.
     pub(crate) async fn recv(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
@@ -47,7 +47,7 @@ impl Signals {
 #[cfg(windows)]
 pub(crate) struct Signals {
     interrupt: tokio::signal::windows::CtrlC,
-    tell: tokio::signal::windows::CtrlBreak,
+    report: tokio::signal::windows::CtrlBreak,
     close: tokio::signal::windows::CtrlClose,
     shutdown: tokio::signal::windows::CtrlShutdown,
 }
@@ -56,14 +56,14 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
-        Ok(Self { interrupt: ctrl_c()?, tell: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+        Ok(Self { interrupt: ctrl_c()?, report: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
     }
 
     /// The next one. May be given up and called again at any time.
     pub(crate) async fn recv(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.tell.recv() => Signal::Report,
+            _ = self.report.recv() => Signal::Report,
             _ = self.close.recv() => Signal::Terminate,
             _ = self.shutdown.recv() => Signal::Terminate,
         }

@@ -1,4 +1,4 @@
-//! What the user typed. Nothing after [`Task`] sees it.
+//! Parses the command line into a task, the only part of it that the rest of the program sees.
 
 mod command;
 mod flags;
@@ -17,11 +17,11 @@ use self::line::Args;
 use super::task::Task;
 use crate::base::exit::{Exit, StartError};
 
-/// Reads this process's command line and checks all that can be checked without the handler.
+/// Parses this process's command line, and checks everything that can be checked without the handler.
 ///
 /// # Errors
 ///
-/// A flag or a value that is wrong ([`Exit::Usage`]); `--help` and `--version` also arrive here ([`Exit::Done`]).
+/// A flag or a value is invalid ([`Exit::Usage`]). `--help` and `--version` are returned as errors too ([`Exit::Done`]).
 pub(crate) fn from_command_line() -> Result<Task, StartError> {
     let program = env::current_exe().unwrap_or_else(|_| "wasmserve".into());
     task::task(parse(env::args_os())?, program)
@@ -35,7 +35,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, StartError> 
     }
 }
 
-/// What clap has to say instead of a result.
+/// Converts clap's error, which may be a help text.
 fn refuse(error: clap::Error) -> StartError {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(help::text(&error.render())),
@@ -56,7 +56,7 @@ mod tests {
         let words = ["wasmserve"].iter().chain(words).map(Into::into);
         match parse(words).and_then(|args| task::task(args, PathBuf::new())) {
             Ok(Task::Serve(config)) => Ok(*config),
-            Ok(task) => panic!("{task:?} is no server"),
+            Ok(task) => panic!("{task:?} does not serve"),
             Err(error) => Err(error.message().to_owned()),
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_is_all_that_must_be_given() {
+    fn only_the_handler_is_required() {
         let config = config(&["hello.wasm"]).expect("the defaults are valid");
         assert_eq!(config.addr, "127.0.0.1:8000");
         assert_eq!(config.limits.timeout, Duration::from_secs(30));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_handlers_may_run_as_the_system_has_mappings_for() {
+    fn max_exchanges_is_limited_by_the_systems_mappings() {
         let instances =
             |number| config(&["hello.wasm", "--max-exchanges", number]).map(|config| config.engine_limits.instances);
         assert_eq!(instances("10000"), Ok(10_000));
@@ -111,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn e15_env_may_not_override_what_the_gateway_says() {
+    fn e15_env_cannot_override_variables_of_the_gateway() {
         for name in ["PATH_INFO", "HTTP_HOST", "wsgi.input", "wasmserve.request_id", "HTTPS"] {
-            let error = config(&["hello.wasm", "--env", &format!("{name}=x")]).expect_err("it is reserved");
+            let error = config(&["hello.wasm", "--env", &format!("{name}=x")]).expect_err("the name is reserved");
             assert!(error.contains(name) && error.contains("--env"), "{error}");
         }
         assert!(config(&["hello.wasm", "--env", "GREETING=hi=there"]).is_ok());

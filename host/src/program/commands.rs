@@ -1,4 +1,4 @@
-//! What the program can do: one file for each command.
+//! The program's commands, one file for each.
 
 pub(crate) mod build;
 pub(crate) mod dump;

@@ -1,4 +1,4 @@
-//! What the server needs, checked before a socket listens. No flag is read after it.
+//! The server's configuration, checked before the server listens.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,35 +11,35 @@ use crate::{
         options::GatewayOptions,
     },
     kind::wasm::compile::CompileOptions,
-    lifecycle::options::LifeOptions,
+    lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
     source::{build::options::BuildOptions, locate::Named},
 };
 
-/// Where to listen without any flag.
+/// The default of `--addr`.
 pub(crate) const ADDR: &str = "127.0.0.1:8000";
 
-/// How long running exchanges may go on after the server was asked to stop, without any flag.
+/// The default of `--drain`.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
-/// All that decides how the server behaves.
+/// Everything that decides how the server behaves. No flag is read later.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The handlers to serve, and where.
+    /// The handlers to serve, with their mounts.
     pub handlers: Mounts<Named>,
-    /// Where to listen, as `HOST:PORT`; a name is looked up when it is bound.
+    /// The address to listen on, as `HOST:PORT`; a name is resolved when the socket is bound.
     pub addr: String,
-    /// What one exchange may use.
+    /// The limits of one exchange.
     pub limits: Limits,
-    /// How many handlers may run at the same time.
+    /// How many handlers may run and how many requests may wait at the same time.
     pub concurrency: ConcurrencyLimits,
-    /// What components get of the process.
+    /// The limits of the wasm engine.
     pub engine_limits: EngineLimits,
-    /// Octets of a component's file.
+    /// The maximum size of a component's file in bytes.
     pub component: u64,
-    /// How long running exchanges may go on after the server was asked to stop.
+    /// How long exchanges in progress may continue after the server was asked to stop.
     pub drain: Duration,
-    /// How many connections may be open at the same time; as many as there are descriptors for if `None`.
+    /// How many connections may be open at the same time; if `None`, the number of file descriptors decides.
     pub connections: Option<usize>,
     /// How components are compiled.
     pub compile: CompileOptions,
@@ -47,16 +47,16 @@ pub(crate) struct Config {
     pub build: BuildOptions,
     /// Whether a handler is replaced when its file or its source changes.
     pub watch: bool,
-    /// What handlers may touch.
+    /// What handlers have access to.
     pub grants: Grants,
     /// What the gateway does with requests and responses.
     pub gateway: GatewayOptions,
-    /// How long a closed connection may still send what waits for the client (`SO_LINGER`); the system's own way if `None`.
+    /// How long a closed connection may still send buffered data (`SO_LINGER`); the system's default if `None`.
     pub linger: Option<Duration>,
-    /// Where the statistics can be read, if anywhere.
+    /// The address at which metrics are served, if any.
     pub stats: Option<SocketAddr>,
-    /// How exchanges are logged.
+    /// The format of the access log.
     pub access_log: Format,
-    /// How long the server lives.
-    pub life: LifeOptions,
+    /// When the server stops.
+    pub lifecycle: LifecycleOptions,
 }

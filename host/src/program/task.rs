@@ -1,4 +1,4 @@
-//! What there is to do, and what it takes.
+//! The tasks that the program can perform, with their parameters.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -11,67 +11,67 @@ use crate::{
     },
 };
 
-/// What the program is to do.
+/// What the program has to do.
 #[derive(Debug)]
 pub(crate) enum Task {
-    /// Serve until it is told to stop.
+    /// Serve handlers until something stops the server.
     Serve(Box<Config>),
-    /// Compile one component, for a server that waits for it.
+    /// Compile a component, for a server that waits for it.
     Compile(CompileOptions),
-    /// Write a handler to begin with.
+    /// Create a new handler.
     New(New),
-    /// Write the source of a handler that is inside of this program.
+    /// Write the source of a built-in handler to a file.
     Eject(&'static Example),
-    /// Tell what a component is.
+    /// Show what a component contains.
     Inspect(Inspect),
     /// Print what clients send.
     Dump(Dump),
-    /// Build one handler, and do not serve it.
+    /// Build a handler without serving it.
     Build(Build),
 }
 
-/// A handler to build: `wasmserve build`.
+/// The parameters of `wasmserve build`.
 #[derive(Debug)]
 pub(crate) struct Build {
-    /// Its source: a file or a crate.
+    /// The source: a file or a crate.
     pub source: OsString,
-    /// Where the component goes; into the current directory if `None`.
+    /// Where to write the component; into the current directory if `None`.
     pub output: Option<PathBuf>,
-    /// How.
+    /// How to build it.
     pub options: BuildOptions,
 }
 
-/// A handler to begin with: `wasmserve new`.
+/// The parameters of `wasmserve new`.
 #[derive(Debug)]
 pub(crate) struct New {
-    /// What to call it, and where: the file without its `.rs`, or the directory of a crate.
+    /// The path of the file, with or without `.rs`, or of the crate's directory.
     pub name: PathBuf,
-    /// What to begin with.
+    /// The template to start from.
     pub template: &'static Template,
-    /// Whether it is to be a crate.
+    /// Whether to create a crate.
     pub is_crate: bool,
 }
 
-/// A component to tell of: `wasmserve inspect`.
+/// The parameters of `wasmserve inspect`.
 #[derive(Debug)]
 pub(crate) struct Inspect {
-    /// Its file.
+    /// The component's file.
     pub file: PathBuf,
-    /// How many octets it may have.
+    /// The maximum size of the file in bytes.
     pub component: u64,
-    /// How it is compiled, to see whether it can be.
+    /// How the component is compiled, which checks whether it compiles.
     pub compile: CompileOptions,
 }
 
-/// A server that only prints: `wasmserve dump`.
+/// The parameters of `wasmserve dump`.
 #[derive(Debug)]
 pub(crate) struct Dump {
-    /// Where to listen, as `HOST:PORT`.
+    /// The address to listen on, as `HOST:PORT`.
     pub addr: String,
-    /// Whether it ends with the first connection.
+    /// Whether to exit when the first connection has ended.
     pub once: bool,
-    /// Whether clients get an answer.
+    /// Whether to answer clients.
     pub reply: bool,
-    /// Whether octets are printed as numbers.
+    /// Whether to print bytes as hexadecimal numbers.
     pub hex: bool,
 }

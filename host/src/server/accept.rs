@@ -1,4 +1,4 @@
-//! The door: who may come in, and what becomes of those who cannot.
+//! Accepts connections up to a limit, and closes new ones when file descriptors run out.
 
 use std::{
     future::poll_fn,
@@ -22,25 +22,25 @@ use crate::{
     transport::acceptor::Pause,
 };
 
-/// How often it is told that clients are turned away.
-const TELL: Duration = Duration::from_secs(1);
+/// The shortest interval between two notices about clients that were turned away.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many clients are turned away before running connections have their turn again.
+/// How many clients are turned away before other tasks may run again.
 const TURNED_AWAY_MAX: u64 = 1024;
 
-/// A listener that lets in no more than there is room for. No failure to accept a connection is a reason to stop.
-pub(super) struct Door {
+/// Accepts a limited number of connections from a listener. Keeps going whatever error accepting returns.
+pub(super) struct Acceptor {
     listener: TcpListener,
     permits: Arc<Semaphore>,
     spare: Spare,
     pause: Pause,
     turned_away: u64,
-    told: Option<Instant>,
+    last_report: Option<Instant>,
     events: Arc<Events>,
 }
 
-impl Door {
-    /// One for so many connections at the same time. More wait in the system's queue.
+impl Acceptor {
+    /// Creates an acceptor for at most `connections` at the same time. Further clients wait in the system's queue.
     pub(super) fn new(listener: TcpListener, connections: usize, events: Arc<Events>) -> Self {
         Self {
             listener,
@@ -48,14 +48,15 @@ impl Door {
             spare: Spare::new(),
             pause: Pause::default(),
             turned_away: 0,
-            told: None,
+            last_report: None,
             events,
         }
     }
 
-    /// The next connection, and the permit to have it open.
+    /// The next connection, with a permit that it must hold until it is closed.
     ///
-    /// May be given up and called again at any time: whenever a connection has ended, say, as that makes room.
+    /// Cancel safe: it can be dropped and called again at any time, for example when a connection has ended and freed a
+    /// descriptor.
     pub(super) async fn next(&mut self) -> (TcpStream, Peer, OwnedSemaphorePermit) {
         loop {
             let permit =
@@ -68,7 +69,7 @@ impl Door {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if self.turn_away().await {
-                        self.tell(&error);
+                        self.report(&error);
                     }
                     self.pause.wait().await;
                 }
@@ -76,8 +77,8 @@ impl Door {
         }
     }
 
-    /// Closes the connections of those who wait, so that they need not wait for what may never come. Says whether anybody
-    /// was there, or may be.
+    /// Accepts and closes the connections of waiting clients, so that they do not hang. Returns whether there were or
+    /// may be any.
     async fn turn_away(&mut self) -> bool {
         let Some(_lent) = self.spare.lend() else { return true };
         for turn in 0..TURNED_AWAY_MAX {
@@ -94,17 +95,15 @@ impl Door {
         true
     }
 
-    /// Says why clients are turned away, and what helps.
-    fn tell(&mut self, error: &io::Error) {
-        if self.told.is_some_and(|told| told.elapsed() < TELL) {
+    /// Reports why clients are turned away, and the remedy.
+    fn report(&mut self, error: &io::Error) {
+        if self.last_report.is_some_and(|at| at.elapsed() < REPORT_INTERVAL) {
             return;
         }
         let why = match Errno::from_io_error(error) {
             Some(Errno::MFILE) => {
                 let limit = descriptors::limit().map_or_else(String::new, |limit| format!(" of {limit}"));
-                format!(
-                    "all file descriptors{limit} are in use; `ulimit -n` gives it more, --max-connections needs fewer"
-                )
+                format!("all file descriptors{limit} are in use; raise `ulimit -n` or lower --max-connections")
             }
             #[cfg(unix)]
             Some(Errno::NFILE) => "the system has no file descriptors left".to_owned(),
@@ -116,18 +115,18 @@ impl Door {
         };
         self.events.notice(Level::Error, format!("{what}: {why}"));
         self.turned_away = 0;
-        self.told = Some(Instant::now());
+        self.last_report = Some(Instant::now());
     }
 }
 
 fn prepare(stream: TcpStream, remote: SocketAddr) -> io::Result<(TcpStream, Peer)> {
     let local = stream.local_addr()?;
-    // A handler's chunk is on its way when it was written, not when the client has acknowledged the one before.
+    // A chunk must be sent when it is written, not when the client has acknowledged the previous one.
     stream.set_nodelay(true)?;
     Ok((stream, Peer { remote, local }))
 }
 
-/// Whether only the client that was about to connect is concerned.
+/// Whether an error concerns only the connection that was being accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected)

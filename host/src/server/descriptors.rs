@@ -1,21 +1,21 @@
-//! File descriptors: how many there are, and one that is kept for the day when there are none.
+//! The limit on file descriptors, and a spare one for when they run out.
 
 use std::fs::File;
 
-/// How many connections are open at the same time where descriptors are no matter.
+/// The number of connections if file descriptors are not limited.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// How many are open at least, however few descriptors there are.
+/// The number of connections however few file descriptors there are.
 const CONNECTIONS_MIN: usize = 16;
 
-/// What the server itself has open, with something to spare.
+/// How many descriptors the server itself needs, with a margin.
 const OWN: u64 = 64;
 
-/// Lets this process have as many descriptors as it may have, and has the system make room for those of so many connections,
-/// or of as many as there may be. If it cannot, it makes do with what it has.
+/// Raises this process's limit on descriptors to the maximum, and grows the kernel's descriptor table to its final size
+/// for `connections`, or for [`connections_max`] if `None`. Ignores errors.
 ///
-/// To be called before there are threads. Linux doubles a table of descriptors when it is full; while it does, no thread gets
-/// another one, and with threads that takes ten milliseconds or so.
+/// Must be called before there are threads. Linux doubles the table when it is full. In a process with threads this
+/// takes about ten milliseconds, in which no thread can open a descriptor.
 #[cfg(unix)]
 pub(crate) fn make_room(connections: Option<usize>) {
     use rustix::{
@@ -26,15 +26,15 @@ pub(crate) fn make_room(connections: Option<usize>) {
     _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let wanted = (connections.unwrap_or_else(connections_max) as u64).saturating_add(OWN);
     let last = wanted.min(limit().unwrap_or(u64::MAX)).saturating_sub(1);
-    // The table is as long as its last entry needs, even if that is gone in a moment.
+    // Duplicating to the highest number grows the table, which does not shrink when the duplicate is closed.
     _ = fcntl_dupfd_cloexec(std::io::stderr(), i32::try_from(last).unwrap_or(i32::MAX));
 }
 
-/// Lets this process have as many descriptors as it may have. If it cannot, it makes do with what it has.
+/// Does nothing: this system has no limit that could be raised.
 #[cfg(not(unix))]
 pub fn make_room(_: Option<usize>) {}
 
-/// How many connections there are descriptors for, if each of them has a handler that opens something as well.
+/// How many connections there are descriptors for, if the handler of each one opens a descriptor as well.
 pub(super) fn connections_max() -> usize {
     limit().map_or(CONNECTIONS_MAX, connections_for)
 }
@@ -44,19 +44,19 @@ fn connections_for(limit: u64) -> usize {
     connections.clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 
-/// How many descriptors this process may have, if that is limited.
+/// The limit on this process's descriptors, if there is one.
 #[cfg(unix)]
 pub(super) fn limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
-/// How many descriptors this process may have, if that is limited.
+/// The limit on this process's descriptors, if there is one.
 #[cfg(not(unix))]
 pub(super) fn limit() -> Option<u64> {
     None
 }
 
-/// A descriptor that can be given up when there is no other.
+/// A descriptor that is released when no other is left.
 pub(super) struct Spare(Option<File>);
 
 impl Spare {
@@ -64,19 +64,19 @@ impl Spare {
         Self(open())
     }
 
-    /// Gives it up for as long as the result lives; `None` if there is none.
+    /// Releases the descriptor for as long as the result lives; `None` if there is none.
     pub(super) fn lend(&mut self) -> Option<Lent<'_>> {
         self.0 = self.0.take().or_else(open);
         self.0.take().map(|_| Lent(self))
     }
 }
 
-/// A spare descriptor that is in use.
+/// Reopens the spare descriptor when dropped.
 pub(super) struct Lent<'a>(&'a mut Spare);
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        // If another one was faster, it is tried again when it is needed.
+        // If another thread took the descriptor, `lend` tries again.
         self.0.0 = open();
     }
 }

@@ -1,4 +1,4 @@
-//! The socket to listen on: bound here, or passed by whoever has started the server.
+//! The socket to listen on, bound here or passed by a service manager.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -6,14 +6,14 @@ use anyhow::anyhow;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
-/// How many connections may wait in the system's queue.
+/// How many connections may wait in the system's accept queue.
 const BACKLOG: u32 = 1024;
 
-/// The socket that systemd or the like has passed (`LISTEN_FDS`), if there is one.
+/// The socket that a service manager such as systemd passed (`LISTEN_FDS`), if there is one.
 ///
 /// # Errors
 ///
-/// There are several, or it is none for TCP.
+/// Several sockets were passed, or the socket is not a TCP socket.
 #[cfg(unix)]
 pub(crate) fn passed(linger: Option<Duration>) -> anyhow::Result<Option<TcpSocket>> {
     use std::{net::TcpStream, os::fd::OwnedFd};
@@ -22,7 +22,7 @@ pub(crate) fn passed(linger: Option<Duration>) -> anyhow::Result<Option<TcpSocke
 
     let mut passed = listenfd::ListenFd::from_env();
     if passed.len() > 1 {
-        bail!("{} sockets were passed (LISTEN_FDS); there must be one, or none", passed.len());
+        bail!("{} sockets were passed (LISTEN_FDS); pass at most one", passed.len());
     }
     let unusable = "the socket that was passed (LISTEN_FDS) cannot be used";
     let Some(listener) = passed.take_tcp_listener(0).context(unusable)? else { return Ok(None) };
@@ -32,35 +32,35 @@ pub(crate) fn passed(linger: Option<Duration>) -> anyhow::Result<Option<TcpSocke
         socket.set_linger(linger).context(unusable)?;
     }
     keep_little_unsent(SockRef::from(&listener));
-    // It may do so already, and need not: whoever is connected cannot.
+    // The socket may not be listening yet. A connected socket fails here.
     socket.listen(BACKLOG.cast_signed()).context(unusable)?;
-    // tokio has no other way to take one that it will call `listen` for.
+    // tokio offers no other way to adopt a socket on which it will call `listen`.
     Ok(Some(TcpSocket::from_std_stream(TcpStream::from(OwnedFd::from(listener)))))
 }
 
-/// The socket that was passed: never one, on this system.
+/// Always `None`: this system has no way to pass a socket.
 ///
 /// # Errors
 ///
-/// None.
+/// Never.
 #[cfg(not(unix))]
 pub(crate) fn passed(_: Option<Duration>) -> anyhow::Result<Option<TcpSocket>> {
     Ok(None)
 }
 
-/// A socket that is bound to one of the addresses that this stands for.
+/// Binds a socket to the first usable address that `addr` resolves to.
 ///
 /// # Errors
 ///
-/// None can be used, for the reason that the last one gives.
+/// No address is usable. The error is that of the last one.
 pub(crate) async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result<TcpSocket> {
     let addrs: Vec<SocketAddr> = lookup_host(addr)
         .await
         .map_err(|error| {
-            anyhow!("`{addr}` is no address to listen on: {error}; write HOST:PORT, as in 127.0.0.1:8000")
+            anyhow!("`{addr}` is not an address to listen on: {error}; write HOST:PORT, as in 127.0.0.1:8000")
         })?
         .collect();
-    let mut last = anyhow!("`{addr}` has no address");
+    let mut last = anyhow!("`{addr}` does not resolve to an address");
     for candidate in addrs {
         match bind_to(candidate, linger) {
             Ok(socket) => return Ok(socket),
@@ -72,9 +72,9 @@ pub(crate) async fn bind(addr: &str, linger: Option<Duration>) -> anyhow::Result
 
 fn bind_to(addr: SocketAddr, linger: Option<Duration>) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A server that is started again at once must not wait for the connections of the last one to time out.
+    // A restarted server must not have to wait until the old connections time out.
     socket.set_reuseaddr(true)?;
-    // Connections have these from the socket that accepts them.
+    // Connections inherit these options from the listening socket.
     if linger.is_some() {
         SockRef::from(&socket).set_linger(linger)?;
     }
@@ -83,23 +83,23 @@ fn bind_to(addr: SocketAddr, linger: Option<Duration>) -> io::Result<TcpSocket> 
     Ok(socket)
 }
 
-/// How many octets of a response the system keeps that it has not sent yet, for each connection. It would take megabytes of
-/// what a handler writes for a client that reads nothing, and learn as much later that it does not.
+/// Limits how many unsent bytes the system buffers for each connection. Otherwise it would accept megabytes of a
+/// response for a client that reads nothing, and that would be noticed only much later.
 #[cfg(target_os = "linux")]
 fn keep_little_unsent(socket: SockRef<'_>) {
     const UNSENT_MAX: u32 = 128 << 10;
-    // If the system refuses, slow clients cost more.
+    // If the option cannot be set, slow clients only cost more memory.
     _ = socket.set_tcp_notsent_lowat(UNSENT_MAX);
 }
 
 #[cfg(not(target_os = "linux"))]
 fn keep_little_unsent(_: SockRef<'_>) {}
 
-/// Lets it take connections, from now on.
+/// Starts listening.
 ///
 /// # Errors
 ///
-/// Another socket does, or this is none that could.
+/// Another socket listens on the address, or this socket cannot listen.
 pub(crate) fn listen(socket: TcpSocket, addr: &str) -> anyhow::Result<TcpListener> {
     let bound = socket.local_addr().ok();
     socket.listen(BACKLOG).map_err(|error| unusable(addr, bound, &error))
@@ -110,18 +110,16 @@ fn unusable(addr: &str, candidate: Option<SocketAddr>, error: &io::Error) -> any
         io::ErrorKind::AddrInUse => {
             let example = candidate.and_then(next_free).map(|free| format!(" (--addr {free} is free)"));
             let example = example.unwrap_or_default();
-            format!("another process listens there; stop it, or choose a port with --addr HOST:PORT{example}")
+            format!("another process listens there; stop it, or choose another port with --addr HOST:PORT{example}")
         }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address; 127.0.0.1 is always there".into(),
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 are the administrator's; choose another with --addr".into()
-        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; 127.0.0.1 always works".into(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 are reserved for root; choose another with --addr".into(),
         _ => "choose another with --addr HOST:PORT".into(),
     };
     anyhow!("cannot listen on `{addr}`: {error}: {remedy}")
 }
 
-/// The same address with the next port that nobody uses, if there is one nearby.
+/// The same address with the next free port, if one of the next hundred is free.
 fn next_free(addr: SocketAddr) -> Option<SocketAddr> {
     let ports = addr.port().checked_add(1)?..=addr.port().saturating_add(100);
     let is_free = |addr: &SocketAddr| bind_to(*addr, None).is_ok_and(|socket| socket.listen(1).is_ok());

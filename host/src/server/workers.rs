@@ -1,7 +1,7 @@
-//! The threads that connections live on: one a core, each with its own timers and its own view of its sockets.
+//! The threads that serve connections: one per core, each with its own timers and I/O driver.
 //!
-//! A connection stays where it was put, so that nothing of a request ever waits for another thread. Handlers that compute
-//! leave for the slow lane (`handler/lanes.rs`) before that would hold up the others of the same thread.
+//! A connection stays on its thread, so that a request never waits for another thread. Handlers that compute move to
+//! the slow lane (`handler/lanes.rs`) before they would delay the other connections of the thread.
 
 use std::{
     future::Future,
@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// All of these threads. They end when this is dropped, and what still runs on them with them.
+/// All worker threads. Dropping this ends them, along with everything that still runs on them.
 pub(super) struct Workers(Vec<Worker>);
 
 struct Worker {
@@ -29,27 +29,27 @@ struct Worker {
 }
 
 impl Workers {
-    /// One for each core that this process may use.
+    /// Starts one thread for each core that this process may use.
     ///
     /// # Errors
     ///
-    /// The system refuses more threads, or descriptors to wait with.
+    /// The system cannot create more threads, or descriptors for their I/O drivers.
     pub(super) fn spawn() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         (0..cores).map(|_| Worker::spawn()).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Has the one serve a connection that has the fewest.
+    /// Serves a connection on the thread that has the fewest.
     ///
-    /// What is to be done comes as a closure: a future that is awaited in another one takes its room twice, for as long as the
+    /// Takes a closure and not a future: a future that is awaited in another future is stored twice, for as long as the
     /// connection is open.
-    pub(super) fn serve<Serving>(&self, connections: &mut JoinSet<()>, serve: impl FnOnce(Seat) -> Serving)
+    pub(super) fn serve<Serving>(&self, connections: &mut JoinSet<()>, serve: impl FnOnce(ConnectionGuard) -> Serving)
     where
         Serving: Future<Output = ()> + Send + 'static,
     {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let worker = self.0.iter().min_by_key(load).unwrap_or_else(|| unreachable!("there is at least one core"));
-        connections.spawn_on(serve(Seat::take(&worker.connections)), &worker.handle);
+        connections.spawn_on(serve(ConnectionGuard::new(&worker.connections)), &worker.handle);
     }
 }
 
@@ -60,24 +60,24 @@ impl Worker {
         let (until_dropped, dropped) = oneshot::channel::<()>();
         thread::Builder::new().name("worker".into()).spawn(move || {
             _ = runtime.block_on(dropped);
-            // What handlers still do (a file system that does not answer, say) is no reason to stay.
+            // Does not wait for blocking calls of handlers, for example on a file system that does not respond.
             runtime.shutdown_background();
         })?;
         Ok(Self { handle, connections: Arc::default(), _until_dropped: until_dropped })
     }
 }
 
-/// A connection on a worker, until it is dropped.
-pub(super) struct Seat(Arc<AtomicUsize>);
+/// Counts a connection of a worker until it is dropped.
+pub(super) struct ConnectionGuard(Arc<AtomicUsize>);
 
-impl Seat {
-    fn take(connections: &Arc<AtomicUsize>) -> Self {
+impl ConnectionGuard {
+    fn new(connections: &Arc<AtomicUsize>) -> Self {
         connections.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(connections))
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
-//! From a handler's source to a component, by cargo: of one file, or of a crate.
+//! Builds a component with cargo, from a single Rust file or from a crate.
 //!
-//! A file is built in a package of its own in the user's cache directory, with the SDK that is inside of this program.
-//! Building runs what the source brings along, build scripts and macros, with all the user's rights: it is the handler that
-//! is in the sandbox, and not its making.
+//! A file is built in a package of its own in the user's cache directory, with the SDK that is embedded in this
+//! program. Building runs the source's build scripts and macros with all the user's rights: the handler is sandboxed,
+//! its build is not.
 
 mod cargo;
 mod directory;
@@ -28,26 +28,26 @@ use self::{
 /// A component, and what it was built from.
 #[derive(Debug)]
 pub(crate) struct Component {
-    /// The bytes of its file.
+    /// The bytes of the component's file.
     pub bytes: Vec<u8>,
-    /// The name of its program.
+    /// The name of the program that cargo built.
     pub name: String,
-    /// The files that it was built from, as far as they may change.
+    /// The files that it was built from, except for those that never change.
     pub sources: Vec<PathBuf>,
 }
 
-/// Builds a handler that is one file. Blocks for as long as that takes; what the compiler says is passed on to stderr.
+/// Builds a handler that is one file. Blocks until cargo has finished; passes the compiler's messages on to stderr.
 ///
 /// # Errors
 ///
-/// It does not build, or cannot be built here.
+/// The file does not build, or cannot be built on this machine.
 pub(crate) fn file(path: &Path, options: &BuildOptions) -> Result<Component, Failure> {
     let file = std::path::absolute(path)?;
     let directory = file.parent().unwrap_or(&file);
-    // What is wrong with it can be told before anything is waited for.
+    // Read first, so that an error in it is reported without waiting for another build.
     let text = fs::read(&file).context("cannot be read")?;
     let script = Script::read(&String::from_utf8_lossy(&text))?;
-    let builds = BuildDirectory::enter(|| tell("another build has to end first .."))?;
+    let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
     let package = builds.package(&file, &script)?;
     let target = builds.target();
     if !target.exists() {
@@ -59,24 +59,24 @@ pub(crate) fn file(path: &Path, options: &BuildOptions) -> Result<Component, Fai
         manifest: &package.manifest,
         program: &package.program,
         target: Some(target),
-        // The compiler runs in the package, and stacks would name that before the file.
+        // The compiler runs in the package, and its path would precede the file's in stacks.
         renamed: &[(&package.source, typed), (&package.directory, Path::new(""))],
         lines: options.lines,
         color: options.color,
     };
     let Built { component, mut sources } = cargo.build()?;
     sources.retain(|source| !source.starts_with(builds.path()));
-    // The next that is built here may have the same name, so it is read before the lock is given back.
+    // Read before the lock is released, because the next component built here may have the same name.
     Ok(Component { bytes: fs::read(component)?, name: package.program, sources })
 }
 
-/// Builds a handler that is a crate, given by its directory, as `cargo build --release` would. Blocks as [`file()`] does.
+/// Builds the crate in a directory, as `cargo build --release` would. Blocks until cargo has finished.
 ///
 /// # Errors
 ///
-/// As for [`file()`]; or it is not clear which of its programs is meant.
+/// As for [`file()`]; or the crate has several programs and does not set `default-run`.
 pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, Failure> {
-    // As cargo names it.
+    // The path as cargo prints it.
     let directory = fs::canonicalize(path).context("cannot be read")?;
     let manifest = directory.join("Cargo.toml");
     if !manifest.is_file() {
@@ -96,8 +96,8 @@ pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, 
     Ok(Component { bytes: fs::read(component)?, name: program, sources })
 }
 
-fn tell(line: &str) {
+fn report(line: &str) {
     use std::io::Write as _;
-    // If nobody reads it, building goes on.
+    // The build goes on even if stderr is closed.
     _ = writeln!(std::io::stderr(), "wasmserve: {line}");
 }

@@ -1,22 +1,22 @@
-//! The examples that are inside of this program: sources to begin with, and handlers that are useful every day.
+//! The examples built into this program: templates for `wasmserve new`, and handlers that need no file.
 
-/// A source to begin with.
+/// A source for `wasmserve new` to start from.
 #[derive(Debug)]
 pub(crate) struct Template {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// The source.
+    /// The text of the source.
     pub text: &'static str,
 }
 
 /// A handler that needs no file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Example {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// The component.
+    /// The bytes of the component.
     pub component: &'static [u8],
-    /// Its source.
+    /// The text of its source.
     pub text: &'static str,
 }
 
@@ -27,14 +27,14 @@ macro_rules! source {
     };
 }
 
-/// A component that this package's build script has made of such a file.
+/// A component that the build script built from a file of `examples/`.
 macro_rules! component {
     ($name:literal) => {
         include_bytes!(concat!(env!("OUT_DIR"), "/guests/wasm32-wasip2/release/", $name, ".wasm"))
     };
 }
 
-/// All sources to begin with. The first is for those who did not choose.
+/// All templates. The first is the default.
 pub(crate) const TEMPLATES: [Template; 6] = [
     Template { name: "hello", text: source!("hello") },
     Template { name: "verbs", text: source!("verbs") },
@@ -44,13 +44,13 @@ pub(crate) const TEMPLATES: [Template; 6] = [
     Template { name: "stream", text: source!("ticks") },
 ];
 
-/// `wasmserve logs`: receives the records of Python's `HTTPHandler`.
+/// `wasmserve logs`: prints the log records of Python's `HTTPHandler`.
 pub(crate) static LOGS: Example = Example { name: "logs", component: component!("logsink"), text: source!("logsink") };
 
-/// `wasmserve echo`: sends bodies back.
+/// `wasmserve echo`: sends each request body back.
 pub(crate) static ECHO: Example = Example { name: "echo", component: component!("echo"), text: source!("echo") };
 
-/// The template of that name, or the first one.
+/// The template with this name, or the first one.
 #[must_use]
 pub(crate) fn template(name: &str) -> &'static Template {
     static ALL: [Template; 6] = TEMPLATES;

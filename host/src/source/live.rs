@@ -1,4 +1,4 @@
-//! What is served at a mount: the newest handler that works, and why a newer one does not.
+//! The handler that a mount serves: the newest one that works, and why a newer one does not.
 
 use std::{
     ops::Deref,
@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 
 use crate::handler::Handler;
 
-/// The newest handler that works. It is replaced as a whole; who has taken it keeps it.
+/// The newest handler that works. It can be replaced at any time; exchanges in progress keep theirs.
 pub(crate) struct Live {
     handler: ArcSwap<Box<dyn Handler>>,
-    /// Why the newest one does not work, for clients that are told.
+    /// Why the newest version does not work, if clients may see that.
     broken: ArcSwapOption<Broken>,
-    /// How often one was broken.
+    /// How many versions were broken so far.
     count: AtomicU64,
     news: Notify,
 }
@@ -26,51 +26,52 @@ pub(crate) struct Live {
 /// Why a handler cannot be served.
 #[derive(Debug)]
 pub(crate) struct Broken {
-    /// Which one of those that could not be.
+    /// The number of the broken version, counted from 1.
     pub number: u64,
-    /// What the compiler printed, with the colours of a terminal; or the host's own reason.
+    /// The compiler's messages, with terminal colours; or the host's own reason.
     pub output: String,
 }
 
 impl Live {
-    /// Serves this one.
+    /// Creates a mount's state that serves this handler.
     #[must_use]
     pub(crate) fn new(handler: Box<dyn Handler>) -> Self {
         let handler = ArcSwap::from_pointee(handler);
         Self { handler, broken: ArcSwapOption::empty(), count: AtomicU64::new(0), news: Notify::new() }
     }
 
-    /// The handler for an exchange that begins now.
+    /// The current handler, for an exchange that begins now.
     pub(crate) fn handler(&self) -> impl Deref<Target = Arc<Box<dyn Handler>>> {
         self.handler.load()
     }
 
-    /// Why there is no newer one, if that is so and clients are told.
+    /// Why the newest version does not work, if it does not and clients may see that.
     #[must_use]
     pub(crate) fn broken(&self) -> Option<Arc<Broken>> {
         self.broken.load_full()
     }
 
-    /// From now on this one answers. Exchanges that run keep theirs.
+    /// Replaces the handler. Exchanges in progress keep theirs.
     pub(crate) fn replace(&self, handler: Box<dyn Handler>) {
         self.handler.store(Arc::new(handler));
         self.mend();
     }
 
-    /// The newest one is the one that is served.
+    /// Records that the served handler is the newest version.
     pub(crate) fn mend(&self) {
         self.broken.store(None);
         self.wake();
     }
 
-    /// The newest one cannot be served, and clients are to be told.
+    /// Records that the newest version cannot be served, for clients to see.
     pub(crate) fn set_broken(&self, output: String) {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.broken.store(Some(Arc::new(Broken { number, output })));
         self.wake();
     }
 
-    /// Waits until the newest one is no longer the broken one of that number, or until there is nothing more to wait for.
+    /// Waits until the newest version is no longer the broken one with this number, or until [`wake`](Self::wake) is
+    /// called.
     pub(crate) async fn changed(&self, number: u64) {
         let mut news = std::pin::pin!(self.news.notified());
         news.as_mut().enable();
@@ -79,7 +80,7 @@ impl Live {
         }
     }
 
-    /// Ends all waiting.
+    /// Wakes all waiters.
     pub(crate) fn wake(&self) {
         self.news.notify_waiters();
     }

@@ -1,4 +1,4 @@
-//! From a source to a handler.
+//! Loads handlers from sources: reads or builds a component, then compiles it.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -15,42 +15,42 @@ use crate::{
     kind::wasm::{self, engine::Engine},
 };
 
-/// A component that was read or built.
+/// A component that was read from a file or built.
 #[derive(Debug)]
 pub(crate) struct Component {
-    /// The bytes of its file.
+    /// The bytes of the component's file.
     pub bytes: Cow<'static, [u8]>,
-    /// Where to look for changes of what it is made of.
+    /// The files and directories whose changes are changes of the component.
     pub scope: Scope,
 }
 
-/// Makes handlers.
+/// Loads handlers.
 pub(crate) struct Loader {
-    /// What all handlers share.
+    /// The engine that all handlers share.
     pub engine: Arc<Engine>,
-    /// How many bytes a component may have.
+    /// How large a component may be, in bytes.
     pub size: u64,
-    /// What one exchange may use.
+    /// The limits of one exchange.
     pub limits: Limits,
-    /// What it may touch.
+    /// What a handler may access.
     pub grants: Grants,
     /// How sources are built.
     pub build: BuildOptions,
 }
 
 impl Loader {
-    /// Reads or builds a component. Blocks for as long as that takes.
+    /// Reads or builds a component. Blocks while reading or building.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or does not build; the line names it.
+    /// The source cannot be read, or does not build. The line names the source.
     pub(crate) fn component(&self, source: &Source) -> Result<Component, Failure> {
         match source.origin {
             Origin::Program(bytes) => Ok(Component { bytes: bytes.into(), scope: Scope::default() }),
             Origin::Path(Kind::Component) => {
                 let path = &source.path;
                 if path.components().count() == 1 && path.extension().is_none() && !path.exists() {
-                    return Err(anyhow!("there is neither a file nor a command {source}; see --help").into());
+                    return Err(anyhow!("no file or command is named {source}; see --help").into());
                 }
                 let bytes = wasm::read(path, self.size)?;
                 Ok(Component { bytes: bytes.into(), scope: source.scope(Vec::new()) })
@@ -60,18 +60,18 @@ impl Loader {
                 let length = bytes.len();
                 if length as u64 > self.size {
                     let size = self.size;
-                    return Err(anyhow!("{source} makes {length} octets, and --max-component allows {size}").into());
+                    return Err(anyhow!("{source} builds to {length} bytes; --max-component allows {size}").into());
                 }
                 Ok(Component { bytes: bytes.into(), scope: source.scope(sources) })
             }
         }
     }
 
-    /// Makes a handler of it. Blocks for as long as compiling takes.
+    /// Makes a handler from a component. Blocks while compiling.
     ///
     /// # Errors
     ///
-    /// It is not a component, or one of another world; the line names it.
+    /// The bytes are not a component, or the component is of another world. The line names the source.
     pub(crate) fn handler(&self, source: &Source, component: &Component) -> Result<Box<dyn Handler>, Failure> {
         let bytes = component.bytes.clone();
         Ok(wasm::handler(&self.engine, &source.path, bytes, &self.limits, &self.grants)?)

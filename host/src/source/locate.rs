@@ -1,4 +1,4 @@
-//! What the user names, and what that is: a component's file, or the Rust source of one.
+//! Decides what a handler named by the user is: a component's file, a Rust file, a crate or an example.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,21 +16,21 @@ use super::{
     scope::Scope,
 };
 
-/// A handler as the user has named it.
+/// A handler as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     /// `PATH`, or `KIND:PATH`.
     Path {
-        /// What is there, if the user says so.
+        /// The kind of source, if the user gave a prefix.
         kind: Option<Kind>,
-        /// Where it is.
+        /// The path of the source.
         path: PathBuf,
     },
-    /// A handler that is inside of this program.
+    /// A handler that is built into this program.
     Example(&'static Example),
 }
 
-/// What there may be at a path.
+/// The kinds of sources that a path can lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `component:`, a component's file.
@@ -42,12 +42,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All of them, with the prefix of each.
+    /// All kinds, each with its prefix.
     pub(crate) const ALL: [(&str, Self); 3] =
         [("component", Self::Component), ("rust", Self::Rust), ("crate", Self::Crate)];
 
-    /// What is at a path: a crate in a directory or behind a `Cargo.toml`, a component where a file begins like one whatever its
-    /// name, Rust where a name ends in `.rs`, and a component anywhere else.
+    /// The kind of source at a path: a crate for a directory or a `Cargo.toml`; a component for a file that begins like
+    /// one, whatever its name; Rust for a name that ends in `.rs`; and a component for anything else.
     fn of(path: &Path) -> Self {
         if path.is_dir() || path.ends_with("Cargo.toml") {
             Self::Crate
@@ -59,15 +59,15 @@ impl Kind {
     }
 }
 
-/// Whether it is a file that begins as wasm does.
+/// Whether the path is a file that begins with wasm's magic bytes.
 fn begins_like_wasm(path: &Path) -> bool {
     let mut magic = [0; 4];
-    // What is not a file, a pipe say, could be read only once.
+    // Anything but a file, such as a pipe, can be read only once.
     path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"
 }
 
 impl From<OsString> for Named {
-    /// Reads `KIND:PATH`; a text that begins with no kind that there is, is a path as a whole.
+    /// Reads `KIND:PATH`. A text without a known kind before the colon is a path as a whole.
     fn from(text: OsString) -> Self {
         let prefixed = text.to_str().and_then(|text| {
             let (prefix, path) = text.split_once(':')?;
@@ -78,10 +78,10 @@ impl From<OsString> for Named {
     }
 }
 
-/// What a handler is made of.
+/// The source of a handler.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// As the user has named it.
+    /// The path as the user named it.
     pub(super) path: PathBuf,
     pub(super) origin: Origin,
 }
@@ -94,7 +94,7 @@ pub(super) enum Origin {
 }
 
 impl Source {
-    /// What the user means.
+    /// Finds the source that the user means.
     #[must_use]
     pub(crate) fn new(named: Named) -> Self {
         match named {
@@ -111,27 +111,28 @@ impl Source {
         }
     }
 
-    /// Whether it has to be built.
+    /// Whether the source has to be built.
     #[must_use]
     pub(crate) fn is_built(&self) -> bool {
         matches!(self.origin, Origin::Path(Kind::Rust | Kind::Crate))
     }
 
-    /// Whether it may change while it is served.
+    /// Whether the source may change while the handler is served.
     #[must_use]
     pub(crate) fn is_outside(&self) -> bool {
         matches!(self.origin, Origin::Path(_))
     }
 
-    /// Builds it: the component and its name. Blocks for as long as that takes.
+    /// Builds the source into a component. Blocks until cargo has finished.
     ///
     /// # Errors
     ///
-    /// It does not build, or there is nothing to build; the line names it.
+    /// The build fails, or the source is not something to build. The line names the source.
     pub(crate) fn build(&self, options: &BuildOptions) -> Result<build::Component, Failure> {
         let built = match self.origin {
             Origin::Path(Kind::Component) | Origin::Program(_) => {
-                Err(anyhow!("is neither a Rust file nor a crate; name a file that ends in .rs, or a directory").into())
+                Err(anyhow!("is neither a Rust file nor a crate; name a file that ends in .rs or a crate's directory")
+                    .into())
             }
             Origin::Path(Kind::Rust) => build::file(&self.path, options),
             Origin::Path(Kind::Crate) => build::package(&self.path, options),
@@ -139,10 +140,10 @@ impl Source {
         built.map_err(|Failure { line, output }| Failure { line: anyhow!("{self} {line:#}"), output })
     }
 
-    /// Where it may change, if it was built from these files.
+    /// The files and directories whose changes are changes of the source, which was built from `sources`.
     pub(super) fn scope(&self, sources: Vec<PathBuf>) -> Scope {
         let mut scope = Scope { files: sources.into_iter().collect(), ..Scope::default() };
-        // The name's own directory, and the one that a link leads to.
+        // The path itself, and the target if it is a link.
         let places = [absolute(&self.path), fs::canonicalize(&self.path)].into_iter().flatten();
         match self.origin {
             Origin::Program(_) => {}
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_changes_with_its_file_only() {
+    fn a_component_changes_only_with_its_file() {
         let scope = scope("/nowhere/a.wasm", &[]);
         assert!(scope.covers(Path::new("/nowhere/a.wasm")));
         assert!(!scope.covers(Path::new("/nowhere/b.wasm")) && !scope.covers(Path::new("/nowhere")));
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_changes_with_what_it_was_built_from_and_with_rust_files_beside_it() {
+    fn a_rust_file_changes_with_its_sources_and_with_rust_files_beside_it() {
         let scope = scope("/nowhere/a.rs", &["/nowhere/a.rs", "/nowhere/page.html", "/elsewhere/b.rs"]);
         for path in ["/nowhere/a.rs", "/nowhere/page.html", "/nowhere/new.rs", "/elsewhere/b.rs"] {
             assert!(scope.covers(Path::new(path)), "{path}");
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_changes_with_its_sources_and_its_manifest_and_not_with_what_is_built() {
+    fn a_crate_changes_with_its_sources_and_manifest_and_not_with_build_output() {
         let scope = scope("/nowhere/Cargo.toml", &["/nowhere/src/main.rs"]);
         for path in ["/nowhere/src/deep/a.rs", "/nowhere/Cargo.toml", "/nowhere/Cargo.lock"] {
             assert!(scope.covers(Path::new(path)), "{path}");
@@ -209,10 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_says_what_is_at_a_path() {
+    fn a_prefix_decides_the_kind_of_a_source() {
         let named = |text: &str| match Named::from(OsString::from(text)) {
             Named::Path { kind, path } => (kind, path.to_string_lossy().into_owned()),
-            Named::Example(_) => unreachable!("it is a path"),
+            Named::Example(_) => unreachable!("the text is a path"),
         };
         assert_eq!(named("rust:a:b"), (Some(Kind::Rust), "a:b".into()));
         assert_eq!(named("component:x.rs"), (Some(Kind::Component), "x.rs".into()));
@@ -222,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_one_whatever_its_name_is() {
+    fn a_component_is_recognized_whatever_its_name() {
         let directory = std::env::temp_dir().join(format!("wasmserve-locate-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a temporary directory is writable");
         let kind = |name: &str, bytes: &[u8]| {
             let path = directory.join(name);
-            fs::write(&path, bytes).expect("it is writable");
+            fs::write(&path, bytes).expect("the file is writable");
             Kind::of(&path)
         };
         assert_eq!(kind("a.rs", b"\0asm\x0d\0\x01\0"), Kind::Component);

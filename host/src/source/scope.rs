@@ -1,4 +1,4 @@
-//! Where to look for changes of a handler.
+//! The files and directories whose changes are changes of a handler.
 
 use std::{
     collections::BTreeSet,
@@ -8,26 +8,26 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// Where to look for changes.
+/// The files and directories whose changes are changes of a handler.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    /// These files.
+    /// Single files.
     pub(super) files: BTreeSet<PathBuf>,
-    /// All that is in these directories, however deep.
+    /// Directories of which all files count, at any depth.
     pub(super) trees: BTreeSet<PathBuf>,
-    /// All Rust files in this directory: one that is missing now may be what does not build.
+    /// A directory of which all Rust files count: a missing one may be the reason why a build failed.
     pub(super) sources: Option<PathBuf>,
 }
 
 impl Scope {
-    /// Whether a change of that file is one of the handler.
+    /// Whether a change of the file at `path` is a change of the handler.
     #[must_use]
     pub(crate) fn covers(&self, path: &Path) -> bool {
         let is_source = || path.extension().is_some_and(|end| end == "rs") && path.parent() == self.sources.as_deref();
         self.files.contains(path) || self.trees.iter().any(|tree| path.starts_with(tree)) || is_source()
     }
 
-    /// What tells the files that it covers from what they were before: their contents, and when they were written.
+    /// A digest of the contents and modification times of all covered files.
     #[must_use]
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut files = self.files.clone();
@@ -40,7 +40,7 @@ impl Scope {
         }
         let mut digest = Sha256::new();
         for path in &files {
-            // Of what is no file, a pipe say, the name has to do: reading it may never end.
+            // Only the name counts for anything but a file, such as a pipe: reading it might block forever.
             let metadata = fs::metadata(path).ok().filter(Metadata::is_file);
             let content = metadata.as_ref().and_then(|_| fs::read(path).ok()).unwrap_or_default();
             let written = metadata.and_then(|metadata| metadata.modified().ok());
@@ -50,7 +50,7 @@ impl Scope {
         digest.finalize().into()
     }
 
-    /// The directories to watch, each with whether what is below its directories counts too.
+    /// The directories to watch, each with whether its subdirectories count too.
     pub(crate) fn directories(&self) -> impl Iterator<Item = (&Path, bool)> {
         let parents: BTreeSet<&Path> = self.files.iter().filter_map(|file| file.parent()).collect();
         let is_within = |path: &Path| self.trees.iter().any(|tree| path.starts_with(tree));

@@ -1,15 +1,15 @@
-//! The SDK's sources, inside of this program: handlers can be built wherever it is, and the two always fit.
+//! The SDK's sources, embedded so that handlers can be built anywhere with a matching SDK.
 
 use std::{fs, io, path::Path};
 
-/// The files of the package `wasmserve-guest`: the path of each below the package's directory, with `/`, and its text.
+/// The files of the package `wasmserve-guest`: each file's path, relative to the package and with `/`, and its text.
 ///
-/// The manifest needs no workspace.
+/// The manifest does not depend on a workspace.
 pub(crate) const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
-/// Writes the package into a directory, which is made with all above it if it is not there.
+/// Writes the package into a directory, creating it and its parents as needed.
 ///
-/// Files of the same names are overwritten, others stay.
+/// Overwrites files of the same names and keeps others.
 ///
 /// # Errors
 ///
@@ -28,9 +28,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_package_stands_alone() {
+    fn the_package_does_not_depend_on_the_workspace() {
         let text = |name: &str| FILES.iter().find(|(path, _)| *path == name).map(|(_, text)| *text);
-        let manifest = text("Cargo.toml").expect("it has a manifest");
+        let manifest = text("Cargo.toml").expect("the package has a manifest");
         assert!(manifest.starts_with("[package]\nname = \"wasmserve-guest\"\n"), "{manifest}");
         assert!(!manifest.contains("workspace") && !manifest.contains("path"), "{manifest}");
         assert!(manifest.contains(concat!("\nversion = \"", env!("CARGO_PKG_VERSION"), "\"\n")), "{manifest}");

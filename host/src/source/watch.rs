@@ -1,8 +1,8 @@
-//! Notices that a handler's file or its sources have changed, and has the new one served.
+//! Watches handlers' files and sources, and replaces a handler when they change.
 //!
-//! Directories are watched, not files: editors write a new file and give it the old one's name. A burst of changes counts as
-//! one. What changes while a handler is built is noticed, as the changes wait in a queue, and then it is built once more; unless
-//! its files are what they were when it was begun, as some ways to save a file take several steps.
+//! Directories are watched, not files, because editors write a new file and rename it to the old name. A burst of
+//! changes counts as one. Changes during a build wait in a queue, and the handler is built again afterwards, unless its
+//! files have the same digest as when the build started: some editors save a file in several steps.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,16 +36,16 @@ use crate::{
     event::{Events, notice::Level},
 };
 
-/// How long it must be quiet until a change counts as whole.
+/// How long no event must arrive until a burst of changes counts as complete.
 const QUIET: Duration = Duration::from_millis(30);
 
-/// How long is waited for that at most.
-const RESTLESS: Duration = Duration::from_millis(500);
+/// How long a burst may last.
+const BURST_MAX: Duration = Duration::from_millis(500);
 
-/// How often is looked whether a directory that is gone has come back.
-const ABSENCE: Duration = Duration::from_secs(1);
+/// How often missing directories are looked for.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many changes may wait. Beyond it all handlers are looked at.
+/// How many changes may wait in the queue. Beyond this, all handlers are checked.
 const CHANGES_MAX: usize = 1000;
 
 /// A handler to watch.
@@ -53,20 +53,20 @@ pub(crate) struct Watched {
     mount: Mount,
     source: Source,
     scope: Scope,
-    /// Of the component that is served.
+    /// The digest of the component that is being served.
     digest: [u8; 32],
     is_broken: bool,
 }
 
 impl Watched {
-    /// One that is served at `mount`, made of this component of this source.
+    /// Creates the entry of the handler at `mount`, made from this component of this source.
     #[must_use]
     pub(crate) fn new(mount: Mount, source: Source, component: &Component) -> Self {
         Self { mount, source, scope: component.scope.clone(), digest: digest(component), is_broken: false }
     }
 
-    /// The granted directory by which a handler could change the source that it is built from. Building runs with all the
-    /// user's rights, so it would get these.
+    /// The granted directory through which the handler could change its own source, if there is one. Building runs with
+    /// all the user's rights, so the handler would gain them.
     #[must_use]
     pub(crate) fn is_open_to<'a>(&self, grants: &'a Grants) -> Option<&'a Dir> {
         let is_open = |dir: &&Dir| {
@@ -84,11 +84,11 @@ fn digest(component: &Component) -> [u8; 32] {
     Sha256::digest(&component.bytes).into()
 }
 
-/// Watches these handlers for as long as the process is there, on a thread of its own: that of all building and compiling.
+/// Watches these handlers until the process exits, on a thread that also builds and compiles them.
 ///
 /// # Errors
 ///
-/// The system refuses another thread, or watching.
+/// The system cannot create another thread, or cannot watch a directory.
 pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served) -> anyhow::Result<()> {
     let (sender, changes) = mpsc::sync_channel(CHANGES_MAX);
     let has_lost = Arc::<AtomicBool>::default();
@@ -99,7 +99,7 @@ pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served) -> an
             Ok(event) if !event.need_rescan() && sender.try_send(event.clone()).is_ok() => {}
             _ => {
                 has_lost.store(true, Ordering::Relaxed);
-                // Full: then somebody will look soon. Else it wakes who waits.
+                // Wakes the watching thread; if the queue is full, that thread is awake already.
                 _ = sender.try_send(notify::Event::default());
             }
         }
@@ -111,7 +111,7 @@ pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served) -> an
     Ok(())
 }
 
-/// Whether it is more than that somebody has read a file.
+/// Whether an event is more than a read access.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
@@ -119,13 +119,13 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// What is served.
+/// The mounts whose handlers are replaced, and where to report that.
 pub(crate) struct Served {
-    /// Where.
+    /// The mounts.
     pub mounts: Arc<Mounts<Live>>,
-    /// Whether browsers are shown why a handler does not build (`--debug`).
+    /// Whether clients see why a handler does not build (`--debug`).
     pub shows_failures: bool,
-    /// Where notices go.
+    /// The events to emit notices to.
     pub events: Arc<Events>,
 }
 
@@ -134,24 +134,24 @@ struct Watch {
     loader: Loader,
     served: Served,
     watcher: RecommendedWatcher,
-    /// Where the handlers and their sources are.
+    /// The directories of the handlers and their sources.
     directories: BTreeMap<PathBuf, Directory>,
     changes: Receiver<notify::Event>,
-    /// Whether there were more changes than could wait.
+    /// Whether changes were lost because the queue was full.
     has_lost: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Directory {
-    /// Whether what is below its directories counts too.
+    /// Whether its subdirectories count too.
     is_deep: bool,
-    /// It is not while it is not there.
+    /// Whether it is being watched; false while it does not exist.
     is_watched: bool,
 }
 
 impl Watch {
     fn run(&mut self) {
-        // They may have changed since they were built or read for the start.
+        // Sources may have changed since the handlers were loaded at startup.
         let mut changed = Some((0..self.watched.len()).collect::<BTreeSet<usize>>());
         while let Some(at_once) = changed.take() {
             let made: BTreeMap<usize, [u8; 32]> =
@@ -162,14 +162,14 @@ impl Watch {
                 }
             }
             self.find_directories();
-            // Those that cannot be watched now are tried again.
+            // Directories that cannot be watched now are tried again later.
             _ = self.watch_directories();
             changed = self.next(&made);
         }
     }
 
-    /// Waits until handlers have changed, and until the burst is over. Those that were made just now were so from files of
-    /// these digests.
+    /// Waits until handlers have changed and the burst is over. Returns `None` when no more changes can come. `made`
+    /// has the source digests of the handlers that were just loaded.
     fn next(&mut self, made: &BTreeMap<usize, [u8; 32]>) -> Option<BTreeSet<usize>> {
         let mut changed = BTreeSet::new();
         while let Ok(event) = self.changes.try_recv() {
@@ -182,29 +182,29 @@ impl Watch {
                 changed.extend(0..self.watched.len());
             }
             let is_absent = self.directories.values().any(|directory| !directory.is_watched);
-            let patience = match (changed.is_empty(), is_absent) {
+            let timeout = match (changed.is_empty(), is_absent) {
                 (false, _) => QUIET,
-                (true, true) => ABSENCE,
+                (true, true) => RETRY_INTERVAL,
                 (true, false) => Duration::MAX,
             };
-            match self.changes.recv_timeout(patience) {
+            match self.changes.recv_timeout(timeout) {
                 Ok(event) => self.note(&event, &mut changed),
                 Err(RecvTimeoutError::Timeout) if !changed.is_empty() => return Some(changed),
                 Err(RecvTimeoutError::Timeout) => {
-                    // What is in a directory that has come back is new.
+                    // All files in a directory that has reappeared are new.
                     if self.watch_directories().is_ok_and(|are_more| are_more) {
                         changed.extend(0..self.watched.len());
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
-            if !changed.is_empty() && begun.get_or_insert_with(Instant::now).elapsed() >= RESTLESS {
+            if !changed.is_empty() && begun.get_or_insert_with(Instant::now).elapsed() >= BURST_MAX {
                 return Some(changed);
             }
         }
     }
 
-    /// Whom a change is about.
+    /// Adds the handlers that an event concerns to `changed`.
     fn note(&mut self, event: &notify::Event, changed: &mut BTreeSet<usize>) {
         for path in &event.paths {
             changed.extend((0..self.watched.len()).filter(|at| self.watched[*at].scope.covers(path)));
@@ -212,13 +212,13 @@ impl Watch {
                 && let Some(directory) = self.directories.get_mut(path)
             {
                 directory.is_watched = false;
-                // It fails if the system has forgotten it already.
+                // Fails if the system has already stopped watching it.
                 _ = self.watcher.unwatch(path);
             }
         }
     }
 
-    /// Builds or reads a handler, and has it served if it is a new one: what there is to say about it.
+    /// Loads a handler and replaces the served one if it differs. Returns a notice about the result, if there is one.
     fn renew(&mut self, at: usize) -> Option<(Level, String)> {
         let begun = Instant::now();
         let Self { watched, loader, served, .. } = self;
@@ -233,7 +233,10 @@ impl Watch {
             Ok((component, Some(handler))) => {
                 live.replace(handler);
                 (*scope, *digest, *is_broken) = (component.scope.clone(), self::digest(&component), false);
-                Some((Level::Info, format!("serving the new {source} ({:.2} s)", begun.elapsed().as_secs_f32())))
+                Some((
+                    Level::Info,
+                    format!("serving the new version of {source} ({:.2} s)", begun.elapsed().as_secs_f32()),
+                ))
             }
             Ok((component, None)) => {
                 *scope = component.scope;
@@ -246,23 +249,23 @@ impl Watch {
                 if served.shows_failures {
                     live.set_broken(if output.is_empty() { line.clone() } else { output });
                 }
-                Some((Level::Error, format!("{line}; the one before is still served")))
+                Some((Level::Error, format!("{line}; still serving the previous version")))
             }
         }
     }
 
-    /// Takes note of the directories that matter now.
+    /// Records the directories of all scopes.
     fn find_directories(&mut self) {
         for (path, is_deep) in self.watched.iter().flat_map(|watched| watched.scope.directories()) {
             self.directories.entry(path.to_owned()).or_insert(Directory { is_deep, is_watched: false });
         }
     }
 
-    /// Watches those that are not watched and are there: whether there were any.
+    /// Watches all directories that exist and are not yet watched. Returns whether there were any.
     ///
     /// # Errors
     ///
-    /// The system refuses one of them.
+    /// The system cannot watch one of them.
     fn watch_directories(&mut self) -> notify::Result<bool> {
         let mut are_more = false;
         for (path, directory) in self.directories.iter_mut().filter(|(path, it)| !it.is_watched && path.is_dir()) {

@@ -1,4 +1,4 @@
-//! The component's side of `wit/`, generated: nothing else is in here.
+//! Bindings generated from `wit/`; this file contains nothing else.
 
 wasmtime::component::bindgen!({
     path: "../wit",

@@ -1,4 +1,4 @@
-//! Where compiled components are kept, and which components are known to compile.
+//! The cache of compiled components, and the list of components that are known to compile.
 
 use std::{
     fs::{self, DirEntry, File},
@@ -11,15 +11,15 @@ use wasmtime::{Cache, CacheConfig};
 
 use crate::base::dirs::{directory, make_private};
 
-/// No write to the cache takes that long: a file that is still in progress then belongs to a process that is no more.
+/// The age at which an unfinished file is abandoned. No write takes this long, so its process must have died.
 const ABANDONED: Duration = Duration::from_secs(60);
 
-/// How many components may be known to compile. Beyond it all are forgotten, which costs time only.
+/// How many components the list may hold. When it is full, it is emptied; that only costs time.
 const KNOWN_MAX: usize = 1000;
 
 /// Opens the compile cache below the user's cache directory.
 ///
-/// Returns a warning instead if it cannot be used: the server can do without it.
+/// Returns a warning instead if the cache cannot be used. The server works without it, but starts more slowly.
 pub(super) fn open() -> (Option<Cache>, Option<anyhow::Error>) {
     let open_in = |ours: PathBuf| {
         make_private(&ours).with_context(|| format!("`{}`", ours.display()))?;
@@ -27,18 +27,18 @@ pub(super) fn open() -> (Option<Cache>, Option<anyhow::Error>) {
     };
     match directory().map(open_in) {
         Some(Ok(cache)) => (Some(cache), None),
-        Some(Err(error)) => (None, Some(error.context("no compile cache, so that each start compiles anew"))),
+        Some(Err(error)) => (None, Some(error.context("no compile cache; each start will compile again"))),
         None => (None, None),
     }
 }
 
 /// Opens the compile cache in this directory.
 ///
-/// Entries are native code that is run as it is, so nobody else may be able to write there.
+/// Entries are native code that runs unchecked, so no other user may have write access to the directory.
 ///
 /// # Errors
 ///
-/// The directory cannot be made, or belongs to somebody else.
+/// The directory cannot be created, or belongs to another user.
 pub(super) fn open_at(directory: &Path) -> anyhow::Result<Cache> {
     make_private(directory).with_context(|| format!("`{}`", directory.display()))?;
     remove_leftovers(directory);
@@ -47,24 +47,24 @@ pub(super) fn open_at(directory: &Path) -> anyhow::Result<Cache> {
     Ok(Cache::new(config)?)
 }
 
-/// The components that have compiled well before: one empty file each, named for the component.
+/// The components that have compiled successfully before: one empty file each, named after the component's key.
 ///
-/// They are beside the compiled ones and not among them, as wasmtime removes from its cache what it does not know.
+/// They have a directory of their own, because wasmtime removes unknown files from its cache.
 pub(super) struct Known(Option<PathBuf>);
 
 impl Known {
-    /// Those that are kept for the user. If they cannot be kept, none is ever known.
+    /// Opens the user's list. If it cannot be kept, no component is ever known.
     pub(super) fn open() -> Self {
         let ours = directory().filter(|ours| make_private(ours).is_ok());
         Self(ours.map(|ours| ours.join("compiled")).filter(|path| make_private(path).is_ok()))
     }
 
-    /// Whether a component of that name has compiled well before.
+    /// Whether the component with this key has compiled successfully before.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.as_ref().is_some_and(|directory| directory.join(name).exists())
     }
 
-    /// From now on it has.
+    /// Adds a component to the list.
     pub(super) fn add(&self, name: &str) {
         let Some(directory) = &self.0 else { return };
         let known: Vec<DirEntry> = fs::read_dir(directory).into_iter().flatten().flatten().collect();
@@ -73,13 +73,13 @@ impl Known {
                 _ = fs::remove_file(entry.path());
             }
         }
-        // If it cannot be written, the next start is slow but right.
+        // If it cannot be written, the next start is slower but correct.
         _ = File::create(directory.join(name));
     }
 }
 
-/// A process that was killed while it wrote an entry leaves a file behind that keeps wasmtime from ever writing this entry
-/// again, so that each start would compile anew. Another server may be writing one right now.
+/// Removes unfinished files of processes that were killed while writing. Such a file keeps wasmtime from ever writing
+/// that entry again, so each start would compile again. Recent files stay, because another server may be writing them.
 fn remove_leftovers(directory: &Path) {
     let is_abandoned = |entry: &DirEntry| {
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
@@ -90,7 +90,7 @@ fn remove_leftovers(directory: &Path) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_leftovers(&path);
         } else if entry.file_name().to_string_lossy().contains(".wip-atomic-write") && is_abandoned(&entry) {
-            // If it cannot be removed, the start is slow but right.
+            // If it cannot be removed, starts are slower but correct.
             _ = fs::remove_file(path);
         }
     }

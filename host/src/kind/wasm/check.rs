@@ -1,4 +1,4 @@
-//! Whether a file is a component, and one that can be served: everything that is wrong with it, in the user's words.
+//! Checks whether a file is a component that can be served, and explains everything that is wrong with it.
 
 use anyhow::bail;
 use wasmtime::{
@@ -12,17 +12,17 @@ use wasmtime::{
 use super::{guest::Guest, settings, world::World};
 use crate::base::limits::Limits;
 
-/// Looks at a file's first octets, where most mistakes show.
+/// Checks a file's first bytes, where most mistakes show.
 ///
 /// # Errors
 ///
-/// What the file is instead of a component, and how to make one.
-pub(super) fn check_format(octets: &[u8]) -> anyhow::Result<()> {
-    // Precompiled components are native code, which nobody could keep in a sandbox.
-    if Engine::detect_precompiled(octets).is_some() {
+/// The file is not a component. The error names what it is instead, and how to make a component.
+pub(super) fn check_format(bytes: &[u8]) -> anyhow::Result<()> {
+    // Precompiled components are native code, which cannot be sandboxed.
+    if Engine::detect_precompiled(bytes).is_some() {
         bail!("is a precompiled component, which is native code; serve the `.wasm` file that it was made from");
     }
-    match octets {
+    match bytes {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
             bail!(
@@ -30,21 +30,21 @@ pub(super) fn check_format(octets: &[u8]) -> anyhow::Result<()> {
             )
         }
         [b'\0', b'a', b's', b'm', _, _, _, _, ..] => {
-            bail!("was made by a newer toolchain; this wasmserve reads components of version 0xd")
+            bail!("was made by a newer toolchain; this version of wasmserve reads components of version 0xd")
         }
         [] => bail!("is empty, not a wasm component"),
         _ => bail!(
-            "is not a wasm component (it begins with `{}`); name one that was built for wasm32-wasip2, a Rust file or a crate",
-            String::from_utf8_lossy(&octets[..octets.len().min(8)])
+            "is not a wasm component (it begins with `{}`); name a component built for wasm32-wasip2, a Rust file or a crate",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(8)])
         ),
     }
 }
 
-/// Checks that a component is one of a world, that it can be linked, and that its instances fit.
+/// Checks that a component is of world `W`, can be linked, and that its instances fit into the limits.
 ///
 /// # Errors
 ///
-/// All imports and exports that are missing, together; or the limit that is too low.
+/// Imports or exports are missing, and the error names all of them; or a limit is too low.
 pub(super) fn check<W: World>(component: &Component, linker: &Linker<Guest>, limits: &Limits) -> anyhow::Result<()> {
     let mut missing: Vec<String> =
         missing_imports(component, linker)?.iter().map(|import| format!("the host has no import `{import}`")).collect();
@@ -52,9 +52,14 @@ pub(super) fn check<W: World>(component: &Component, linker: &Linker<Guest>, lim
     if missing.is_empty() { check_size(component, limits) } else { bail!("{}", missing.join("; ")) }
 }
 
-/// The imports that the linker cannot satisfy.
+/// Returns the imports that the linker cannot satisfy.
 ///
-/// wasmtime names one at a time, so each that it names is replaced by a function that traps, until it is content.
+/// wasmtime names one missing import at a time, so each one is replaced by a stub that traps, until linking succeeds.
+/// This depends on the text of wasmtime's error, last seen in wasmtime 48: it quotes the import's name in backticks.
+///
+/// # Errors
+///
+/// Linking fails for another reason.
 pub(super) fn missing_imports(component: &Component, linker: &Linker<Guest>) -> anyhow::Result<Vec<String>> {
     let engine = component.engine();
     let world = component.component_type();
@@ -81,7 +86,7 @@ fn stub(
 ) -> wasmtime::Result<()> {
     match item {
         ComponentItem::ComponentFunc(_) => {
-            linker.func_new(name, |_, _, _, _| Err(wasmtime::Error::msg("this import is missing")))
+            linker.func_new(name, |_, _, _, _| Err(wasmtime::Error::msg("the import is missing")))
         }
         ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(())),
         ComponentItem::ComponentInstance(instance) => stub_all(&mut linker.instance(name)?, instance, engine),
@@ -100,18 +105,18 @@ fn stub_all(
     Ok(())
 }
 
-/// The unit in which wasm counts memory.
+/// The size of a wasm page in bytes.
 const WASM_PAGE: u64 = 64 << 10;
 
-/// Whether instances fit into the limits, so that it is said now and not with each request.
+/// Checks that instances fit into the limits, so that the error is reported once and not for each request.
 fn check_size(component: &Component, limits: &Limits) -> anyhow::Result<()> {
     let Some(required) = component.resources_required() else {
         bail!("it imports core modules, which wasmserve does not support");
     };
     let mut too_large = Vec::new();
-    let octets = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
-    if octets > limits.memory {
-        too_large.push(format!("its memory starts with {octets} octets, and --max-memory is {}", limits.memory));
+    let bytes = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
+    if bytes > limits.memory {
+        too_large.push(format!("its memory starts with {bytes} bytes, and --max-memory is {}", limits.memory));
     }
     let counts = [
         ("memories", required.num_memories, settings::MEMORIES_PER_COMPONENT),
@@ -119,7 +124,7 @@ fn check_size(component: &Component, limits: &Limits) -> anyhow::Result<()> {
     ];
     for (what, count, limit) in counts {
         if count > limit {
-            too_large.push(format!("it has {count} {what}, and {limit} is the limit"));
+            too_large.push(format!("it has {count} {what}; the limit is {limit}"));
         }
     }
     if too_large.is_empty() { Ok(()) } else { bail!("{}", too_large.join("; ")) }

@@ -1,7 +1,7 @@
-//! Compiling in a process of its own: a component that the compiler cannot cope with ends that process, and no other.
+//! Compiles components in a child process, so that a compiler failure cannot take the server down.
 //!
-//! The process is this program again, with the component on its stdin. It puts what it has compiled into the cache, from
-//! which the server then loads it; nothing that it says is run.
+//! The child is this program again, with the component on its stdin. It puts the compiled code into the cache, and the
+//! server loads it from there. The server never runs anything that the child prints.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -34,30 +34,30 @@ use crate::{
     event::{Events, notice::Level},
 };
 
-/// After which time somebody who waits wants to know what for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long compiling may take before a notice explains the wait.
+const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
-/// How a component is compiled: in a process of its own, within limits.
+/// How the child process compiles a component, and within which limits.
 #[derive(Clone, Debug)]
 pub struct CompileOptions {
-    /// The program to run: this one.
+    /// The path of this program.
     pub program: PathBuf,
-    /// How long it may take, and how much time of processors it may use.
+    /// How long compiling may take, in wall-clock time and in processor time.
     pub timeout: Duration,
-    /// Octets that it may use.
+    /// How many bytes of memory the child may use.
     pub memory: u64,
-    /// What decides how it compiles.
+    /// The engine limits, which are part of the compiler's settings.
     pub engine_limits: EngineLimits,
 }
 
 impl CompileOptions {
-    /// How long compiling may take without any flag.
+    /// The default of `--compile-timeout`.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// How many bytes it may use without any flag.
+    /// The default of `--compile-memory`, in bytes.
     pub const DEFAULT_MEMORY: u64 = 2 << 30;
 
-    /// By this program, within the limits without any flag.
+    /// Options with the default limits. `program` is the path of this program.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
         Self {
@@ -69,10 +69,10 @@ impl CompileOptions {
     }
 }
 
-/// Has components compiled in another process.
+/// Runs the child processes that compile components.
 pub(super) struct Compiler {
     compile: CompileOptions,
-    /// What else decides how a component is compiled: wasmtime's version, its settings, the processor.
+    /// A hash of everything else that affects compiling: wasmtime's version, its settings and the processor.
     settings: u64,
     known: Known,
     events: Arc<Events>,
@@ -85,32 +85,33 @@ impl Compiler {
         Self { compile, settings: settings.finish(), known: Known::open(), events }
     }
 
-    /// Makes sure that a component compiles within the limits. One that did so before need not show it again.
+    /// Checks that a component compiles within the limits. Returns at once if it is known to; otherwise blocks until
+    /// the child has compiled it.
     ///
     /// # Errors
     ///
-    /// It does not, or it is no component.
-    pub(super) fn check(&self, name: &str, octets: &[u8]) -> anyhow::Result<()> {
-        let key = self.key(octets);
+    /// Compiling exceeds a limit or fails, or the bytes are not a component.
+    pub(super) fn check(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let key = self.key(bytes);
         if self.known.has(&key) {
             return Ok(());
         }
-        let (status, said) = self.run(name, octets)?;
-        self.judge(status, &said)?;
+        let (status, output) = self.run(name, bytes)?;
+        self.judge(status, &output)?;
         self.known.add(&key);
         Ok(())
     }
 
-    /// A name for this component, compiled by this program.
-    fn key(&self, octets: &[u8]) -> String {
+    /// A unique name for this component as compiled by this program.
+    fn key(&self, bytes: &[u8]) -> String {
         let mut hash = Sha256::new_with_prefix(self.settings.to_le_bytes());
         hash.update(env!("CARGO_PKG_VERSION"));
-        hash.update(octets);
+        hash.update(bytes);
         hex(&hash.finalize())
     }
 
-    /// Runs the other process to its end: how it ended, `None` if it took too long, and what it said.
-    fn run(&self, name: &str, octets: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
+    /// Runs the child until it exits. Returns its exit status, `None` if it took too long, and its stderr.
+    fn run(&self, name: &str, bytes: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
         let mut child = Command::new(&self.compile.program)
             .arg("--compile-only")
             .arg(format!("--compile-timeout={}ms", self.compile.timeout.as_millis()))
@@ -120,64 +121,64 @@ impl Compiler {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot be compiled by `{}`", self.compile.program.display()))?;
-        let said = self.converse(&mut child, name, octets);
-        if said.is_none() {
-            // It fails only if the child has ended just now.
+            .with_context(|| format!("cannot be compiled: failed to run `{}`", self.compile.program.display()))?;
+        let output = self.communicate(&mut child, name, bytes);
+        if output.is_none() {
+            // Fails only if the child has just exited.
             _ = child.kill();
         }
-        let status = child.wait().context("has lost its compiler")?;
-        Ok((said.is_some().then_some(status), said.unwrap_or_default()))
+        let status = child.wait().context("cannot be compiled: the compiler process was lost")?;
+        Ok((output.is_some().then_some(status), output.unwrap_or_default()))
     }
 
-    /// Gives the component to the other process, and hears it out; `None` if it takes too long.
-    fn converse(&self, child: &mut Child, name: &str, octets: &[u8]) -> Option<String> {
+    /// Writes the component to the child and returns its stderr; `None` if it takes too long.
+    fn communicate(&self, child: &mut Child, name: &str, bytes: &[u8]) -> Option<String> {
         let begun = Instant::now();
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         thread::scope(|scope| {
             let (done, is_done) = mpsc::channel();
             scope.spawn(move || {
-                // It fails only if the process has ended, and how it has ended says more.
-                _ = stdin.map(|mut stdin| stdin.write_all(octets));
-                let mut said = Vec::new();
-                _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
-                _ = done.send(String::from_utf8_lossy(&said).into_owned());
+                // Fails only if the child has exited, and its exit status says more.
+                _ = stdin.map(|mut stdin| stdin.write_all(bytes));
+                let mut output = Vec::new();
+                _ = stderr.map(|mut stderr| stderr.read_to_end(&mut output));
+                _ = done.send(String::from_utf8_lossy(&output).into_owned());
             });
             let left = || self.compile.timeout.saturating_sub(begun.elapsed());
-            let mut said = is_done.recv_timeout(PATIENCE.min(left()));
-            if said == Err(RecvTimeoutError::Timeout) && !left().is_zero() {
-                self.events.notice(Level::Info, format!("compiling `{name}`, which is new .."));
-                said = is_done.recv_timeout(left());
+            let mut output = is_done.recv_timeout(NOTICE_AFTER.min(left()));
+            if output == Err(RecvTimeoutError::Timeout) && !left().is_zero() {
+                self.events.notice(Level::Info, format!("compiling `{name}` for the first time…"));
+                output = is_done.recv_timeout(left());
             }
-            if said.is_err() {
-                // Else the thread would wait for it without end.
+            if output.is_err() {
+                // Otherwise the thread would wait for the child forever.
                 _ = child.kill();
             }
-            said.ok()
+            output.ok()
         })
     }
 
-    /// What the end of the process says of the component.
-    fn judge(&self, status: Option<ExitStatus>, said: &str) -> anyhow::Result<()> {
+    /// Turns the child's exit status into a verdict on the component.
+    fn judge(&self, status: Option<ExitStatus>, output: &str) -> anyhow::Result<()> {
         let Some(status) = status else {
             let limit = self.compile.timeout.as_secs_f32();
-            bail!("takes longer than {limit} s to compile; --compile-timeout gives it more");
+            bail!("takes longer than {limit} s to compile; raise --compile-timeout");
         };
         if status.success() {
             return Ok(());
         }
         if is_out_of_time(status) {
             let limit = self.compile.timeout.as_secs_f32();
-            bail!("takes more than {limit} s of processor time to compile; --compile-timeout gives it more");
+            bail!("takes more than {limit} s of processor time to compile; raise --compile-timeout");
         }
-        if ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|sign| said.contains(sign)) {
-            bail!("needs more than {} to be compiled; --compile-memory gives it more", size::text(self.compile.memory));
+        if ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|sign| output.contains(sign)) {
+            bail!("needs more than {} of memory to compile; raise --compile-memory", size::text(self.compile.memory));
         }
         if status.code() == Some(Exit::Handler.code().into()) {
-            bail!("is not a valid component: {said}");
+            bail!("is not a valid component: {output}");
         }
-        let said: Vec<&str> = said.lines().take(2).collect();
-        bail!("makes the compiler fail ({status}): {}", said.join(" "))
+        let lines: Vec<&str> = output.lines().take(2).collect();
+        bail!("crashes the compiler ({status}): {}", lines.join(" "))
     }
 }
 
@@ -192,44 +193,44 @@ fn is_out_of_time(_: ExitStatus) -> bool {
     false
 }
 
-/// The other process: limits itself, reads a component from stdin, and compiles it into the cache.
+/// The child process: limits itself, reads a component from stdin and compiles it into the cache.
 ///
 /// # Errors
 ///
-/// It is no component ([`Exit::Handler`]), or the process cannot be limited or read ([`Exit::Failed`]). The text is for the
-/// server, which puts it into a sentence of its own.
+/// The input is not a component ([`Exit::Handler`]), or the process cannot set its limits or read its input
+/// ([`Exit::Failed`]). The server embeds the text in a message of its own.
 pub(crate) fn compile_only(compile: &CompileOptions) -> Result<Exit, StartError> {
     let failed = |error: anyhow::Error| StartError::bare(Exit::Failed, &error);
-    limit(compile).context("no limits").map_err(failed)?;
-    let mut octets = Vec::new();
-    io::stdin().read_to_end(&mut octets).context("no component").map_err(failed)?;
+    limit(compile).context("cannot set limits").map_err(failed)?;
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).context("cannot read the component").map_err(failed)?;
     let (cache, _) = cache::open();
     let engine = settings::without_pool(cache, &compile.engine_limits).map_err(failed)?;
-    match Component::from_binary(&engine, &octets) {
+    match Component::from_binary(&engine, &bytes) {
         Ok(_) => Ok(Exit::Done),
         Err(error) => Err(StartError::bare(Exit::Handler, &anyhow::Error::msg(error.root_cause().to_string()))),
     }
 }
 
-/// Limits this process: beyond its processor time the system ends it, and beyond its memory it ends itself.
+/// Limits this process. The system kills it when it exceeds its processor time; it aborts when it exceeds its memory.
 #[cfg(unix)]
 fn limit(compile: &CompileOptions) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let set = |resource, soft: u64, hard: u64| {
-        // A limit that is lower already stays.
+        // Keeps a limit that is already lower.
         let hard = rustix::process::getrlimit(resource).maximum.map_or(hard, |maximum| maximum.min(hard));
         setrlimit(resource, Rlimit { current: Some(soft.min(hard)), maximum: Some(hard) })
     };
-    // With the end of the server there is nobody who waits for it.
+    // Nothing needs the result once the server has exited.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let seconds = compile.timeout.as_secs().max(1);
     set(Resource::Cpu, seconds, seconds + 1)?;
-    // Not the address space, of which threads and the engine take much that they never use.
+    // Not the address space: threads and the engine reserve much more than they use.
     set(Resource::Data, compile.memory, compile.memory)?;
-    // What ends it is no reason to write gigabytes to a disk.
+    // A core dump could take gigabytes of disk.
     set(Resource::Core, 0, 0)?;
-    // Refused where the process is nicer than that already.
+    // Fails if the process already has a lower priority.
     _ = nice(10);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A component as a handler, of any world.
+//! Handlers made from a component of any world.
 
 use std::{
     borrow::Cow,
@@ -33,40 +33,40 @@ use crate::{
     handler::{Call, Handler, lanes::CallFuture},
 };
 
-/// How many bytes the file of a component may have without any flag.
+/// The default of `--max-component`, in bytes.
 pub(crate) const SIZE_MAX: u64 = 64 << 20;
 
-/// A component that is ready to serve.
+/// A component that is ready to handle exchanges.
 pub(super) struct Component<W: World> {
     engine: Arc<Engine>,
-    /// What it was read as, for when it has to be prepared again.
+    /// The file's bytes, needed when the core is replaced.
     bytes: Cow<'static, [u8]>,
     pre: ArcSwap<W::Pre>,
     allowance: Arc<Allowance>,
     missing_dirs_noted: Arc<AtomicBool>,
 }
 
-/// Reads the file of a component.
+/// Reads a component's file.
 ///
 /// # Errors
 ///
-/// It cannot be read, or has more than `size` octets.
+/// The file cannot be read, or is larger than `size` bytes.
 pub(crate) fn read(path: &Path, size: u64) -> anyhow::Result<Vec<u8>> {
     let name = path.display();
     if let Ok(metadata) = fs::metadata(path)
         && metadata.len() > size
     {
-        bail!("`{name}` has {} octets, and --max-component allows {size}", metadata.len());
+        bail!("`{name}` has {} bytes; --max-component allows {size}", metadata.len());
     }
     fs::read(path).with_context(|| format!("`{name}` cannot be read"))
 }
 
 impl<W: World> Component<W> {
-    /// Compiles and links a component of that name.
+    /// Compiles and links a component. `name` is used in messages. Blocks while compiling.
     ///
     /// # Errors
     ///
-    /// It is not a component, or not one of this world.
+    /// The bytes are not a component, or the component is not of this world.
     pub(super) fn new(
         engine: &Arc<Engine>,
         name: &Path,
@@ -83,7 +83,7 @@ impl<W: World> Component<W> {
         let component =
             Arc::new(Self { engine: Arc::clone(engine), bytes, pre, allowance, missing_dirs_noted: Arc::default() });
         let weak = Arc::downgrade(&component);
-        engine.enrol(weak);
+        engine.register(weak);
         Ok(component)
     }
 }
@@ -114,19 +114,19 @@ impl<W: World> Handler for Arc<Component<W>> {
             stats,
             call,
         };
-        // Here, so that the future does not hold the guest twice: beside the store as well.
+        // Created here, so that the future holds the guest only once, in the store.
         let mut store = new_store(W::engine(&pre), guest);
         CallFuture::new(Some(self.engine.slow_lane()), slot, async move {
             let result = match timeout_at(deadline.into(), W::answer(&pre, &mut store)).await {
                 Ok(returned) => outcome::conclude(returned, store.data_mut()),
-                // It waits for something that is not watched.
+                // It waits for something that does not record waits.
                 Err(_) => Err(Fault::TimedOut { limit: Limit::Wall, wait: None, stack: Stack::default() }),
             };
             let guest = store.data_mut();
             if let Some(note) = guest.call.writer.unsent() {
                 guest.guest_log.write(Stream::Note, note.as_bytes());
             }
-            // The exception that a handler reported is shown once: as the reason of a fault, or else on its own.
+            // A reported exception is logged once: as the reason of a fault, or here if there is no fault.
             if let Some(exception) = guest.call.writer.take_exception() {
                 guest.guest_log.write(Stream::Exception, &exception);
             }
@@ -135,11 +135,11 @@ impl<W: World> Handler for Arc<Component<W>> {
     }
 }
 
-/// Compiles it, in a process of its own first if the engine has components compiled so.
+/// Compiles a component, first in a child process if the engine is set up to do so.
 ///
 /// # Errors
 ///
-/// It is no component, or takes too much.
+/// The bytes are not a component, or compiling exceeds a limit.
 pub(super) fn compile(
     engine: &Engine,
     core: &Core,

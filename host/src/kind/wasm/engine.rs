@@ -1,4 +1,4 @@
-//! What all components of a process share: the compiler, the pool, the host functions of WASI, and the thread that keeps time.
+//! What all components of a process share: compiler, pool, WASI's host functions and the ticker.
 
 use std::{
     future::Future,
@@ -26,17 +26,17 @@ use crate::{
     handler::lanes::SlowLane,
 };
 
-/// How long a handler may hold a thread that others wait for.
+/// The interval at which handlers that compute are interrupted.
 const TICK: Duration = Duration::from_millis(2);
 
-/// How often somebody looks after the ticker.
+/// How often the ticker and the pool are checked.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// What all components of a process share: compiler, pool of memory, host functions, threads for handlers that compute.
+/// What all components of a process share: compiler, memory pool, host functions and the threads of the slow lane.
 pub struct Engine {
     core: ArcSwap<Core>,
-    /// All cores that may have instances.
-    beating: Arc<Mutex<Vec<EngineWeak>>>,
+    /// All engines that may have instances: the current one, and replaced ones until their last instance has ended.
+    ticking: Arc<Mutex<Vec<EngineWeak>>>,
     components: Mutex<Vec<Weak<dyn Renew>>>,
     cache: Option<Cache>,
     limits: EngineLimits,
@@ -46,17 +46,21 @@ pub struct Engine {
     ticker: Ticker,
 }
 
-/// What instances are made with: wasmtime's engine, which has the pool, and the functions that all worlds import.
+/// What creates instances: wasmtime's engine, which owns the pool, and the functions that all worlds import.
 pub(super) struct Core {
     pub(super) engine: wasmtime::Engine,
-    /// Has WASI; a world adds what only it imports.
+    /// Contains WASI. Each world adds its own imports.
     pub(super) linker: Linker<Guest>,
 }
 
-/// A component that follows when the core is replaced.
+/// A component that switches to the new core when the core is replaced.
 pub(super) trait Renew: Send + Sync {
-    /// Prepares it for instances that are made with `core`, in the time that it takes to find it in the cache. Calling the result
-    /// has the instances of all calls to come made like this.
+    /// Prepares the component for `core`, in the time that loading it from the cache takes. Calling the returned
+    /// closure makes all later calls use `core`.
+    ///
+    /// # Errors
+    ///
+    /// The component cannot be loaded or linked.
     fn renew(self: Arc<Self>, core: &Core) -> anyhow::Result<Box<dyn FnOnce()>>;
 }
 
@@ -67,7 +71,7 @@ impl Core {
         Ok(Self { engine, linker })
     }
 
-    /// A linker with all that components of a world import.
+    /// A linker with all imports that components of a world may have.
     pub(super) fn linker_of<W: World>(&self) -> wasmtime::Result<Linker<Guest>> {
         let mut linker = self.linker.clone();
         W::link(&mut linker)?;
@@ -75,7 +79,7 @@ impl Core {
     }
 }
 
-/// What of the pool is in use; nothing if there is none.
+/// How much of the pool is in use; all zero if there is no pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Component instances.
@@ -89,31 +93,32 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Whether nobody uses anything of it.
+    /// Whether nothing is in use.
     fn is_idle(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Engine {
-    /// An engine that compiles in this process, and keeps what it compiles in the user's cache directory. Its instances get
-    /// this limits.
+    /// Creates an engine with these limits, which compiles in this process and keeps compiled code in the user's cache
+    /// directory.
     ///
-    /// Returns a warning as well if the cache cannot be used, which costs time only.
+    /// Also returns a warning if the cache cannot be used. Without a cache, every start compiles again.
     ///
     /// # Errors
     ///
-    /// The system refuses more threads.
+    /// The system cannot create more threads.
     pub fn new(limits: &EngineLimits) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
         let (engine, warning) = Self::make(limits, |_| None)?;
         Ok((Arc::new(engine), warning))
     }
 
-    /// The same, except that components are compiled in a process of their own, within limits. What takes long is told.
+    /// Like [`new`](Self::new), but compiles components in a child process, within limits. Emits a notice when that
+    /// takes long.
     ///
     /// # Errors
     ///
-    /// The system refuses more threads.
+    /// The system cannot create more threads.
     pub fn with_compiler(
         limits: &EngineLimits,
         compile: CompileOptions,
@@ -130,55 +135,55 @@ impl Engine {
         let (cache, warning) = cache::open();
         let core = Core::new(settings::with_pool(cache.clone(), limits)?)?;
         let compiler = compiler(&core.engine);
-        let beating = Arc::new(Mutex::new(vec![core.engine.weak()]));
+        let ticking = Arc::new(Mutex::new(vec![core.engine.weak()]));
         let ticker = Ticker::spawn(TICK, {
-            let beating = Arc::clone(&beating);
-            move || beat(&mut lock(&beating))
+            let ticking = Arc::clone(&ticking);
+            move || end_tick(&mut lock(&ticking))
         })?;
         let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(limits.memory)));
         let (core, components, limits) = (ArcSwap::from_pointee(core), Mutex::default(), limits.clone());
-        Ok((Self { core, beating, components, cache, limits, slow_lane, budget, compiler, ticker }, warning))
+        Ok((Self { core, ticking, components, cache, limits, slow_lane, budget, compiler, ticker }, warning))
     }
 
-    /// What instances are made with now.
+    /// The current core.
     pub(super) fn core(&self) -> Arc<Core> {
         self.core.load_full()
     }
 
-    /// Has a component follow when the core is replaced.
-    pub(super) fn enrol(&self, component: Weak<dyn Renew>) {
+    /// Registers a component that must switch when the core is replaced.
+    pub(super) fn register(&self, component: Weak<dyn Renew>) {
         let mut components = lock(&self.components);
         components.retain(|component| component.strong_count() > 0);
         components.push(component);
     }
 
-    /// Replaces the core, and with it the pool, by a new one. What the old one keeps for instances to come goes back to the
-    /// system when its last instance has ended. Takes as long as loading all components from the cache does.
+    /// Replaces the core, including the pool. The memory that the old pool keeps goes back to the system when its last
+    /// instance has ended. Blocks while all components are loaded from the cache.
     ///
     /// # Errors
     ///
-    /// There is no room for a second pool. All is as it was then.
+    /// There is not enough address space for a second pool. Nothing has changed then.
     pub(super) fn renew(&self) -> anyhow::Result<()> {
         let pool = InstanceAllocationStrategy::Pooling(settings::pool(self.limits.instances));
         let core = Core::new(settings::build(self.cache.clone(), &self.limits, pool)?)?;
         let components: Vec<_> = lock(&self.components).iter().filter_map(Weak::upgrade).collect();
         let renewed: Vec<_> =
             components.into_iter().map(|component| component.renew(&core)).collect::<anyhow::Result<_>>()?;
-        lock(&self.beating).push(core.engine.weak());
+        lock(&self.ticking).push(core.engine.weak());
         self.core.store(Arc::new(core));
         renewed.into_iter().for_each(|switch| switch());
         Ok(())
     }
 
-    /// Looks after the engine for as long as it is there: after the ticker, without which no handler would ever be interrupted,
-    /// and after memory that nobody needs any more.
+    /// Maintains the engine for as long as it exists: replaces a stalled ticker, without which no handler would ever be
+    /// interrupted, and gives unused memory back to the system.
     pub fn watch(self: &Arc<Self>, events: Arc<Events>) -> impl Future<Output = ()> + Send + use<> {
         let engine = Arc::downgrade(self);
         async move {
             let (mut footprint, mut not_before) = (Footprint::now(), Instant::now());
             loop {
                 tokio::time::sleep(WATCH).await;
-                // When the whole process was stopped, the ticker is late through no fault of its own, and not for long.
+                // If the whole process was stopped, the ticker is late too, but catches up soon.
                 if Weak::upgrade(&engine).is_some_and(|engine| engine.ticker.lateness(Instant::now()).is_some()) {
                     tokio::time::sleep(50 * TICK).await;
                 }
@@ -189,39 +194,39 @@ impl Engine {
                 if engine.pool().is_idle() && Instant::now() >= not_before && footprint.has_grown() {
                     let begun = Instant::now();
                     let given_back = tokio::task::spawn_blocking(move || {
-                        // If there is no room for a second pool, there is only more memory in use than need be.
+                        // Without address space for a second pool, memory use merely stays higher than necessary.
                         _ = engine.renew();
                         footprint::trim();
                     });
                     _ = given_back.await;
                     footprint = Footprint::now();
-                    // What comes between two storms may take as much again at once: a hundredth of the time is enough for it.
+                    // The next burst may need the same memory at once, so this takes at most a hundredth of the time.
                     not_before = Instant::now() + 100 * begun.elapsed();
                 }
             }
         }
     }
 
-    /// Makes sure that a component can be compiled within limits, if there are any.
+    /// Checks that a component compiles within the limits, if this engine has any. Blocks while compiling.
     ///
     /// # Errors
     ///
-    /// It cannot, or it is no component.
-    pub(super) fn check_compiles(&self, name: &str, octets: &[u8]) -> anyhow::Result<()> {
-        self.compiler.as_ref().map_or(Ok(()), |compiler| compiler.check(name, octets))
+    /// It does not, or the bytes are not a component.
+    pub(super) fn check_compiles(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.compiler.as_ref().map_or(Ok(()), |compiler| compiler.check(name, bytes))
     }
 
-    /// How what an instance has written is kept from the next one, in words.
+    /// A description, for the log, of how an instance's data is kept from the next one.
     #[must_use]
     pub fn wiping(&self) -> &'static str {
         if self.core.load().engine.pooling_allocator_metrics().is_some() {
-            "instances come out of a pool: their memory goes back to the system when they end, and their tables are wiped"
+            "instances come from a pool: their memory goes back to the system when they end, and their tables are wiped"
         } else {
-            "there is no address space for a pool: each instance has memory and tables of its own, which go when it ends"
+            "no address space for a pool: each instance allocates its own memory and tables and frees them when it ends"
         }
     }
 
-    /// What of the pool is in use.
+    /// How much of the pool is in use.
     #[must_use]
     pub fn pool(&self) -> Pool {
         self.core.load().engine.pooling_allocator_metrics().map_or_else(Pool::default, |metrics| Pool {
@@ -232,19 +237,19 @@ impl Engine {
         })
     }
 
-    /// What all instances may use together.
+    /// The memory that all instances may use together.
     pub(super) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// Where handlers go that compute for long.
+    /// The threads for handlers that compute for long.
     pub(super) fn slow_lane(&self) -> &Arc<SlowLane> {
         &self.slow_lane
     }
 }
 
-/// Ends a tick of all engines; `None` if there are none left.
-fn beat(engines: &mut Vec<EngineWeak>) -> Option<()> {
+/// Ends a tick of all engines. Returns `None` if none is left.
+fn end_tick(engines: &mut Vec<EngineWeak>) -> Option<()> {
     engines.retain(|engine| engine.upgrade().map(|engine| engine.increment_epoch()).is_some());
     (!engines.is_empty()).then_some(())
 }

@@ -1,5 +1,6 @@
-//! WASI as guests see it: linked as a whole, with refusals that name the flag which would have helped, and with waits that can be
-//! seen.
+//! Links WASI for guests, with notes that name the missing flag when access is denied.
+//!
+//! Waiting functions are shadowed too, so that a report can show what a handler waits for.
 
 use std::{future::Future, mem};
 
@@ -42,12 +43,12 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// Links all of WASI 0.2 and wasi:http's outgoing side. With it, any std guest in any language starts; what it may do is
-/// another matter.
+/// Links all of WASI 0.2 and the outgoing side of wasi:http, so that a guest built with any language's standard library
+/// can start. Linking grants no access: the grants decide that.
 ///
 /// # Errors
 ///
-/// None in practice: it depends on nothing that the user gives.
+/// Never in practice, because the result does not depend on user input.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
@@ -55,7 +56,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     explain_missing_dirs(linker)?;
     explain_read_only_dirs(linker)?;
     explain_lookups(linker)?;
-    watch_waits(linker)?;
+    record_waits(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -65,8 +66,10 @@ const WASI: &str = "0.2.12";
 
 type Call<'a, T> = Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>;
 
-/// `wasi:filesystem/preopens.get-directories` is all that the host sees when a guest looks for a file that it has no
-/// directory for: what it wanted is known to the guest's own library only.
+/// Notes that no directory is granted when a guest calls `wasi:filesystem/preopens.get-directories`.
+///
+/// The host sees no other call when a guest looks for a file outside of its directories: only the guest's own library
+/// knows the path.
 fn explain_missing_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:filesystem/preopens@{WASI}"))?.func_wrap(
         "get-directories",
@@ -79,7 +82,7 @@ fn explain_missing_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )
 }
 
-/// A guest that opens a file for writing in a directory that it may only read.
+/// Notes that a guest opened a file for writing in a read-only directory.
 fn explain_read_only_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     type Params = (Resource<Descriptor>, files::PathFlags, String, files::OpenFlags, files::DescriptorFlags);
     type Opened = (Result<Resource<Descriptor>, files::ErrorCode>,);
@@ -97,7 +100,7 @@ fn explain_read_only_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                     Err(error) => files::Host::convert_error_code(&mut guest.filesystem(), error)?,
                 };
                 if matches!(error, files::ErrorCode::NotPermitted | files::ErrorCode::ReadOnly) {
-                    let note = format!("no access to `{path}`: not granted; --dir HOST::GUEST (without :ro) may");
+                    let note = format!("access to `{path}` denied; allow it with --dir HOST::GUEST (without :ro)");
                     guest.guest_log.write(Stream::Note, note.as_bytes());
                 }
                 Ok((Err(error),))
@@ -106,7 +109,7 @@ fn explain_read_only_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )
 }
 
-/// A guest may look up the names that it may connect to, and no others: a look-up is a message too.
+/// Allows lookups only of names that the guest may connect to, because a lookup can carry data out as well.
 fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     type Looked = (Result<Resource<ResolveAddressStream>, network::ErrorCode>,);
 
@@ -115,7 +118,7 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, Guest>, (network, name): (Resource<network::Network>, String)| {
             let guest = store.data_mut();
             if !guest.call.allowance.grants.net.iter().any(|net| net.names(&name)) {
-                let note = format!("no look-up of {name}: not granted; --allow-net {name}:PORT would");
+                let note = format!("lookup of {name} denied; allow it with --allow-net {name}:PORT");
                 guest.guest_log.write(Stream::Note, note.as_bytes());
                 return Ok::<Looked, _>((Err(network::ErrorCode::AccessDenied),));
             }
@@ -127,8 +130,8 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )
 }
 
-/// Whatever a guest waits for by way of WASI (a clock, a socket, an answer), it waits for in one of these two.
-fn watch_waits(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+/// Records waits in the two functions through which every wait in WASI goes, be it for a clock, a socket or a response.
+fn record_waits(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut instance = linker.instance(&format!("wasi:io/poll@{WASI}"))?;
     instance.func_wrap_async(
         "poll",

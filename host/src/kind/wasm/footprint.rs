@@ -1,43 +1,44 @@
-//! When memory is worth giving back.
+//! Decides when unused memory is worth giving back to the system, and gives it back.
 //!
-//! A pool keeps what instances have used, as the next ones can have it for less: stacks that were deep once, pages of memories
-//! and tables. The C library keeps what was allocated, in the same hope. After a storm that is a lot, and nobody may need it again.
+//! A pool keeps what instances have used, because reusing it is cheaper than allocating it again: stacks that were once
+//! deep, pages of memories and tables. The C library keeps freed memory for the same reason. After a burst that is a
+//! lot of memory, and it may never be needed again.
 
-/// How much more than before may stay in use, in octets.
+/// How much memory use may grow before it is worth giving memory back, in bytes.
 const GROWTH: u64 = 8 << 20;
 
-/// How much memory the process has in use while it is idle.
+/// The resident memory of the idle process, in bytes.
 pub(super) struct Footprint(u64);
 
 impl Footprint {
-    /// As it is now, or smaller as soon as it turns out to be.
+    /// The current size. [`has_grown`](Self::has_grown) lowers it when the process turns out to need less.
     pub(super) fn now() -> Self {
         Self(resident().unwrap_or(u64::MAX))
     }
 
-    /// Whether it has become much larger. To be asked while the process is idle.
+    /// Whether the process has grown a lot. Only meaningful while the process is idle.
     pub(super) fn has_grown(&mut self) -> bool {
         let Some(now) = resident() else { return false };
-        // What was loaded at the beginning is not always needed to the end.
+        // The process may shrink below its size at the start.
         self.0 = self.0.min(now);
         now > self.0 + GROWTH
     }
 }
 
-/// Has the C library give back what is not allocated.
+/// Makes the C library return freed memory to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "there is no other way to tell the C library")]
+#[expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
 pub(super) fn trim() {
-    // SAFETY: it takes a number and no pointer, moves nothing that is allocated, and may be called by any thread at any time
-    // (malloc_trim(3) calls it MT-Safe).
+    // SAFETY: malloc_trim takes a number and no pointer, moves no live allocation, and may be called from any thread at
+    // any time (malloc_trim(3) documents it as MT-Safe).
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Has the C library give back what is not allocated, where it can be told to.
+/// Does nothing: only glibc can return freed memory on request.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn trim() {}
 
-/// Octets of this process that are in memory, where the system tells.
+/// The resident memory of this process in bytes, if the system reports it.
 #[cfg(target_os = "linux")]
 fn resident() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

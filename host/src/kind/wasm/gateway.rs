@@ -1,4 +1,4 @@
-//! The gateway's world, `wasmserve:gateway`: its imports, each a few words around the gateway, and its export.
+//! The world `wasmserve:gateway`: links its imports to the gateway and calls its export.
 
 use std::{future::Future, mem};
 
@@ -51,7 +51,7 @@ impl World for Gateway {
         }
         let mut missing = vec![format!("it does not export `{HANDLER}` with `handle: func() -> result<_, string>`")];
         if world.exports(engine).any(|(name, _)| name.starts_with("wasi:http/")) {
-            missing.push("it is a wasi:http component, which `wasmtime serve` can serve".into());
+            missing.push("it is a wasi:http component; serve it with `wasmtime serve`".into());
         }
         missing
     }
@@ -109,7 +109,7 @@ impl errors::Host for Guest {
 type Caller<'a> = StoreContextMut<'a, Guest>;
 type Waiting<'a, T> = Box<dyn Future<Output = wasmtime::Result<(T,)>> + Send + 'a>;
 
-/// These two interfaces are linked by hand: what waits has to see its store.
+/// This interface and the response are linked by hand, because a waiting function needs access to its store.
 fn link_input(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     type Read = Result<Vec<u8>, wit_input::ReadError>;
 
@@ -117,7 +117,7 @@ fn link_input(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     input.func_wrap_async("read", |mut store: Caller<'_>, (max,): (u32,)| -> Waiting<'_, Read> {
         Box::new(async move {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
-            // Whoever waits has to let others look into the store, so it takes along what it works with.
+            // Others must be able to look into the store during the wait, so the input is taken out of it.
             let mut input = mem::take(&mut store.data_mut().call.input);
             let read = wait::wait(&mut store, "wasmserve:gateway/input.read", input.read(max)).await;
             store.data_mut().call.input = input;
@@ -160,7 +160,7 @@ fn link_response(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let writer = &mut store.data_mut().call.writer;
             let started: Started = writer.start(&status, headers, None).map_err(start_error);
             if started.is_ok() {
-                // What may be wrong with the body (longer than the Content-Length, a client that is gone) is not the start's.
+                // An error of the body (longer than its Content-Length, or a client that left) is not one of the start.
                 _ = writer.finish(Bytes::from(body));
             }
             Ok((started,))

@@ -1,4 +1,4 @@
-//! Everything that one instance can reach: the data of its store.
+//! The data of an instance's store: everything that the instance can reach.
 
 use std::{
     sync::{
@@ -11,17 +11,17 @@ use std::{
 use super::{guest_log::GuestLog, memory::Memory, wasi::Wasi};
 use crate::{admission::call_stats::CallStats, event::Stream, handler::Call};
 
-/// Everything that one instance can reach: the data of its store.
+/// The data of an instance's store: everything that the instance can reach.
 pub(super) struct Guest {
     pub(super) call: Call,
-    /// What others see of it.
+    /// What reports show about the call.
     pub(super) stats: Arc<CallStats>,
     pub(super) deadline: Instant,
     pub(super) guest_log: GuestLog,
     pub(super) memory: Memory,
-    /// Whether somebody was told that no directory is granted: once a process is enough.
+    /// Whether the note about missing directories was written. Once per component is enough.
     pub(super) missing_dirs_noted: Arc<AtomicBool>,
-    /// Made when the guest first touches it.
+    /// Created when the guest first uses it.
     pub(super) wasi: Option<Box<Wasi>>,
 }
 
@@ -32,8 +32,10 @@ impl Guest {
 
     pub(super) fn note_missing_dirs(&self) {
         if self.call.allowance.grants.dirs.is_empty() && !self.missing_dirs_noted.swap(true, Ordering::Relaxed) {
-            self.guest_log
-                .write(Stream::Note, b"the handler asked for its directories: none granted; --dir HOST::GUEST would");
+            self.guest_log.write(
+                Stream::Note,
+                b"the handler asked for its directories, and none is granted; grant one with --dir HOST::GUEST",
+            );
         }
     }
 }

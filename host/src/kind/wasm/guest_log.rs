@@ -1,4 +1,4 @@
-//! What a handler says, line by line and within bounds (rule L7).
+//! Collects a handler's output into log lines, within limits (rule L7).
 
 use std::{
     io,
@@ -22,25 +22,25 @@ use crate::{
     event::{Event, Events, Stream},
 };
 
-/// Where one exchange's lines go.
+/// The log of one exchange's handler.
 #[derive(Clone)]
 pub(super) struct GuestLog {
     id: u64,
     events: Arc<Events>,
     used: Arc<AtomicUsize>,
-    /// What one line may have, in octets, and what all of them.
+    /// The limits of one line and of all lines together, in bytes.
     line_max: usize,
     all_max: usize,
 }
 
 impl GuestLog {
-    /// The guest_log of an exchange.
+    /// Creates the log of an exchange.
     #[must_use]
     pub(super) fn new(id: u64, events: Arc<Events>, limits: &Limits) -> Self {
         Self { id, events, used: Arc::default(), line_max: limits.log_line, all_max: limits.log }
     }
 
-    /// Takes text of any number of lines. Never blocks.
+    /// Writes text of any number of lines. Never blocks.
     pub(super) fn write(&self, stream: Stream, text: &[u8]) {
         for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {
             self.write_line(stream, line.strip_suffix(b"\r").unwrap_or(line));
@@ -48,19 +48,18 @@ impl GuestLog {
     }
 
     fn write_line(&self, stream: Stream, line: &[u8]) {
-        // An empty line costs the log something too.
+        // Empty lines have a cost as well.
         let size = line.len().min(self.line_max).max(64);
         let used = self.used.fetch_add(size, Ordering::Relaxed);
         if used + size > self.all_max {
             if used <= self.all_max {
-                let notice =
-                    format!("(more than {} octets were said: the rest is dropped; see --max-log)", self.all_max);
+                let notice = format!("(output exceeds {} bytes; the rest is dropped; raise --max-log)", self.all_max);
                 self.emit(stream, notice.as_bytes());
             }
-            // Stays above the limit without ever wrapping around.
+            // Keeps the sum above the limit without ever overflowing.
             self.used.store(self.all_max + 1, Ordering::Relaxed);
         } else if let Some(dropped) = line.len().checked_sub(self.line_max).filter(|dropped| *dropped > 0) {
-            let kept = [&line[..self.line_max], format!("...({dropped} octets dropped)").as_bytes()].concat();
+            let kept = [&line[..self.line_max], format!("...({dropped} bytes dropped)").as_bytes()].concat();
             self.emit(stream, &kept);
         } else {
             self.emit(stream, line);
@@ -78,13 +77,13 @@ impl GuestLog {
     }
 }
 
-/// A stream of octets that becomes lines. Clones write to the same line.
+/// A byte stream that is split into lines. Clones write to the same line.
 #[derive(Clone)]
 pub(super) struct LineStream {
     line: Arc<Mutex<Line>>,
 }
 
-/// What was written since the last line end. Told when the last stream is gone, at the end of the exchange at the latest.
+/// The bytes since the last line end. Written when the last clone is dropped, at the latest at the end of the exchange.
 struct Line {
     guest_log: GuestLog,
     stream: Stream,
@@ -92,9 +91,9 @@ struct Line {
 }
 
 impl Line {
-    fn push(&mut self, octets: &[u8]) {
-        let mut rest = octets;
-        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+    fn push(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.text.extend_from_slice(&rest[..end]);
             self.guest_log.write(self.stream, &self.text);
             self.text.clear();
@@ -117,8 +116,8 @@ impl Drop for Line {
 }
 
 impl LineStream {
-    fn push(&self, octets: &[u8]) {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner).push(octets);
+    fn push(&self, bytes: &[u8]) {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
     }
 }
 
@@ -159,9 +158,9 @@ impl Pollable for LineStream {
 }
 
 impl AsyncWrite for LineStream {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.push(octets);
-        Poll::Ready(Ok(octets.len()))
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.push(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -195,12 +194,12 @@ mod tests {
         (Arc::clone(&lines), GuestLog::new(1, Arc::new(Events::new(vec![lines])), &Limits::DEFAULT))
     }
 
-    fn said(lines: &Lines) -> Vec<(Stream, String)> {
+    fn logged(lines: &Lines) -> Vec<(Stream, String)> {
         lines.0.lock().expect("no test panicked").clone()
     }
 
     #[test]
-    fn l7_what_is_written_in_pieces_arrives_in_lines() {
+    fn l7_output_written_in_pieces_is_logged_in_lines() {
         let (lines, guest_log) = guest_log();
         let stream = guest_log.stream(Stream::Stdout);
         stream.clone().push(b"a\nb");
@@ -215,14 +214,14 @@ mod tests {
             (Stream::Log, "one"),
             (Stream::Log, "two"),
         ];
-        assert_eq!(said(&lines), expected.map(|(stream, line)| (stream, line.to_owned())));
+        assert_eq!(logged(&lines), expected.map(|(stream, line)| (stream, line.to_owned())));
     }
 
     #[test]
-    fn h21_lines_and_exchanges_are_bounded() {
+    fn f21_log_lines_and_the_log_of_an_exchange_are_limited() {
         let (lines, guest_log) = guest_log();
         guest_log.write(Stream::Log, &vec![b'x'; 10_000]);
-        assert!(said(&lines)[0].1.ends_with("x...(1808 octets dropped)"));
+        assert!(logged(&lines)[0].1.ends_with("x...(1808 bytes dropped)"));
         let stream = guest_log.stream(Stream::Stderr);
         for _ in 0..100 {
             stream.push(&[b'y'; 10_000]);
@@ -230,7 +229,7 @@ mod tests {
         for _ in 0..10_000 {
             guest_log.write(Stream::Log, b"");
         }
-        let all = said(&lines);
+        let all = logged(&lines);
         assert!(all.iter().map(|(_, line)| line.len()).sum::<usize>() <= Limits::DEFAULT.log + 1000);
         assert_eq!(all.iter().filter(|(_, line)| line.contains("the rest is dropped")).count(), 1);
     }

@@ -1,4 +1,4 @@
-//! What is in a component, without running or compiling it.
+//! Reads what a component contains, and checks whether it can be served.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,55 +10,55 @@ use wasmparser::{
 use super::{check, component, engine::Engine, gateway::Gateway};
 use crate::base::limits::Limits;
 
-/// How many of a kind are remembered. Files are made by strangers, and nobody reads more.
+/// How many items of a kind are kept. The file is untrusted, and a longer list is of no use to a reader.
 const MAX: usize = 100;
 
-/// What a component is made of. All names are the file's own.
+/// What a component contains. All names are taken from the file, so they are untrusted.
 #[derive(Debug, Default)]
 pub(crate) struct ComponentInfo {
-    /// What it imports.
+    /// The names of its imports.
     pub imports: Vec<String>,
-    /// What it exports.
+    /// The names of its exports.
     pub exports: Vec<String>,
-    /// Its core modules, those of components inside of it as well.
+    /// Its core modules, including those of nested components.
     pub modules: Vec<Module>,
-    /// How many components are inside of it.
+    /// How many nested components it has.
     pub components: usize,
-    /// What was it made with: `language`, `sdk` and `processed-by`, each with names and versions.
+    /// The tools that made it: `language`, `sdk` and `processed-by`, each with names and versions.
     pub producers: BTreeMap<String, Vec<String>>,
 }
 
-/// A core module: where the code is.
+/// A core module, which contains code.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
-    /// How many octets it has.
+    /// Its size in bytes.
     pub size: usize,
     /// How many functions it has.
     pub functions: u32,
-    /// Its memories: octets at first, and at most if it says so.
+    /// Its memories: the initial size and the maximum, if it declares one, in bytes.
     pub memories: Vec<(u64, Option<u64>)>,
-    /// Whether its functions have names, so that stacks tell something.
+    /// Whether its functions have names, so that stacks show them.
     pub has_names: bool,
-    /// Whether it knows its source's files and lines.
+    /// Whether it has line tables, so that stacks can show files and lines.
     pub has_lines: bool,
 }
 
 impl ComponentInfo {
-    /// Reads a component.
+    /// Parses a component.
     ///
     /// # Errors
     ///
-    /// It is cut off, or malformed.
-    pub(super) fn read(octets: &[u8]) -> anyhow::Result<Self> {
+    /// The component is truncated or malformed.
+    pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Self> {
         let mut info = Self::default();
-        info.take_apart(octets).context("is not a valid component")?;
+        info.parse(bytes).context("is not a valid component")?;
         Ok(info)
     }
 
-    fn take_apart(&mut self, octets: &[u8]) -> Result<(), BinaryReaderError> {
-        // Whether each of those that the reader is inside of is a module.
+    fn parse(&mut self, bytes: &[u8]) -> Result<(), BinaryReaderError> {
+        // One entry for each open level of nesting: whether it is a module.
         let mut inside: Vec<bool> = Vec::new();
-        for payload in Parser::new(0).parse_all(octets) {
+        for payload in Parser::new(0).parse_all(bytes) {
             match payload? {
                 Payload::Version { encoding, .. } => {
                     let is_module = encoding == Encoding::Module;
@@ -91,7 +91,7 @@ impl ComponentInfo {
         Ok(())
     }
 
-    /// Takes what is not code. No runtime looks at it, so it may be malformed in a valid component.
+    /// Reads a custom section. No runtime validates it, so it may be malformed in a valid component.
     fn take_custom(&mut self, section: &CustomSectionReader<'_>, is_module: bool) {
         let module = self.modules.last_mut().filter(|_| is_module);
         match (section.as_known(), module) {
@@ -122,8 +122,8 @@ impl Module {
             Payload::MemorySection(memories) => {
                 for memory in memories.into_iter().take(MAX) {
                     let MemoryType { initial, maximum, page_size_log2, .. } = memory?;
-                    let octets = |pages: u64| pages.saturating_mul(1 << page_size_log2.unwrap_or(16).min(16));
-                    self.memories.push((octets(initial), maximum.map(octets)));
+                    let bytes = |pages: u64| pages.saturating_mul(1 << page_size_log2.unwrap_or(16).min(16));
+                    self.memories.push((bytes(initial), maximum.map(bytes)));
                 }
             }
             _ => {}
@@ -132,40 +132,40 @@ impl Module {
     }
 }
 
-/// Adds what is not there yet, as long as there is room.
+/// Adds a text unless it is already in the list or the list is full.
 fn add(texts: &mut Vec<String>, text: &str) {
     if texts.len() < MAX && !texts.iter().any(|known| known == text) {
         texts.push(text.to_owned());
     }
 }
 
-/// What can be told of a component before it serves.
+/// What `wasmserve inspect` reports about a component.
 #[derive(Debug)]
 pub(crate) struct Inspected {
-    /// How many octets its file has.
+    /// The size of its file in bytes.
     pub size: usize,
-    /// What it is made of.
+    /// What it contains.
     pub info: ComponentInfo,
-    /// Those of its imports that it will not get.
+    /// The imports that the host does not provide.
     pub missing: Vec<String>,
     /// Why it cannot be served, if it cannot.
     pub verdict: Result<(), String>,
 }
 
-/// Tells what a component is. It is compiled for that, and linked, but not run.
+/// Inspects the component in a file. It is compiled and linked, but not run. Blocks while compiling.
 ///
 /// # Errors
 ///
-/// It cannot be read, has more than `size` octets, or is no component.
+/// The file cannot be read, is larger than `size` bytes, or is not a component.
 pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result<Inspected> {
-    let (octets, name) = (component::read(path, size)?, path.display());
+    let (bytes, name) = (component::read(path, size)?, path.display());
     let named = |error: anyhow::Error| anyhow!("`{name}` {error:#}");
-    check::check_format(&octets).map_err(named)?;
-    let info = ComponentInfo::read(&octets).map_err(named)?;
-    let mut inspected = Inspected { size: octets.len(), info, missing: Vec::new(), verdict: Ok(()) };
+    check::check_format(&bytes).map_err(named)?;
+    let info = ComponentInfo::read(&bytes).map_err(named)?;
+    let mut inspected = Inspected { size: bytes.len(), info, missing: Vec::new(), verdict: Ok(()) };
     let core = engine.core();
     let linker = core.linker_of::<Gateway>()?;
-    let verdict = component::compile(engine, &core, &name.to_string(), &octets).and_then(|component| {
+    let verdict = component::compile(engine, &core, &name.to_string(), &bytes).and_then(|component| {
         inspected.missing = check::missing_imports(&component, &linker)?;
         check::check::<Gateway>(&component, &linker, &Limits::DEFAULT)
     });

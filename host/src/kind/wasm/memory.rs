@@ -1,4 +1,4 @@
-//! The memory of instances: each has a limit, and all of them together have one.
+//! Limits the memory of each instance and of all instances together.
 
 use std::sync::{
     Arc,
@@ -9,7 +9,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::{admission::call_stats::CallStats, fault::MemoryLimit};
 
-/// What all instances of a process may use together, in octets.
+/// The memory that all instances of a process may use together, in bytes.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -17,21 +17,21 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// At most `limit` octets.
+    /// Creates a budget of `limit` bytes.
     pub(super) fn new(limit: u64) -> Self {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: AtomicUsize::new(0) }
     }
 
-    /// Takes so much, if it is there. Those that only begin may have the last of it: however many want more and more, others can
-    /// be served beside them.
-    fn take(&self, octets: usize, is_beginning: bool) -> bool {
+    /// Takes bytes from the budget, if enough are left. The last eighth is reserved for instances that are just
+    /// starting, so that others can be served however many instances keep growing.
+    fn take(&self, bytes: usize, is_beginning: bool) -> bool {
         let limit = if is_beginning { self.limit } else { self.limit - self.limit / 8 };
-        let more = |used: usize| used.checked_add(octets).filter(|used| *used <= limit);
+        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn give_back(&self, octets: usize) {
-        self.used.fetch_sub(octets, Ordering::Relaxed);
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -46,14 +46,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// At most `limit` octets, as long as the budget lasts.
+    /// Creates the accounting of an instance that may use `limit` bytes, as long as the budget lasts.
     #[must_use]
     pub(super) fn new(limit: u64, budget: &Arc<Budget>, stats: &Arc<CallStats>) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Self { limit, used: 0, refusal: None, budget: Arc::clone(budget), stats: Arc::clone(stats) }
     }
 
-    /// The limit that the instance has met. What it did then may well be due to it.
+    /// The limit that the instance has hit, which may be the cause of its failure.
     #[must_use]
     pub(super) fn refusal(&self) -> Option<MemoryLimit> {
         self.refusal
@@ -81,15 +81,15 @@ impl Drop for Memory {
     }
 }
 
-/// Not trapping lets a guest deal with it: Python raises `MemoryError`, for one.
+/// Growing fails without a trap, so that a guest can handle it: Python raises `MemoryError`, for example.
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired))
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let octets = |elements: usize| elements.saturating_mul(size_of::<usize>());
-        Ok(self.grow(octets(current), octets(desired)))
+        let bytes = |elements: usize| elements.saturating_mul(size_of::<usize>());
+        Ok(self.grow(bytes(current), bytes(desired)))
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn h4_the_limit_is_on_the_sum_of_all_memories_and_tables() {
+    fn f4_the_limit_applies_to_the_sum_of_all_memories_and_tables() {
         let budget = Arc::new(Budget::new(150));
         let mut memory = memory(&budget);
         assert!(memory.memory_growing(0, 60, None).expect("never fails"));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn h5_all_instances_share_a_budget_and_give_back_what_they_had() {
+    fn f5_all_instances_share_a_budget_and_return_their_memory_to_it() {
         let budget = Arc::new(Budget::new(150));
         let (mut first, mut second) = (memory(&budget), memory(&budget));
         assert!(first.memory_growing(0, 90, None).expect("never fails"));
@@ -133,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn h5_those_that_want_more_leave_room_for_those_that_begin() {
+    fn f5_growing_instances_leave_memory_for_starting_ones() {
         let budget = Arc::new(Budget::new(160));
-        let (mut hog, mut other) = (memory(&budget), memory(&budget));
-        assert!(hog.memory_growing(0, 80, None).expect("never fails"));
+        let (mut large, mut other) = (memory(&budget), memory(&budget));
+        assert!(large.memory_growing(0, 80, None).expect("never fails"));
         let mut second = memory(&budget);
         assert!(second.memory_growing(0, 50, None).expect("never fails"));
-        assert!(!second.memory_growing(50, 70, None).expect("never fails"), "it would leave too little");
+        assert!(!second.memory_growing(50, 70, None).expect("never fails"), "the reserve is for starting instances");
         assert!(other.memory_growing(0, 30, None).expect("never fails"));
     }
 }

@@ -1,4 +1,4 @@
-//! How a call of a component ended, in the gateway's terms.
+//! Turns the result of a component's call into a fault of the gateway.
 
 use std::fmt;
 
@@ -11,23 +11,23 @@ use crate::{
     fault::{Fault, Limit},
 };
 
-/// A handler has no more time.
+/// The error of a handler whose time is up.
 #[derive(Debug)]
 pub(super) struct Overdue {
     pub(super) limit: Limit,
-    /// What it waited for, if it did.
+    /// What the handler was waiting for, if anything.
     pub(super) wait: Option<Wait>,
 }
 
 impl fmt::Display for Overdue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the time is over")
+        write!(f, "the handler's time is up")
     }
 }
 
 impl std::error::Error for Overdue {}
 
-/// How a call ended, in the gateway's terms.
+/// Turns the result of a call into a fault of the gateway, if it is one.
 pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) -> Result<(), Fault> {
     let error = match outcome {
         Ok(returned) => return guest.call.conclude(returned),
@@ -41,7 +41,7 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mu
         return Err(Fault::Busy);
     }
     let fault = match (error.downcast_ref::<I32Exit>(), guest.memory.refusal()) {
-        // A program's way to say that all went well.
+        // Exiting with status 0 means success.
         (Some(I32Exit(0)), _) => return guest.call.conclude(Ok(())),
         (Some(I32Exit(status)), _) => Fault::Exited(*status),
         (None, Some(refusal)) => return Err(Fault::OutOfMemory(refusal)),
@@ -50,7 +50,7 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mu
     Err(guest.call.blame(fault))
 }
 
-/// A panic's message if there is one, else the trap in wasmtime's words.
+/// The fault for a trap: with the message of a panic if there is one, or else with wasmtime's message.
 fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {
@@ -67,7 +67,7 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     Fault::Trap { reason, stack }
 }
 
-/// wasmtime's frames, in our words.
+/// Converts wasmtime's backtrace.
 pub(super) fn stack(backtrace: &WasmBacktrace) -> Stack {
     let frames = backtrace.frames().iter().map(|frame| {
         let symbol = frame.symbols().first();

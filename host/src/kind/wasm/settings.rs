@@ -1,4 +1,4 @@
-//! The settings of wasmtime: the one place that builds its engine.
+//! The settings of wasmtime, and the only place that builds a wasmtime engine.
 
 use std::{num::NonZeroUsize, thread};
 
@@ -6,38 +6,39 @@ use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAlloca
 
 use crate::base::limits::EngineLimits;
 
-/// How many instances may live at the same time at most. Linux gives a process 65,530 mappings by default
-/// (`vm.max_map_count`), of which each instance takes six.
+/// The upper bound for the number of live instances. Linux allows a process 65,530 mappings by default
+/// (`vm.max_map_count`), and each instance takes six.
 pub(crate) const INSTANCES_MAX: usize = 10_000;
 
-/// What handlers made by real toolchains need of one instance: componentize-py links 14 core modules, for example.
+/// Enough for handlers made by existing toolchains: componentize-py links 14 core modules, for example.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
 pub(super) const MEMORIES_PER_COMPONENT: u32 = 8;
 pub(super) const TABLES_PER_COMPONENT: u32 = 32;
-/// For components with more than one.
+/// Memories for components with more than one.
 const SPARE_MEMORIES: u32 = 1000;
 const TABLE_ELEMENTS: usize = 20_000;
 
 /// How many memories stay mapped for their components on each core.
 const WARM_SLOTS_PER_CORE: u32 = 256;
 
-/// How much of a stack host functions have for themselves.
+/// How much of a stack is reserved for host functions, in bytes.
 const HOST_STACK: usize = 2 << 20;
 
-/// An engine that runs instances. `cache` is where compiled components are kept.
+/// Builds an engine that runs instances. `cache` is where compiled components are kept.
 ///
 /// # Errors
 ///
-/// wasmtime's own checks of the settings, which do not depend on what the user gave.
+/// wasmtime rejects the settings, which do not depend on user input.
 pub(super) fn with_pool(cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<wasmtime::Engine> {
     match build(cache.clone(), limits, InstanceAllocationStrategy::Pooling(pool(limits.instances))) {
         Ok(engine) => Ok(engine),
-        // The pool reserves terabytes of addresses, which `ulimit -v` and some virtual machines refuse.
+        // The pool reserves terabytes of address space, which `ulimit -v` and some virtual machines do not allow.
         Err(_) => without_pool(cache, limits),
     }
 }
 
-/// An engine that compiles the same code as [`with_pool`], so that both share a cache, and reserves nothing for instances.
+/// Builds an engine that compiles the same code as [`with_pool`], so that both share a cache, but reserves no memory
+/// for instances.
 ///
 /// # Errors
 ///
@@ -55,19 +56,19 @@ pub(super) fn build(
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
     config.epoch_interruption(true);
-    // What is left of the larger one is for host functions, which must never run out of it: that would end the process.
+    // The difference is for host functions: a stack overflow in one of them would end the process.
     config.max_wasm_stack(limits.stack).async_stack_size(limits.stack + HOST_STACK);
 
-    // Each proposal is a way in. These are on by default, and no toolchain for our world needs them; component-model-async
-    // is not even compiled in.
+    // Each proposal adds attack surface. These are on by default, and no toolchain for our world needs them;
+    // component-model-async is not even compiled in.
     config.gc_support(false).wasm_gc(false).wasm_function_references(false).wasm_exceptions(false);
-    // The limiter is not asked about shared memories.
+    // wasmtime does not ask the limiter about shared memories.
     config.wasm_threads(false).shared_memory(false);
     config.wasm_memory64(false).wasm_stack_switching(false);
 
     let details = if limits.lines { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable };
     config.wasm_backtrace_details(details);
-    // A panic alone has a dozen of its library's.
+    // A panic alone adds a dozen frames of the standard library.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(100));
     config.cache(cache);
 
@@ -75,7 +76,7 @@ pub(super) fn build(
     Ok(wasmtime::Engine::new(&config)?)
 }
 
-/// Instances come out of a pool: the same addresses again and again, wiped by the kernel (memories) or by hand (tables).
+/// The settings of the pool, which reuses the same addresses: the kernel wipes memories, and wasmtime wipes tables.
 pub(super) fn pool(instances: usize) -> PoolingAllocationConfig {
     let instances = u32::try_from(instances).unwrap_or(u32::MAX);
     let cores = thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
@@ -84,30 +85,31 @@ pub(super) fn pool(instances: usize) -> PoolingAllocationConfig {
         .total_stacks(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        // Nearly every component has one memory and a few tables. The totals are address space, not memory, but there is an
-        // end to that as well.
+        // Nearly every component has one memory and a few tables. The totals cost address space, not memory, but
+        // address space is limited too.
         .total_memories(instances.saturating_add(SPARE_MEMORIES))
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_memories_per_module(2)
-        // What an instance may use is for the limiter to say, in the user's words.
+        // The limiter enforces what the user allows.
         .max_memory_size(usize::try_from(4_u64 << 30).unwrap_or(usize::MAX))
         .total_tables(instances.saturating_mul(4))
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
-        // Not before wasmtime 50.0.1. Up to there the scan asks the kernel for pages that are written *and present*, so what is
-        // not present when an instance ends is neither wiped nor given back, and the next instance reads it: what is in swap,
-        // and what compaction is moving at that moment, on machines without swap too and in memory that is locked
-        // (`siege isolation` does both; https://github.com/bytecodealliance/wasmtime/pull/14357). No machine can be told from
-        // here to do neither, so there is no condition under which this may be on.
+        // Must stay off before wasmtime 50.0.1. Until then, the scan asks the kernel for pages that are written *and
+        // present*. A page that is not present when an instance ends is neither wiped nor given back, and the next
+        // instance can read it: a page in swap, or one that compaction is moving at that moment, even on machines
+        // without swap and in locked memory (`siege isolation` provokes both;
+        // https://github.com/bytecodealliance/wasmtime/pull/14357). We cannot detect that a machine does neither, so
+        // there is no condition under which this may be on.
         .pagemap_scan(Enabled::No)
-        // Without the scan wasmtime wipes the first so many bytes by hand, written or not, and gives the rest back. What comes
-        // first in a memory of Rust's is the end of its stack, which hardly any handler reaches: all of it goes back.
+        // Without the scan, wasmtime wipes this many bytes by hand, written or not, and gives the rest back. A Rust
+        // memory starts with the far end of the stack, which hardly any handler reaches, so all of it is given back.
         .linear_memory_keep_resident(0)
-        // Most tables are a page, and giving two of them back would cost a hello 7 µs more (docs/speed.md).
+        // Most tables fit in a page, and giving two of them back would cost a hello 7 µs more (docs/speed.md).
         .table_keep_resident(64 << 10)
-        // Memory that is still mapped for its component is cheaper by half. wasmtime divides these among the cores, since a
-        // thread prefers slots that it has used before: two hundred components have one each on every core. What is kept in
-        // all of them is given back when the server is idle (`footprint`).
+        // Reusing memory that is still mapped for its component halves the cost. wasmtime divides these slots among the
+        // cores, because a thread prefers slots that it has used before: two hundred components have one slot each on
+        // every core. All of this memory is given back when the server is idle (`footprint`).
         .max_unused_warm_slots(WARM_SLOTS_PER_CORE.saturating_mul(cores));
     pool
 }
@@ -120,12 +122,12 @@ mod tests {
 
     #[test]
     fn the_kernel_is_not_asked_which_pages_were_written() {
-        // Whoever wants this to be otherwise has to read the comment in `pool` first.
+        // Read the comment in `pool` before changing this.
         assert_eq!(pool(1).get_pagemap_scan(), Enabled::No);
     }
 
     #[test]
-    fn what_is_compiled_without_the_pool_is_found_in_the_cache_by_an_engine_with_it() {
+    fn an_engine_with_a_pool_finds_code_compiled_without_one_in_the_cache() {
         let place = std::env::temp_dir().join(format!("wasmserve-engine-{}", std::process::id()));
         let cache = || cache::open_at(&place).expect("a temporary directory is writable");
         let (of_child, of_parent) = (cache(), cache());
@@ -138,7 +140,7 @@ mod tests {
         }
         assert_eq!((of_child.cache_hits(), of_child.cache_misses()), (0, 1));
         assert_eq!((of_parent.cache_hits(), of_parent.cache_misses()), (1, 0));
-        // wasmtime may still be writing down how often an entry was used.
+        // wasmtime may still be recording how often an entry was used, so this may fail.
         _ = std::fs::remove_dir_all(place);
     }
 }

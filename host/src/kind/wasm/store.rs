@@ -1,4 +1,4 @@
-//! The store of one instance: its limits, and its interruption.
+//! Creates the store of an instance, with its limits and its interruption at each tick.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::{
     handler::lanes::{self, Overrun},
 };
 
-/// A store for one instance, which is interrupted at each tick.
+/// Creates a store for one instance, which is interrupted at each tick.
 pub(super) fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest> {
     let limits = &guest.call.allowance.limits;
     let (arguments, handles) = (limits.arguments.unwrap_or(limits.memory), limits.handles);

@@ -1,4 +1,4 @@
-//! The thread that keeps an engine's time, and who looks after it.
+//! The thread that advances an engine's epoch, and its replacement if it stalls.
 
 use std::{
     io,
@@ -10,40 +10,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How late the ticker may be before another one takes its place.
+/// How late the ticker may be before another thread replaces it.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Calls a function again and again. Not a task: tasks starve together with the handlers that they should stop.
+/// Calls a function at a fixed interval, on a thread of its own. A task would starve along with the handlers that it
+/// has to interrupt.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
     tick: Arc<Tick>,
     interval: Duration,
 }
 
-/// One tick; `None` when there is nothing left to tick for.
+/// The function called at each tick. `None` stops the ticker.
 type Tick = dyn Fn() -> Option<()> + Send + Sync;
 
 struct Shared {
     started: Instant,
-    /// When the last tick was, in milliseconds since the start.
+    /// The time of the last tick, in milliseconds since the start.
     last: AtomicU64,
-    /// Which thread is the ticker. One that stalled and goes on later is no longer it.
+    /// The number of the current thread. A thread that stalled and resumes finds another number here and exits.
     current: AtomicU64,
 }
 
 impl Shared {
-    fn beat(&self) {
+    fn record_tick(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
 }
 
 impl Ticker {
-    /// Starts ticking.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
-    /// The system refuses another thread.
+    /// The system cannot create another thread.
     pub(super) fn spawn(interval: Duration, tick: impl Fn() -> Option<()> + Send + Sync + 'static) -> io::Result<Self> {
         let shared = Shared { started: Instant::now(), last: AtomicU64::new(0), current: AtomicU64::new(0) };
         let ticker = Self { shared: Arc::new(shared), tick: Arc::new(tick), interval };
@@ -55,24 +56,24 @@ impl Ticker {
         let (shared, tick, interval) = (Arc::clone(&self.shared), Arc::clone(&self.tick), self.interval);
         thread::Builder::new().name("ticker".into()).spawn(move || {
             while shared.current.load(Ordering::Relaxed) == number && tick().is_some() {
-                shared.beat();
+                shared.record_tick();
                 thread::sleep(interval);
             }
         })?;
         Ok(())
     }
 
-    /// How late the ticker is at that time, if it is too late.
+    /// How late the ticker is at `at`; `None` if the delay is within bounds.
     pub(super) fn lateness(&self, at: Instant) -> Option<Duration> {
         let last = Duration::from_millis(self.shared.last.load(Ordering::Relaxed));
         Some((at - self.shared.started).saturating_sub(last)).filter(|late| *late > LATE)
     }
 
-    /// Starts another thread in place of the one that is late, and says so.
+    /// Starts a thread that replaces the late one, and returns a message about it for the log.
     pub(super) fn replace(&self, late: Duration) -> String {
         let started = self.start(self.shared.current.fetch_add(1, Ordering::Relaxed) + 1);
-        // The next one has as much time to begin.
-        self.shared.beat();
+        // Gives the new thread time to start.
+        self.shared.record_tick();
         let seconds = late.as_secs_f32();
         match started {
             Ok(()) => format!("ticker stalled: no tick for {seconds:.1} s; another thread has taken over"),
@@ -85,7 +86,7 @@ impl Ticker {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        // Its thread ends by itself. It is not waited for: one that stalls would hold up the end of the process.
+        // The thread exits by itself. Joining it would block the exit of the process if it has stalled.
         self.shared.current.store(u64::MAX, Ordering::Relaxed);
     }
 }
@@ -99,34 +100,34 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_ticker_that_stalls_is_replaced_and_does_not_come_back() {
+    fn a_stalled_ticker_is_replaced_and_does_not_resume() {
         let (ticked, ticks) = mpsc::channel();
         let (begun, has_begun) = mpsc::channel();
         let (go_on, stalled): (_, Receiver<()>) = mpsc::channel();
         let stall = Mutex::new(Some(stalled));
         let ticker = Ticker::spawn(Duration::from_millis(1), move || {
-            // Taken out of the lock before it is waited for, or the second thread would stall as well.
-            let stalled = stall.lock().expect("nobody panics in here").take();
+            // Released before waiting, or the second thread would stall on the lock.
+            let stalled = stall.lock().expect("no thread panicked").take();
             if let Some(stalled) = stalled {
                 _ = begun.send(());
                 _ = stalled.recv();
             }
             ticked.send(thread::current().id()).ok()
         })
-        .expect("there are threads left");
+        .expect("the system can create a thread");
 
-        has_begun.recv_timeout(PATIENCE).expect("it begins");
+        has_begun.recv_timeout(TIMEOUT).expect("the first thread starts");
         assert_eq!(ticker.lateness(ticker.shared.started), None);
-        let late = ticker.lateness(Instant::now() + Duration::from_secs(2)).expect("it has never ticked");
+        let late = ticker.lateness(Instant::now() + Duration::from_secs(2)).expect("the ticker is late");
         let line = ticker.replace(late);
         assert!(line.starts_with("ticker stalled: no tick for ") && line.ends_with("taken over"), "{line}");
-        let next = || ticks.recv_timeout(PATIENCE).expect("somebody ticks");
+        let next = || ticks.recv_timeout(TIMEOUT).expect("a thread ticks");
         let second = next();
 
-        // The first one ends the tick that it was in, and does not begin another.
+        // The first thread finishes its current tick and starts no other.
         drop(go_on);
         while next() == second {}
         for _ in 0..50 {
@@ -135,22 +136,22 @@ mod tests {
     }
 
     #[test]
-    fn a_ticker_that_ticks_is_left_alone() {
+    fn a_punctual_ticker_is_not_late() {
         let (ticked, ticks) = mpsc::channel();
         let ticker = Ticker::spawn(Duration::from_millis(1), move || ticked.send(thread::current().id()).ok());
-        let ticker = ticker.expect("there are threads left");
+        let ticker = ticker.expect("the system can create a thread");
         for _ in 0..100 {
-            ticks.recv_timeout(PATIENCE).expect("it ticks");
+            ticks.recv_timeout(TIMEOUT).expect("the ticker ticks");
             assert_eq!(ticker.lateness(Instant::now()), None);
         }
     }
 
     #[test]
-    fn a_ticker_ends_with_its_engine() {
+    fn a_ticker_stops_when_it_is_dropped() {
         let (ticked, ticks) = mpsc::channel();
         drop(Ticker::spawn(Duration::from_millis(1), move || ticked.send(()).ok()));
-        // The sender is dropped with the thread.
-        while ticks.recv_timeout(PATIENCE).is_ok() {}
-        assert_eq!(ticks.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+        // The thread drops the sender when it exits.
+        while ticks.recv_timeout(TIMEOUT).is_ok() {}
+        assert_eq!(ticks.recv_timeout(TIMEOUT), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 }

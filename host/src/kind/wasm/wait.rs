@@ -1,4 +1,4 @@
-//! Host functions that may wait, as others see them: what they wait for, since when, and where the handler is meanwhile.
+//! Waits of host functions, recorded so that a report can show what a handler waits for and where.
 
 use std::{
     future::{Future, poll_fn},
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{base::stack::Wait, fault::Limit};
 
-/// Waits for a future in the name of an import. Whoever asks for the handler's stack meanwhile gets it.
+/// Waits for the future of an import. Provides the handler's stack to a report that asks for it in the meantime.
 ///
 /// # Errors
 ///
-/// The handler has no more time.
+/// The handler's time is up.
 pub(super) async fn wait<T>(
     store: &mut StoreContextMut<'_, Guest>,
     import: &'static str,
@@ -53,7 +53,7 @@ pub(super) async fn wait<T>(
     .await;
     if wait.is_some() {
         stats.set_wait(None);
-        // Ticks have passed in which it did not compute.
+        // Ticks that passed while the handler waited must not count as computing.
         store.set_epoch_deadline(1);
     }
     result

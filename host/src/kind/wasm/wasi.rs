@@ -1,4 +1,4 @@
-//! What an instance may touch: of the world only what was granted.
+//! The WASI context of an instance, limited to what the user granted.
 
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     event::Stream,
 };
 
-/// WASI for one instance, made when the guest first touches it: most handlers never do.
+/// WASI for one instance. Created on first use, because most handlers never use it.
 pub(super) struct Wasi {
     pub(super) ctx: WasiCtx,
     pub(super) http: WasiHttpCtx,
@@ -22,7 +22,7 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    /// Everything is there, and nothing is granted but what the user granted.
+    /// Creates a context in which every interface works, but grants only what the user granted.
     #[must_use]
     pub(super) fn new(allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
         let grants = &allowance.grants;
@@ -60,9 +60,9 @@ fn may_use(grants: &[Net], addr: SocketAddr, purpose: SocketAddrUse) -> bool {
         SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
             grants.iter().any(|net| net.covers(addr))
         }
-        // What connecting does on the side: any port of this machine, as the system picks it.
+        // Connecting binds implicitly, to a port of this machine that the system chooses.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => addr.ip().is_unspecified() && addr.port() == 0,
-        // An instance lives for one request: it has nothing to listen for.
+        // An instance lives for one request, so listening makes no sense.
         SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
     }
 }
@@ -70,17 +70,15 @@ fn may_use(grants: &[Net], addr: SocketAddr, purpose: SocketAddrUse) -> bool {
 fn refusal(addr: SocketAddr, purpose: SocketAddrUse) -> String {
     match purpose {
         SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
-            format!("no traffic with {addr}: not granted; --allow-net {addr} would")
+            format!("connection to {addr} denied; allow it with --allow-net {addr}")
         }
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind | SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => {
-            format!(
-                "no socket at {addr}: not granted; a handler may connect with --allow-net HOST:PORT, and never listen"
-            )
+            format!("binding to {addr} denied; a handler cannot listen, only connect with --allow-net HOST:PORT")
         }
     }
 }
 
-/// The outgoing side of wasi:http, behind the same grants as sockets.
+/// The outgoing side of wasi:http, subject to the same grants as sockets.
 pub(super) struct Outgoing {
     allowance: Arc<Allowance>,
     guest_log: GuestLog,
@@ -99,7 +97,7 @@ impl WasiHttpHooks for Outgoing {
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
         if !self.allowance.grants.net.iter().any(|net| net.port == port && net.names(host)) {
-            let note = format!("no request to {host}:{port}: not granted; --allow-net {host}:{port} would");
+            let note = format!("request to {host}:{port} denied; allow it with --allow-net {host}:{port}");
             self.guest_log.write(Stream::Note, note.as_bytes());
             return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
         }
@@ -115,8 +113,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_connect_where_they_may_and_never_listen() {
-        let granted: Net = "127.0.0.1:5432".parse().expect("it is an address");
+    fn sockets_connect_only_to_granted_addresses_and_never_listen() {
+        let granted: Net = "127.0.0.1:5432".parse().expect("the address is valid");
         let grants = [granted];
         let any: SocketAddr = ([0, 0, 0, 0], 0).into();
         assert!(may_use(&grants, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpConnect));

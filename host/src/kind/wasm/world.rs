@@ -1,4 +1,4 @@
-//! What distinguishes the worlds that components can be of.
+//! The trait for worlds of components: what a world imports and how it is called.
 
 use std::future::Future;
 
@@ -9,35 +9,35 @@ use wasmtime::{
 
 use super::guest::Guest;
 
-/// A world of components: what they import beside WASI, and how an exchange reaches what they export.
+/// A world of components: what they import in addition to WASI, and how an exchange calls what they export.
 ///
-/// Everything else is the same for all of them: the store and its limits, the lanes, the waits, the stacks, the log and the compile
-/// cache.
+/// Everything else is the same for all worlds: the store and its limits, the lanes, waits, stacks, the guest log and the
+/// compile cache.
 pub(super) trait World: Send + Sync + 'static {
-    /// A component of this world that is ready to be instantiated.
+    /// A component of this world, ready to be instantiated.
     type Pre: Send + Sync + 'static;
 
-    /// Links what components of this world import beside WASI.
+    /// Links the imports of this world other than WASI.
     ///
     /// # Errors
     ///
-    /// None in practice: it depends on nothing that the user gives.
+    /// Never in practice, because the result does not depend on user input.
     fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()>;
 
-    /// What a component lacks to be one of this world, in words; empty if it is one.
+    /// Messages about the exports of this world that a component lacks; empty if it lacks none.
     fn missing_exports(component: &Component) -> Vec<String>;
 
-    /// Looks up the exports, once for all instances.
+    /// Looks up the exports once for all instances.
     ///
     /// # Errors
     ///
-    /// One of them is not there.
+    /// An export is missing.
     fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Self::Pre>;
 
-    /// The engine that it was prepared for.
+    /// The engine that `pre` was prepared for.
     fn engine(pre: &Self::Pre) -> &Engine;
 
-    /// Makes an instance and has it answer the exchange in its store: the inner result is the handler's own.
+    /// Creates an instance and has it answer the exchange in `store`. The inner result is the handler's own.
     fn answer(
         pre: &Self::Pre,
         store: &mut Store<Guest>,

@@ -1,4 +1,4 @@
-//! What there is to do besides serving a handler.
+//! The subcommands and their flags.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -10,25 +10,25 @@ use crate::{base::size, kind::wasm::component, program::config, source::example}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Write a handler to begin with: one file, or a crate
+    /// Create a new handler: a file, or a crate
     New(NewArgs),
 
-    /// Build a handler from its source, and do not serve it
+    /// Build a handler from its source without serving it
     Build(BuildArgs),
 
-    /// Tell what a component is, and whether it can be served
+    /// Show what a component contains, and whether it can be served
     Inspect(InspectArgs),
 
-    /// Print exactly what clients send, without reading it as HTTP and without a handler
+    /// Print exactly what clients send, without parsing it as HTTP and without a handler
     Dump(DumpArgs),
 
     /// Print the log records that Python's logging.handlers.HTTPHandler sends
     Logs(ExampleArgs),
 
-    /// Send each body back as it comes
+    /// Send each request body back as it arrives
     Echo(ExampleArgs),
 
-    /// Print what a shell needs to complete this command
+    /// Print a shell's completion script
     Completions {
         /// The shell
         shell: Shell,
@@ -36,7 +36,7 @@ pub(super) enum Command {
 
     /// Print the manual page: `wasmserve man | man -l -`
     Man {
-        /// That of one command
+        /// The command whose manual page to print
         #[arg(value_name = "COMMAND")]
         of: Option<String>,
     },
@@ -44,15 +44,15 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
-    /// What to call it; the file is NAME.rs
+    /// The name of the handler; the file is NAME.rs
     pub(super) name: PathBuf,
 
-    /// What to begin with
+    /// The example to start from
     #[arg(long, value_name = "TEMPLATE", default_value = "hello",
           value_parser = PossibleValuesParser::new(example::TEMPLATES.map(|template| template.name)))]
     pub(super) template: String,
 
-    /// Make a crate, with a test for `cargo test`
+    /// Create a crate, with a test for `cargo test`
     #[arg(long = "crate")]
     pub(super) is_crate: bool,
 }
@@ -62,11 +62,11 @@ pub(super) struct BuildArgs {
     /// A Rust file, or a crate's directory
     pub(super) source: OsString,
 
-    /// Where to write the component; named for its source and in the current directory if not given
+    /// Where to write the component [default: the current directory, named after the source]
     #[arg(short, long, value_name = "HANDLER.WASM")]
     pub(super) output: Option<PathBuf>,
 
-    /// Let it tell files and lines in its stacks
+    /// Include debug information, so that stacks show files and lines
     #[arg(long)]
     pub(super) debug: bool,
 }
@@ -77,33 +77,33 @@ pub(super) struct InspectArgs {
     #[arg(value_name = "HANDLER.WASM")]
     pub(super) file: PathBuf,
 
-    /// How large its file may be
+    /// Maximum size of the file
     #[arg(long, value_name = "SIZE", default_value = size::text(component::SIZE_MAX), value_parser = size::parse)]
     pub(super) max_component: u64,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DumpArgs {
-    /// End when the first connection has ended
+    /// Exit when the first connection has ended
     #[arg(long)]
     pub(super) once: bool,
 
-    /// Answer `200 OK` to a client that has sent something and then nothing for 200 ms, or that has sent all
+    /// Answer `200 OK` when a client has sent something and then pauses for 200 ms, or ends its side
     #[arg(long)]
     pub(super) reply: bool,
 
-    /// Print octets and text side by side, as `hexdump -C` does
+    /// Print bytes and text side by side, like `hexdump -C`
     #[arg(long)]
     pub(super) hex: bool,
 
-    /// Where to listen; port 0 picks a free one
+    /// Address to listen on; port 0 picks a free one
     #[arg(long, value_name = "HOST:PORT", default_value = config::ADDR)]
     pub(super) addr: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ExampleArgs {
-    /// Write the handler's source as a file to change, instead of serving it
+    /// Write the handler's source to a file for you to change, instead of serving it
     #[arg(long)]
     pub(super) eject: bool,
 

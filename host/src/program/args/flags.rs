@@ -1,4 +1,4 @@
-//! The flags of all that serves.
+//! The flags of the commands that serve handlers.
 
 use std::{
     ffi::OsString,
@@ -23,104 +23,104 @@ use crate::{
         size,
     },
     kind::wasm::{compile::CompileOptions, component},
-    lifecycle::options::LifeOptions,
+    lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
     program::config::{self, Config},
     source::{build::options::BuildOptions, locate::Named},
 };
 
-/// How to serve.
+/// The flags of the commands that serve handlers.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Where to listen; port 0 picks a free one; not used where a socket is passed (LISTEN_FDS)
+    /// Address to listen on; port 0 picks a free one; ignored if a socket is passed (LISTEN_FDS)
     #[arg(long, value_name = "HOST:PORT", default_value = config::ADDR)]
     addr: String,
 
-    /// Read request bodies up to this length before the handler begins, so that even one in chunks has a CONTENT_LENGTH
+    /// Read request bodies up to this size before calling the handler, so that chunked ones have a CONTENT_LENGTH too
     #[arg(long, value_name = "SIZE", default_value = size::text(GatewayOptions::DEFAULT.buffer_body), value_parser = size::parse)]
     buffer_body: u64,
 
-    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted
     #[arg(long, value_name = "IP,..", value_delimiter = ',', value_parser = value::proxy)]
     forwarded_allow_ips: Vec<IpAddr>,
 
-    /// Who answers `OPTIONS *`: the host, or the handler as any other request
-    #[arg(long, value_name = "WHO", value_enum, default_value = "host")]
+    /// Whether the host answers `OPTIONS *` itself or passes it to the handler
+    #[arg(long, value_name = "TARGET", value_enum, default_value = "host")]
     asterisk: Asterisk,
 
-    /// Take a client that ends its side of the connection for gone, instead of answering it
+    /// Treat a client that closes its sending side as disconnected, instead of answering it
     #[arg(long)]
     abort_on_half_close: bool,
 
-    /// The SERVER_NAME of the environ, instead of the address that the client has connected to
+    /// SERVER_NAME in the environ, instead of the address that the client connected to
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     server_name: Option<String>,
 
-    /// The Server field of responses; an empty text leaves it out
+    /// Value of the Server header field in responses; omitted if empty
     #[arg(long, value_name = "TEXT", default_value = SOFTWARE, value_parser = value::server_header)]
     server_header: HeaderValue,
 
-    /// SO_LINGER for connections; 0s resets them when they are closed, which may lose the end of a response
+    /// SO_LINGER of connections; 0s resets them on close, which may lose the end of a response
     #[arg(long, value_name = "DURATION", value_parser = value::linger)]
     linger: Option<Duration>,
 
-    /// Tell what is unusual or wrong in each request, with the clause of the RFC
+    /// Log what is unusual or wrong in each request, with the section of the RFC
     #[arg(long)]
     lint: bool,
 
-    /// Tell clients why a handler failed and where, on a page that they accept: HTML, JSON or text
+    /// Show clients why and where a handler failed, as HTML, JSON or text, whichever they accept
     #[arg(long)]
     debug: bool,
 
-    /// Go on with the handlers of the start when their files or sources change
+    /// Do not reload handlers when their files change
     #[arg(long)]
     no_watch: bool,
 
-    /// Where to tell what the server has done, at `/metrics` in the format of Prometheus; an address of this machine only
+    /// Serve Prometheus metrics at http://IP:PORT/metrics (loopback only)
     #[arg(long, value_name = "IP:PORT", value_parser = value::loopback)]
     stats: Option<SocketAddr>,
 
-    /// How exchanges are logged on stderr
+    /// Format of the access log on stderr
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
     access_log_format: AccessLogFormat,
 
-    /// Stop after the first exchange; the exit code tells how it ended
-    #[arg(long, conflicts_with = "requests", help_heading = "Life")]
+    /// Stop after the first request; the exit code shows how it ended
+    #[arg(long, conflicts_with = "requests", help_heading = "Lifecycle")]
     once: bool,
 
-    /// Stop after so many exchanges; the exit code tells whether all were answered
-    #[arg(long, value_name = "NUMBER", value_parser = value::times, help_heading = "Life")]
+    /// Stop after this many requests; the exit code shows whether all were answered
+    #[arg(long, value_name = "NUMBER", value_parser = value::times, help_heading = "Lifecycle")]
     requests: Option<u64>,
 
-    /// Stop after this time, whatever happens
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Life")]
+    /// Stop after this time, even if requests are in progress
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Lifecycle")]
     ttl: Option<Duration>,
 
-    /// Stop when there was no exchange for this time
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Life")]
+    /// Stop when there was no request for this time
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Lifecycle")]
     idle_exit: Option<Duration>,
 
-    /// Run a command in the shell, with WASMSERVE_URL in its environment; stop when it ends, with its exit code
-    #[arg(long, value_name = "COMMAND", help_heading = "Life")]
+    /// Run a shell command with WASMSERVE_URL in its environment; stop when it ends, with its exit code
+    #[arg(long, value_name = "COMMAND", help_heading = "Lifecycle")]
     exec: Option<OsString>,
 
-    /// Show it in the browser: $BROWSER, or the system's
-    #[arg(long, help_heading = "Life")]
+    /// Open the server's URL in $BROWSER or the system's browser
+    #[arg(long, help_heading = "Lifecycle")]
     open: bool,
 
-    /// Write the port into a file, which is there as long as the server listens
-    #[arg(long, value_name = "FILE", help_heading = "Life")]
+    /// Write the port to a file, which is removed when the server stops
+    #[arg(long, value_name = "FILE", help_heading = "Lifecycle")]
     port_file: Option<PathBuf>,
 
-    /// How long the handler may run for one request
+    /// How long a handler may take for a request
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.timeout), value_parser = value::duration, help_heading = "Limits")]
     timeout: Duration,
 
-    /// How long it may compute in that time
+    /// How much processor time a handler may use for a request
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.cpu_time), value_parser = value::duration, help_heading = "Limits")]
     cpu_time: Duration,
 
-    /// How much memory one instance may use: the sum of its memories and tables
+    /// How much memory an instance may use: the sum of its memories and tables
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.memory), value_parser = size::parse, help_heading = "Limits")]
     max_memory: u64,
 
@@ -128,27 +128,27 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(EngineLimits::DEFAULT.memory), value_parser = size::parse, help_heading = "Limits")]
     max_total_memory: u64,
 
-    /// How deep the calls of a handler may be nested: the octets of its stack
+    /// Size of a handler's stack, which limits how deeply its calls may be nested
     #[arg(long, value_name = "SIZE", default_value = size::text(EngineLimits::DEFAULT.stack as u64), value_parser = value::stack_size, help_heading = "Limits")]
     max_stack: usize,
 
-    /// How much a handler may pass to the host in one call; as much as fits into its memory if not given
+    /// How much a handler may pass to the host in one call [default: as much as fits into its memory]
     #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Limits")]
     max_arguments: Option<u64>,
 
-    /// How many handles on files, streams and the like a handler may have
+    /// How many handles (files, streams and so on) a handler may have open
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::DEFAULT.handles, value_parser = value::number::<usize>, help_heading = "Limits")]
     max_handles: usize,
 
-    /// How much a handler may write into the log for one request
+    /// How much a handler may write to the log for a request
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.log as u64), value_parser = value::log_size, help_heading = "Limits")]
     max_log: usize,
 
-    /// How long one line of that may be
+    /// How long a line of a handler's log may be
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.log_line as u64), value_parser = value::log_size, help_heading = "Limits")]
     max_log_line: usize,
 
-    /// How large a handler's file may be
+    /// How large a component's file may be
     #[arg(long, value_name = "SIZE", default_value = size::text(component::SIZE_MAX), value_parser = size::parse, help_heading = "Limits")]
     max_component: u64,
 
@@ -156,23 +156,23 @@ pub(super) struct Flags {
     #[arg(long, value_name = "NUMBER", default_value_t = EngineLimits::DEFAULT.instances, value_parser = value::exchanges, help_heading = "Limits")]
     max_exchanges: usize,
 
-    /// How many handlers may compute at the same time; 32 for each core if not given
+    /// How many handlers may compute at the same time [default: 32 per core]
     #[arg(long, value_name = "NUMBER", value_parser = value::exchanges, help_heading = "Limits")]
     max_computing: Option<usize>,
 
-    /// How many requests may wait for a handler that may run; more get a 503 at once
+    /// How many requests may wait until a handler may run; further ones get a 503 at once
     #[arg(long, value_name = "NUMBER", default_value_t = ConcurrencyLimits::DEFAULT_QUEUE, value_parser = value::number::<usize>, help_heading = "Limits")]
     max_queue: usize,
 
-    /// How long a request may wait for that before it gets a 503; at once if the queue is too slow for half of that
+    /// How long a request may wait before it gets a 503; it gets one at once if the estimated wait exceeds half of this
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(ConcurrencyLimits::DEFAULT_QUEUE_WAIT), value_parser = value::duration, help_heading = "Limits")]
     queue_wait: Duration,
 
-    /// How long a request body may be
+    /// How large a request body may be
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.body), value_parser = size::parse, help_heading = "Limits")]
     max_body: u64,
 
-    /// How long a request's head may be: its first line and its fields
+    /// How large a request's head may be: the request line and the header fields
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.head), value_parser = value::head_size, help_heading = "Limits")]
     max_head: u64,
 
@@ -180,7 +180,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.target as u64), value_parser = value::head_size, help_heading = "Limits")]
     max_target: u64,
 
-    /// How many fields a request or a response may have
+    /// How many header fields a request or a response may have
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::DEFAULT.fields, value_parser = value::fields, help_heading = "Limits")]
     max_fields: usize,
 
@@ -192,11 +192,12 @@ pub(super) struct Flags {
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.body_timeout), value_parser = value::duration, help_heading = "Limits")]
     body_timeout: Duration,
 
-    /// How long a client may take nothing of its response
+    /// How long a client may read nothing of its response
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.write_timeout), value_parser = value::duration, help_heading = "Limits")]
     write_timeout: Duration,
 
-    /// How many octets a second a client has to send or take while it is waited for, measured over 5s and then over 30s
+    /// How many bytes a second a client must send or read while the server waits for it, measured over 5s and then over
+    /// 30s
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::DEFAULT.rate, value_parser = value::number::<u32>, help_heading = "Limits")]
     min_rate: u32,
 
@@ -204,12 +205,12 @@ pub(super) struct Flags {
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.keep_alive), value_parser = value::duration, help_heading = "Limits")]
     keep_alive: Duration,
 
-    /// How long the running exchanges, and the command of --exec, may go on when the server stops
+    /// How long requests in progress and the command of --exec may continue when the server stops
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(config::DRAIN), value_parser = value::duration, help_heading = "Limits")]
     drain: Duration,
 
-    /// How many connections may be open at the same time; more wait until one ends [default: 1024, or as many as there are
-    /// file descriptors for]
+    /// How many connections may be open at the same time; further ones wait [default: 1024, or fewer if file
+    /// descriptors are limited]
     #[arg(long, value_name = "NUMBER", value_parser = value::connections, help_heading = "Limits")]
     max_connections: Option<usize>,
 
@@ -221,20 +222,20 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(CompileOptions::DEFAULT_MEMORY), value_parser = size::parse, help_heading = "Limits")]
     compile_memory: u64,
 
-    /// Compile what comes in on stdin, for a server that waits for it
+    /// Compile the component on stdin into the cache, for a server that waits for it
     #[arg(long, hide = true)]
     pub(super) compile_only: bool,
 
-    /// Add a variable to the environ and to the handler's environment
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Grants: a handler may touch nothing else")]
+    /// Add a variable to the environ and to the handler's environment variables
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Grants: a handler has access to nothing else")]
     env: Vec<Variable>,
 
-    /// Let the handler use a directory; with `:ro` it may only read
-    #[arg(long, value_name = "HOST::GUEST[:ro]", help_heading = "Grants: a handler may touch nothing else")]
+    /// Give the handler access to a directory; read-only with `:ro`
+    #[arg(long, value_name = "HOST::GUEST[:ro]", help_heading = "Grants: a handler has access to nothing else")]
     dir: Vec<Dir>,
 
-    /// Let the handler connect or send requests to an address
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Grants: a handler may touch nothing else")]
+    /// Let the handler connect and send requests to an address
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Grants: a handler has access to nothing else")]
     allow_net: Vec<Net>,
 }
 
@@ -254,7 +255,7 @@ enum AccessLogFormat {
 }
 
 impl Flags {
-    /// How components are compiled, by this program.
+    /// The options for compiling components. `program` is the path of this program.
     pub(super) fn compile(&self, program: PathBuf) -> CompileOptions {
         let engine_limits = EngineLimits {
             memory: self.max_total_memory,
@@ -265,7 +266,7 @@ impl Flags {
         CompileOptions { program, timeout: self.compile_timeout, memory: self.compile_memory, engine_limits }
     }
 
-    /// What they make of a server for these handlers.
+    /// Converts the flags into the configuration of a server for these handlers.
     pub(super) fn into_config(self, handlers: Mounts<Named>, compile: CompileOptions) -> Config {
         Config {
             handlers,
@@ -298,7 +299,7 @@ impl Flags {
                 trusted_proxies: self.forwarded_allow_ips.iter().map(IpAddr::to_canonical).collect(),
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
             },
-            life: LifeOptions {
+            lifecycle: LifecycleOptions {
                 exchanges: if self.once { Some(1) } else { self.requests },
                 ttl: self.ttl,
                 idle: self.idle_exit,

@@ -1,4 +1,4 @@
-//! Help: one screen for those who are new, all of it for those who ask.
+//! The help texts: a short one for `--help`, and all flags for `--help-all`.
 
 use std::io;
 
@@ -7,17 +7,17 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, builder::St
 
 use super::line::Args;
 
-/// The flag for all of it.
+/// The flag for the full help.
 const ALL: &str = "help-all";
 
-/// What `--help` shows of commands that serve; `--help-all` shows the rest as well.
+/// The flags of serving commands that `--help` shows. `--help-all` shows the others as well.
 const FIRST: [&str; 12] =
     ["handler", "mount", "addr", "env", "dir", "allow_net", "timeout", "max_memory", "debug", "lint", "eject", ALL];
 
-/// Commands that `--help` leaves out.
+/// The commands that `--help` omits.
 const LAST: [&str; 2] = ["completions", "man"];
 
-/// The command line with a flag for all help wherever there is more than the short one.
+/// The command line, with `--help-all` added to commands that have more flags than `--help` shows.
 pub(super) fn full() -> Command {
     with_all(Args::command())
 }
@@ -31,7 +31,7 @@ fn with_all(command: Command) -> Command {
     command.arg(all)
 }
 
-/// The same with what is for those who are new, and with the rest out of sight.
+/// The command line with rarely used flags and commands hidden.
 pub(super) fn short() -> Command {
     without_rest(full().mut_subcommands(|command| {
         let is_last = LAST.contains(&command.get_name());
@@ -49,17 +49,17 @@ fn without_rest(command: Command) -> Command {
     })
 }
 
-/// Whether it takes the flags of all that serves.
+/// Whether a command serves handlers.
 fn serves(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == "timeout")
 }
 
-/// Whether there is a command of that name.
+/// Whether there is a command with this name.
 pub(super) fn is_command(word: &str) -> bool {
     full().find_subcommand(word).is_some()
 }
 
-/// All help on what the user asked it for, if the user did.
+/// The full help for the command with `--help-all`, if the user gave that flag.
 pub(super) fn all(matches: &ArgMatches) -> Option<String> {
     let (name, matches) = matches.subcommand().map_or((None, matches), |(name, matches)| (Some(name), matches));
     let is_asked = matches.try_get_one(ALL).ok().flatten().copied().unwrap_or(false);
@@ -67,7 +67,7 @@ pub(super) fn all(matches: &ArgMatches) -> Option<String> {
         return None;
     }
     let mut command = full();
-    // Then a command knows whose it is.
+    // Sets each command's parent, which usage lines show.
     command.build();
     let command = match name {
         Some(name) => command.find_subcommand_mut(name)?,
@@ -76,7 +76,7 @@ pub(super) fn all(matches: &ArgMatches) -> Option<String> {
     Some(text(&command.render_help()))
 }
 
-/// In colours if stdout can show them and nobody has forbidden them.
+/// Renders a help text, in colours if stdout supports them and the environment allows them.
 pub(super) fn text(help: &StyledStr) -> String {
     match AutoStream::choice(&io::stdout()) {
         ColorChoice::Never => help.to_string(),
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_first_is_there() {
+    fn every_name_in_the_lists_exists() {
         let full = full();
         let commands = || [&full].into_iter().chain(full.get_subcommands());
         for name in FIRST {

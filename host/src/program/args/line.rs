@@ -1,4 +1,4 @@
-//! The command line: what serving takes, and the commands beside it.
+//! The command line: a handler with its flags, or a subcommand.
 
 use std::ffi::OsString;
 
@@ -13,11 +13,11 @@ use crate::source::locate::Named;
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
-    /// The handler: a component that exports `wasmserve:gateway/handler`, a Rust file to build one from, or a crate
+    /// The handler: a component that exports `wasmserve:gateway/handler`, or a Rust file or crate to build one from
     #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "compile_only"])]
     pub(super) handler: Option<OsString>,
 
-    /// Serve another handler for a path and all below it; the longest path wins
+    /// Serve another handler at a path and below it; the longest matching path wins
     #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount)]
     pub(super) mount: Vec<(Mount, Named)>,
 
@@ -31,4 +31,4 @@ pub(super) struct Args {
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
                           4 the handler cannot be served, 130 stopped at once by a second Ctrl-C. With --once or --requests: \
                           0 answered, 10 the handler failed, 11 the client left, 12 the request was refused, 13 stopped \
-                          before they had come. With --exec: the command's.";
+                          before all requests arrived. With --exec: the command's exit code.";

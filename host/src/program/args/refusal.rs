@@ -1,4 +1,4 @@
-//! What is wrong with a command line, in one line.
+//! Describes what is wrong with a command line, in one line.
 
 use std::error::Error as _;
 
@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::help;
 
-/// The thing, the cause and the remedy, as far as clap knows them.
+/// Formats clap's error as one line: what is wrong, why, and the remedy.
 pub(super) fn line(error: &clap::Error) -> String {
     let all = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![&**text],
@@ -16,7 +16,7 @@ pub(super) fn line(error: &clap::Error) -> String {
     let first = |kind| all(kind).first().copied().unwrap_or_default();
     let (arg, value) = (name(first(ContextKind::InvalidArg)), first(ContextKind::InvalidValue));
     let what = match error.kind() {
-        ErrorKind::UnknownArgument if !arg.starts_with('-') => format!("`{arg}` is a word too many"),
+        ErrorKind::UnknownArgument if !arg.starts_with('-') => format!("unexpected argument `{arg}`"),
         ErrorKind::UnknownArgument => match first(ContextKind::SuggestedArg) {
             "" => format!("there is no flag `{arg}`"),
             like => return format!("there is no flag `{arg}`; did you mean `{like}`?"),
@@ -30,17 +30,19 @@ pub(super) fn line(error: &clap::Error) -> String {
             Some(why) => return format!("{arg} cannot be `{value}`: {why}"),
             None => format!("{arg} cannot be `{value}`"),
         },
-        ErrorKind::TooManyValues => format!("{arg} takes no value, and `{value}` is one"),
+        ErrorKind::TooManyValues => format!("{arg} takes no value, but `{value}` was given"),
         ErrorKind::MissingRequiredArgument => match all(ContextKind::InvalidArg)[..] {
-            ["<HANDLER>"] => "there is nothing to serve; name a <HANDLER>, as in `wasmserve hello.rs`".to_owned(),
+            ["<HANDLER>"] => "no handler given; name one, as in `wasmserve hello.rs`".to_owned(),
             ref missing => format!("{} is missing", missing.join(" ")),
         },
         ErrorKind::ArgumentConflict => match (first(ContextKind::InvalidSubcommand), first(ContextKind::PriorArg)) {
             ("", other) if other.is_empty() || name(other) == arg => format!("{arg} can be given only once"),
             ("", other) => format!("{arg} and {} cannot be used together", name(other)),
-            (word, _) if help::is_command(word) => format!("`{word}` is a command; it comes first, before all flags"),
+            (word, _) if help::is_command(word) => format!("`{word}` is a command; put it before all flags"),
             (word, _) => {
-                format!("`{word}` behind the handler is a word too many; --mount PATH=HANDLER serves a second one")
+                format!(
+                    "unexpected argument `{word}` after the handler; add a second handler with --mount PATH=HANDLER"
+                )
             }
         },
         _ => in_one_line(&error.render().to_string()),
@@ -48,12 +50,12 @@ pub(super) fn line(error: &clap::Error) -> String {
     format!("{what}; see --help")
 }
 
-/// `--timeout` of `--timeout <DURATION>`.
+/// The name of a flag without its value: `--timeout` for `--timeout <DURATION>`.
 fn name(arg: &str) -> &str {
     arg.split_once(" <").map_or(arg, |(name, _)| name)
 }
 
-/// What clap lays out on several lines, without its usage.
+/// Joins clap's message of several lines into one, without its usage.
 fn in_one_line(text: &str) -> String {
     let cause =
         text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));

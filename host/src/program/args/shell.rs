@@ -1,4 +1,4 @@
-//! What shells and manuals make of the command line.
+//! Completion scripts and manual pages, generated from the command line.
 
 use std::io;
 
@@ -10,21 +10,21 @@ use clap_mangen::{
 
 use super::help;
 
-/// A script by which a shell completes the command.
+/// A shell's completion script.
 pub(super) fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut help::full(), "wasmserve", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The manual page, for `man`: of all, or of that command if there is one of that name.
+/// The manual page of the program or of one command, in roff. Returns `None` if there is no command with this name.
 pub(super) fn manual(command: Option<&str>) -> Option<String> {
     let mut page = Vec::new();
-    // Memory takes whatever is written.
+    // Writing to memory cannot fail.
     _ = match command {
         Some(name) => {
             let mut all = help::full();
-            // Then a command knows whose it is.
+            // Sets each command's parent, which the synopsis shows.
             all.build();
             Man::new(all.find_subcommand(name)?.clone()).render(&mut page)
         }
@@ -37,7 +37,7 @@ fn write_manual(page: &mut Vec<u8>) -> io::Result<()> {
     let manual = Man::new(help::full());
     manual.render_title(page)?;
     manual.render_name_section(page)?;
-    // With all flags it would be a screen of brackets.
+    // The synopsis with all flags would fill a screen.
     Man::new(help::short()).render_synopsis_section(page)?;
     manual.render_description_section(page)?;
     manual.render_options_section(page)?;
@@ -45,11 +45,11 @@ fn write_manual(page: &mut Vec<u8>) -> io::Result<()> {
     manual.render_extra_section(page)
 }
 
-/// The commands as they are typed. What clap makes of them are names of pages that nobody has installed.
+/// The commands as they are typed. clap_mangen would list names of manual pages, which are not installed.
 fn commands() -> Roff {
     let mut section = Roff::new();
     section.control("SH", ["COMMANDS"]);
-    section.text([roman("`wasmserve man COMMAND | man -l -` shows the manual of one.")]);
+    section.text([roman("`wasmserve man COMMAND | man -l -` shows the manual page of a command.")]);
     for command in help::full().get_subcommands().filter(|command| !command.is_hide_set()) {
         section.control("TP", []);
         section.text([bold(format!("wasmserve {}", command.get_name()))]);

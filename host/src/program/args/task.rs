@@ -1,4 +1,4 @@
-//! From the command line to what is to be done.
+//! Converts the parsed command line into a task.
 
 use std::path::PathBuf;
 
@@ -21,11 +21,12 @@ use crate::{
     },
 };
 
-/// What the command line comes to. `program` is this one.
+/// Converts the command line into a task. `program` is the path of this program.
 ///
 /// # Errors
 ///
-/// Two handlers are mounted at one path; or what was asked for has been made already: a text.
+/// Two handlers are mounted at one path, or there is no manual page for a command. Completion scripts and manual pages
+/// are returned as errors too ([`Exit::Done`]).
 pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     if let Some(command) = args.command {
         return of_command(command, program);
@@ -62,7 +63,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             Some(page) => StartError::help(page),
             None => {
                 let name = of.unwrap_or_default();
-                StartError::new(Exit::Usage, &anyhow!("there is no command `{name}` with a manual; see --help"))
+                StartError::new(Exit::Usage, &anyhow!("no manual page for `{name}`; see --help"))
             }
         }),
     }

@@ -1,4 +1,4 @@
-//! What values of flags look like.
+//! Parsers for the values of flags.
 
 use std::{
     env,
@@ -14,12 +14,12 @@ use wasmserve_gateway::mounts::Mount;
 
 use crate::{base::size, kind::wasm::settings::INSTANCES_MAX, source::locate::Named};
 
-/// Whether stderr is a terminal whose user has nothing against colours (<https://no-color.org>).
+/// Whether stderr is a terminal and `NO_COLOR` does not forbid colours (<https://no-color.org>).
 pub(super) fn is_colorful() -> bool {
     io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
-/// `/app=app.wasm`.
+/// A mount, as in `/app=app.wasm`.
 pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
     match text.split_once('=') {
         Some((path, handler)) if !handler.is_empty() => Ok((path.parse()?, OsString::from(handler).into())),
@@ -27,7 +27,7 @@ pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
     }
 }
 
-/// What the statistics tell is nobody else's business.
+/// An address for the metrics, which must not be reachable from other machines.
 pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(addr) if addr.ip().is_loopback() => Ok(addr),
@@ -35,7 +35,7 @@ pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// No more than instances fit into the pool.
+/// A number of exchanges, limited by the number of instances in the pool.
 pub(super) fn exchanges(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=INSTANCES_MAX) => Ok(number),
@@ -43,7 +43,7 @@ pub(super) fn exchanges(text: &str) -> Result<usize, String> {
     }
 }
 
-/// hyper keeps the fields of a head in a table that it allocates beforehand.
+/// A number of fields, limited because hyper allocates a table for them in advance.
 pub(super) fn fields(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1000) => Ok(number),
@@ -51,12 +51,12 @@ pub(super) fn fields(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Any number, `0` included.
+/// Any whole number, including `0`.
 pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| "write a whole number, as in 100".into())
 }
 
-/// How often something is to happen.
+/// A count of at least 1.
 pub(super) fn times(text: &str) -> Result<u64, String> {
     match number(text)? {
         0 => Err("it must be at least 1".into()),
@@ -79,7 +79,7 @@ pub(super) fn server_header(text: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(text).map_err(|_| "it must be printable ASCII".into())
 }
 
-/// A duration for the kernel, which counts whole seconds.
+/// A duration for `SO_LINGER`, which is in whole seconds.
 pub(super) fn linger(text: &str) -> Result<Duration, String> {
     if text == "0" || text == "0s" {
         return Ok(Duration::ZERO);
@@ -90,7 +90,7 @@ pub(super) fn linger(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `30s`, `500ms`, `2m`, `1h`.
+/// A duration, as in `500ms`, `30s`, `2m` or `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -103,14 +103,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)) {
         None => Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
-        Some(0) => Err("it must be more than nothing".into()),
-        // Far beyond any use, and far below what an `Instant` can take.
+        Some(0) => Err("it must be more than 0".into()),
+        // Longer than any use, and far below what overflows an `Instant`.
         Some(millis) if millis > 365 * 24 * 60 * 60 * 1000 => Err("it must be at most a year".into()),
         Some(millis) => Ok(Duration::from_millis(millis)),
     }
 }
 
-/// A duration as it may be written: `2m`, `30s`, `500ms`.
+/// Formats a duration so that [`duration`] can parse it.
 pub(super) fn duration_text(duration: Duration) -> String {
     match (duration.as_millis(), duration.as_secs()) {
         (millis, _) if millis % 1000 != 0 => format!("{millis}ms"),
@@ -118,7 +118,7 @@ pub(super) fn duration_text(duration: Duration) -> String {
     }
 }
 
-/// Stacks are reserved for all instances that may run, so they are bounded.
+/// The size of a stack, limited because stacks are reserved for all instances.
 pub(super) fn stack_size(text: &str) -> Result<usize, String> {
     match size::parse(text)? {
         size @ 65_536..=67_108_864 => usize::try_from(size).map_err(|_| "it is too large".into()),
@@ -126,7 +126,7 @@ pub(super) fn stack_size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What is logged waits in memory.
+/// A size for logs, limited because lines wait in memory.
 pub(super) fn log_size(text: &str) -> Result<usize, String> {
     match size::parse(text)? {
         size @ 64..=1_073_741_824 => usize::try_from(size).map_err(|_| "it is too large".into()),
@@ -134,7 +134,7 @@ pub(super) fn log_size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A head is buffered whole, so it is bounded on both sides.
+/// The size of a head, limited because it is buffered as a whole.
 pub(super) fn head_size(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
         size if (1024..=1 << 20).contains(&size) => Ok(size),
@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(duration(text).map(duration_text).as_deref(), Ok(text));
         }
         for wrong in ["", "s", "5", "5 s", "-5s", "99999999999999999999s", "0s", "9999999h"] {
-            assert!(duration(wrong).is_err(), "{wrong:?} is no duration");
+            assert!(duration(wrong).is_err(), "{wrong:?} is not a duration");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `wasmserve build`: from a source to a component's file.
+//! `wasmserve build`: builds a component from source and writes it to a file.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use crate::{
     },
 };
 
-/// Builds a handler into a file, whose name it prints.
+/// Builds a handler, writes the component to a file and prints the file's name.
 ///
 /// # Errors
 ///
-/// It does not build, or the file cannot be written.
+/// The source does not build, or the file cannot be written.
 pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
     let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
     let Build { source, output, options } = task;
@@ -31,11 +31,11 @@ pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
         .map_err(|Failure { line, .. }| line)
         .map_err(failed(Exit::Handler))?;
     let output = output.unwrap_or_else(|| PathBuf::from(built.name).with_extension("wasm"));
-    // Whole or not at all: somebody may serve the one before.
+    // Written as a whole or not at all, because a server may be serving the previous version.
     let new = output.with_extension(format!("{}.new", process::id()));
     let written = fs::write(&new, built.bytes).and_then(|()| fs::rename(&new, &output));
     written.with_context(|| format!("`{}` cannot be written", output.display())).map_err(failed(Exit::Failed))?;
-    // If nobody reads it, the file is there all the same.
+    // The file is written even if stdout is closed.
     _ = writeln!(io::stdout(), "{}", output.display());
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! Handlers to begin with, written where nothing is yet.
+//! `wasmserve new` and `--eject`: writes a handler's source, and never overwrites a file.
 
 use std::{
     fs::{self, File},
@@ -14,11 +14,11 @@ use crate::{
     source::{example::Example, sdk},
 };
 
-/// Writes a handler to begin with, and says what to do next.
+/// Creates a new handler, and returns a text with the next steps.
 ///
 /// # Errors
 ///
-/// The name is none, something of that name is there already, or it cannot be written. What was there stays as it is.
+/// The name is invalid, a file with that name exists, or it cannot be written. An existing file is left as it is.
 pub(crate) fn new(new: &New) -> anyhow::Result<String> {
     if new.is_crate {
         return new_crate(&new.name, new.template.text);
@@ -28,11 +28,11 @@ pub(crate) fn new(new: &New) -> anyhow::Result<String> {
     Ok(next_steps(&file))
 }
 
-/// Writes the source of a handler that is in the program, and says what to do next.
+/// Writes the source of a built-in handler, and returns a text with the next steps.
 ///
 /// # Errors
 ///
-/// A file of that name is there already, or it cannot be written.
+/// A file with that name exists, or it cannot be written.
 pub(crate) fn eject(example: &Example) -> anyhow::Result<String> {
     let file = PathBuf::from(example.name).with_extension("rs");
     write_new(&file, example.text)?;
@@ -44,10 +44,10 @@ fn next_steps(file: &Path) -> String {
     format!("`{file}` is a handler. Change it as you like, and serve it:\n\n    wasmserve {argument}\n")
 }
 
-/// `hello` is `hello.rs`, and so is `hello.rs`.
+/// The file for a name, to which `.rs` is added unless it is there.
 fn source_file(name: &Path) -> anyhow::Result<PathBuf> {
     if name.file_name().is_none_or(|last| last == ".rs") {
-        bail!("`{}` is no name for a file; write one like hello", name.display());
+        bail!("`{}` is not a valid file name; use a name like hello", name.display());
     }
     if name.extension().is_some_and(|extension| extension == "rs") {
         return Ok(name.to_owned());
@@ -65,9 +65,9 @@ fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
 fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
     let path = path.display();
     match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow!("`{path}` is there already, and stays as it is; choose another name"),
+        io::ErrorKind::AlreadyExists => anyhow!("`{path}` already exists; choose another name"),
         io::ErrorKind::NotFound => {
-            anyhow!("`{path}` cannot be written, as its directory is not there; make that first")
+            anyhow!("`{path}` cannot be written: its directory does not exist; create it first")
         }
         _ => anyhow!("`{path}` cannot be written: {error}"),
     }
@@ -76,7 +76,7 @@ fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
 fn new_crate(directory: &Path, text: &str) -> anyhow::Result<String> {
     let name = directory.file_name().and_then(|name| name.to_str()).filter(|name| is_crate_name(name));
     let Some(name) = name else {
-        bail!("`{}` is no name for a crate; write one of letters, digits, - and _, like hello", directory.display());
+        bail!("`{}` is not a valid crate name; use letters, digits, - and _, as in hello", directory.display());
     };
     fs::create_dir(directory).map_err(|error| unwritten(directory, &error))?;
     let sources = directory.join("src");
@@ -93,7 +93,7 @@ fn new_crate(directory: &Path, text: &str) -> anyhow::Result<String> {
     ))
 }
 
-/// What cargo takes for the name of a package that is a program: no keyword, and not the name of the SDK.
+/// Whether cargo accepts a name for a package with a program: not a keyword, and not the name of the SDK.
 fn is_crate_name(name: &str) -> bool {
     let is_start = |char: char| char.is_ascii_alphabetic();
     let is_part = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
@@ -101,7 +101,7 @@ fn is_crate_name(name: &str) -> bool {
     name.starts_with(is_start) && name.chars().all(is_part) && !taken.contains(&name) && !KEYWORDS.contains(&name)
 }
 
-/// The words that Rust keeps for itself.
+/// Rust's keywords.
 const KEYWORDS: [&str; 49] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
     "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
@@ -117,24 +117,24 @@ version = "0.1.0"
 edition = "2024"
 
 [dependencies]
-# As the wasmserve that has made this crate has it, so that the two fit.
+# The SDK of the wasmserve that created this crate, so that the versions match.
 wasmserve-guest = {{ path = "wasmserve-guest" }}
 
 [profile.release]
 lto = true
 
-# Of no workspace but its own, wherever it is.
+# Keeps the crate out of any workspace above it.
 [workspace]
 "#
     )
 }
 
-/// A path as a text that may stand in a sentence.
+/// A path as text for a message.
 fn shown(path: &Path) -> String {
     escape(path.as_os_str().as_encoded_bytes())
 }
 
-/// A path as a shell takes it.
+/// A path quoted for a shell.
 fn argument(path: &Path) -> String {
     let text = shown(path);
     let is_plain = |char: char| char.is_alphanumeric() || "/._-+,".contains(char);
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_file_with_or_without_its_end() {
+    fn a_file_can_be_named_with_or_without_its_extension() {
         let file = |name: &str| source_file(Path::new(name)).map(|file| file.to_string_lossy().into_owned()).ok();
         assert_eq!(file("hello").as_deref(), Some("hello.rs"));
         assert_eq!(file("hello.rs").as_deref(), Some("hello.rs"));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_has_a_name_that_cargo_takes() {
+    fn crate_names_are_names_that_cargo_accepts() {
         for name in ["hello", "hello-world", "h2_o"] {
             assert!(is_crate_name(name), "{name}");
         }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_typed_can_be_typed() {
+    fn paths_are_quoted_for_a_shell() {
         assert_eq!(argument(Path::new("a/hello.rs")), "a/hello.rs");
         assert_eq!(argument(Path::new("my hello.rs")), "'my hello.rs'");
         assert_eq!(argument(Path::new("it's.rs")), r"'it'\''s.rs'");

@@ -1,4 +1,4 @@
-//! `wasmserve HANDLER`: from a checked configuration to a server that runs, and to its end.
+//! `wasmserve HANDLER`: sets up the server from its configuration and runs it.
 
 use std::{net::SocketAddr, process, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     event::{Events, Listener, notice::Level},
     exchange::Exchanges,
     kind::wasm::engine::{Engine, Pool},
-    lifecycle::{Ends, Lifecycle, options::LifeOptions},
+    lifecycle::{ExchangeProgress, Lifecycle, options::LifecycleOptions},
     listen::{
         access_log::AccessLog,
         exit_tracker::ExitTracker,
@@ -36,30 +36,35 @@ use crate::{
     transport,
 };
 
-/// How long the end may take for the lines about exchanges that were cut, if it is to come at once.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long an immediate exit may take to write the log lines about cut exchanges.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Serves until its life is over: see [`LifeOptions`], and SIGINT or SIGTERM.
+/// Serves until SIGINT, SIGTERM or one of the [`LifecycleOptions`] stops the server.
 ///
 /// # Errors
 ///
-/// The address cannot be used, or the handler cannot be served. Nothing has listened then. Or it listens, and what is to
-/// begin with it cannot: `--exec`, `--port-file`.
+/// The address cannot be used, or a handler cannot be served; nothing has listened then. Or the server listens, but
+/// cannot run the command of `--exec` or write the file of `--port-file`.
 pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
-    // Before there are threads, as it changes the environment.
+    // Must run before there are threads, because it changes the environment.
     let passed = passed(config.linger).or_exit(Exit::Address)?;
     server::make_room(config.connections);
-    // Connections have threads of their own.
-    let runtime = Builder::new_current_thread().enable_all().build().context("no runtime").or_exit(Exit::Failed)?;
-    let log = AccessLog::spawn(config.access_log).context("no thread for the log").or_exit(Exit::Failed)?;
+    // Connections are served on other threads.
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot create a tokio runtime")
+        .or_exit(Exit::Failed)?;
+    let log = AccessLog::spawn(config.access_log).context("cannot create the log's thread").or_exit(Exit::Failed)?;
     let log = Arc::new(log);
-    let (events, ends) = listen_to_events(&config.life, Arc::clone(&log));
+    let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log));
 
     check_grants(&config.grants)?;
-    // The socket is bound first, as that is quick and compiling may not be; it listens when all is ready.
+    // Bound before compiling, which may take long, so that a wrong address is reported at once. It listens when all is
+    // ready.
     let socket = match passed {
         Some(socket) => {
-            events.notice(Level::Info, "the socket is the one that was passed (LISTEN_FDS); --addr is not used");
+            events.notice(Level::Info, "using the socket that was passed (LISTEN_FDS); --addr is ignored");
             socket
         }
         None => runtime.block_on(bind(&config.addr, config.linger)).or_exit(Exit::Address)?,
@@ -80,63 +85,63 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         if !watched.is_empty()
             && let Err(error) = watch::spawn(watched, loader, served)
         {
-            events.notice(Level::Warning, format!("changes of handlers are not noticed: {error:#}"));
+            events.notice(Level::Warning, format!("cannot watch handlers for changes: {error:#}"));
         }
     }
     let exchanges = Exchanges::new(mounts, config.limits, config.concurrency, config.gateway, Arc::clone(&events));
-    let exchanges = Arc::new(exchanges.at_most(config.life.exchanges.unwrap_or(u64::MAX)));
+    let exchanges = Arc::new(exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)));
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
     let exit = runtime.block_on(async {
         let listener = listen(socket, &config.addr).or_exit(Exit::Address)?;
-        let addr = listener.local_addr().context("no address").or_exit(Exit::Failed)?;
+        let addr = listener.local_addr().context("cannot get the listening address").or_exit(Exit::Failed)?;
         if let Some(at) = config.stats {
             serve_metrics(at, &exchanges, &engine).await.or_exit(Exit::Address)?;
         }
         config.grants.to_string().lines().for_each(|grant| events.notice(Level::Status, grant));
-        let has_command = config.life.exec.is_some();
-        let mut lifecycle =
-            Lifecycle::begin(config.life, config.drain, addr, Arc::clone(&exchanges), ends).or_exit(Exit::Failed)?;
+        let has_command = config.lifecycle.exec.is_some();
+        let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, Arc::clone(&exchanges), progress)
+            .or_exit(Exit::Failed)?;
         events.notice(Level::Status, format!("listening on http://{addr}"));
         if has_command {
             log.flush();
         }
         lifecycle.launch(addr).or_exit(Exit::Failed)?;
         let served = server::run(listener, exchanges, config.connections, lifecycle.shutdown()).await;
-        served.context("no threads for connections").or_exit(Exit::Failed)?;
+        served.context("cannot create the threads for connections").or_exit(Exit::Failed)?;
         Ok(lifecycle.end().await)
     });
     if let Ok(Exit::Interrupted) = exit {
-        // No handler is waited for, and the reader of the log only until it has what was cut.
-        log.flush_within(LAST_WORDS);
+        // Does not wait for handlers, and only briefly for the log.
+        log.flush_within(FLUSH_TIMEOUT);
         process::exit(Exit::Interrupted.code().into());
     }
-    // What handlers still do (a file system that does not answer, say) is no reason to stay.
+    // Does not wait long for blocking calls of handlers, for example on a file system that does not respond.
     runtime.shutdown_timeout(Duration::from_millis(100));
     log.flush();
     exit
 }
 
-/// All that listens to events; and the ends of exchanges, if the server's life depends on them.
-fn listen_to_events(life: &LifeOptions, log: Arc<AccessLog>) -> (Arc<Events>, Ends) {
+/// Creates the event listeners, and the progress of exchanges if the lifecycle depends on it.
+fn listen_to_events(lifecycle: &LifecycleOptions, log: Arc<AccessLog>) -> (Arc<Events>, ExchangeProgress) {
     let mut listeners: Vec<Arc<dyn Listener>> = vec![log];
-    let mut ends = None;
-    if life.exchanges.is_some() || life.idle.is_some() {
-        let (tracker, progress) = ExitTracker::new(life.exchanges.unwrap_or(u64::MAX));
-        // Before the log: a client that sees a line in it may count on what follows from the end.
+    let mut exchange_progress = None;
+    if lifecycle.exchanges.is_some() || lifecycle.idle.is_some() {
+        let (tracker, progress) = ExitTracker::new(lifecycle.exchanges.unwrap_or(u64::MAX));
+        // Before the log, so that the progress is up to date when a line about an exchange appears.
         listeners.insert(0, Arc::new(tracker));
-        ends = Some(progress);
+        exchange_progress = Some(progress);
     }
-    (Arc::new(Events::new(listeners)), ends)
+    (Arc::new(Events::new(listeners)), exchange_progress)
 }
 
-/// Refuses to let a handler write where what is run outside of the sandbox is kept.
+/// Checks that no handler can write into the cache directory, which contains code that runs outside of the sandbox.
 fn check_grants(grants: &Grants) -> Result<(), StartError> {
     let Some((dir, cache)) = dirs::is_open_to(grants) else { return Ok(()) };
     let cache = cache.display();
     Err(anyhow!(
-        "with --dir {dir} a handler could write into `{cache}`, and so get code run outside of the sandbox; add :ro, grant a \
-         directory that does not have it, or set XDG_CACHE_HOME to another one"
+        "--dir {dir} would let a handler write to `{cache}`, and thereby run code outside of the sandbox; add :ro, grant \
+         another directory, or set XDG_CACHE_HOME to a directory outside of it"
     ))
     .or_exit(Exit::Usage)
 }
@@ -153,7 +158,7 @@ fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, St
     Ok(engine)
 }
 
-/// Loads all handlers: what is served where, and what is to be watched for changes.
+/// Loads all handlers. Returns their mounts, and the handlers to watch for changes.
 fn load(loader: &Loader, handlers: Mounts<Named>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
     let mut watched = Vec::new();
     let mounts = handlers.try_map(|mount, named| {
@@ -169,15 +174,15 @@ fn load(loader: &Loader, handlers: Mounts<Named>) -> Result<(Arc<Mounts<Live>>, 
     Ok((Arc::new(mounts), watched))
 }
 
-/// Whether a handler cannot change the source that it is built from.
+/// Whether a handler may be watched: not if it can change its own source.
 fn is_safe_to_watch(watched: &Watched, grants: &Grants, events: &Events) -> bool {
     let Some(dir) = watched.is_open_to(grants) else { return true };
-    let text = format!("with --dir {dir} a handler can write into its own source, so it is not built anew; add :ro");
+    let text = format!("--dir {dir} lets a handler change its own source, so it is not rebuilt on changes; add :ro");
     events.notice(Level::Warning, text);
     false
 }
 
-/// Serves the metrics at an address of their own.
+/// Serves the metrics at `at`.
 async fn serve_metrics(at: SocketAddr, exchanges: &Arc<Exchanges>, engine: &Arc<Engine>) -> anyhow::Result<()> {
     let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on `{at}` for --stats"))?;
     let events = exchanges.events();
@@ -195,10 +200,10 @@ fn gauges(exchanges: &Arc<Exchanges>, engine: &Arc<Engine>) -> Vec<Gauge> {
     let exchanges = Arc::clone(exchanges);
     let running = Box::new(move || exchanges.running() as u64);
     vec![
-        Gauge { name: "instances_live", help: "Handlers that run", read: running },
-        of_pool("pool_instances", "Component instances in the pool that are in use", |pool| pool.instances),
-        of_pool("pool_memories", "Memories in the pool that are in use", |pool| pool.memories),
-        of_pool("pool_tables", "Tables in the pool that are in use", |pool| pool.tables),
-        of_pool("pool_stacks", "Stacks in the pool that are in use", |pool| pool.stacks),
+        Gauge { name: "instances_live", help: "Handlers that are running", read: running },
+        of_pool("pool_instances", "Component instances of the pool in use", |pool| pool.instances),
+        of_pool("pool_memories", "Memories of the pool in use", |pool| pool.memories),
+        of_pool("pool_tables", "Tables of the pool in use", |pool| pool.tables),
+        of_pool("pool_stacks", "Stacks of the pool in use", |pool| pool.stacks),
     ]
 }

@@ -1,4 +1,4 @@
-//! Cargo, run for a handler: what it says goes on to the terminal as it comes, and is kept for who has to see it later.
+//! Runs cargo to build a handler, and relays and keeps its messages.
 
 use std::{
     ffi::OsString,
@@ -14,59 +14,60 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
-/// What handlers are compiled for.
+/// The target that handlers are compiled for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// How much of what cargo says is shown.
+/// How many bytes of cargo's messages are printed.
 const SHOWN_MAX: usize = 1 << 20;
 
-/// How much of it is kept.
+/// How many bytes of cargo's messages are kept.
 const KEPT_MAX: usize = 64 << 10;
 
-/// A line, or a part of one that has no end.
+/// The longest part of a line that is read at once, in bytes.
 const LINE_MAX: u64 = 64 << 10;
 
-/// A build that went well.
+/// The result of a successful build.
 #[derive(Debug)]
 pub(super) struct Built {
     /// The component's file.
     pub(super) component: PathBuf,
-    /// The files that it was built from, as far as they may change.
+    /// The files that it was built from, except for those that never change.
     pub(super) sources: Vec<PathBuf>,
 }
 
-/// How to run cargo.
+/// One run of cargo.
 #[derive(Debug)]
 pub(super) struct Cargo<'a> {
-    /// Where, which decides about the toolchain and about cargo's configuration.
+    /// The working directory, which determines the toolchain and cargo's configuration.
     pub(super) directory: &'a Path,
     /// The package's manifest.
     pub(super) manifest: &'a Path,
     /// The program to build.
     pub(super) program: &'a str,
-    /// Cargo's target directory; what cargo takes itself if `None`.
+    /// Cargo's target directory; cargo's default if `None`.
     pub(super) target: Option<PathBuf>,
-    /// What of paths is shown as something else: prefixes, and what is shown instead. Of two that fit, the later one counts.
+    /// Prefixes of paths to replace in the component and in messages. If two match, the later one wins.
     pub(super) renamed: &'a [(&'a Path, &'a Path)],
-    /// Whether the component gets files and lines for its stacks.
+    /// Whether the component gets line tables.
     pub(super) lines: bool,
-    /// Whether what is said may have colours.
+    /// Whether messages may have colours.
     pub(super) color: bool,
 }
 
 impl Cargo<'_> {
-    /// Builds. What is missing of the toolchain is added, and said.
+    /// Runs the build, and adds the wasm target to the toolchain if it is missing. Blocks until cargo has finished.
     ///
     /// # Errors
     ///
-    /// It does not build, or the tools for it are not there.
+    /// The build fails, or a tool is missing.
     pub(super) fn build(&self) -> Result<Built, Failure> {
         let mut built = self.build_once();
         if let Err(Failure { output, .. }) = &built
             && output.contains("failed to run `rustc`")
             && let Some(target) = &self.target
         {
-            // Cargo keeps what it has learnt of the compiler, even that it could not run in a directory that was gone.
+            // Cargo caches what it knows about the compiler, even that it failed to run in a directory that no longer
+            // exists.
             _ = fs::remove_file(target.join(".rustc_info.json"));
             built = self.build_once();
         }
@@ -98,17 +99,17 @@ impl Cargo<'_> {
             command.arg("--remap-path-prefix").arg(renamed.into_iter().collect::<OsString>());
         }
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-        let (component, output) = self.listen(&mut child);
-        let status = child.wait().context("cargo is lost")?;
+        let (component, output) = self.collect_output(&mut child);
+        let status = child.wait().context("cannot wait for cargo")?;
         match (status.success(), component) {
             (true, Some(component)) => Ok(Built { sources: sources(&component), component }),
-            (true, None) => Err(anyhow!("cargo has built no component of `{}`", self.program).into()),
+            (true, None) => Err(anyhow!("cargo built no component from `{}`", self.program).into()),
             (false, _) => Err(Failure { output, line: anyhow!("does not build") }),
         }
     }
 
-    /// Hears cargo out: where the component is, and what was said.
-    fn listen(&self, child: &mut Child) -> (Option<PathBuf>, String) {
+    /// Reads cargo's output to the end: the path of the component, and cargo's messages.
+    fn collect_output(&self, child: &mut Child) -> (Option<PathBuf>, String) {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         thread::scope(|scope| {
             let component = scope.spawn(move || stdout.and_then(|stdout| component(stdout, self.program)));
@@ -119,13 +120,13 @@ impl Cargo<'_> {
     }
 }
 
-/// Passes on what cargo says, except for what says nothing: that it has finished, and that it compiles a package of ours. Gives
-/// the beginning of it.
-fn relay(mut said: impl BufRead, mut terminal: impl io::Write, manifest: &Path) -> String {
+/// Relays cargo's messages to the terminal, except for the lines that it has finished and that it compiles our own
+/// package. Returns the beginning of the messages.
+fn relay(mut messages: impl BufRead, mut terminal: impl io::Write, manifest: &Path) -> String {
     let ours = format!("({})", manifest.parent().unwrap_or(manifest).display());
     let (mut kept, mut shown, mut left_out) = (String::new(), 0, 0);
     let mut line = Vec::new();
-    while said.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+    while messages.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
         if !(text.contains("Finished") && text.contains("target(s) in") || text.contains(&ours)) {
             shown += line.len();
@@ -133,7 +134,7 @@ fn relay(mut said: impl BufRead, mut terminal: impl io::Write, manifest: &Path) 
                 kept += &text;
             }
             if shown <= SHOWN_MAX {
-                // If nobody reads it, building goes on.
+                // The build goes on even if stderr is closed.
                 _ = terminal.write_all(&line);
             } else {
                 left_out += 1;
@@ -142,12 +143,12 @@ fn relay(mut said: impl BufRead, mut terminal: impl io::Write, manifest: &Path) 
         line.clear();
     }
     if left_out > 0 {
-        _ = writeln!(terminal, "({left_out} lines more)");
+        _ = writeln!(terminal, "({left_out} more lines)");
     }
     kept
 }
 
-/// The component's file, out of cargo's messages.
+/// Finds the path of the component in cargo's JSON messages.
 fn component(stdout: ChildStdout, program: &str) -> Option<PathBuf> {
     let mut stdout = BufReader::new(stdout);
     let (mut line, mut found) = (String::new(), None);
@@ -164,63 +165,65 @@ fn component(stdout: ChildStdout, program: &str) -> Option<PathBuf> {
     found
 }
 
-/// The files that a component was built from, out of the list that cargo writes beside it.
+/// Reads the files that a component was built from out of the dep-info file that cargo writes next to it.
 fn sources(component: &Path) -> Vec<PathBuf> {
     let list = std::fs::read_to_string(component.with_extension("d")).unwrap_or_default();
     let (_, list) = list.split_once(": ").unwrap_or_default();
-    // A space in a name has a backslash before it.
+    // Spaces in names are escaped with a backslash.
     let names = list.trim_end().replace("\\ ", "\0");
     names.split(' ').filter(|name| !name.is_empty()).map(|name| name.replace('\0', " ").into()).collect()
 }
 
-/// Adds the target to the toolchain if it is missing, and says so. Gives whether it was.
+/// Adds the wasm target to the toolchain if it is missing, with a message on stderr. Returns whether it was added.
 ///
 /// # Errors
 ///
-/// It is missing, and cannot be added.
+/// The target is missing and cannot be added.
 pub(super) fn add_target(directory: &Path) -> Result<bool, Failure> {
     let mut rustc = tool("rustc", directory);
     let output = rustc.args(["--print=target-libdir", "--target", TARGET]).output();
     let libraries = match output {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        // Cargo says better what is wrong.
+        // Cargo reports the problem better.
         _ => return Ok(false),
     };
     if Path::new(&libraries).is_dir() {
         return Ok(false);
     }
     let adds = format!("rustup target add {TARGET}");
-    // Its stdout would be taken for ours.
+    // Its stdout would be mistaken for ours.
     let rustup = tool("rustup", directory).args(["target", "add", TARGET]).stdout(Stdio::null()).spawn();
     let Ok(mut rustup) = rustup else {
-        let remedy = "there is no rustup to add it; install Rust from https://rustup.rs";
-        return Err(anyhow!("needs the target {TARGET}, which this Rust has not, and {remedy}").into());
+        let remedy = "rustup, which could add it, is not installed; install Rust from https://rustup.rs";
+        return Err(anyhow!("needs the target {TARGET}, which this toolchain does not have, and {remedy}").into());
     };
-    _ = writeln!(io::stderr(), "wasmserve: the target {TARGET} is missing; adding it: {adds}");
-    let status = rustup.wait().context("rustup is lost")?;
+    _ = writeln!(io::stderr(), "wasmserve: the target {TARGET} is missing; adding it with `{adds}`");
+    let status = rustup.wait().context("cannot wait for rustup")?;
     if !status.success() {
-        return Err(anyhow!("needs the target {TARGET}, and `{adds}` has failed ({status})").into());
+        return Err(anyhow!("needs the target {TARGET}, and `{adds}` failed ({status})").into());
     }
     Ok(true)
 }
 
-/// The one program of a crate that is a handler.
+/// Finds the program of a crate that is the handler.
 ///
 /// # Errors
 ///
-/// It has none, or several and does not say which.
+/// The crate has no program, or has several and does not set `default-run`.
 pub(super) fn program(directory: &Path, manifest: &Path) -> Result<String, Failure> {
     let mut command = tool("cargo", directory);
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
-    let output =
-        spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.wait_with_output().context("cargo is lost")?;
+    let output = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?
+        .wait_with_output()
+        .context("cannot wait for cargo")?;
     if !output.status.success() {
         return Err(Failure {
-            line: anyhow!("is no crate that cargo knows"),
+            line: anyhow!("is not a crate that cargo can read"),
             output: relay(&*output.stderr, io::stderr(), manifest),
         });
     }
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo speaks another language")?;
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).context("cannot parse the output of `cargo metadata`")?;
     Ok(choose(&metadata, manifest)?)
 }
 
@@ -230,7 +233,7 @@ fn choose(metadata: &Value, manifest: &Path) -> anyhow::Result<String> {
     let is_it = |package: &&Value| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest);
     let Some(package) = packages.iter().find(is_it) else {
         let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
-        bail!("is a workspace without a package of its own; name the directory of one of {}", names.join(", "));
+        bail!("is a workspace without a root package; name the directory of one of {}", names.join(", "));
     };
     if let Some(name) = package["default_run"].as_str() {
         return Ok(name.to_owned());
@@ -242,14 +245,14 @@ fn choose(metadata: &Value, manifest: &Path) -> anyhow::Result<String> {
         [name] => Ok(name.to_owned()),
         [] => bail!("has no program to serve; a handler is a `src/main.rs` with `handler!` in it"),
         _ => bail!(
-            "has several programs ({}); say in its Cargo.toml which is meant: default-run = \"{}\"",
+            "has several programs ({}); choose one in its Cargo.toml, as in default-run = \"{}\"",
             names.join(", "),
             names[0]
         ),
     }
 }
 
-/// One of Rust's tools, as it is in that directory.
+/// A command that runs one of Rust's tools in a directory.
 fn tool(name: &str, directory: &Path) -> Command {
     let mut command = Command::new(name);
     command.current_dir(directory).stdin(Stdio::null());
@@ -259,9 +262,9 @@ fn tool(name: &str, directory: &Path) -> Command {
 fn spawn(command: &mut Command) -> Result<Child, Failure> {
     command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            anyhow!("is Rust, and there is no cargo to build it; install Rust from https://rustup.rs").into()
+            anyhow!("is Rust, and cargo is not installed to build it; install Rust from https://rustup.rs").into()
         }
-        _ => anyhow!(error).context("cargo does not start").into(),
+        _ => anyhow!(error).context("cannot run cargo").into(),
     })
 }
 
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_has_one_program_or_says_which_is_meant() {
+    fn a_crate_has_one_program_or_sets_default_run() {
         let choose =
             |metadata: &Value, manifest: &str| choose(metadata, Path::new(manifest)).map_err(|e| e.to_string());
         assert_eq!(choose(&metadata(&["a"], None), "/p/Cargo.toml"), Ok("a".into()));
@@ -292,10 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_kept_up_to_a_bound() {
-        let said =
+    fn kept_messages_are_limited() {
+        let messages =
             format!("{}\nshort\n    Finished `release` profile [optimized] target(s) in 0.1s\n", "x".repeat(200_000));
-        let kept = relay(said.as_bytes(), io::sink(), Path::new("/p/Cargo.toml"));
+        let kept = relay(messages.as_bytes(), io::sink(), Path::new("/p/Cargo.toml"));
         assert!(kept.len() <= KEPT_MAX && !kept.contains("Finished"));
     }
 }

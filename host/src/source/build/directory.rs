@@ -1,10 +1,10 @@
-//! Where files are built: a directory for this version of the SDK in the user's cache directory.
+//! The directory in the user's cache in which Rust files are built, one for each version of the SDK.
 //!
 //! ```text
 //! build/0f3c…/guest-sdk/              the SDK
-//! build/0f3c…/files/hello-77ab…/      for each file a package, and its source if it has frontmatter
-//! build/0f3c…/target/                 cargo's, which all of them share
-//! build/0f3c….lock                    held by whoever builds in it
+//! build/0f3c…/files/hello-77ab…/      a package for each file, and its source if it has frontmatter
+//! build/0f3c…/target/                 cargo's target directory, shared by all packages
+//! build/0f3c….lock                    held while a process builds in it
 //! ```
 
 use std::{
@@ -23,16 +23,17 @@ use crate::{
     source::sdk,
 };
 
-/// The versions of all that the SDK stands on: the workspace's own. Cargo leaves out what a file does not need.
+/// The lock file of each package: the workspace's own, which covers the SDK's dependencies. Cargo removes what is not
+/// needed.
 const LOCK: &str = include_str!("../../../../Cargo.lock");
 
-/// How many files may have a package. Beyond it all are forgotten with all that was built, which costs time only.
+/// How many packages are kept. Beyond this, all are removed along with the target directory, which only costs time.
 const FILES_MAX: usize = 200;
 
-/// How many versions of the SDK may have a builds.
+/// How many versions of the SDK keep a build directory.
 const DIRECTORIES_MAX: usize = 4;
 
-/// The directory, for as long as nobody else builds in it.
+/// The build directory, locked against other processes.
 pub(super) struct BuildDirectory {
     directory: PathBuf,
     _lock: File,
@@ -41,23 +42,23 @@ pub(super) struct BuildDirectory {
 /// A package for one file.
 #[derive(Debug)]
 pub(super) struct Package {
-    /// Its directory, without links in its name: the compiler runs there.
+    /// The directory in which the compiler runs, without symbolic links in its path.
     pub(super) directory: PathBuf,
     /// Its manifest.
     pub(super) manifest: PathBuf,
-    /// Its one program.
+    /// The name of its only program.
     pub(super) program: String,
-    /// The directory of the source that is compiled, which need not be the file's own.
+    /// The directory of the compiled source, which is not the file's own if the file has frontmatter.
     pub(super) source: PathBuf,
 }
 
 impl BuildDirectory {
-    /// Makes the directory with the SDK in it, unless it is there already. Waits for others who build in it; `wait` is called
-    /// before.
+    /// Creates the directory and writes the SDK into it, unless it exists. Blocks while another process builds in it,
+    /// and calls `wait` before that.
     ///
     /// # Errors
     ///
-    /// It cannot be written.
+    /// The directory cannot be written or locked.
     pub(super) fn enter(wait: impl FnOnce()) -> anyhow::Result<Self> {
         let base = dirs::cache_directory("build")?;
         let mut version = Sha256::new_with_prefix(LOCK);
@@ -66,16 +67,17 @@ impl BuildDirectory {
             version.update(text);
         }
         let directory = base.join(short(version));
-        let lock = lock(&directory.with_extension("lock"), wait).context("cannot be built alone")?;
+        let lock = lock(&directory.with_extension("lock"), wait)
+            .context("cannot be built: failed to lock the build directory")?;
         let builds = Self { directory, _lock: lock };
-        builds.fill(&base).with_context(|| format!("has no place to be built: `{}`", builds.directory.display()))?;
+        builds.fill(&base).with_context(|| format!("cannot be built in `{}`", builds.directory.display()))?;
         Ok(builds)
     }
 
     fn fill(&self, base: &Path) -> io::Result<()> {
         if !self.sdk().exists() {
             forget_oldest(base);
-            // Whole or not at all: a version that is there is never looked at again.
+            // Written as a whole or not at all, because an existing version is never checked again.
             let new = self.directory.join(process::id().to_string());
             sdk::write(&new)?;
             fs::rename(&new, self.sdk())?;
@@ -88,7 +90,7 @@ impl BuildDirectory {
         Ok(())
     }
 
-    /// Where all of it is.
+    /// The path of the directory.
     pub(super) fn path(&self) -> &Path {
         &self.directory
     }
@@ -102,18 +104,18 @@ impl BuildDirectory {
         self.directory.join("target")
     }
 
-    /// Writes the package of a file with this script, as far as it is not there already. `file` must be absolute.
+    /// Writes the package of a file with this script, unless it is up to date. `file` must be absolute.
     ///
     /// # Errors
     ///
-    /// What the script says of its dependencies is wrong, or the package cannot be written.
+    /// The script's manifest is invalid, or the package cannot be written.
     pub(super) fn package(&self, file: &Path, script: &Script) -> anyhow::Result<Package> {
         let program = manifest::name(file);
         let mut path = Sha256::new();
         path.update(file.as_os_str().as_encoded_bytes());
         let directory = self.directory.join("files").join(format!("{program}-{}", short(path)));
         let origin = file.parent().unwrap_or(file);
-        // The source is not in it: cargo would name it in another way then, and the compiler to the user.
+        // The source is outside of the package: otherwise cargo would pass a relative path, and messages would show it.
         let package = directory.join("package");
         let source = match &script.stripped {
             Some(_) => directory.join(file.file_name().unwrap_or_default()),
@@ -132,13 +134,13 @@ impl BuildDirectory {
             update(&package.join("Cargo.toml"), &manifest)
         };
         let written = write().and_then(|()| fs::canonicalize(&package));
-        let package = written.with_context(|| format!("has no place to be built: `{}`", directory.display()))?;
+        let package = written.with_context(|| format!("cannot be built in `{}`", directory.display()))?;
         let source = source.parent().unwrap_or(origin).to_owned();
         Ok(Package { manifest: package.join("Cargo.toml"), directory: package, program, source })
     }
 }
 
-/// The lock that is held as long as the file is open.
+/// Takes the lock, which is held as long as the file is open. Blocks while another process holds it.
 fn lock(path: &Path, wait: impl FnOnce()) -> io::Result<File> {
     let file = File::create(path)?;
     match file.try_lock() {
@@ -152,7 +154,7 @@ fn lock(path: &Path, wait: impl FnOnce()) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes a file unless it has this content already: to cargo one that is written is one that has changed.
+/// Writes a file unless it has this content already, because cargo takes every write for a change.
 fn update(path: &Path, content: &str) -> io::Result<()> {
     match fs::read(path) {
         Ok(old) if old == content.as_bytes() => Ok(()),
@@ -160,7 +162,7 @@ fn update(path: &Path, content: &str) -> io::Result<()> {
     }
 }
 
-/// Removes the homes of other versions of the SDK that were not used for the longest time, if there are too many.
+/// Removes the least recently used build directories of other versions of the SDK, if there are too many.
 fn forget_oldest(base: &Path) {
     let entries: Vec<DirEntry> = fs::read_dir(base).into_iter().flatten().flatten().collect();
     let is_lock = |entry: &&DirEntry| entry.path().extension().is_some_and(|extension| extension == "lock");
@@ -168,12 +170,12 @@ fn forget_oldest(base: &Path) {
     locks.sort_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok());
     let too_many = locks.len().saturating_sub(DIRECTORIES_MAX);
     for lock in &locks[..too_many] {
-        // If it cannot be removed, it takes room and nothing else.
+        // If a directory cannot be removed, it only takes disk space.
         _ = fs::remove_dir_all(lock.path().with_extension("")).and_then(|()| fs::remove_file(lock.path()));
     }
 }
 
-/// As much of a hash as tells apart what one user has.
+/// A prefix of a hash that is long enough to be unique among one user's files.
 fn short(hash: Sha256) -> String {
     hex(&hash.finalize()[..8])
 }

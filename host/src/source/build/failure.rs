@@ -1,11 +1,11 @@
-//! Why there is no component.
+//! Why building or loading a component failed.
 
-/// Why there is no component.
+/// Why building or loading a component failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// In one line, to be read after the name of what was to be built.
+    /// The reason in one line, to be read after the name of the source.
     pub line: anyhow::Error,
-    /// What the compiler printed, as it was shown already; empty if it did not run.
+    /// The compiler's messages, which were printed already; empty if it did not run.
     pub output: String,
 }
 

@@ -1,52 +1,53 @@
-//! What a handler's file says of its dependencies, and the manifest that comes of it. Pure.
+//! Turns the dependencies declared in a Rust file into the manifest of its package, without I/O.
 //!
-//! There are two ways to say it: cargo's own frontmatter between `---` (RFC 3502), and a block of the language `cargo` in the
-//! `//!` comment at the top, which every compiler takes.
+//! A file can declare them in cargo's frontmatter between `---` (RFC 3502), or in a code block of the language `cargo`
+//! in the `//!` comment at the top, which every compiler accepts.
 
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use toml::{Table, Value};
 
-/// A file's text, and what it says of its dependencies.
+/// The manifest that a file declares, and its text without it.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// What of a manifest it has; empty if there is none.
+    /// The declared part of a manifest; empty if there is none.
     manifest: Table,
-    /// The text without its frontmatter, with each line where it was; `None` if it has none, so that the file can be
-    /// compiled as it is.
+    /// The text without its frontmatter, with line numbers unchanged; `None` if there is no frontmatter, so that the
+    /// file can be compiled as it is.
     pub(super) stripped: Option<String>,
 }
 
 impl Script {
-    /// Reads it from the file's text.
+    /// Parses a file's text.
     ///
     /// # Errors
     ///
-    /// The frontmatter or the block has no end, is no TOML, or says of the package what is not its to say.
+    /// The frontmatter or the block does not end, is not TOML, or contains a table that a single file cannot have.
     pub(super) fn read(text: &str) -> anyhow::Result<Self> {
         let (manifest, stripped) = split(text)?;
         let manifest: Table = toml::from_str(&manifest).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            let line = manifest.bytes().take(at).filter(|octet| *octet == b'\n').count() + 1;
-            anyhow!("says in line {line} of its dependencies what is no TOML: {}", error.message())
+            let line = manifest.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+            anyhow!("has invalid TOML in its dependencies, in line {line}: {}", error.message())
         })?;
         for taken in ["bin", "lib", "workspace"] {
             if manifest.contains_key(taken) {
-                bail!("has a `[{taken}]`, which is not for one file to have; make a crate of it");
+                bail!("has a `[{taken}]` table, which a single file cannot have; turn it into a crate");
             }
         }
         Ok(Self { manifest, stripped })
     }
 
-    /// The manifest of a package with one program of this name, whose source is at `source`: what the file says, and what
-    /// it leaves open.
+    /// Returns the manifest of a package with one program called `name`, whose source is at `source`: the declared
+    /// part, completed with defaults.
     ///
-    /// `origin` is the file's own directory, to which its paths are relative, and `sdk` where the SDK's package is.
+    /// `origin` is the file's own directory, to which its paths are relative, and `sdk` is the directory of the SDK's
+    /// package.
     ///
     /// # Errors
     ///
-    /// It has a `package` or `dependencies` that is no table.
+    /// `package` or `dependencies` is not a table.
     pub(super) fn manifest(&self, name: &str, source: &Path, origin: &Path, sdk: &Path) -> anyhow::Result<String> {
         let mut manifest = self.manifest.clone();
         anchor(&mut manifest, origin);
@@ -58,7 +59,7 @@ impl Script {
         package.insert("autobins".into(), false.into());
         package.insert("build".into(), false.into());
 
-        // The one that fits this server, whatever the file says.
+        // Always the SDK that matches this server, whatever version the file asks for.
         let guest =
             table(&mut manifest, "dependencies")?.entry("wasmserve-guest").or_insert_with(|| Table::new().into());
         let mut pinned = match guest.as_table() {
@@ -73,13 +74,14 @@ impl Script {
 
         let program = Table::from_iter([("name".to_owned(), Value::from(name)), ("path".to_owned(), path(source))]);
         manifest.insert("bin".into(), vec![Value::Table(program)].into());
-        // It is in nobody's workspace, whatever is above its directory.
+        // Keeps the package out of any workspace above its directory.
         manifest.insert("workspace".into(), Table::new().into());
         Ok(toml::to_string(&manifest)?)
     }
 }
 
-/// A file's manifest in TOML, with each line where it is in the file, and its text without frontmatter if it has one.
+/// Splits a file into its manifest in TOML, with the file's line numbers, and its text without frontmatter if it has
+/// one.
 fn split(text: &str) -> anyhow::Result<(String, Option<String>)> {
     let lines: Vec<&str> = text.lines().collect();
     if let Some(begin) = lines.iter().position(|line| !is_before_frontmatter(line))
@@ -97,14 +99,14 @@ fn split(text: &str) -> anyhow::Result<(String, Option<String>)> {
     let block = &top[begin + 1..];
     let end = block.iter().position(|line| comment(line).is_none_or(|rest| rest == "```"));
     let Some(end) = end.filter(|end| comment(block[*end]).is_some()) else {
-        bail!("has a block of cargo's in line {} that does not end; end it with a line `//! ```", begin + 1);
+        bail!("has a `cargo` block in line {} that does not end; end it with a line `//! ```", begin + 1);
     };
     let block = block[..end].iter().map(|line| line.replacen("//!", "   ", 1) + "\n");
     Ok(("\n".repeat(begin + 1) + &block.collect::<String>(), None))
 }
 
 fn split_frontmatter(lines: &[&str], begin: usize) -> anyhow::Result<(String, String)> {
-    let dashes = lines[begin].bytes().take_while(|octet| *octet == b'-').count();
+    let dashes = lines[begin].bytes().take_while(|byte| *byte == b'-').count();
     let (fence, language) = lines[begin].split_at(dashes);
     if !["", "cargo"].contains(&language.trim()) {
         bail!("has frontmatter of `{}` in line {}; write `--- cargo`, or only `---`", language.trim(), begin + 1);
@@ -120,21 +122,21 @@ fn split_frontmatter(lines: &[&str], begin: usize) -> anyhow::Result<(String, St
     Ok((keep(|at, begin, end| at > begin && at < end), keep(|at, begin, end| at < begin || at > end)))
 }
 
-/// What may come before the frontmatter: an interpreter's line and empty ones.
+/// Whether a line may come before the frontmatter: a shebang or an empty line.
 fn is_before_frontmatter(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with("#!") && !line.starts_with("#![")
 }
 
 fn table<'a>(manifest: &'a mut Table, name: &str) -> anyhow::Result<&'a mut Table> {
     let table = manifest.entry(name).or_insert_with(|| Table::new().into()).as_table_mut();
-    table.with_context(|| format!("has a `{name}` that is no table"))
+    table.with_context(|| format!("has a `{name}` that is not a table"))
 }
 
 fn path(path: &Path) -> Value {
     path.to_string_lossy().into_owned().into()
 }
 
-/// Makes the paths of dependencies, wherever they are in the manifest, those that the file's author means.
+/// Makes all paths of dependencies absolute. In the file they are relative to `origin`.
 fn anchor(table: &mut Table, origin: &Path) {
     for (name, value) in table {
         match value {
@@ -145,12 +147,12 @@ fn anchor(table: &mut Table, origin: &Path) {
     }
 }
 
-/// A name for the program of a file: what cargo takes, and as much of the file's name as that allows.
+/// A name for a file's program: the file's name, changed as far as cargo requires.
 pub(super) fn name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let is_taken = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
     let name: String = stem.chars().map(|char| if is_taken(char) { char } else { '-' }).collect();
-    // Names of directories that cargo makes, and of crates that every program has.
+    // Names of directories that cargo creates, and of crates that every program has.
     let reserved = ["alloc", "build", "core", "deps", "examples", "incremental", "proc_macro", "std", "test"];
     let is_fit = name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
     if is_fit && !reserved.contains(&&*name) && !name.starts_with("wasmserve") {
@@ -164,13 +166,13 @@ mod tests {
     use super::*;
 
     fn manifest(text: &str) -> Table {
-        let script = Script::read(text).expect("it is well-formed");
+        let script = Script::read(text).expect("the script is well-formed");
         let manifest = script.manifest("hello", Path::new("/src/hello.rs"), Path::new("/src"), Path::new("/sdk"));
-        toml::from_str(&manifest.expect("it is well-formed")).expect("it is TOML")
+        toml::from_str(&manifest.expect("the manifest is well-formed")).expect("the manifest is TOML")
     }
 
     #[test]
-    fn a_file_need_not_say_anything() {
+    fn a_file_need_not_declare_anything() {
         let text = "//! Hello.\n\nfn main() {}\n";
         assert!(Script::read(text).is_ok_and(|script| script.stripped.is_none()));
         let manifest = manifest(text);
@@ -181,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn frontmatter_and_a_block_in_the_comment_say_the_same() {
-        let said = "[dependencies]\nlocal = { path = \"../local\" }\nwasmserve-guest = { version = \"9\", features = [\"json\"] }\n[package]\nedition = \"2021\"\n";
-        let comment: String = said.lines().map(|line| format!("//! {line}\n")).collect();
+    fn frontmatter_and_a_comment_block_give_the_same_manifest() {
+        let declared = "[dependencies]\nlocal = { path = \"../local\" }\nwasmserve-guest = { version = \"9\", features = [\"json\"] }\n[package]\nedition = \"2021\"\n";
+        let comment: String = declared.lines().map(|line| format!("//! {line}\n")).collect();
         let texts = [
-            format!("---\n{said}---\nfn main() {{}}\n"),
-            format!("#!/usr/bin/env wasmserve\n\n---- cargo\n{said}----\nfn main() {{}}\n"),
+            format!("---\n{declared}---\nfn main() {{}}\n"),
+            format!("#!/usr/bin/env wasmserve\n\n---- cargo\n{declared}----\nfn main() {{}}\n"),
             format!(
                 "#!/usr/bin/env wasmserve\n//! Hello.\n//!\n//! ```cargo\n{comment}//! ```\n//! More.\nfn main() {{}}\n"
             ),
@@ -194,7 +196,7 @@ mod tests {
         for text in texts {
             let manifest = manifest(&text);
             assert_eq!(manifest["dependencies"]["local"]["path"].as_str(), Some("/src/../local"), "{text}");
-            let guest = manifest["dependencies"]["wasmserve-guest"].as_table().expect("it is a table");
+            let guest = manifest["dependencies"]["wasmserve-guest"].as_table().expect("the dependency is a table");
             assert_eq!(guest["path"].as_str(), Some("/sdk"));
             assert!(guest.contains_key("features") && !guest.contains_key("version"), "{guest:?}");
             assert_eq!(manifest["package"]["edition"].as_str(), Some("2021"));
@@ -202,31 +204,31 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_where_they_are() {
+    fn line_numbers_are_preserved() {
         let text = "#!/usr/bin/env wasmserve\n---\n[dependencies]\n---\n\nfn main() {}\n";
-        let script = Script::read(text).expect("it is well-formed");
+        let script = Script::read(text).expect("the script is well-formed");
         assert_eq!(script.stripped.as_deref(), Some("#!/usr/bin/env wasmserve\n\n\n\n\nfn main() {}\n"));
         for text in [
             "\n---\n[dependencies]\na = = 1\n---\n",
             "//! Hello.\n//! ```cargo\n//! [dependencies]\n//! a = = 1\n//! ```\n",
         ] {
-            let error = Script::read(text).expect_err("no TOML");
+            let error = Script::read(text).expect_err("not TOML");
             assert!(format!("{error:#}").contains("in line 4"), "{error:#}");
         }
     }
 
     #[test]
-    fn what_has_no_end_or_is_not_the_files_to_say_is_refused() {
+    fn unterminated_blocks_and_tables_a_file_cannot_have_are_rejected() {
         for text in ["---\n[dependencies]\n", "--- rust\n---\n", "//! ```cargo\n//! a\nfn main() {}", "//! ```cargo\n"]
         {
             assert!(Script::read(text).is_err(), "{text}");
         }
-        let error = Script::read("---\n[workspace]\n---\n").expect_err("no workspace");
+        let error = Script::read("---\n[workspace]\n---\n").expect_err("a file cannot have a workspace");
         assert!(error.to_string().contains("`[workspace]`"), "{error}");
     }
 
     #[test]
-    fn a_program_is_named_for_its_file() {
+    fn a_program_is_named_after_its_file() {
         for (file, wanted) in [
             ("/a/hello.rs", "hello"),
             ("my handler.v2.rs", "my-handler-v2"),

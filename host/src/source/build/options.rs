@@ -1,10 +1,10 @@
-//! How a source is built.
+//! The options for building a handler from source.
 
-/// How a handler's source becomes a component.
+/// The options for building a handler from source.
 #[derive(Clone, Debug)]
 pub(crate) struct BuildOptions {
-    /// Whether the component tells files and lines in its stacks, which makes it many times larger.
+    /// Whether the component has line tables, so that stacks show files and lines. Makes it many times larger.
     pub lines: bool,
-    /// Whether what the compiler says may have colours.
+    /// Whether the compiler's messages may have colours.
     pub color: bool,
 }

@@ -1,4 +1,4 @@
-//! What was seen, as text.
+//! Prints what `wasmserve dump` received, as escaped text or as hexadecimal numbers.
 
 use std::{
     fmt::Write as _,
@@ -8,40 +8,40 @@ use std::{
 use tokio::sync::mpsc::Receiver;
 use wasmserve_gateway::escape::escape_bytes;
 
-/// How many octets are in a line of numbers.
+/// How many bytes are in a row of numbers.
 const ROW: usize = 16;
 
-/// Something to print.
+/// An item to print.
 pub(super) enum Seen {
-    /// What a client has sent: to stdout.
-    Octets {
-        /// The connection.
+    /// Bytes from a client, for stdout.
+    Bytes {
+        /// The number of the connection.
         id: u64,
-        /// How many octets came before on that connection.
+        /// The offset of the bytes in the connection.
         at: u64,
-        /// All that was read at once.
-        octets: Vec<u8>,
+        /// The bytes of one read.
+        bytes: Vec<u8>,
     },
-    /// What else there is to say: to stderr.
+    /// A note, for stderr.
     Note(String),
 }
 
-/// Prints until there is nothing more to come.
+/// Prints all items until the channel is closed. Blocks.
 ///
 /// # Errors
 ///
-/// Nobody reads what is printed.
+/// Stdout is closed.
 pub(super) fn print_all(mut seen: Receiver<Seen>, is_hex: bool) -> io::Result<()> {
     let mut lines = Lines::default();
     while let Some(it) = seen.blocking_recv() {
         let mut stdout = io::stdout().lock();
         match it {
-            Seen::Octets { id, at, octets } if is_hex => stdout.write_all(hex(id, at, &octets).as_bytes())?,
-            Seen::Octets { id, octets, .. } => stdout.write_all(lines.text(id, &octets).as_bytes())?,
+            Seen::Bytes { id, at, bytes } if is_hex => stdout.write_all(hex(id, at, &bytes).as_bytes())?,
+            Seen::Bytes { id, bytes, .. } => stdout.write_all(lines.text(id, &bytes).as_bytes())?,
             Seen::Note(note) => {
                 stdout.write_all(lines.end().as_bytes())?;
                 stdout.flush()?;
-                // Whoever does not read the notes may still read the octets.
+                // Stdout may still be read even if stderr is closed.
                 _ = writeln!(io::stderr(), "{note}");
             }
         }
@@ -50,18 +50,19 @@ pub(super) fn print_all(mut seen: Receiver<Seen>, is_hex: bool) -> io::Result<()
     io::stdout().write_all(lines.end().as_bytes())
 }
 
-/// Octets as lines: one for each that the client sends, whatever pieces it sends them in.
+/// Splits bytes into the lines that the client sent, whatever pieces they arrived in.
 #[derive(Debug, Default)]
 struct Lines {
-    /// Whose line is not at its end yet.
+    /// The connection whose line has not ended yet.
     open: Option<u64>,
 }
 
 impl Lines {
-    /// What is to be printed next. A line that another connection has interrupted goes on in a new one: it has no `\n`.
-    fn text(&mut self, id: u64, octets: &[u8]) -> String {
+    /// The text to print next. A line that another connection interrupts continues on a new line; the first part has no
+    /// `\n`.
+    fn text(&mut self, id: u64, bytes: &[u8]) -> String {
         let mut text = String::new();
-        for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.open != Some(id) {
                 text.push_str(self.end());
                 _ = write!(text, "[{id}] ");
@@ -75,26 +76,26 @@ impl Lines {
         text
     }
 
-    /// What ends the line that is open, if one is.
+    /// The newline that ends an open line, if there is one.
     fn end(&mut self) -> &'static str {
         self.open.take().map_or("", |_| "\n")
     }
 }
 
-/// Octets as `hexdump -C` shows them. A row is shorter where the client has sent a part only.
-fn hex(id: u64, at: u64, octets: &[u8]) -> String {
+/// Bytes as `hexdump -C` prints them. A row is shorter if fewer bytes arrived.
+fn hex(id: u64, at: u64, bytes: &[u8]) -> String {
     let mut text = String::new();
-    for (row, octets) in octets.chunks(ROW).enumerate() {
+    for (row, bytes) in bytes.chunks(ROW).enumerate() {
         _ = write!(text, "[{id}] {:08x} ", at + (row * ROW) as u64);
         for column in 0..ROW {
             let gap = if column % 8 == 0 { " " } else { "" };
-            _ = match octets.get(column) {
-                Some(octet) => write!(text, "{gap}{octet:02x} "),
+            _ = match bytes.get(column) {
+                Some(byte) => write!(text, "{gap}{byte:02x} "),
                 None => write!(text, "{gap}   "),
             };
         }
-        let shown = |octet: &u8| if matches!(octet, b' '..=b'~') { *octet as char } else { '.' };
-        _ = writeln!(text, " |{}|", octets.iter().map(shown).collect::<String>());
+        let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { *byte as char } else { '.' };
+        _ = writeln!(text, " |{}|", bytes.iter().map(shown).collect::<String>());
     }
     text
 }
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_the_clients_own_whatever_the_pieces() {
+    fn lines_do_not_depend_on_the_pieces_they_arrive_in() {
         let sent = b"GET / HTTP/1.1\r\nA: \xc3\xa9\\\x1b[2J\r\n\r\nbody";
         let expected = "[1] GET / HTTP/1.1\\r\\n\n[1] A: \\xc3\\xa9\\\\\\x1b[2J\\r\\n\n[1] \\r\\n\n[1] body\n";
         for size in 1..=sent.len() {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_as_hexdump_shows_them() {
+    fn numbers_are_formatted_like_hexdump() {
         let first = "[3] 00000010  41 42 43 44 45 46 47 48  49 4a 4b 4c 4d 4e 4f 50  |ABCDEFGHIJKLMNOP|\n";
         let second = "[3] 00000020  ff 0a                                             |..|\n";
         assert_eq!(hex(3, 16, b"ABCDEFGHIJKLMNOP\xff\n"), [first, second].concat());
