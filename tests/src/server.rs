@@ -11,7 +11,7 @@ use std::{
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -444,14 +444,12 @@ impl Server {
     /// It does not end.
     #[must_use]
     pub fn wait_unread(mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "the server does not end");
-            thread::yield_now();
-        }
+        // That is closed when it has ended.
+        let mut stdout = self.child.stdout.take().expect("stdout is piped");
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || _ = stdout.read_to_end(&mut Vec::new()).map(|_| ended.send(())));
+        assert!(end.recv_timeout(PATIENCE).is_ok(), "the server does not end");
+        self.child.wait().expect("it is our child").code()
     }
 
     /// From now on it may have so many file descriptors.
