@@ -1,15 +1,17 @@
 //! The real server, as a process.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
+    ops::Deref,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -120,6 +122,13 @@ impl Launch {
         self
     }
 
+    /// The same, killed when this process ends, however that is: nobody drops what is static.
+    fn until_we_end(self) -> Self {
+        // The other end of its stdin is ours.
+        let script = "exec 3<&0; \"$0\" \"$@\" 3<&- </dev/null & read -r _ <&3; kill -9 $!";
+        self.within_shell(script, Stdio::piped())
+    }
+
     /// The same by a shell that runs this with the command line as its words.
     fn within_shell(mut self, script: &str, stdin: Stdio) -> Self {
         let mut command = Command::new("sh");
@@ -204,7 +213,7 @@ impl Launch {
             let log = Arc::clone(&log);
             move || log.read(stderr, goes_on)
         });
-        Server { child, addr: ([0, 0, 0, 0], 0).into(), log }
+        Server { child, door: Door { addr: ([0, 0, 0, 0], 0).into() }, log }
     }
 }
 
@@ -222,32 +231,13 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A server that runs. It is killed when it is dropped, and when a test fails its log is shown.
-pub struct Server {
-    child: Child,
+/// Where a server listens: all that is needed by those who only look at their own exchanges.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
     addr: SocketAddr,
-    log: Arc<Log>,
 }
 
-impl Server {
-    /// Serves the guest of that name without any flag.
-    #[must_use]
-    pub fn start(program: &str) -> Self {
-        Launch::program(program).start()
-    }
-
-    fn wait_until_ready(mut self) -> Self {
-        let ready = self.line(|line| line.starts_with(READY));
-        self.addr = ready[READY.len()..].parse().expect("the line ends in an address");
-        self
-    }
-
-    /// Its process.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
+impl Door {
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
@@ -270,6 +260,85 @@ impl Server {
     /// The response to a GET on a connection of its own.
     pub fn get(&self, target: &str) -> Response {
         self.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"))
+    }
+}
+
+/// A server that runs for all tests that want the same guest with the same flags, for as long as this process does. So there is
+/// only its door: whoever wants to read its log or its statistics, to stop it or to keep it busy needs one of their own, and
+/// so does whoever cares for the numbers of exchanges. When a test fails the end of its log is shown, of whichever tests.
+pub struct Shared(&'static Server);
+
+impl Shared {
+    /// The one that serves the guest of that name without any flag.
+    #[must_use]
+    pub fn program(name: &str) -> Self {
+        Self::with(name, &[])
+    }
+
+    /// The one that serves the guest of that name with these flags.
+    ///
+    /// # Panics
+    ///
+    /// It does not start.
+    #[must_use]
+    pub fn with(name: &str, flags: &[&str]) -> Self {
+        static ALL: Mutex<BTreeMap<Vec<String>, &Server>> = Mutex::new(BTreeMap::new());
+        let words = [&[name], flags].concat().into_iter().map(str::to_owned).collect();
+        // A server that does not start has told one test why, and tells the next one.
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(all.entry(words).or_insert_with(|| {
+            let launch = Launch::program(name).flags(flags).until_we_end();
+            Box::leak(Box::new(launch.start()))
+        }))
+    }
+}
+
+impl Deref for Shared {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.0.door
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.show_if_panicking();
+    }
+}
+
+/// A server that runs. It is killed when it is dropped, and when a test fails its log is shown.
+pub struct Server {
+    child: Child,
+    door: Door,
+    log: Arc<Log>,
+}
+
+impl Deref for Server {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
+}
+
+impl Server {
+    /// Serves the guest of that name without any flag.
+    #[must_use]
+    pub fn start(program: &str) -> Self {
+        Launch::program(program).start()
+    }
+
+    fn wait_until_ready(mut self) -> Self {
+        let ready = self.line(|line| line.starts_with(READY));
+        self.door.addr = ready[READY.len()..].parse().expect("the line ends in an address");
+        self
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The first line of the log of which this is true, as soon as it is there.
@@ -339,6 +408,22 @@ impl Server {
         links.any(|link| link.ends_with("anon_inode:inotify"))
     }
 
+    /// Shows the end of its log if a test has failed.
+    fn show_if_panicking(&self) {
+        if thread::panicking() {
+            let lines = self.log();
+            let last = lines.len().saturating_sub(50);
+            let mut text = format!("--- log of {} ({last} lines left out)\n", self.door.addr);
+            for line in &lines[last..] {
+                _ = writeln!(text, "{line}");
+            }
+            #[expect(clippy::print_stderr, reason = "it helps to see why a test failed")]
+            {
+                eprint!("{text}");
+            }
+        }
+    }
+
     /// From now on nobody can read its stdout.
     #[must_use]
     pub fn unheard(mut self) -> Self {
@@ -359,14 +444,12 @@ impl Server {
     /// It does not end.
     #[must_use]
     pub fn wait_unread(mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "the server does not end");
-            thread::yield_now();
-        }
+        // That is closed when it has ended.
+        let mut stdout = self.child.stdout.take().expect("stdout is piped");
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || _ = stdout.read_to_end(&mut Vec::new()).map(|_| ended.send(())));
+        assert!(end.recv_timeout(PATIENCE).is_ok(), "the server does not end");
+        self.child.wait().expect("it is our child").code()
     }
 
     /// From now on it may have so many file descriptors.
@@ -540,18 +623,7 @@ impl Drop for Server {
         _ = self.child.kill();
         _ = self.child.wait();
         self.read_on();
-        if thread::panicking() {
-            let lines = self.log();
-            let last = lines.len().saturating_sub(50);
-            let mut text = format!("--- log of {} ({last} lines left out)\n", self.addr);
-            for line in &lines[last..] {
-                _ = writeln!(text, "{line}");
-            }
-            #[expect(clippy::print_stderr, reason = "it helps to see why a test failed")]
-            {
-                eprint!("{text}");
-            }
-        }
+        self.show_if_panicking();
     }
 }
 

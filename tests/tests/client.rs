@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use wasmserve_tests::{
     client::{Close, End},
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 /// Requests that are refused before a handler sees them: the rule, the octets, the status.
@@ -82,7 +82,7 @@ fn f29_x5_refused_requests_get_a_whole_answer_and_the_connection_is_closed() {
 
 #[test]
 fn t1_nothing_is_answered_in_the_style_of_http_0_9() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let mut client = server.connect();
     client.send("GET /\r\n\r\n");
     assert_eq!(client.response().status, 400);
@@ -90,7 +90,7 @@ fn t1_nothing_is_answered_in_the_style_of_http_0_9() {
 
 #[test]
 fn t3_t4_t5_targets_have_three_forms() {
-    let server = Server::start("environ");
+    let server = Shared::program("environ");
     let variables = |request: &str| server.ask(request).text().to_owned();
 
     let text = variables("GET /a/../b//c;p=1?a?b=%2F HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -138,14 +138,14 @@ fn t12_heads_have_limits() {
 
 #[test]
 fn t13_bare_line_feeds_and_empty_lines_are_taken() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     assert_eq!(server.ask("GET / HTTP/1.1\nHost: x\n\n").status, 200);
     assert_eq!(server.ask("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
 }
 
 #[test]
 fn h4_http_1_0_needs_no_host() {
-    let server = Server::start("environ");
+    let server = Shared::program("environ");
     let mut client = server.connect();
     client.send("GET / HTTP/1.0\r\n\r\n");
     let response = client.response();

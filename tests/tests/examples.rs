@@ -2,7 +2,7 @@
 
 use wasmserve_tests::{
     client::End,
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 #[test]
@@ -124,7 +124,7 @@ fn dump_has_the_exact_octets_of_the_request() {
 
 #[test]
 fn dump_shows_a_body_in_chunks_without_its_chunk_sizes() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n";
     let response = server.ask(format!("{head}4\r\nabc=\r\n3\r\ndef\r\n0\r\n\r\n"));
     assert_eq!(response.text(), format!("{head}abc=def"));
@@ -168,7 +168,7 @@ fn form_logs_what_parse_qs_makes_of_it() {
 
 #[test]
 fn router_has_an_answer_for_each_path_and_method() {
-    let server = Server::start("router");
+    let server = Shared::program("router");
     assert_eq!(server.get("/greet/caf%C3%A9").text(), "Hello, café!\n", "T10");
     assert_eq!(server.get("/greet/nobody").status, 204);
     assert_eq!(server.get("/tail/a%2Fb//c").text(), "GET of \"a/b//c\"\n");
@@ -205,7 +205,7 @@ fn router_works_below_a_mount() {
 
 #[test]
 fn json_takes_and_gives_json_and_says_what_is_none() {
-    let server = Server::start("json");
+    let server = Shared::program("json");
     let post = |content_type: &str, body: &str| {
         let length = body.len();
         server.ask(format!(
@@ -229,7 +229,7 @@ fn json_takes_and_gives_json_and_says_what_is_none() {
 
 #[test]
 fn cookies_count_the_visits_of_a_client() {
-    let server = Server::start("cookies");
+    let server = Shared::program("cookies");
     let first = server.get("/");
     assert_eq!(first.text(), "visit 1\n");
     let cookie = first.field("Set-Cookie").expect("it is set");

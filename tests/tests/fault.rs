@@ -2,7 +2,7 @@
 
 use wasmserve_tests::{
     client::{End, Response},
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 /// What a request to a guest leads to, as long as its head has not left.
@@ -168,7 +168,7 @@ fn a_handler_that_exits_is_a_500() {
 
 #[test]
 fn a_handler_that_exits_well_has_answered() {
-    let server = Server::start("exits");
+    let server = Shared::program("exits");
     let response = server.get("/answered?code=0");
     assert_eq!((response.status, response.text(), response.end), (200, "answered", End::Whole));
     let response = server.get("/answered?code=1");

@@ -1,13 +1,13 @@
 //! One instance serves one request, always: no octet of one request can be read in another.
 
-use wasmserve_tests::server::Server;
+use wasmserve_tests::server::Shared;
 
 /// What the first instance of `counts` answers, whatever came before it.
 const FIRST: &str = "1 None";
 
 #[test]
 fn requests_on_one_connection_do_not_share_memory() {
-    let server = Server::start("counts");
+    let server = Shared::program("counts");
     let mut client = server.connect();
     for number in 0..50 {
         client.send(format!("GET /{number} HTTP/1.1\r\nHost: test\r\n\r\n"));
@@ -17,7 +17,7 @@ fn requests_on_one_connection_do_not_share_memory() {
 
 #[test]
 fn pipelined_requests_do_not_share_memory() {
-    let server = Server::start("counts");
+    let server = Shared::program("counts");
     let mut client = server.connect();
     let requests: String = (0..50).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: test\r\n\r\n")).collect();
     client.send(requests);
@@ -28,7 +28,7 @@ fn pipelined_requests_do_not_share_memory() {
 
 #[test]
 fn requests_on_many_connections_do_not_share_memory() {
-    let server = Server::start("counts");
+    let server = Shared::program("counts");
     let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for round in 0..4 {
         for (number, client) in clients.iter_mut().enumerate() {

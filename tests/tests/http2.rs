@@ -6,10 +6,10 @@ mod malformed;
 
 use wasmserve_tests::{
     http2::{END_STREAM, End, Http2, code, fields, headers},
-    server::{Launch, Server},
+    server::{Door, Launch, Server, Shared},
 };
 
-fn connect(server: &Server) -> Http2 {
+fn connect(server: &Door) -> Http2 {
     Http2::connect(server.addr())
 }
 
@@ -54,7 +54,7 @@ fn e5_a_request_of_http2_has_the_environ_of_any_other() {
 
 #[test]
 fn streams_of_one_connection_run_at_once_and_each_has_an_instance_of_its_own() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let streams: Vec<u32> = (0..50).map(|_| client.begin(&fields("POST", "/eager"))).collect();
     for stream in &streams {
@@ -68,7 +68,7 @@ fn streams_of_one_connection_run_at_once_and_each_has_an_instance_of_its_own() {
         assert_eq!((response.text(), response.end), (&*format!("{stream} octets, trailers []\n"), End::Whole));
     }
 
-    let server = Server::start("counts");
+    let server = Shared::program("counts");
     let mut client = connect(&server);
     let streams: Vec<u32> = (0..50).map(|_| client.ask(&fields("GET", "/"))).collect();
     for stream in streams {
@@ -78,7 +78,7 @@ fn streams_of_one_connection_run_at_once_and_each_has_an_instance_of_its_own() {
 
 #[test]
 fn b7_a_chunk_is_there_before_the_end() {
-    let server = Server::start("echo");
+    let server = Shared::program("echo");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/"));
     for number in 0..20 {
@@ -92,7 +92,7 @@ fn b7_a_chunk_is_there_before_the_end() {
 
 #[test]
 fn e4_i1_a_body_may_tell_its_length_or_not() {
-    let server = Server::start("environ");
+    let server = Shared::program("environ");
     let mut client = connect(&server);
     let mut length = |more: &[(&str, &str)], body: Option<&str>| {
         let stream = client.begin(&with("POST", "/", more));
@@ -105,7 +105,7 @@ fn e4_i1_a_body_may_tell_its_length_or_not() {
     assert_eq!(length(&[], Some("hello")), None);
     assert_eq!(length(&[("content-length", "0")], None).as_deref(), Some("CONTENT_LENGTH = \"0\""));
 
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let mut client = connect(&server);
     for more in [&[][..], &[("content-length", "10")]] {
         let stream = client.begin(&with("POST", "/", more));
@@ -119,7 +119,7 @@ fn e4_i1_a_body_may_tell_its_length_or_not() {
 
 #[test]
 fn i4_trailers_reach_the_handler_and_never_the_environ() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let stream = client.begin(&with("POST", "/", &[("trailer", "x-sum")]));
     client.data(stream, "hello");
@@ -129,14 +129,14 @@ fn i4_trailers_reach_the_handler_and_never_the_environ() {
 
 #[test]
 fn b9_b10_what_has_no_body_has_none() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let mut client = connect(&server);
     let stream = client.ask(&fields("HEAD", "/"));
     let response = client.response(stream);
     assert_eq!((response.status, response.field("content-length"), response.end), (200, Some("14"), End::Whole));
     assert!(response.body.is_empty());
 
-    let server = Server::start("starts_as_told");
+    let server = Shared::program("starts_as_told");
     let mut client = connect(&server);
     for (query, status, length) in [
         ("status=204%20No&chunk=text", 204, None),
@@ -202,7 +202,7 @@ fn x3_what_fails_after_the_head_is_reset_and_never_ended() {
 
 #[test]
 fn t2_any_method_reaches_the_handler() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let mut client = connect(&server);
     for method in ["FROBNICATE", "M-SEARCH", "get", "PRI"] {
         let stream = client.ask(&fields(method, "/x"));
@@ -301,7 +301,7 @@ fn i5_a_body_of_another_length_than_was_said_is_never_taken_for_a_whole_one() {
 
 #[test]
 fn i10_expect_does_not_keep_anybody_waiting() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let stream = client.begin(&with("POST", "/", &[("expect", "100-continue"), ("content-length", "5")]));
     client.last(stream, "hello");
@@ -309,7 +309,7 @@ fn i10_expect_does_not_keep_anybody_waiting() {
     let stream = client.ask(&with("GET", "/", &[("expect", "100-continue")]));
     assert_eq!(client.response(stream).status, 200);
 
-    let server = Server::start("ignores_input");
+    let server = Shared::program("ignores_input");
     let mut client = connect(&server);
     let stream = client.begin(&with("POST", "/", &[("expect", "100-continue"), ("content-length", "5")]));
     let response = client.response(stream);
@@ -318,7 +318,7 @@ fn i10_expect_does_not_keep_anybody_waiting() {
 
 #[test]
 fn k5_a_body_that_nobody_reads_is_none_of_the_others_business() {
-    let server = Server::start("ignores_input");
+    let server = Shared::program("ignores_input");
     let mut client = connect(&server);
     // What it may send at all comes before the answer.
     client.settle();

@@ -2,11 +2,11 @@
 
 use wasmserve_tests::{
     client::{End, Response},
-    server::Server,
+    server::{Door, Server, Shared},
 };
 
 /// Has `starts_as_told` do what a query says.
-fn tell(server: &Server, query: &str) -> Response {
+fn tell(server: &Door, query: &str) -> Response {
     server.get(&format!("/?{query}"))
 }
 
@@ -95,7 +95,7 @@ fn s9_hop_by_hop_fields_are_the_hosts() {
 
 #[test]
 fn s11_to_s14_other_fields_leave_as_they_are() {
-    let server = Server::start("starts_as_told");
+    let server = Shared::program("starts_as_told");
     let response = tell(
         &server,
         "field=Set-Cookie:a=1&field=X-Ws:%20%20x%20y%09&field=Set-Cookie:b=2&field=Date:today&field=Server:mine\
@@ -113,7 +113,7 @@ fn s11_to_s14_other_fields_leave_as_they_are() {
 
 #[test]
 fn s2_a_second_start_is_refused_and_the_first_one_stands() {
-    let server = Server::start("starts_twice");
+    let server = Shared::program("starts_twice");
     let response = server.get("/caught");
     assert_eq!((response.status, response.text()), (200, "Some(AlreadyStarted)"));
     assert_eq!((response.field("X-First"), response.field("X-Second")), (Some("1"), None));
@@ -176,7 +176,7 @@ fn b2_fewer_octets_than_were_announced_are_visibly_too_few() {
 
 #[test]
 fn b3_to_b6_the_host_frames_the_body() {
-    let server = Server::start("starts_as_told");
+    let server = Shared::program("starts_as_told");
     let response = tell(&server, "chunk=a&chunk=&chunk=b");
     assert_eq!((response.text(), response.end), ("ab", End::Whole));
     assert_eq!(response.field("Transfer-Encoding"), Some("chunked"), "B4");
@@ -195,7 +195,7 @@ fn b3_to_b6_the_host_frames_the_body() {
 
 #[test]
 fn b9_head_has_the_fields_and_no_body() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let mut client = server.connect();
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.response_to_head();
@@ -203,7 +203,7 @@ fn b9_head_has_the_fields_and_no_body() {
     // An octet of a body would be in the way of the next response.
     assert_eq!(client.response().text(), "Hello, World!\n");
 
-    let server = Server::start("starts_as_told");
+    let server = Shared::program("starts_as_told");
     let mut client = server.connect();
     client.send("HEAD /?chunk=a&chunk=b HTTP/1.1\r\nHost: test\r\n\r\nGET /?chunk=c HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.response_to_head().status, 200);
@@ -221,7 +221,7 @@ fn b9_a_head_of_a_body_without_end_is_answered() {
 
 #[test]
 fn b10_some_statuses_have_no_body() {
-    let server = Server::start("starts_as_told");
+    let server = Shared::program("starts_as_told");
     let mut client = server.connect();
     let cases = [
         ("204", "chunk=body", None),
@@ -243,7 +243,7 @@ fn b10_some_statuses_have_no_body() {
 
 #[test]
 fn b10_a_304_keeps_the_length_that_the_handler_gave() {
-    let server = Server::start("starts_as_told");
+    let server = Shared::program("starts_as_told");
     let response = tell(&server, "status=304&field=Content-Length:4&chunk=body");
     assert_eq!((response.status, &*response.body), (304, &b""[..]));
     assert_eq!(response.field("content-length"), Some("4"));
@@ -251,7 +251,7 @@ fn b10_a_304_keeps_the_length_that_the_handler_gave() {
 
 #[test]
 fn b11_octets_are_not_touched() {
-    let server = Server::start("echo");
+    let server = Shared::program("echo");
     let all: Vec<u8> = (0..=255).chain(*b"\r\n\n\r\r\n\0").collect();
     let mut request = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", all.len()).into_bytes();
     request.extend(&all);

@@ -2,12 +2,12 @@
 
 use wasmserve_tests::{
     client::{Close, End},
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 #[test]
 fn i1_i4_a_body_in_chunks_arrives_with_its_trailers_and_without_its_framing() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let chunks = "5;a=\"b\"\r\nhello\r\n06\r\n world\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nContent-Length: 9\r\n\r\n";
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let text = server.ask(format!("{head}{chunks}")).text().to_ascii_lowercase();
@@ -111,7 +111,7 @@ fn f31_i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
 
 #[test]
 fn i9_a_client_that_waits_is_told_to_go_on_once_and_only_if_somebody_reads() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     for expect in ["100-continue", "100-Continue"] {
         let mut client = server.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nExpect: {expect}\r\nContent-Length: 5\r\n\r\n"));
@@ -128,7 +128,7 @@ fn i9_a_client_that_waits_is_told_to_go_on_once_and_only_if_somebody_reads() {
     client.send("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(client.response().status, 200);
 
-    let server = Server::start("ignores_input");
+    let server = Shared::program("ignores_input");
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     let response = client.response();
@@ -137,7 +137,7 @@ fn i9_a_client_that_waits_is_told_to_go_on_once_and_only_if_somebody_reads() {
 
 #[test]
 fn i11_a_client_that_still_waits_when_it_is_answered_is_told_that_the_connection_closes() {
-    let server = Server::start("ignores_input");
+    let server = Shared::program("ignores_input");
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(client.response().field("Connection"), Some("close"));

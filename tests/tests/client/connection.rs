@@ -5,12 +5,12 @@ use std::time::Duration;
 use socket2::SockRef;
 use wasmserve_tests::{
     client::{Client, Close, End},
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 #[test]
 fn k1_k2_a_connection_stays_open_as_the_client_wants() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let closes = |request: &str| {
         let mut client = server.connect();
         client.send(request);
@@ -52,7 +52,7 @@ fn k2_a_client_of_http_1_0_is_not_promised_what_is_not_kept() {
 
 #[test]
 fn k3_pipelined_requests_are_answered_in_order() {
-    let server = Server::start("echo");
+    let server = Shared::program("echo");
     let mut client = server.connect();
     let requests: String = (0..20)
         .map(|number| format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n{number:04}"))
@@ -68,7 +68,7 @@ fn k3_pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn k5_the_next_request_after_a_body_that_nobody_read_is_served() {
-    let server = Server::start("ignores_input");
+    let server = Shared::program("ignores_input");
     let mut client = server.connect();
     for length in [0, 10, 100_000] {
         let body = "x".repeat(length);
@@ -106,7 +106,7 @@ fn k5_the_client_is_told_of_that_even_by_a_handler_that_takes_its_time() {
 
 #[test]
 fn a_client_that_sends_on_behind_what_is_no_tunnel_reads_the_answer() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n";
     for (request, status) in [("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501), (upgrade, 200)] {
         let mut client = server.connect();
@@ -174,7 +174,7 @@ fn k7_a_request_with_two_lengths_is_the_last_of_its_connection() {
 
 #[test]
 fn k9_a_client_that_ends_its_side_is_answered() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     for request in [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",

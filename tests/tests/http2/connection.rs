@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use wasmserve_tests::{
     client::Close,
     http2::{END_STREAM, End, Http2, PREFACE, code, fields, frame, headers, kind},
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 use super::{connect, with};
@@ -32,7 +32,7 @@ fn k12_a_server_that_stops_says_so_and_lets_what_runs_end() {
 
 #[test]
 fn the_preface_may_come_octet_by_octet() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let mut client = Http2::silent(server.addr());
     for octet in PREFACE {
         client.send([*octet]);

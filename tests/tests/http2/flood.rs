@@ -10,7 +10,7 @@ use wasmserve_tests::{
     client::Close,
     http2::{END_HEADERS, END_STREAM, End, GoAway, Http2, PREFACE, code, fields, frame, headers, kind},
     local::{self, Local, apart},
-    server::Server,
+    server::{Server, Shared},
 };
 
 use super::connect;
@@ -138,7 +138,7 @@ fn floods_end_their_own_connection_and_harm_nobody_else() {
 
 #[test]
 fn whoever_reads_is_told_that_there_were_too_many_control_frames() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let mut client = connect(&server);
     assert_eq!(client.get("/").status, 200);
     // The client's own acknowledgements count, as nothing is open. One at a time, so that nothing is left unread when it ends.
@@ -152,7 +152,7 @@ fn whoever_reads_is_told_that_there_were_too_many_control_frames() {
 
 #[test]
 fn control_frames_beside_an_exchange_or_between_many_are_no_flood() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/eager"));
     assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
@@ -171,7 +171,7 @@ fn control_frames_beside_an_exchange_or_between_many_are_no_flood() {
 
 #[test]
 fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
-    let server = Server::start("echo");
+    let server = Shared::program("echo");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/"));
     for _ in 0..40 {
@@ -187,7 +187,7 @@ fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
 
 #[test]
 fn more_than_a_hundred_streams_at_once_are_refused_and_the_hundred_are_served() {
-    let server = Server::start("reads_input");
+    let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let streams: Vec<u32> = (0..300).map(|_| client.begin(&fields("POST", "/eager"))).collect();
     let (served, refused) = streams.split_at(100);
@@ -248,7 +248,7 @@ fn floods_leave_no_instance_behind() {
 
 #[test]
 fn a_gigantic_frame_is_refused_before_it_is_here() {
-    let server = Server::start("hello");
+    let server = Shared::program("hello");
     let mut client = server.connect();
     client.send([PREFACE, &frame(kind::SETTINGS, 0, 0, b""), b"\xff\xff\xff\0\0\0\0\0\x01"].concat());
     let mut sender = client.sender();

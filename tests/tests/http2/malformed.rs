@@ -3,7 +3,7 @@
 
 use wasmserve_tests::{
     http2::{END_HEADERS, END_STREAM, End, Http2, block, code, fields, frame, headers, kind},
-    server::{Launch, Server},
+    server::{Launch, Server, Shared},
 };
 
 use super::{connect, with};
@@ -90,7 +90,7 @@ fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works
 
 #[test]
 fn h4_a_host_may_repeat_the_authority_and_https_may_have_ended_before_us() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let mut client = connect(&server);
     let host = |authority, host| [but(":authority", Some(authority)), vec![("host", host)]].concat();
     for (request, line) in [
@@ -109,7 +109,7 @@ fn h4_a_host_may_repeat_the_authority_and_https_may_have_ended_before_us() {
 
 #[test]
 fn h3_crumbs_of_cookies_reach_the_handler_as_one_field() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let mut client = connect(&server);
     let stream = client.ask(&with("GET", "/", &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "")]));
     let text = client.response(stream).text().to_owned();
@@ -217,7 +217,7 @@ fn what_h2_cannot_read_ends_its_connection_and_no_other() {
 
 #[test]
 fn t8_what_h2_drops_from_a_head_is_nowhere() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let mut client = connect(&server);
     for (path, target) in
         [("/a#b", "/a"), ("/a?b#c?d", "/a?b"), ("/#", "/"), ("#a", "/"), ("/a# HTTP/1.1\r\nx: y", "/a")]
@@ -241,7 +241,7 @@ fn t8_what_h2_drops_from_a_head_is_nowhere() {
 
 #[test]
 fn a_head_is_the_same_wherever_its_frames_end_and_whatever_surrounds_it() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let mut client = connect(&server);
     let block = block(&with("GET", "/x", &[("cookie", "a=1"), ("x-mine", "1"), ("cookie", "b=2"), ("x-mine", "2")]));
     let whole = "GET /x HTTP/2\r\nhost: test\r\ncookie: a=1; b=2\r\nx-mine: 1\r\nx-mine: 2\r\n\r\n";
@@ -317,7 +317,7 @@ fn i4_i6_malformed_trailers_are_no_end_of_a_body() {
 /// Once it does not, hyper has changed, and what is said of it in `head.rs` as well.
 #[test]
 fn t6_connect_is_a_501_and_one_with_a_length_ends_its_connection() {
-    let server = Server::start("dump");
+    let server = Shared::program("dump");
     let mut client = connect(&server);
     let request = [(":method", "CONNECT"), (":authority", "a:443")];
     let stream = client.begin(&request);
