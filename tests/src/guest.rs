@@ -99,7 +99,7 @@ fn build(what: &[&str]) -> Built {
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
-        .map_err(|error| format!("cargo does not start: {error}"))?;
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !output.status.success() {
         return Err(problem(what, &String::from_utf8_lossy(&output.stderr)));
     }

@@ -11,7 +11,7 @@ const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 /// The pages, and their texts.
 fn pages() -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(DOCS).expect("it is a directory of ours");
-    let paths = entries.map(|entry| entry.expect("it is readable").path());
+    let paths = entries.map(|entry| entry.expect("it is readable").path()).filter(|path| path.is_file());
     paths.map(|path| (path.clone(), fs::read_to_string(&path).expect("it is text"))).collect()
 }
 

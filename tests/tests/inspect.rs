@@ -33,19 +33,19 @@ fn a_handler_and_all_that_it_imports() {
     let imports = told(&report, "imports");
     for (interface, what) in [
         ("wasmserve:gateway/environ@", "the request and its response"),
-        ("wasi:cli/environment@", "variables: those of --env"),
-        ("wasi:filesystem/preopens@", "files: those of --dir"),
-        ("wasi:sockets/tcp@", "the network: addresses of --allow-net"),
+        ("wasi:cli/environment@", "environment variables (--env)"),
+        ("wasi:filesystem/preopens@", "files (--dir)"),
+        ("wasi:sockets/tcp@", "the network (--allow-net)"),
     ] {
         let is_it = |line: &&str| line.starts_with(interface) && line.ends_with(what);
         assert!(imports.iter().any(is_it), "{interface} {what} is not in {report}");
     }
     let reach = told(&report, "may touch").concat();
-    let (always, granted) = reach.split_once("; if you grant it, ").expect("some needs a grant");
+    let (always, granted) = reach.split_once("; if granted: ").expect("some needs a grant");
     assert!(always.contains("clocks") && !always.contains("files"), "{reach}");
     assert!(granted.contains("files") && granted.contains("the network"), "{reach}");
-    assert!(told(&report, "memory")[0].ends_with("at first, then up to as much as --max-memory allows"), "{report}");
-    assert_eq!(told(&report, "stacks"), ["tell names, and with --debug files and lines"]);
+    assert!(told(&report, "memory")[0].ends_with("initially, at most what --max-memory allows"), "{report}");
+    assert_eq!(told(&report, "stacks"), ["show function names, and files and lines with --debug"]);
     let tools = told(&report, "made with").concat();
     assert!(tools.contains("language: ") && tools.contains("Rust") && tools.contains("rustc 1."), "{tools}");
 }
@@ -63,25 +63,25 @@ fn what_cannot_be_served_and_why() {
     assert_eq!(code, Some(4), "{report}");
     let why = told(&report, "served").concat();
     assert!(why.starts_with("no: the host has no import `acme:db/sql@1.0.0`; it does not export "), "{why}");
-    assert_eq!(told(&report, "world"), ["another one: does not export `wasmserve:gateway/handler@0.1.0`"]);
+    assert_eq!(told(&report, "world"), ["unknown: does not export `wasmserve:gateway/handler@0.1.0`"]);
     assert_eq!(
         told(&report, "imports"),
         [
-            "acme:db/sql@1.0.0           refused: the host has no such import",
+            "acme:db/sql@1.0.0           missing: the host has no such import",
             "wasi:random/insecure@0.2.0  random numbers"
         ]
     );
     assert_eq!(told(&report, "may touch"), ["random numbers"]);
-    assert_eq!(told(&report, "memory"), ["128.0 KiB at first, then up to 192.0 KiB"]);
-    assert_eq!(told(&report, "stacks"), ["tell numbers only: it was built without names"]);
+    assert_eq!(told(&report, "memory"), ["128.0 KiB initially, at most 192.0 KiB"]);
+    assert_eq!(told(&report, "stacks"), ["show function numbers only: it was built without names"]);
 }
 
 #[test]
 fn a_component_for_another_server_is_named() {
     let place = Place::new();
     for (export, what) in [
-        ("wasi:http/incoming-handler@0.2.0", "a wasi:http component, which `wasmtime serve` can serve"),
-        ("wasmserve:gateway/handler@9.0.0", "a handler of another version: exports `wasmserve:gateway/handler@9.0.0`"),
+        ("wasi:http/incoming-handler@0.2.0", "a wasi:http component; serve it with `wasmtime serve`"),
+        ("wasmserve:gateway/handler@9.0.0", "a handler for another version: exports `wasmserve:gateway/handler@9.0.0`"),
     ] {
         let text = format!(r#"(component (instance $i) (export "{export}" (instance $i)))"#);
         let file = place.file("other.wasm", wat::parse_str(text).expect("it is well-formed"));

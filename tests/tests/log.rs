@@ -104,7 +104,7 @@ fn f21_a_flood_is_cut_with_a_notice() {
     let log = server.stop();
     for exchange in [1, 2] {
         let lines = said(&log, exchange);
-        assert!(lines[0].starts_with("log: xxx") && lines[0].ends_with("octets dropped)"), "{}", lines[0]);
+        assert!(lines[0].starts_with("log: xxx") && lines[0].ends_with("bytes dropped)"), "{}", lines[0]);
         assert!(lines[0].len() < 9000, "a line is cut at 8 KiB");
         let octets: usize = lines.iter().map(|line| line.len()).sum();
         assert!(octets < 300_000, "an exchange is cut at 256 KiB, and this has {octets}");

@@ -44,7 +44,7 @@ fn f32_e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
     let missing = client.response();
     assert_eq!((missing.status, missing.field("wasmserve-fault")), (404, Some("not-mounted")));
     assert_eq!(client.response().text(), "Hello, World!\n");
-    server.line_with("404 not-mounted: no handler is mounted where this path leads; --mount PATH=FILE would");
+    server.line_with("404 not-mounted: no handler is mounted at this path; add one with --mount PATH=HANDLER");
 }
 
 #[test]

@@ -200,13 +200,13 @@ fn flags_that_are_wrong() {
 #[test]
 fn what_is_typed_wrong_is_told_with_its_remedy() {
     for (words, said) in [
-        ("", "there is nothing to serve; name a <HANDLER>, as in `wasmserve hello.rs`; see --help"),
-        ("nwe", "there is neither a file nor a command `nwe`; see --help"),
+        ("", "no handler given; name one, as in `wasmserve hello.rs`; see --help"),
+        ("nwe", "no file or command is named `nwe`; see --help"),
         (
             "a.rs b.rs",
             "`b.rs` behind the handler is a word too many; --mount PATH=HANDLER serves a second one; see --help",
         ),
-        ("a.rs build", "`build` is a command; it comes first, before all flags; see --help"),
+        ("a.rs build", "`build` is a command; put it before all flags; see --help"),
         ("logs a.rs", "`a.rs` is a word too many; see --help"),
         ("new", "<NAME> is missing; see --help"),
         ("a.rs --timout 5s", "there is no flag `--timout`; did you mean `--timeout`?"),
@@ -332,7 +332,7 @@ fn a_cache_that_others_could_replace_is_a_warning() {
     }
     for cache in caches {
         let log = serves_without_cache(&cache);
-        assert!(log[0].ends_with("set XDG_CACHE_HOME to a directory of yours"), "a remedy comes last: {log:?}");
+        assert!(log[0].ends_with("set XDG_CACHE_HOME to a directory you own"), "a remedy comes last: {log:?}");
     }
     assert_eq!(fs::read_dir(&open).expect("it is there").count(), 0, "nothing is written there");
     // As in /tmp: what is ours there cannot be removed by other users.

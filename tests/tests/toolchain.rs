@@ -43,7 +43,7 @@ fn a_build_cache_that_others_could_replace_is_refused() {
     assert_eq!(ended.code, Some(4), "{ended:?}");
     // The line before it is about the compile cache, which a server can do without.
     let line = ended.stderr.lines().last().expect("it says why");
-    for part in ["hello.rs`", "others can write to", "set XDG_CACHE_HOME to a directory of yours"] {
+    for part in ["hello.rs`", "others can write to", "set XDG_CACHE_HOME to a directory you own"] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }
     assert_eq!(fs::read_dir(place.join("open")).expect("it is there").count(), 0, "nothing is written there");
@@ -74,6 +74,6 @@ fn a_missing_target_is_added_and_that_is_said() {
     assert_eq!(ended.code, Some(4), "{ended:?}");
     assert_eq!(fs::read_to_string(added).ok().as_deref(), Some("target add wasm32-wasip2\n"));
     let lines: Vec<&str> = ended.stderr.lines().collect();
-    let says = "wasmserve: the target wasm32-wasip2 is missing; adding it: rustup target add wasm32-wasip2";
+    let says = "wasmserve: the target wasm32-wasip2 is missing; adding it with `rustup target add wasm32-wasip2`";
     assert_eq!(lines[..2], [says, "is run"], "{ended:?}");
 }

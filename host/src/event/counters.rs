@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use super::exchange::End;
+use crate::base::lock::lock;
 
 /// The number of requests by outcome. When no request is in progress, `accepted` is the sum of `answered`, `aborted`
 /// and `shed`.
@@ -40,7 +41,7 @@ impl Counters {
     }
 
     pub(super) fn fault(&self, kind: &'static str) {
-        *self.faults.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+        *lock(&self.faults).entry(kind).or_default() += 1;
     }
 
     pub(super) fn end(&self, end: End) {
@@ -67,7 +68,7 @@ impl Counters {
     /// The number of faults of each kind.
     #[must_use]
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.faults).clone()
     }
 }
 

@@ -14,6 +14,7 @@ mod guest_log;
 pub(crate) mod inspect;
 mod memory;
 mod outcome;
+mod phrases;
 pub(crate) mod settings;
 mod store;
 mod ticker;

@@ -9,6 +9,7 @@ mod directory;
 mod failure;
 mod manifest;
 pub(crate) mod options;
+mod phrases;
 
 use std::{
     fs,

@@ -66,7 +66,7 @@ fn h11_a_scheme_that_contradicts_itself_is_a_400() {
     let twice = |a, b| format!("X-Forwarded-Proto: {a}\r\nX-Forwarded-Proto: {b}\r\n");
     let response = server.ask(format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", twice("https", "http")));
     assert_eq!((response.status, response.field("Connection")), (400, Some("close")));
-    server.line_with("[1] 400 refused: X-Forwarded-Proto contradicts itself");
+    server.line_with("[1] 400 refused: the X-Forwarded-Proto fields contradict each other");
     assert_eq!(origin(&server, &twice("https", "HTTPS")), tls("127.0.0.1"));
     assert_eq!(origin(&server, "X-Forwarded-Proto: gopher\r\n"), plain("127.0.0.1"), "nobody knows that");
 }

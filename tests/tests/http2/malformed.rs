@@ -36,8 +36,8 @@ fn stopped(client: Http2, server: Server) -> Vec<String> {
 #[test]
 fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works() {
     let get = |more: &[(&'static str, &'static str)]| with("GET", "/smuggled", more);
-    let white = "the value of a field has white space around it, or a control character";
-    let host = "the Host of the request is not its authority";
+    let white = "the value of a header has surrounding white space or a control character";
+    let host = "the Host of the request differs from its authority";
     let scheme = "the scheme of the request is neither http nor https";
     let cases = [
         (get(&[("x", " a")]), white),
@@ -46,7 +46,7 @@ fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works
         (get(&[("x", "a\t")]), white),
         (get(&[("x", " ")]), white),
         (get(&[("cookie", "a=1 "), ("cookie", "b=2")]), white),
-        (get(&[("\"x\"", "a")]), "the name of a field is not a token in lower case"),
+        (get(&[("\"x\"", "a")]), "the name of a header is not a lower-case token"),
         (get(&[("host", "other")]), host),
         (get(&[("host", "test:81")]), host),
         (get(&[("host", "")]), host),
@@ -62,7 +62,7 @@ fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works
         (but(":scheme", Some("ftp")), scheme),
         (but(":scheme", Some("httpss")), scheme),
         (but(":path", Some("?smuggled")), "the request target is not a path"),
-        (but(":path", Some("*")), "the request target `*` is for OPTIONS only"),
+        (but(":path", Some("*")), "the request target `*` is only valid with OPTIONS"),
     ];
     let server = Server::start("dump");
     let mut client = connect(&server);

@@ -9,7 +9,7 @@ use wasmtime::{
     },
 };
 
-use super::{guest::Guest, settings, world::World};
+use super::{guest::Guest, phrases, settings, world::World};
 use crate::base::limits::Limits;
 
 /// Checks a file's first bytes, where most mistakes show.
@@ -55,7 +55,6 @@ pub(super) fn check<W: World>(component: &Component, linker: &Linker<Guest>, lim
 /// Returns the imports that the linker cannot satisfy.
 ///
 /// wasmtime names one missing import at a time, so each one is replaced by a stub that traps, until linking succeeds.
-/// This depends on the text of wasmtime's error, last seen in wasmtime 48: it quotes the import's name in backticks.
 ///
 /// # Errors
 ///
@@ -71,7 +70,7 @@ pub(super) fn missing_imports(component: &Component, linker: &Linker<Guest>) -> 
         let cause = format!("{error:#}");
         let import = world
             .imports(engine)
-            .find(|(name, _)| cause.contains(&format!("`{name}`")) && !missing.iter().any(|known| known == name));
+            .find(|(name, _)| phrases::names_import(&cause, name) && !missing.iter().any(|known| known == name));
         let Some((name, import)) = import else { bail!("{cause}") };
         stub(&mut linker.root(), name, &import.ty, engine)?;
         missing.push(name.to_owned());

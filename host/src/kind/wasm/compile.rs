@@ -22,7 +22,7 @@ use wasmtime::{Engine, component::Component};
 
 use super::{
     cache::{self, Known},
-    settings,
+    phrases, settings,
 };
 use crate::{
     base::{
@@ -171,7 +171,7 @@ impl Compiler {
             let limit = self.compile.timeout.as_secs_f32();
             bail!("takes more than {limit} s of processor time to compile; raise --compile-timeout");
         }
-        if ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|sign| output.contains(sign)) {
+        if phrases::is_out_of_memory(output) {
             bail!("needs more than {} of memory to compile; raise --compile-memory", size::text(self.compile.memory));
         }
         if status.code() == Some(Exit::Handler.code().into()) {

@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -18,7 +18,7 @@ use wasmtime_wasi::{
 };
 
 use crate::{
-    base::limits::Limits,
+    base::{limits::Limits, lock::lock},
     event::{Event, Events, Stream},
 };
 
@@ -117,7 +117,7 @@ impl Drop for Line {
 
 impl LineStream {
     fn push(&self, bytes: &[u8]) {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        lock(&self.line).push(bytes);
     }
 }
 

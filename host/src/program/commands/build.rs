@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    base::exit::{Exit, StartError},
+    base::exit::{Exit, OrExit as _, StartError},
     program::task::Build,
     source::{
         build::Failure,
@@ -24,17 +24,14 @@ use crate::{
 ///
 /// The source does not build, or the file cannot be written.
 pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
-    let failed = |exit| move |error: anyhow::Error| StartError::new(exit, &error);
     let Build { source, output, options } = task;
-    let built = Source::new(Named::from(source))
-        .build(&options)
-        .map_err(|Failure { line, .. }| line)
-        .map_err(failed(Exit::Handler))?;
+    let built =
+        Source::new(Named::from(source)).build(&options).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
     let output = output.unwrap_or_else(|| PathBuf::from(built.name).with_extension("wasm"));
     // Written as a whole or not at all, because a server may be serving the previous version.
     let new = output.with_extension(format!("{}.new", process::id()));
     let written = fs::write(&new, built.bytes).and_then(|()| fs::rename(&new, &output));
-    written.with_context(|| format!("`{}` cannot be written", output.display())).map_err(failed(Exit::Failed))?;
+    written.with_context(|| format!("`{}` cannot be written", output.display())).or_exit(Exit::Failed)?;
     // The file is written even if stdout is closed.
     _ = writeln!(io::stdout(), "{}", output.display());
     Ok(Exit::Done)

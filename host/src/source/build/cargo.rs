@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::{failure::Failure, phrases};
 
 /// The target that handlers are compiled for.
 const TARGET: &str = "wasm32-wasip2";
@@ -63,7 +63,7 @@ impl Cargo<'_> {
     pub(super) fn build(&self) -> Result<Built, Failure> {
         let mut built = self.build_once();
         if let Err(Failure { output, .. }) = &built
-            && output.contains("failed to run `rustc`")
+            && phrases::is_compiler_lost(output)
             && let Some(target) = &self.target
         {
             // Cargo caches what it knows about the compiler, even that it failed to run in a directory that no longer
@@ -72,8 +72,7 @@ impl Cargo<'_> {
             built = self.build_once();
         }
         if let Err(Failure { output, .. }) = &built
-            && output.contains("E0463")
-            && output.contains(TARGET)
+            && phrases::is_target_missing(output, TARGET)
             && add_target(self.directory)?
         {
             return self.build_once();
@@ -123,12 +122,12 @@ impl Cargo<'_> {
 /// Relays cargo's messages to the terminal, except for the lines that it has finished and that it compiles our own
 /// package. Returns the beginning of the messages.
 fn relay(mut messages: impl BufRead, mut terminal: impl io::Write, manifest: &Path) -> String {
-    let ours = format!("({})", manifest.parent().unwrap_or(manifest).display());
+    let directory = manifest.parent().unwrap_or(manifest).display().to_string();
     let (mut kept, mut shown, mut left_out) = (String::new(), 0, 0);
     let mut line = Vec::new();
     while messages.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
-        if !(text.contains("Finished") && text.contains("target(s) in") || text.contains(&ours)) {
+        if !phrases::is_progress_of(&text, &directory) {
             shown += line.len();
             if kept.len() + text.len() <= KEPT_MAX {
                 kept += &text;

@@ -1,9 +1,11 @@
 //! Counts the open exchanges of an HTTP/2 connection, and how long it has been idle.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+
+use crate::base::lock::lock;
 
 /// The number of open exchanges of a connection.
 #[derive(Debug)]
@@ -27,29 +29,24 @@ impl Open {
     /// Opens an exchange, until the returned guard is dropped.
     #[must_use]
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
-        self.lock().count += 1;
+        lock(&self.0).count += 1;
         Exchange(Arc::clone(self))
     }
 
     /// Whether an exchange is open.
     pub(super) fn has_any(&self) -> bool {
-        self.lock().count > 0
+        lock(&self.0).count > 0
     }
 
     /// How long until the connection has been idle for `idle`, if nothing happens.
     pub(super) fn time_left(&self, idle: Duration, now: Instant) -> Duration {
-        let State { count, since, .. } = *self.lock();
+        let State { count, since, .. } = *lock(&self.0);
         if count > 0 { idle } else { idle.saturating_sub(now.saturating_duration_since(since)) }
     }
 
     /// Records that the client reads its responses too slowly.
     pub(super) fn set_stalled(&self) {
-        self.lock().has_stalled = true;
-    }
-
-    /// Locks the state. It stays consistent even if a panic poisons the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).has_stalled = true;
     }
 }
 
@@ -60,13 +57,13 @@ pub(super) struct Exchange(Arc<Open>);
 impl Exchange {
     /// Whether the client takes its responses too slowly.
     pub(super) fn has_stalled(&self) -> bool {
-        self.0.lock().has_stalled
+        lock(&self.0.0).has_stalled
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = lock(&self.0.0);
         state.count -= 1;
         state.since = Instant::now();
     }
