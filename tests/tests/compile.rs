@@ -44,7 +44,7 @@ fn p16_a_component_that_takes_too_long_to_compile_is_refused() {
         let lines: Vec<&str> = ended.stderr.lines().filter(|line| !line.contains("no compile cache")).collect();
         let [notice, line] = &*lines else { panic!("a notice and a reason: {lines:#?}") };
         assert!(notice.starts_with("wasmserve: compiling `") && notice.contains("slow.wasm"), "{notice}");
-        for part in ["slow.wasm` takes ", "than 2 s", "to compile; --compile-timeout"] {
+        for part in ["slow.wasm` takes ", "than 2 s", "to compile; raise --compile-timeout"] {
             assert!(line.contains(part), "`{part}` is not in: {line}");
         }
     }
@@ -54,7 +54,7 @@ fn p16_a_component_that_takes_too_long_to_compile_is_refused() {
 fn p16_a_component_that_takes_too_much_memory_to_compile_is_refused() {
     let place = Place::new();
     let file = place.file("large.wasm", large());
-    let parts = ["large.wasm` needs more than 64MiB to be compiled", "--compile-memory"];
+    let parts = ["large.wasm` needs more than 64MiB of memory to compile", "--compile-memory"];
     refuses(launch(&file, &place, &["--compile-memory", "64MiB"]), 4, &parts);
 }
 
@@ -64,12 +64,12 @@ fn p16_a_component_that_has_compiled_before_need_not_show_it_again() {
     let hello = guest::program("hello");
     // Nothing compiles in that.
     let tight = &["--compile-memory", "1MiB"];
-    refuses(launch(hello, &cache, tight), 4, &["needs more than 1MiB to be compiled"]);
+    refuses(launch(hello, &cache, tight), 4, &["needs more than 1MiB of memory to compile"]);
     drop(launch(hello, &cache, &[]).start());
     assert_eq!(launch(hello, &cache, tight).start().get("/").status, 200);
 
     // Another one has to.
-    refuses(launch(guest::program("echo"), &cache, tight), 4, &["needs more than 1MiB to be compiled"]);
+    refuses(launch(guest::program("echo"), &cache, tight), 4, &["needs more than 1MiB of memory to compile"]);
 }
 
 /// The children of a process.

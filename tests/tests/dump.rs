@@ -57,7 +57,7 @@ fn every_octet_is_printed_and_none_is_obeyed() {
     assert_eq!(ended.code, Some(0), "it ends with the first connection");
     assert!(ended.stdout.bytes().all(|octet| octet == b'\n' || (b' '..=b'~').contains(&octet)), "{}", ended.stdout);
     assert_eq!(octets(&ended.stdout, 1), sent);
-    assert!(ended.stderr.contains("[1] closed by the client, after 291 octets\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("[1] closed by the client, after 291 bytes\n"), "{}", ended.stderr);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn connections_are_told_apart_and_a_reset_is_told() {
     second.send("two\nthree");
     first.send(" and one\n");
     first.end();
-    server.line_with("[1] closed by the client, after 12 octets");
+    server.line_with("[1] closed by the client, after 12 bytes");
     socket2::SockRef::from(&second.sender()).set_linger(Some(Duration::ZERO)).expect("it is a socket");
     drop(second);
     server.line(|line| line.starts_with("[2] broken: ") && line.contains("reset"));

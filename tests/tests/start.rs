@@ -204,10 +204,10 @@ fn what_is_typed_wrong_is_told_with_its_remedy() {
         ("nwe", "no file or command is named `nwe`; see --help"),
         (
             "a.rs b.rs",
-            "`b.rs` behind the handler is a word too many; --mount PATH=HANDLER serves a second one; see --help",
+            "unexpected argument `b.rs` after the handler; add a second handler with --mount PATH=HANDLER; see --help",
         ),
         ("a.rs build", "`build` is a command; put it before all flags; see --help"),
-        ("logs a.rs", "`a.rs` is a word too many; see --help"),
+        ("logs a.rs", "unexpected argument `a.rs`; see --help"),
         ("new", "<NAME> is missing; see --help"),
         ("a.rs --timout 5s", "there is no flag `--timout`; did you mean `--timeout`?"),
         ("a.rs --max-body -1", "there is no flag `-1`; see --help"),
@@ -226,7 +226,7 @@ fn what_is_typed_wrong_is_told_with_its_remedy() {
             "--dir cannot be `.::/d:rw`: write HOST::GUEST, or HOST::GUEST:ro to read only, as in ./data::/data",
         ),
         ("a.rs --drain", "--drain needs a value; see --help"),
-        ("a.rs --debug=yes", "--debug takes no value, and `yes` is one; see --help"),
+        ("a.rs --debug=yes", "--debug takes no value, but `yes` was given; see --help"),
         ("a.rs --open --open", "--open can be given only once; see --help"),
         ("a.rs --once --requests 3", "--once and --requests cannot be used together; see --help"),
     ] {

@@ -16,8 +16,8 @@ use super::{report::in_ms, wire};
 /// One request is due each.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Longer than that is not answered.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than that is a hang, whatever else the machine has to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until it is told to stop, each time on a connection of its own.
 pub(super) struct Prober {
