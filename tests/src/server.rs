@@ -393,7 +393,7 @@ impl Server {
 
     /// Waits until its handler was so often not as it should be: what it says of that.
     pub fn kept(&self, times: usize) -> Vec<String> {
-        self.lines(times, |line| line.ends_with("the one before is still served"))
+        self.lines(times, |line| line.ends_with("still serving the previous version"))
     }
 
     /// Whether it has the system tell it of changes.

@@ -150,7 +150,7 @@ fn many_connections_are_printed_without_loss() {
             client
         })
         .collect();
-    server.lines(300, |line| line.ends_with(" octets") && line.contains("closed by the client"));
+    server.lines(300, |line| line.ends_with(" bytes") && line.contains("closed by the client"));
     drop(clients);
     let stdout = stop(server).stdout;
     for number in 0..300 {

@@ -50,6 +50,6 @@ fn their_sources_can_be_had_and_changed() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(of);
         let [source, written] = [source, place.join(name).with_extension("rs")].map(|path| fs::read(path).ok());
         assert!(written.is_some() && source == written, "{name}");
-        refuses(eject(), 1, &[&format!("`{name}.rs`"), "is there already"]);
+        refuses(eject(), 1, &[&format!("`{name}.rs`"), "already exists"]);
     }
 }

@@ -40,7 +40,7 @@ fn a_handler_and_all_that_it_imports() {
         let is_it = |line: &&str| line.starts_with(interface) && line.ends_with(what);
         assert!(imports.iter().any(is_it), "{interface} {what} is not in {report}");
     }
-    let reach = told(&report, "may touch").concat();
+    let reach = told(&report, "access").concat();
     let (always, granted) = reach.split_once("; if granted: ").expect("some needs a grant");
     assert!(always.contains("clocks") && !always.contains("files"), "{reach}");
     assert!(granted.contains("files") && granted.contains("the network"), "{reach}");
@@ -71,7 +71,7 @@ fn what_cannot_be_served_and_why() {
             "wasi:random/insecure@0.2.0  random numbers"
         ]
     );
-    assert_eq!(told(&report, "may touch"), ["random numbers"]);
+    assert_eq!(told(&report, "access"), ["random numbers"]);
     assert_eq!(told(&report, "memory"), ["128.0 KiB initially, at most 192.0 KiB"]);
     assert_eq!(told(&report, "stacks"), ["show function numbers only: it was built without names"]);
 }

@@ -340,7 +340,7 @@ fn open_shows_it_in_the_browser_and_a_failure_is_a_note() {
 
     for browser in ["/nowhere-at-all", "/bin/false"] {
         let server = Launch::program("hello").flags(["--open"]).env("BROWSER", browser).start();
-        let note = server.line_with("no browser could be opened");
+        let note = server.line_with("cannot open a browser");
         assert!(note.contains(&format!("http://{}", server.addr())), "{note}");
         assert_eq!(server.get("/").status, 200);
         server.stop();
@@ -377,7 +377,7 @@ fn port_file_says_the_port_as_long_as_the_server_is_there() {
 fn port_file_replaces_nobody_elses() {
     let place = Place::new();
     let file = place.file("handler.rs", "fn main() {}\n");
-    refuses(port_file("hello", &file), 1, &["--port-file", "there is something else of that name"]);
+    refuses(port_file("hello", &file), 1, &["--port-file", "a file with other content exists there"]);
     assert_eq!(fs::read_to_string(&file).expect("it is there"), "fn main() {}\n");
     refuses(port_file("hello", &place.join("no/such/place")), 1, &["--port-file", "No such file"]);
 

@@ -108,7 +108,7 @@ fn f21_a_flood_is_cut_with_a_notice() {
         assert!(lines[0].len() < 9000, "a line is cut at 8 KiB");
         let octets: usize = lines.iter().map(|line| line.len()).sum();
         assert!(octets < 300_000, "an exchange is cut at 256 KiB, and this has {octets}");
-        assert!(lines.last().is_some_and(|line| line.contains("more than 262144 octets")), "{:?}", lines.last());
+        assert!(lines.last().is_some_and(|line| line.contains("exceeds 262144 bytes")), "{:?}", lines.last());
     }
 }
 

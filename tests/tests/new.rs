@@ -50,9 +50,9 @@ fn what_is_there_stays_as_it_is() {
     let place = Place::new();
     let file = place.file("hello.rs", "mine");
     let twice = |words: &[&str]| Launch::bare().flags(["new"]).flags(words).at(&place);
-    refuses(twice(&["hello"]), 1, &["`hello.rs`", "is there already"]);
+    refuses(twice(&["hello"]), 1, &["`hello.rs`", "already exists"]);
     fs::create_dir(place.join("greet")).expect("a place is writable");
-    refuses(twice(&["greet", "--crate"]), 1, &["`greet`", "is there already"]);
+    refuses(twice(&["greet", "--crate"]), 1, &["`greet`", "already exists"]);
     assert_eq!(place.files(), std::slice::from_ref(&file));
     assert!(fs::read(file).is_ok_and(|text| text == b"mine"));
 }
@@ -66,7 +66,7 @@ fn a_name_that_is_none_is_told() {
     refused(&[], 2, &["<NAME>"]);
     refused(&["x", "--template", "nonsense"], 2, &["nonsense", "hello, verbs, form, logsink, dump, stream"]);
     refused(&[".."], 1, &["`..`", "hello"]);
-    refused(&["nowhere/x"], 1, &["`nowhere/x.rs`", "its directory is not there"]);
+    refused(&["nowhere/x"], 1, &["`nowhere/x.rs`", "its directory does not exist"]);
     refused(&["a b", "--crate"], 1, &["`a b`", "letters"]);
     refused(&["fn", "--crate"], 1, &["`fn`"]);
     refused(&["\x1b[2J/x"], 1, &["`\\x1b[2J/x.rs`"]);

@@ -128,7 +128,7 @@ fn what_does_not_build_is_no_clients_business_without_debug() {
     assert_eq!((server.get("/").text(), browse(&server, "Wasmserve-Build: 1\r\n").text()), ("old", "old"));
     // The author has changed his mind.
     place.file("hello.rs", handler("old"));
-    server.line_with("is again as it is served");
+    server.line_with("is back to the version being served");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn b2_fewer_octets_than_were_announced_are_visibly_too_few() {
     let response = client.response();
     assert_eq!((response.status, response.text(), response.end), (200, "short", End::Cut));
     server.line(|line| {
-        line == "[1] 500 short-body: the handler gave 5 octets less than its Content-Length (GET / HTTP/1.1)"
+        line == "[1] 500 short-body: the handler wrote 5 bytes less than its Content-Length (GET / HTTP/1.1)"
     });
 }
 

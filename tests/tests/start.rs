@@ -166,7 +166,7 @@ fn an_address_in_use() {
 #[test]
 fn an_address_that_cannot_be_bound() {
     let on = |addr| Launch::bare().flags([guest::program("hello")]).flags(["--addr", addr]);
-    refuses(on("203.0.113.1:0"), 3, &["`203.0.113.1:0`", "no such address"]);
+    refuses(on("203.0.113.1:0"), 3, &["`203.0.113.1:0`", "does not have that address"]);
     for addr in ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":"] {
         refuses(on(addr), 3, &[&format!("`{addr}`"), "HOST:PORT"]);
     }
@@ -174,7 +174,7 @@ fn an_address_that_cannot_be_bound() {
 
 #[test]
 fn flags_that_are_wrong() {
-    refuses(Launch::bare(), 2, &["<HANDLER>"]);
+    refuses(Launch::bare(), 2, &["no handler given", "wasmserve hello.rs"]);
     let cases: [(&[&str], &[&str]); 15] = [
         (&["--nonsense"], &["--nonsense"]),
         (&["--timeout", "5"], &["--timeout", "30s"]),

@@ -62,9 +62,9 @@ fn p3_sigquit_and_sigusr1_tell_what_runs_and_the_server_goes_on() {
         client
     });
     let each = [
-        ("POST / HTTP/1.1", "computes", "at stuck::stuck_here"),
-        ("POST /sleeps HTTP/1.1", "waits in `wasi:io/poll.block` for ", "at sleeps::app"),
-        ("POST /reads/eager HTTP/1.1", "waits in `wasmserve:gateway/input.read` for ", "at reads_input::app"),
+        ("POST / HTTP/1.1", "computing", "at stuck::stuck_here"),
+        ("POST /sleeps HTTP/1.1", "waiting in `wasi:io/poll.block` for ", "at sleeps::app"),
+        ("POST /reads/eager HTTP/1.1", "waiting in `wasmserve:gateway/input.read` for ", "at reads_input::app"),
     ];
     for signal in [Signal::QUIT, Signal::USR1] {
         let told = server.log().len();

@@ -43,7 +43,7 @@ fn a_build_cache_that_others_could_replace_is_refused() {
     assert_eq!(ended.code, Some(4), "{ended:?}");
     // The line before it is about the compile cache, which a server can do without.
     let line = ended.stderr.lines().last().expect("it says why");
-    for part in ["hello.rs`", "others can write to", "set XDG_CACHE_HOME to a directory you own"] {
+    for part in ["hello.rs`", "other users can write to", "set XDG_CACHE_HOME to a directory you own"] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }
     assert_eq!(fs::read_dir(place.join("open")).expect("it is there").count(), 0, "nothing is written there");
@@ -58,9 +58,9 @@ fn launch_with(place: &Place, tools: &Path) -> Launch {
 #[test]
 fn without_rust_there_is_one_clear_line() {
     let place = Place::new();
-    refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "no cargo", "https://rustup.rs"]);
+    refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "cargo is not installed", "https://rustup.rs"]);
     let without_target = tools(&place, &[("rustc", "echo /nowhere/lib"), ("cargo", "exit 1")]);
-    refuses(launch_with(&place, &without_target), 4, &["wasm32-wasip2", "no rustup", "https://rustup.rs"]);
+    refuses(launch_with(&place, &without_target), 4, &["wasm32-wasip2", "rustup, which could add it, is not installed", "https://rustup.rs"]);
 }
 
 #[test]

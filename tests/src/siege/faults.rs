@@ -188,7 +188,7 @@ fn tells(line: &str, kind: &Kind, target: &str) -> bool {
     let told = |before: &str| line.split_once(&format!("{before} {status} ")).map(|(_, told)| told);
     let is_it =
         |told: Option<&str>| told.and_then(|told| told.split_once(": ")).is_some_and(|(told, _)| told.ends_with(name));
-    is_it(told("]")) && line.ends_with(&format!("{target} HTTP/1.1)")) || is_it(told(" times more:"))
+    is_it(told("]")) && line.ends_with(&format!("{target} HTTP/1.1)")) || is_it(told(" more times:"))
 }
 
 fn row(kind: &Kind, injected: &[Injected], lines: usize, report: &mut Report) -> Sums {

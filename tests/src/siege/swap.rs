@@ -91,7 +91,7 @@ fn swap(server: &Server, place: &Place, file: &Path, number: usize) {
         // As cargo and most editors do it.
         fs::rename(place.file("handler.wasm.new", octets), file).expect("a place is writable");
     }
-    let part = if is_corrupt { "the one before is still served" } else { "serving the new" };
+    let part = if is_corrupt { "still serving the previous version" } else { "serving the new" };
     server.lines(number / 2 + 1, |line| line.contains(part));
 }
 

@@ -238,7 +238,7 @@ fn the_page_of_what_does_not_build_is_loaded_anew_when_it_does() {
     place.file("hello.rs", handler("old"));
     let server = Launch::file(&place.join("hello.rs")).flags(["--debug"]).start();
     place.file("hello.rs", handler("old").replace("'static str", "'static u8"));
-    server.line_with("the one before is still served");
+    server.line_with("still serving the previous version");
     let mut browser = spawn(node().args(["--input-type=module", "-e", BROWSER, &url(&server)]).stdout(Stdio::piped()));
     let mut lines = BufReader::new(browser.stdout.take().expect("stdout is piped")).lines().map_while(Result::ok);
     assert_eq!(lines.next().as_deref(), Some("asks 1"));
