@@ -1,7 +1,5 @@
 //! `--lint`: what is odd in requests.
 
-use std::process::Command;
-
 use wasmserve_tests::server::Server;
 
 use super::start;
@@ -88,30 +86,4 @@ fn lint_tells_what_is_odd_in_each_request_and_the_clause_that_says_so() {
     }
     let log = server.stop();
     assert!(!log.iter().any(|line| line.contains("lint")), "nobody has asked: {log:#?}");
-}
-
-#[test]
-fn lint_has_nothing_to_say_of_curl() {
-    let server = start("echo", &["--lint"]);
-    let url = format!("http://{}/a%20b?c=d", server.addr());
-    let words: [&[&str]; 8] = [
-        &[],
-        &["-I"],
-        &["--http1.0"],
-        &["--http2-prior-knowledge"],
-        &["-d", "abc=def"],
-        &["-F", "abc=def"],
-        &["-X", "DELETE"],
-        &["-u", "me:secret", "-e", "http://x/", "--compressed", "-b", "a=1; b=2", "-r", "0-9"],
-    ];
-    for words in words {
-        let output = Command::new("curl").args(["-sS", "--max-time", "60"]).args(words).arg(&url).output();
-        let output =
-            output.unwrap_or_else(|error| panic!("`curl` is needed for this test, and does not start: {error}"));
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let log = server.stop();
-    let lint: Vec<_> = log.iter().filter(|line| line.contains("lint: ")).collect();
-    assert!(lint.is_empty(), "{lint:#?}");
-    assert_eq!(log.iter().filter(|line| line.contains("\" 200 -")).count(), words.len(), "{log:#?}");
 }

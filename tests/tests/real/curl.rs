@@ -389,3 +389,26 @@ fn requests_of_five_hundred_curls_in_the_background_are_all_answered() {
     let exchanges = log.iter().filter(|line| line.contains(" HTTP/1.1\" ")).count();
     assert_eq!((code, exchanges), (Some(0), 500));
 }
+
+#[test]
+fn lint_has_nothing_to_say_of_curl() {
+    let server = Launch::program("echo").flags(["--lint"]).start();
+    let target = url(&server) + "a%20b?c=d";
+    let words: [&[&str]; 8] = [
+        &[],
+        &["-I"],
+        &["--http1.0"],
+        &["--http2-prior-knowledge"],
+        &["-d", "abc=def"],
+        &["-F", "abc=def"],
+        &["-X", "DELETE"],
+        &["-u", "me:secret", "-e", "http://x/", "--compressed", "-b", "a=1; b=2", "-r", "0-9"],
+    ];
+    for words in words {
+        _ = curl(&[words, &["-o", "/dev/null", &target]].concat());
+    }
+    let log = server.stop();
+    let lint: Vec<_> = log.iter().filter(|line| line.contains("lint: ")).collect();
+    assert!(lint.is_empty(), "{lint:#?}");
+    assert_eq!(log.iter().filter(|line| line.contains("\" 200 -")).count(), words.len(), "{log:#?}");
+}
