@@ -92,7 +92,7 @@ fn what_does_not_build_is_told_once_however_many_steps_saving_takes() {
     place.file("broken.rs", handler("old"));
     // A cargo that says that it is called, and may have to wait.
     let hold = place.join("hold");
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let cargo = env::var("CARGO").unwrap_or_else(|_| env!("CARGO").into());
     let script = format!(
         "echo cargo is called >&2; while [ -e '{}' ]; do sleep 0.01; done; exec '{cargo}' \"$@\"",
         hold.display()
@@ -159,6 +159,6 @@ fn a_handler_that_may_write_into_its_source_is_not_built_anew() {
         Launch::file(&file).flags(["--dir", &format!("{}::/data{mode}", host.display())]).start()
     };
     let server = with(&place, "");
-    assert!(server.line_with("warning").contains("can write into its own source") && !server.watches());
+    assert!(server.line_with("warning").contains("lets a handler change its own source") && !server.watches());
     assert!(with(&place, ":ro").watches() && with(&place.join("data"), "").watches());
 }
