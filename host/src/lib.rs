@@ -3,17 +3,16 @@
 //! This is the program's library, for programs that embed the server. This one serves a closure:
 //!
 //! ```
-//! use std::sync::Arc;
+//! use wasmserve::{Answering, Call, ConcurrencyLimits, GatewayOptions, Grants, Limits, Native, Server};
 //!
-//! use wasmserve::{Call, ConcurrencyLimits, GatewayOptions, Grants, Limits, Native, Server};
-//!
-//! # fn main() -> std::io::Result<()> {
-//! let hello = |call: &mut Call| -> wasmserve::Answering<'_> {
+//! fn hello(call: &mut Call) -> Answering<'_> {
 //!     Box::pin(async move {
 //!         call.writer.start("200 OK", Vec::new(), None).map_err(|error| error.to_string())?;
 //!         call.writer.finish("Hello, World!\n".into()).map_err(|error| format!("{error:?}"))
 //!     })
-//! };
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
 //! let limits = Limits::DEFAULT;
 //! let handler = Box::new(Native::new(hello, &limits, &Grants::default()));
 //! let concurrency = ConcurrencyLimits::of_this_machine();

@@ -60,7 +60,11 @@ fn without_rust_there_is_one_clear_line() {
     let place = Place::new();
     refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "cargo is not installed", "https://rustup.rs"]);
     let without_target = tools(&place, &[("rustc", "echo /nowhere/lib"), ("cargo", "exit 1")]);
-    refuses(launch_with(&place, &without_target), 4, &["wasm32-wasip2", "rustup, which could add it, is not installed", "https://rustup.rs"]);
+    refuses(
+        launch_with(&place, &without_target),
+        4,
+        &["wasm32-wasip2", "rustup, which could add it, is not installed", "https://rustup.rs"],
+    );
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::source::locate::Named;
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
-    /// The handler: a component that exports `wasmserve:gateway/handler`, or a Rust file or crate to build one from
+    /// The handler: a component that exports `wasmserve:gateway/handler`, a Rust file or a crate; a prefix says which:
+    /// `component:`, `rust:`, `crate:`
     #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "compile_only"])]
     pub(super) handler: Option<OsString>,
 
