@@ -116,7 +116,7 @@ fn every_number_in_the_name_of_a_test_is_in_a_list_and_no_letter_is_in_two() {
     let groups = |list: &BTreeSet<Number>| list.iter().map(|(group, _)| *group).collect::<BTreeSet<char>>();
     let shared: Vec<_> = groups(&rules).intersection(&groups(&faults)).copied().collect();
     assert!(shared.is_empty(), "{shared:?} would stand for rules and for faults");
-    for (path, text) in sources(&["guest-sdk/src", "examples", "tests/tests"]) {
+    for (path, text) in sources(&["host/gateway/src", "host/src", "guest-sdk/src", "examples", "tests/tests"]) {
         for (line, before) in text.lines().skip(1).zip(text.lines()) {
             if before.trim() != "#[test]" {
                 continue;

@@ -180,7 +180,7 @@ mod tests {
             ("X3", false, &[Start("200 OK", &[]), Write("a"), Trap], "200 |a|cut", &["ok", "ok"]),
             ("X3", false, &[Start("200 OK", &[]), Finish("a"), Trap], "200 content-length=1 |a|end", &["ok", "ok"]),
             (
-                "H11",
+                "F11",
                 false,
                 &[Write("a"), Start("200 OK", &[]), Finish("b"), Write("c"), Done],
                 "200 content-length=1 |b|end",

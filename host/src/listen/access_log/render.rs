@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn h22_handler_output_reaches_the_terminal_only_escaped() {
+    fn f22_handler_output_reaches_the_terminal_only_escaped() {
         let all: Vec<u8> = (0..=255).collect();
         let line = rendered(&Event::Line { id: 7, stream: Stream::Stderr, line: &all }, Format::None);
         assert!(line.starts_with("[7] stderr: ") && line.ends_with('\n'));

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h8_a_repeated_fault_is_logged_in_full_once_and_then_less_and_less() {
+    fn f8_a_repeated_fault_is_logged_in_full_once_and_then_less_and_less() {
         let mut repeats = Repeats::default();
         let begin = Instant::now();
         assert_eq!(repeats.show("trap", begin), Show::Full);
