@@ -1,6 +1,9 @@
 //! When there is no more room: connections up to their limit, and file descriptors up to the last one.
 
-use std::time::Instant;
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::Instant,
+};
 
 use wasmserve_tests::{
     PATIENCE,
@@ -114,4 +117,26 @@ fn wait_until_served(server: &Server) {
     while !is_served(&mut server.connect()) {
         assert!(Instant::now() < deadline, "it does not recover");
     }
+}
+
+#[test]
+fn p4_without_descriptors_the_metrics_address_does_not_spin() {
+    let server = Launch::program("drips").flags(["--keep-alive", "1h", "--stats", "127.0.0.1:0"]).start();
+    let line = server.line(|line| line.starts_with("statistics on http://"));
+    let metrics: SocketAddr =
+        line["statistics on http://".len()..].trim_end_matches("/metrics").parse().expect("an address");
+    let mut kept = server.connect();
+    kept.send("GET /?n=1&ms=1 HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(kept.response().status, 200);
+    server.limit_descriptors(server.descriptors());
+    // It stays in the system's queue, because accepting it fails.
+    let _reader = TcpStream::connect(metrics).expect("it listens");
+    let (computed, begun) = (server.computed(), Instant::now());
+    // A request that takes a second, in which the server has nothing else to do.
+    kept.send("GET /?n=2&ms=500 HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(kept.response().text(), "line 1 of 2\nline 2 of 2\n");
+    let computed = server.computed() - computed;
+    assert!(computed < begun.elapsed() / 4, "it computed for {computed:?}");
+    server.limit_descriptors(1000);
+    server.stop();
 }

@@ -54,6 +54,15 @@ fn every_request_is_in_the_books_once_and_the_pool_is_empty_again() {
 }
 
 #[test]
+fn a_fault_after_a_complete_response_is_counted_and_changes_nothing_else() {
+    let (server, read) = server("goes_on_after_finishing", &[]);
+    assert_eq!(server.get("/").text(), "finished");
+    server.line_with("500 trap: ");
+    assert_eq!(read("faults_total{kind=\"trap\"}"), 1);
+    assert_eq!((read("requests_accepted_total"), read("requests_answered_total")), (1, 1));
+}
+
+#[test]
 fn f33_what_is_too_much_is_shed_with_a_503_and_is_in_the_books() {
     let (server, read) = server("reads_input", &["--max-exchanges", "1", "--max-queue", "0"]);
     let mut first = server.connect();

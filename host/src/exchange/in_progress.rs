@@ -1,6 +1,7 @@
 //! An exchange in progress, which ends exactly once.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -92,7 +93,9 @@ impl InProgress {
     }
 
     fn finish(&mut self, end: End, status: u16) {
-        self.is_finished = true;
+        if mem::replace(&mut self.is_finished, true) {
+            return;
+        }
         let is_shed = matches!(self.fault, Some((_, Class::Shed)));
         let outcome = Outcome {
             end: if is_shed { End::Shed } else { end },
