@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use wasmserve_tests::{
-    PATIENCE,
+    TIMEOUT,
     client::Client,
     server::{Launch, Server},
 };
@@ -110,7 +110,7 @@ fn is_served(client: &mut Client) -> bool {
 }
 
 fn wait_until_served(server: &Server) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_served(&mut server.connect()) {
         assert!(Instant::now() < deadline, "it does not recover");
     }
