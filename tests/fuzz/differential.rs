@@ -1,4 +1,4 @@
-//! Compares the server's parser with hyper on so many generated streams, on all cores: `differential 50000000 [FIRST-SEED]`.
+//! Compares the server's parser with hyper on generated streams, on all cores: `differential [COUNT [FIRST-SEED]]`.
 
 use std::{
     io::Write as _,
@@ -35,7 +35,7 @@ fn main() {
         }
     });
     let (same, stricter) = (same.into_inner(), stricter.into_inner());
-    let said = format!("{count} streams: {same} requests the same, {stricter} streams refused that hyper takes\n");
-    // Without a reader there is nothing left to do.
-    _ = std::io::stdout().write_all(said.as_bytes());
+    let summary = format!("{count} streams: {same} requests the same, {stricter} streams refused that hyper takes\n");
+    // A failed write cannot be reported.
+    _ = std::io::stdout().write_all(summary.as_bytes());
 }

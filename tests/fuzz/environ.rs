@@ -1,4 +1,6 @@
-//! Any octets as a request head: it is refused, or becomes an environ that keeps the rules. Nothing panics.
+//! Any bytes as a request head: it is refused, or becomes an environ that follows the rules.
+//!
+//! Nothing panics.
 
 #![no_main]
 
@@ -14,14 +16,14 @@ use wasmserve::gateway::{
     request::{RequestHead, RequestLimits},
 };
 
-fuzz_target!(|octets: &[u8]| {
-    let head = RequestHead::new(Bytes::copy_from_slice(octets));
+fuzz_target!(|bytes: &[u8]| {
+    let head = RequestHead::new(Bytes::copy_from_slice(bytes));
     let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
     for finding in lint::check(&head) {
         assert!(!finding.clause.is_empty(), "a finding without a clause");
     }
     let shown = escape(head.line());
-    assert!(!shown.contains(|char: char| char.is_control() && char != '\t'), "{shown:?} reaches a terminal");
+    assert!(!shown.contains(|char: char| char.is_control() && char != '\t'), "{shown:?} contains a control character");
     if head.check(RequestLimits::DEFAULT).is_err() {
         return;
     }
@@ -36,7 +38,7 @@ fuzz_target!(|octets: &[u8]| {
         mount,
         content_length: Some(7),
         forwarded,
-        is_buffered: octets.len().is_multiple_of(2),
+        is_buffered: bytes.len().is_multiple_of(2),
         id: 1,
         timeout: Duration::from_secs(30),
         env: &[],
@@ -44,7 +46,7 @@ fuzz_target!(|octets: &[u8]| {
     let vars = environ::build(&head, &facts);
 
     let names: HashSet<&str> = vars.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names.len(), vars.len(), "a variable is there twice");
+    assert_eq!(names.len(), vars.len(), "a variable occurs twice");
     assert!(names.iter().all(|name| environ::is_reserved(name)), "a variable that --env could forge");
     assert!(!names.contains("HTTP_PROXY") && !names.contains("HTTP_CONTENT_LENGTH"), "H7, E4");
     for name in ["REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL", "wsgi.url_scheme"] {
@@ -56,7 +58,7 @@ fuzz_target!(|octets: &[u8]| {
         if let Some(field) = name.strip_prefix("HTTP_") {
             let is_of_field = |other: &[u8]| other.to_ascii_uppercase() == field.replace('_', "-").as_bytes();
             let is_sent = head.fields().any(|(other, _)| is_of_field(other));
-            assert!(is_sent || field == "HOST", "{name} comes from nowhere");
+            assert!(is_sent || field == "HOST", "{name} matches no field");
         }
     }
 });

@@ -1,5 +1,6 @@
-//! Any bytes as what a client sends, cut anywhere: the server takes what hyper finds in them, or refuses, and never takes anything else.
-//! The first two bytes are where the stream is cut.
+//! Any bytes from a client, split at any place: the server takes the requests that hyper finds, or refuses them.
+//!
+//! The first two bytes say where the stream is split.
 
 #![no_main]
 

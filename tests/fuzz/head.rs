@@ -1,4 +1,4 @@
-//! Any bytes as a request head: what the server accepts says the same to `httparse`, in every part and in order.
+//! Any bytes as a request head: `httparse` parses every accepted head to the same parts, in the same order.
 
 #![no_main]
 

@@ -1,9 +1,10 @@
-//! Two parsers of one stream, compared: what a handler gets, and what hyper makes of the same bytes by itself.
+//! Compares two parsers of one stream: the server's, and hyper's own.
 //!
-//! The server parses what comes in on a connection of HTTP/1 once, and hyper reads only what the server has written for it. Here
-//! the stream goes that way, and also straight into a hyper of its own, which is the judge: each request that the server takes
-//! must be, in every part, the request that hyper finds at the same place. `httparse` judges each head once more, field by
-//! field in order, as hyper sorts fields by name. The server may refuse what they take, and then takes nothing behind it.
+//! The server parses a connection of HTTP/1 once, and hyper reads only what the server writes for it. Here the stream
+//! goes that way, and also directly into a second hyper, the reference. Each request that the server takes must equal,
+//! in every part, the request that the reference finds at the same place. `httparse` also checks each head, field by
+//! field in order, because hyper sorts fields by name. The server may refuse requests that the reference takes, but
+//! then must not take anything after them.
 
 pub mod pipeline;
 
@@ -34,7 +35,7 @@ use wasmserve::gateway::{
 /// A field: its name in lower case, and its value.
 type Field = (Vec<u8>, Vec<u8>);
 
-/// A request as one side has seen it.
+/// A request as one side has parsed it.
 #[derive(Debug, Default)]
 struct Seen {
     method: Vec<u8>,
@@ -45,25 +46,25 @@ struct Seen {
     trailers: Vec<Field>,
     /// Whether the body is complete.
     is_whole: bool,
-    /// Whether the server takes it for the last one of its connection. It sees more signs of that than hyper: an option of
-    /// Connection beside one that is not ASCII.
+    /// Whether the server treats it as the last one of its connection. The server recognizes more reasons for that than
+    /// hyper, such as a Connection option next to one that is not ASCII.
     is_last: bool,
 }
 
-/// What came of one comparison.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
-    /// How many requests were taken, and were the same for both.
+    /// How many requests were taken, all equal on both sides.
     pub same: usize,
-    /// Whether the server has refused a request, or the rest of one, that hyper takes.
+    /// Whether the server refused a request, or the rest of one, that hyper takes.
     pub is_stricter: bool,
 }
 
-/// Compares the two on a stream that arrives in pieces which end at these places.
+/// Compares the two parsers on a stream that arrives in pieces, split at these places.
 ///
 /// # Panics
 ///
-/// They do not agree.
+/// The parsers disagree.
 #[must_use]
 pub fn compare(stream: &[u8], cuts: &[usize]) -> Outcome {
     let limits = RequestLimits::DEFAULT;
@@ -73,7 +74,7 @@ pub fn compare(stream: &[u8], cuts: &[usize]) -> Outcome {
     let mut outcome = Outcome::default();
     for (at, seen) in server.iter().enumerate() {
         let Some(judged) = judge.get(at) else {
-            // hyper refuses characters in a target that clients do send, and that we take.
+            // hyper refuses characters in a target that clients do send, and that the server takes.
             assert!(is_beyond_hyper(&seen.target), "only the server takes request {at} of {}: {seen:?}", shown());
             return outcome;
         };
@@ -90,25 +91,25 @@ pub fn compare(stream: &[u8], cuts: &[usize]) -> Outcome {
             assert_eq!(seen.trailers, judged.trailers, "trailers {at} of {}", shown());
             outcome.same += 1;
         } else {
-            assert!(judged.body.starts_with(&seen.body), "the broken body {at} of {}", shown());
-            assert_eq!(at + 1, server.len(), "a request behind a broken body of {}", shown());
+            assert!(judged.body.starts_with(&seen.body), "the truncated body {at} of {}", shown());
+            assert_eq!(at + 1, server.len(), "a request after a truncated body of {}", shown());
             outcome.is_stricter = judged.is_whole;
         }
     }
     outcome.is_stricter |= judge.len() > server.len() && refusals > 0;
     if judge.len() > server.len() {
         let is_over = server.last().is_some_and(|seen| !seen.is_whole || seen.is_last);
-        assert!(refusals > 0 || is_over, "request {} of {} got lost", server.len(), shown());
+        assert!(refusals > 0 || is_over, "request {} of {} is missing", server.len(), shown());
     }
     outcome
 }
 
-/// Whether hyper's URIs cannot have this target.
+/// Whether hyper's URIs cannot represent this target.
 fn is_beyond_hyper(target: &[u8]) -> bool {
     target.iter().any(|byte| matches!(byte, b'"' | b'`'))
 }
 
-/// The requests that the server takes, and how many it refuses: the last one, if any.
+/// The requests that the server takes, and the number of those that it refuses: at most one, the last.
 fn through_server(stream: &[u8], cuts: &[usize], limits: RequestLimits) -> (Vec<Seen>, usize) {
     let requests = Rc::new(RefCell::new(Requests::new(limits)));
     let (seen, refusals) = (Rc::default(), RefCell::new(0));
@@ -120,7 +121,7 @@ fn through_server(stream: &[u8], cuts: &[usize], limits: RequestLimits) -> (Vec<
             return None;
         }
         judge_head(&start.head);
-        assert_eq!(*refusals.borrow(), 0, "a request behind one that is refused: {start:?}");
+        assert_eq!(*refusals.borrow(), 0, "a request after a refused one: {start:?}");
         assert_eq!(request.version() == http::Version::HTTP_10, is_http_1_0(&start), "{start:?}");
         Some(Seen { is_last: start.is_last, ..seen_by_server(&start.head) })
     });
@@ -131,7 +132,7 @@ fn is_http_1_0(start: &Start) -> bool {
     start.head.version() == wasmserve::gateway::request::Version::Http10
 }
 
-/// The requests that hyper finds in the stream by itself.
+/// The requests that hyper finds in the stream on its own.
 fn by_hyper(stream: &[u8], cuts: &[usize]) -> Vec<Seen> {
     let seen = Rc::default();
     serve(Pieces(pieces(stream, cuts)), &seen, |request| {
@@ -147,7 +148,7 @@ fn by_hyper(stream: &[u8], cuts: &[usize]) -> Vec<Seen> {
     seen.take()
 }
 
-/// Serves a connection to its end; all that it reads is there.
+/// Serves a connection to its end. All of its input is available.
 fn serve<W: Read + Write + Unpin>(
     wire: W,
     all: &Rc<RefCell<Vec<Seen>>>,
@@ -188,14 +189,14 @@ fn serve<W: Read + Write + Unpin>(
             return;
         }
     }
-    unreachable!("a connection whose client has said all that it will does not end");
+    unreachable!("a connection does not end although all input was read");
 }
 
 fn fields_of(fields: &http::HeaderMap) -> Vec<Field> {
     fields.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into())).collect()
 }
 
-/// What the server makes of a head.
+/// A head as the server has parsed it.
 fn seen_by_server(head: &RequestHead) -> Seen {
     let fields = head.fields().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec())).collect();
     Seen {
@@ -207,18 +208,18 @@ fn seen_by_server(head: &RequestHead) -> Seen {
     }
 }
 
-/// By name, as hyper moves fields when it drops a length; and without lengths, whose meaning shows in the body.
+/// Sorted by name, because hyper moves fields when it drops a length; and without lengths, which show in the body.
 fn sorted(mut fields: Vec<Field>) -> Vec<Field> {
     fields.retain(|(name, _)| name != b"content-length");
     fields.sort_by(|(a, _), (b, _)| a.cmp(b));
     fields
 }
 
-/// A head that the server has accepted says the same to `httparse`, in every part and in order.
+/// Checks that `httparse` parses an accepted head to the same parts, in the same order.
 ///
 /// # Panics
 ///
-/// It does not.
+/// The results differ.
 pub fn judge_head(head: &RequestHead) {
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut judge = httparse::Request::new(&mut fields);
@@ -232,18 +233,18 @@ pub fn judge_head(head: &RequestHead) {
     assert_eq!(seen, judged, "{}", shown());
 }
 
-/// A stream in pieces, the next one at the end.
+/// Splits a stream into pieces, in reverse order.
 fn pieces<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).chain([0, stream.len()]).collect();
     ends.sort_unstable();
     ends.windows(2).map(|ends| &stream[ends[0]..ends[1]]).filter(|piece| !piece.is_empty()).rev().collect()
 }
 
-/// A client that sends its pieces and then ends its side.
+/// A client that sends its pieces and then closes its side.
 struct Pieces<'a>(Vec<&'a [u8]>);
 
 impl Pieces<'_> {
-    /// The next bytes, at most so many.
+    /// The next bytes, up to this many.
     fn next(&mut self, max: usize) -> &[u8] {
         let Some(piece) = self.0.pop() else { return &[] };
         let (now, later) = piece.split_at(piece.len().min(max));
@@ -266,7 +267,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// The same client, behind the server's parser.
+/// The same client behind the server's parser.
 struct ThroughServer<'a> {
     requests: Rc<RefCell<Requests>>,
     pieces: Vec<&'a [u8]>,
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_read_alike_wherever_it_is_cut() {
+    fn a_stream_is_parsed_alike_wherever_it_is_split() {
         for seed in 1..=100 {
             let stream = pipeline::mutated(&mut Random::new(seed));
             let whole = compare(&stream, &[]).same;
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_feed_alone_ends_the_trailers_and_lets_a_head_get_the_next_ones_body() {
+    fn a_bare_line_feed_does_not_end_the_trailers() {
         for end in ["0\r\n\n", "0\r\nX: y\n\r\n", "0\r\nX: y\n\n", "0\n\r\n", "0\r\n\r\r\n"] {
             let stream = format!(
                 "POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{end}\
@@ -355,7 +356,7 @@ mod tests {
             );
             assert_eq!(compare(stream.as_bytes(), &[]).same, 0, "{end:?}");
             let (seen, _) = through_server(stream.as_bytes(), &[], RequestLimits::DEFAULT);
-            assert_eq!(seen.len(), 1, "{end:?}: nothing behind a broken body is a request");
+            assert_eq!(seen.len(), 1, "{end:?}: nothing after a malformed body is a request");
             assert!(!seen[0].is_whole && seen[0].target == b"/first", "{end:?}");
         }
     }

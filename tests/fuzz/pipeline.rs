@@ -1,11 +1,11 @@
-//! Streams of requests to try parsers with: well-formed ones, and what is nearly well-formed.
+//! Streams of requests to test parsers with: well-formed ones, and nearly well-formed ones.
 
-/// Numbers that follow from a seed (xorshift).
+/// Pseudorandom numbers from a seed (xorshift).
 #[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of this seed.
+    /// Starts from this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -20,7 +20,7 @@ impl Random {
         self.0
     }
 
-    /// A number below this one.
+    /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         // The upper half: the lower bits of xorshift repeat sooner.
         (self.next() >> 32) as usize % end.max(1)
@@ -51,7 +51,7 @@ const FIELDS: [&str; 14] = [
     "Via: \"a\", b",
 ];
 
-/// What parsers have disagreed about.
+/// Sequences that parsers have disagreed about.
 const ODD: [&[u8]; 38] = [
     b"\r",
     b"\n",
@@ -93,7 +93,7 @@ const ODD: [&[u8]; 38] = [
     b"HTTP/1.0",
 ];
 
-/// One to four requests in a row, well-formed, most of them.
+/// One to four requests in a row, most of them well-formed.
 #[must_use]
 pub fn pipeline(random: &mut Random) -> Vec<u8> {
     let mut stream = Vec::new();
@@ -103,7 +103,7 @@ pub fn pipeline(random: &mut Random) -> Vec<u8> {
     stream
 }
 
-/// The same with up to four changes in it, most often near what frames the requests.
+/// The same with up to four changes, mostly near the framing.
 #[must_use]
 pub fn mutated(random: &mut Random) -> Vec<u8> {
     let mut stream = pipeline(random);
@@ -126,7 +126,7 @@ pub fn mutated(random: &mut Random) -> Vec<u8> {
     stream
 }
 
-/// Where a stream is cut into pieces: most often nowhere, or in a few places, and sometimes everywhere.
+/// Where a stream is split: mostly nowhere or in a few places, sometimes everywhere.
 #[must_use]
 pub fn cuts(random: &mut Random) -> Vec<usize> {
     match random.below(16) {

@@ -1,5 +1,6 @@
-//! Any calls of a handler, with any arguments: what passes the checks is well-formed on the wire, a length that was given
-//! is never exceeded, and nothing panics.
+//! Any calls of a handler, with any arguments.
+//!
+//! Whatever passes the checks is well-formed on the wire and never exceeds a declared length, and nothing panics.
 
 #![no_main]
 
@@ -22,18 +23,18 @@ use wasmserve::gateway::{
 #[derive(Arbitrary, Debug)]
 enum Call {
     Start(String, Vec<(String, Vec<u8>)>, Option<Vec<u8>>),
-    /// Most statuses of the other kind are nonsense.
+    /// A start with a plausible status. `Start` mostly has nonsense.
     StartWell(u8, Vec<(bool, Vec<u8>)>, Option<u8>),
     Write(Vec<u8>),
     Finish(Vec<u8>),
     Read,
 }
 
-/// What the client has got.
+/// What the client has received.
 #[derive(Default)]
 struct Got {
     head: Option<http::response::Parts>,
-    octets: u64,
+    bytes: u64,
     is_at_end: bool,
 }
 
@@ -54,7 +55,7 @@ fuzz_target!(|input: (bool, Vec<Call>)| {
             }
             Call::Write(chunk) => {
                 let mut write = pin!(writer.write(Bytes::from(chunk)));
-                // Where it waits, it waits for somebody who reads.
+                // A write that is pending waits for a reader.
                 while write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
                     read(&mut reader, &mut got);
                 }
@@ -66,10 +67,10 @@ fuzz_target!(|input: (bool, Vec<Call>)| {
     let ended = writer.end();
     drop(writer);
     read(&mut reader, &mut got);
-    assert!(ended.is_err() || got.is_at_end, "a handler that ended well has a response that did not");
+    assert!(ended.is_err() || got.is_at_end, "the handler ended without an error, but the response is incomplete");
 });
 
-/// Reads what is there, and checks it.
+/// Reads what is available, and checks it.
 fn read(reader: &mut Reader, got: &mut Got) {
     let mut cx = Context::from_waker(Waker::noop());
     if got.head.is_none()
@@ -77,7 +78,7 @@ fn read(reader: &mut Reader, got: &mut Got) {
     {
         assert!((200..=999).contains(&head.status.as_u16()), "{head:?}");
         for (name, value) in &head.headers {
-            assert!(!value.as_bytes().iter().any(|octet| b"\r\n\0".contains(octet)), "{name}: {value:?}");
+            assert!(!value.as_bytes().iter().any(|byte| b"\r\n\0".contains(byte)), "{name}: {value:?}");
             assert!(!["connection", "transfer-encoding", "trailer"].contains(&name.as_str()), "{name}");
         }
         assert!(head.headers.get_all("content-length").iter().count() <= 1, "{head:?}");
@@ -89,10 +90,10 @@ fn read(reader: &mut Reader, got: &mut Got) {
             Some(Ok(chunk)) => {
                 assert!(!chunk.is_empty(), "an empty chunk would end a body");
                 assert!(!matches!(head.status.as_u16(), 204 | 205 | 304), "{} has a body", head.status);
-                got.octets += chunk.len() as u64;
+                got.bytes += chunk.len() as u64;
                 if let Some(length) = head.headers.get("content-length") {
                     let length: u64 = length.to_str().expect("ASCII").parse().expect("a number");
-                    assert!(got.octets <= length, "{} octets of {length}", got.octets);
+                    assert!(got.bytes <= length, "{} bytes of {length}", got.bytes);
                 }
             }
             Some(Err(_)) => return,

@@ -1,4 +1,4 @@
-//! Computes for as many `turns` as the query says, and answers with what came of it.
+//! Computes for as many `turns` as the query says, and answers with the result.
 
 use std::hint::black_box;
 

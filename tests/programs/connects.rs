@@ -1,4 +1,6 @@
-//! Connects to the query's `addr`, sends a line and tells what came back; or for `/listen` listens there.
+//! Connects to the query's `addr`, sends a line and answers with the reply.
+//!
+//! For `/listen`, listens there instead.
 
 use std::{
     io::{self, Write},

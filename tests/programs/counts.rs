@@ -1,4 +1,4 @@
-//! Counts its requests, and answers with the number and the path of the one before.
+//! Counts its requests, and answers with the count and the path of the previous request.
 
 use std::sync::{
     Mutex,

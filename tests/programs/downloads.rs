@@ -1,5 +1,6 @@
-//! Sends blocks of 64 KiB, the octets of their number again and again: as many as the query says in `blocks`, or until the
-//! client leaves, which it logs.
+//! Sends blocks of 64 KiB, where block N repeats the byte N.
+//!
+//! The query may say how many (`blocks`). Otherwise sends until the client leaves, which it logs.
 
 use wasmserve_guest::{Environ, Result, StartResponse, handler};
 

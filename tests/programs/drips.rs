@@ -1,4 +1,6 @@
-//! Sends as many numbered lines as the query says in `n`, and waits for `ms` milliseconds before each.
+//! Sends `n` numbered lines, and waits `ms` milliseconds before each.
+//!
+//! Both numbers are in the query.
 
 use std::{thread, time::Duration};
 

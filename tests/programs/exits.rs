@@ -1,4 +1,6 @@
-//! Ends its process with the query's `code`; for `/answered` when the response is complete.
+//! Exits with the query's `code`.
+//!
+//! For `/answered`, exits after the response.
 
 use std::process;
 

@@ -1,4 +1,4 @@
-;; Fills and copies a table, for ever: instructions that the engine cannot interrupt in the middle.
+;; Fills and copies a table forever, with instructions that the engine cannot interrupt.
 (component
   (core module $module
     (memory (export "memory") 1)

@@ -1,10 +1,12 @@
-;; Looks at every place of a machine that an instance before it may have left something in, reports how many of them are not as
-;; the component declares them, and then leaves the mark of its request (`X-Mark`) in all of them: a memory that has no image and
-;; one that has, each as it was declared and grown; a table; globals; the stack. The report is a line of numbers: words of the
-;; memory without an image, of the one with it, entries of the table, globals. Then it ends: for `/traps` by a trap, for `/spins`
-;; never, for `/waits` when the request's body is there; or else it returns.
+;; Checks every place in which an earlier instance may have left something, and leaves a mark there.
 ;;
-;; Where there is no more memory to be had it does with what it has.
+;; Reports how many places are not as the component declares them. Then leaves the mark of its request (`X-Mark`) in all
+;; of them: in a memory without an image and in one with an image, both as declared and grown; in a table; in globals;
+;; on the stack. The report is a line of numbers: words of the memory without an image, words of the memory with an
+;; image, table entries, globals. The path says how it ends: `/traps` with a trap, `/spins` never, `/waits` once it has
+;; the request's body. Otherwise it returns.
+;;
+;; If there is not enough memory, it works with what it has.
 (component
   (import "wasmserve:gateway/environ@0.1.0" (instance $environ
     (export "get" (func (param "name" string) (result (option (list u8)))))))
@@ -27,7 +29,7 @@
       (result (result (error $start-error)))))
     (export "write" (func (param "chunk" (list u8)) (result (result (error $write-error)))))))
 
-  ;; The first page is ours: what the host gives us goes into its second half. All behind it is looked at and filled.
+  ;; The first page is ours: the host's results go into its second half. Everything after it is checked and filled.
   (core module $room
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 32768))
@@ -54,7 +56,7 @@
     (import "memory" "memory" (memory $ours 1))
     (memory $bare 1)
     (memory $image 2)
-    ;; More than the pool wipes by hand.
+    ;; More than the pool wipes itself.
     (table $table 15000 funcref)
     (elem (table $table) (i32.const 7000) func $entry)
     (global $a (mut i64) (i64.const 11))
@@ -65,7 +67,7 @@
     (data (memory $ours) (i32.const 32) "HTTP_X_MARK")
     (data (memory $ours) (i32.const 48) "200 OK")
     (data (memory $ours) (i32.const 64) "report: ")
-    ;; In the first page of the system's and in the last but one.
+    ;; In the first page of the operating system and in the last but one.
     (data (memory $image) (i32.const 8) "unspoilt")
     (data (memory $image) (i32.const 122880) "unspoilt")
     (func $entry)
@@ -82,7 +84,7 @@
         (br_if $next (i32.lt_u (local.get $at) (local.get $end))))
       (local.get $found))
 
-    ;; Words that are neither zero nor what was declared.
+    ;; Words that are neither zero nor as declared.
     (func $look_at_image (result i32)
       (local $at i32) (local $end i32) (local $found i32)
       (drop (memory.grow $image (i32.const 30)))
@@ -99,7 +101,7 @@
         (br_if $next (i32.lt_u (local.get $at) (local.get $end))))
       (local.get $found))
 
-    ;; Entries that are there or not as they should not be.
+    ;; Entries that are set although they should not be, or the reverse.
     (func $look_at_table (result i32)
       (local $at i32) (local $found i32)
       (loop $next
@@ -115,7 +117,7 @@
         (i32.add (i64.ne (global.get $a) (i64.const 11)) (i32.ne (global.get $b) (i32.const 12)))
         (i32.add (f64.ne (global.get $c) (f64.const 13)) (i32.eqz (ref.is_null (global.get $d))))))
 
-    ;; The mark, again and again. It is in the memory for exchanges, where the host has put it.
+    ;; Repeats the mark, which the host has put into the memory for exchanges.
     (func $fill (param $mark i32)
       (local $at i32) (local $end i32)
       (memory.fill $bare (i32.const 0) (i32.const 0xa5) (i32.mul (memory.size $bare) (i32.const 65536)))
@@ -139,7 +141,7 @@
       (global.set $d (ref.func $entry))
       (drop (call $deep (i32.const 2000) (i64.load $ours (local.get $mark)))))
 
-    ;; Leaves a word all over the stack: what is needed behind a call is kept there.
+    ;; Puts a word all over the stack. Values that are needed after a call are kept there.
     (func $deep (param $left i32) (param $word i64) (result i64)
       (local $a i64) (local $b i64) (local $c i64)
       (if (i32.eqz (local.get $left)) (then (return (local.get $word))))
@@ -148,7 +150,7 @@
       (local.set $c (call $deep (i32.sub (local.get $left) (i32.const 1)) (local.get $word)))
       (i64.add (i64.add (local.get $a) (local.get $b)) (i64.add (local.get $c) (local.get $word))))
 
-    ;; Ten digits and a byte behind them.
+    ;; Ten digits, followed by a byte.
     (func $print (param $at i32) (param $number i32) (param $behind i32)
       (local $digit i32)
       (local.set $digit (i32.add (local.get $at) (i32.const 10)))
@@ -174,13 +176,13 @@
       (call $write (i32.const 64) (i32.const 52) (i32.const 128))
       (call $write (local.get $mark) (i32.const 24) (i32.const 128))
       (call $get (i32.const 16) (i32.const 9) (i32.const 128))
-      ;; The second byte of the path, or what is behind a path of one.
+      ;; The second byte of the path. If the path has only one byte, whatever follows it.
       (local.set $ending (i32.load8_u $ours offset=1 (i32.load $ours (i32.const 132))))
       (if (i32.eq (local.get $ending) (i32.const 116)) (then unreachable))
       (if (i32.eq (local.get $ending) (i32.const 115)) (then (loop $again (br $again))))
       (if (i32.eq (local.get $ending) (i32.const 119)) (then (call $read (i32.const 100) (i32.const 128))
         (call $read (i32.const 100) (i32.const 128))))
-      ;; `ok` at an address that is zero.
+      ;; `ok`: the result area is zero.
       (i32.const 256)))
   (core instance $instance (instantiate $module
     (with "memory" (instance $memory))

@@ -1,9 +1,9 @@
-;; Fills and copies all of its memory, for ever: instructions that the engine cannot interrupt in the middle.
+;; Fills and copies all of its memory forever, with instructions that the engine cannot interrupt.
 (component
   (core module $module
     (memory (export "memory") 1)
     (func (export "handle") (result i32)
-      ;; 64 MiB, or whatever there is.
+      ;; 64 MiB, or what is available.
       (drop (memory.grow (i32.const 1023)))
       (loop $again
         (memory.fill (i32.const 0) (i32.const 1) (i32.mul (memory.size) (i32.const 65536)))

@@ -1,4 +1,4 @@
-//! Logs a line of 1 MiB, and then many more.
+//! Logs a line of 1 MiB, and then many more lines.
 
 use wasmserve_guest::{Environ, handler};
 

@@ -1,10 +1,10 @@
-//! Does what the request's script says, with the gateway's functions themselves, and reports into its log.
+//! Follows the script in the request, through the gateway's raw functions, and reports to its log.
 
 use wasmserve_guest::{Application, Environ, Result, StartResponse, handler};
 
 handler!(Actor);
 
-/// A function's result would be sent too.
+/// A type, because the result of a function would be sent as well.
 struct Actor;
 
 impl Application<()> for Actor {
@@ -13,7 +13,7 @@ impl Application<()> for Actor {
         acting::run()
     }
 
-    /// There is no gateway to be reached.
+    /// There is no gateway outside of wasm.
     #[cfg(not(target_family = "wasm"))]
     fn run(self, _: Environ, _: StartResponse) -> Result<()> {
         Ok(())
@@ -50,14 +50,14 @@ mod acting {
             Step::Respond { status, fields, body } => {
                 script::outcome(response::respond(&status, &borrowed(&fields), &body))
             }
-            Step::Read(max) => input::read(max).map_or_else(script::error, |part| script::octets(&part)),
+            Step::Read(max) => input::read(max).map_or_else(script::error, |part| script::escaped(&part)),
             Step::ReadAll => read_all(),
             Step::Trailers => {
                 let trailers = input::trailers();
-                let lines = trailers.iter().map(|(name, value)| format!("{name}: {}", script::octets(value)));
+                let lines = trailers.iter().map(|(name, value)| format!("{name}: {}", script::escaped(value)));
                 lines.collect::<Vec<_>>().join("; ")
             }
-            Step::Get(name) => environ::get(&name).map_or_else(|| "absent".into(), |value| script::octets(&value)),
+            Step::Get(name) => environ::get(&name).map_or_else(|| "absent".into(), |value| script::escaped(&value)),
             Step::Fail(text) => return Err(text.into()),
             Step::Trap => std::process::abort(),
         })

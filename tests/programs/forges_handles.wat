@@ -1,4 +1,4 @@
-;; Uses a handle that it was never given.
+;; Uses a handle that it does not own.
 (component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))

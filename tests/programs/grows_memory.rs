@@ -1,12 +1,14 @@
-//! Takes memory until there is no more; for `/careful` it asks before, and answers how many MiB there were.
+//! Allocates memory until there is none left.
+//!
+//! For `/careful`, handles failed allocations and answers with the number of MiB.
 
 use wasmserve_guest::{Environ, handler};
 
 handler!(app);
 
 const MIB: usize = 1 << 20;
-/// Copied at once: a loop over each octet would be what takes the time.
-const OCTETS: &[u8] = &[1; MIB];
+/// Copied in one piece: a loop over each byte would take most of the time.
+const BYTES: &[u8] = &[1; MIB];
 
 fn app(environ: Environ) -> String {
     let is_careful = environ.path() == "/careful";
@@ -16,7 +18,7 @@ fn app(environ: Environ) -> String {
         if is_careful && more.try_reserve_exact(MIB).is_err() {
             return hoard.len().to_string();
         }
-        more.extend_from_slice(OCTETS);
+        more.extend_from_slice(BYTES);
         hoard.push(more);
     }
 }

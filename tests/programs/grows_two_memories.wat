@@ -1,4 +1,4 @@
-;; Grows two memories and a table in turn until one cannot grow any more, and then traps.
+;; Grows two memories and a table in turn until one of them cannot grow, and then traps.
 (component
   (core module $module
     (memory $one (export "memory") 1)

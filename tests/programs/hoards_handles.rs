@@ -1,4 +1,4 @@
-//! Takes handles for ever and gives none back.
+//! Creates handles forever, and drops none.
 
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasmserve_guest::{Environ, handler};

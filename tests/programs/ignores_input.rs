@@ -1,4 +1,6 @@
-//! Answers without a look at the request's body; for `/slowly` it computes for a while before that.
+//! Answers without reading the request's body.
+//!
+//! For `/slowly`, computes for a while first.
 
 use std::hint::black_box;
 

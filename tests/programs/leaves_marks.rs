@@ -1,12 +1,13 @@
-//! Looks for marks of other requests in all that it can read, reports what it has found, leaves its own mark in all that it
-//! can write, and ends as its path says: `/traps`, `/fails` with an error, `/spins` for ever, `/waits` for the end of the
-//! request's body; or else it returns.
+//! Searches everything that it can read for marks of other requests, and leaves its own.
 //!
-//! Its mark is in the request's field `X-Mark`. The report is a line of numbers: marks of others in its memory, bytes of fresh
-//! memory that are not zero, marks of others in what the host gives it, its first handle, two random numbers, and the
-//! request's id.
+//! Reports what it has found, leaves its own mark in everything that it can write, and ends as its path says: `/traps`;
+//! `/fails` with an error; `/spins` forever; `/waits` for the end of the request's body. Otherwise it returns.
+//!
+//! Its mark is in the field `X-Mark` of the request. The report is a line of numbers: foreign marks in its memory,
+//! non-zero bytes of fresh memory, foreign marks in what the host provides, its first handle, two random numbers, and
+//! the id of the request.
 #![expect(unsafe_code, reason = "it reads memory that it has not written")]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is what this program is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program is for")]
 
 use std::{
     alloc::{Layout, alloc},
@@ -26,16 +27,16 @@ handler!(Spy);
 
 struct Spy;
 
-/// How much memory it grows by.
+/// By how much it grows its memory.
 const FRESH: usize = 4 << 20;
 
 impl Application<()> for Spy {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
         let own = environ.get("HTTP_X_MARK").and_then(|mark| Mark::read(&mark)).ok_or("no mark")?;
         let in_memory = foreign_in_memory(&own);
-        // The allocator keeps notes of its own in the memory that it had before, and behind what it gives.
+        // The allocator keeps its own data in the memory that existed before, and after each block that it returns.
         let (before, layout) = (memory_size(), Layout::from_size_align(FRESH + 64, 4096)?);
-        // SAFETY: the layout is not empty. What comes is null where there is no memory left, and is looked at then no more.
+        // SAFETY: the layout is not empty. The result is null if there is no memory left, and then it is not read.
         let fresh = unsafe { alloc(layout) };
         let dirty = if fresh.is_null() { 0 } else { dirty_bytes(fresh, before) };
         let given = foreign_in_given(&environ, &own)?;
@@ -76,7 +77,7 @@ impl Application<()> for Spy {
     }
 }
 
-/// Marks of others in all that the host gives.
+/// Counts foreign marks in everything that the host provides.
 fn foreign_in_given(environ: &Environ, own: &Mark) -> Result<usize> {
     let mut given = environ.raw_head();
     for (name, value) in environ.copy_all().into_iter().chain(environ.headers()) {
@@ -94,17 +95,17 @@ fn foreign_in_given(environ: &Environ, own: &Mark) -> Result<usize> {
     Ok(mark::foreign(&given, own))
 }
 
-/// Marks of others in the whole memory, used or not.
+/// Counts foreign marks in the whole memory, used or not.
 fn foreign_in_memory(own: &Mark) -> usize {
-    // A word that has none of these does not have the first byte of a mark.
+    // A word without this byte cannot contain the start of a mark.
     const FIRST: u64 = u64::from_ne_bytes([mark::PREFIX[0]; 8]);
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let (mut found, mut at) = (0, 8);
     while at + mark::LENGTH + 8 <= memory_size() {
-        // SAFETY: it is below the end of the memory, all of which can be read, and aligned.
+        // SAFETY: the address is aligned and below the end of the memory, all of which is readable.
         let word = unsafe { ptr::with_exposed_provenance::<u64>(at).read_volatile() } ^ FIRST;
         if word.wrapping_sub(ONES) & !word & (ONES << 7) != 0 {
-            // SAFETY: the same; nothing is written meanwhile.
+            // SAFETY: as above, and nothing writes to it meanwhile.
             let bytes = unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(at), mark::LENGTH + 7) };
             found += mark::foreign(bytes, own);
         }
@@ -123,11 +124,11 @@ fn memory_size() -> usize {
     0
 }
 
-/// Bytes that are not zero in memory that was never written: what of it was not there before.
+/// Counts non-zero bytes in memory that was never written, apart from what existed before.
 fn dirty_bytes(fresh: *const u8, before: usize) -> usize {
     let mut dirty = 0;
     for at in (before.saturating_sub(fresh.addr())..FRESH).step_by(8) {
-        // SAFETY: it is within what was allocated, and aligned.
+        // SAFETY: the address is aligned and within the allocation.
         let word = unsafe { fresh.add(at).cast::<u64>().read_volatile() };
         if word != 0 {
             dirty += word.to_ne_bytes().iter().filter(|byte| **byte != 0).count();
@@ -138,12 +139,12 @@ fn dirty_bytes(fresh: *const u8, before: usize) -> usize {
 
 fn fill(fresh: *mut u8, own: &Mark) {
     for at in (0..=FRESH - mark::LENGTH).step_by(mark::LENGTH) {
-        // SAFETY: it is within what was allocated.
+        // SAFETY: the address is within the allocation.
         unsafe { fresh.add(at).copy_from_nonoverlapping(own.text().as_ptr(), mark::LENGTH) };
     }
 }
 
-/// Leaves marks all over the stack.
+/// Puts marks all over the stack.
 #[inline(never)]
 fn deep(own: &Mark, turns: usize) -> usize {
     let here = hint::black_box([*own; 40]);

@@ -1,4 +1,4 @@
-//! Gives more octets than its `Content-Length` says.
+//! Sends more bytes than its `Content-Length` declares.
 
 use wasmserve_guest::{Environ, StartResponse, handler};
 

@@ -1,4 +1,6 @@
-//! Does what the path says: `/traps`, `/streams` for ever, `/waits` for input; or else answers well.
+//! Misbehaves as its path says: `/traps`, `/streams` forever, `/waits` for input.
+//!
+//! Otherwise answers normally.
 
 use std::process;
 

@@ -1,4 +1,4 @@
-//! Calls itself for ever; but not for `/fine`.
+//! Recurses forever, except for `/fine`.
 
 use wasmserve_guest::{Environ, handler};
 
@@ -11,8 +11,8 @@ fn app(environ: Environ) -> String {
     }
 }
 
-/// Not a tail call, so that each turn needs a frame.
-#[expect(unconditional_recursion, reason = "it is what this program is for")]
+/// Not a tail call, so each call needs a frame.
+#[expect(unconditional_recursion, reason = "this is what the program is for")]
 fn down(turn: u64) -> u64 {
     down(turn + 1) * turn
 }

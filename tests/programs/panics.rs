@@ -1,4 +1,6 @@
-//! Panics, for `/late` after the first chunk; but not for `/fine`.
+//! Panics, except for `/fine`.
+//!
+//! For `/late`, panics after the first chunk.
 
 use wasmserve_guest::{Environ, Result, StartResponse, handler};
 

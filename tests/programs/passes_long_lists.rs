@@ -4,7 +4,7 @@ use wasmserve_guest::{Application, Environ, Result, StartResponse, handler};
 
 handler!(Generous);
 
-/// A function's result would be sent too.
+/// A type, because the result of a function would be sent as well.
 struct Generous;
 
 impl Application<()> for Generous {

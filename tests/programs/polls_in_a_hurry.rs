@@ -1,4 +1,4 @@
-//! Waits for ever, each time for no time at all.
+//! Waits for a duration of zero, forever.
 
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasmserve_guest::{Environ, handler};

@@ -1,5 +1,5 @@
-//! Prints lines, parts of lines, and what could do harm to a terminal or pass for a line of somebody else.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is what this program is for")]
+//! Prints lines, incomplete lines, control characters, and lines that imitate others in the log.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the program is for")]
 
 use wasmserve_guest::{Environ, handler};
 

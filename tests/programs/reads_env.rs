@@ -1,4 +1,6 @@
-//! Tells all variables of its process, and the query's `name` as the environ has it.
+//! Answers with all environment variables of its process, and with one variable of the environ.
+//!
+//! The query names the latter (`name`).
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! Reads the query's `file`, or writes the query's `text` into it, and tells how that went.
+//! Reads the query's `file`, or writes the query's `text` to it, and answers with the result.
 
 use std::{fs, io};
 

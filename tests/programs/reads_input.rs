@@ -1,5 +1,6 @@
-//! Reads the request's body to its end and tells its length and its trailers. For `/eager` it says so before it begins;
-//! for `/stubborn` it answers well even if the body has no end.
+//! Reads the request's body to its end, and answers with its length and its trailers.
+//!
+//! For `/eager`, starts its response before it reads. For `/stubborn`, answers normally even if the body is incomplete.
 
 use wasmserve_guest::{Environ, Result, StartResponse, handler};
 
@@ -20,10 +21,10 @@ fn app(environ: Environ, start_response: StartResponse) -> Result<String> {
             None => break Ok(()),
         }
     };
-    // Whatever was said once is said again.
+    // Another read must return the same result.
     let again = match chunks.next() {
         None => Ok(()),
-        Some(Ok(_)) => panic!("there is something behind the end"),
+        Some(Ok(_)) => panic!("a chunk follows the end"),
         Some(Err(error)) => Err(error),
     };
     assert_eq!(format!("{end:?}"), format!("{again:?}"));

@@ -1,4 +1,4 @@
-;; Reads behind the end of its memory.
+;; Reads past the end of its memory.
 (component
   (core module $module
     (memory (export "memory") 1)

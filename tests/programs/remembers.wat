@@ -1,7 +1,8 @@
-;; Looks for what another instance has left in its memory, its table and its globals, answers with how many words of eight
-;; bytes and entries that were (`0000000000` if there are none), and fills all of them. Then it ends: for `/traps` by a trap,
-;; for `/spins` never, for `/waits` and `/wee` when the request's body is there; else it returns. The memory has 16 MiB, for
-;; `/wee` only 192 KiB.
+;; Checks what another instance has left in its memory, its table and its globals, and fills them.
+;;
+;; Answers with the number of 8-byte words and entries that were left (`0000000000` if there are none). The path says
+;; how it ends: `/traps` with a trap, `/spins` never, `/waits` and `/wee` once it has the request's body. Otherwise it
+;; returns. The memory has 16 MiB, for `/wee` only 192 KiB.
 (component
   (import "wasmserve:gateway/environ@0.1.0" (instance $environ
     (export "get" (func (param "name" string) (result (option (list u8)))))))
@@ -24,7 +25,7 @@
       (result (result (error $start-error)))))
     (export "write" (func (param "chunk" (list u8)) (result (result (error $write-error)))))))
 
-  ;; The first page is ours: what the host gives us goes into its second half. All behind it is looked at and filled.
+  ;; The first page is ours: the host's results go into its second half. Everything after it is checked and filled.
   (core module $room
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 32768))
@@ -82,8 +83,8 @@
       (global.set $a (i64.const -1))
       (global.set $b (i64.const -1)))
 
-    ;; Ten digits at 64.
-    (func $tell (param $number i32)
+    ;; Ten digits at address 64.
+    (func $print (param $number i32)
       (local $at i32)
       (local.set $at (i32.const 74))
       (loop $next
@@ -95,9 +96,9 @@
     (func (export "handle") (result i32)
       (local $ending i32)
       (call $get (i32.const 16) (i32.const 9) (i32.const 128))
-      ;; The second octet of the path, or what is behind a path of one.
+      ;; The second byte of the path. If the path has only one byte, whatever follows it.
       (local.set $ending (i32.load8_u offset=1 (i32.load (i32.const 132))))
-      (call $tell (call $look
+      (call $print (call $look
         (select (i32.const 3) (i32.const 255)
           (i32.eq (i32.load8_u offset=2 (i32.load (i32.const 132))) (i32.const 101)))))
       (call $fill)
@@ -107,7 +108,7 @@
       (if (i32.eq (local.get $ending) (i32.const 116)) (then unreachable))
       (if (i32.eq (local.get $ending) (i32.const 115)) (then (loop $again (br $again))))
       (if (i32.eq (local.get $ending) (i32.const 119)) (then (call $read (i32.const 1) (i32.const 128))))
-      ;; `ok` at an address that is zero.
+      ;; `ok`: the result area is zero.
       (i32.const 256)))
   (core instance $instance (instantiate $module
     (with "memory" (instance $memory))

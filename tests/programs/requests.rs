@@ -1,4 +1,4 @@
-//! Sends a request to the query's `authority` through wasi:http, and tells the status that came back.
+//! Sends a request to the query's `authority` through wasi:http, and answers with the status of the response.
 
 use wasip2::http::{
     outgoing_handler,

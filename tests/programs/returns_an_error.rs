@@ -1,4 +1,6 @@
-//! Returns an error, for `/late` after the first chunk; but not for `/fine`.
+//! Returns an error, except for `/fine`.
+//!
+//! For `/late`, returns it after the first chunk.
 
 use wasmserve_guest::{Environ, Result, StartResponse, handler};
 

@@ -1,10 +1,10 @@
-//! Returns well, and has answered nothing; but not for `/fine`.
+//! Returns without an error and without a response, except for `/fine`.
 
 use wasmserve_guest::{Application, Environ, Result, StartResponse, handler};
 
 handler!(Silent);
 
-/// In the SDK's other forms the response is started or the handler fails.
+/// A type, because the SDK's other forms start the response or fail.
 struct Silent;
 
 impl Application<()> for Silent {

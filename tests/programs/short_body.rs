@@ -1,4 +1,4 @@
-//! Gives fewer octets than its `Content-Length` says.
+//! Sends fewer bytes than its `Content-Length` declares.
 
 use wasmserve_guest::{Environ, StartResponse, handler};
 

@@ -1,4 +1,6 @@
-//! Sleeps for ever, for `/late` after the first chunk; but not for `/fine`.
+//! Sleeps forever, except for `/fine`.
+//!
+//! For `/late`, sleeps after the first chunk.
 
 use std::{thread, time::Duration};
 

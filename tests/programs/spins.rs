@@ -1,4 +1,6 @@
-//! Computes for ever, for `/late` after the first chunk; but not for `/fine`.
+//! Computes forever, except for `/fine`.
+//!
+//! For `/late`, computes after the first chunk.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-;; Computes for ever while it is made, before anybody calls it.
+;; Computes forever during instantiation, before it can be called.
 (component
   (core module $module
     (memory (export "memory") 1)

@@ -1,22 +1,23 @@
-//! Starts its response with the `status` and the `field`s of the query, and pushes its `chunk`s. What the host says to
-//! that goes into the log; the handler itself does not care.
+//! Starts its response with the `status` and the `field`s of the query, and writes its `chunk`s.
+//!
+//! Logs the results, and ignores errors.
 
 use wasmserve_guest::{Application, Environ, Result, StartResponse, handler, parse_qs_with_blanks};
 
-handler!(Obedient);
+handler!(Follower);
 
-/// A function's result would be sent too.
-struct Obedient;
+/// A type, because the result of a function would be sent as well.
+struct Follower;
 
-impl Application<()> for Obedient {
+impl Application<()> for Follower {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
-        let told = parse_qs_with_blanks(environ.get("QUERY_STRING").unwrap_or_default());
-        let fields = told.get_all("field").iter().filter_map(|field| field.split_once(':'));
+        let query = parse_qs_with_blanks(environ.get("QUERY_STRING").unwrap_or_default());
+        let fields = query.get_all("field").iter().filter_map(|field| field.split_once(':'));
         let fields: Vec<(&str, &str)> = fields.collect();
-        match start_response.attempt(told.get("status").unwrap_or("200 OK"), &fields) {
+        match start_response.attempt(query.get("status").unwrap_or("200 OK"), &fields) {
             Err(error) => environ.errors().log(format!("start: {error:?}")),
             Ok(write) => {
-                for chunk in told.get_all("chunk") {
+                for chunk in query.get_all("chunk") {
                     environ.errors().log(format!("write: {:?}", write(chunk.as_bytes())));
                 }
             }

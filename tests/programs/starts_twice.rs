@@ -1,5 +1,7 @@
-//! Starts its response twice. For `/caught` it takes note of the refusal and goes on with the first one; for `/replaced`
-//! it replaces the first one because of an error, for `/late` when it is too late for that.
+//! Starts its response twice.
+//!
+//! For `/caught`, handles the refusal and continues with the first start. For `/replaced`, replaces the first one
+//! because of an error; for `/late`, tries that too late.
 
 use wasmserve_guest::{Environ, Result, StartResponse, handler};
 

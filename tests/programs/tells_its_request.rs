@@ -1,6 +1,8 @@
-//! Tells its request, one thing a line: the environ, the header lines, the head's octets, the body and the trailers. In
-//! values a backslash and all that is not printable ASCII are escaped, so that no two requests are told alike. Below
-//! `/unread` the body is left alone. Each time it says in the log that it was there.
+//! Answers with a report of its request, one item per line.
+//!
+//! The report has the environ, the header lines, the bytes of the head, the body and the trailers. Values escape the
+//! backslash and everything but printable ASCII, so that different requests have different reports. Does not read the
+//! body below `/unread`. Logs a line for each request.
 
 use std::fmt::Write as _;
 
@@ -28,11 +30,11 @@ fn app(environ: Environ, start_response: StartResponse) -> Result<String> {
     Ok(text)
 }
 
-fn escape(octets: &[u8]) -> String {
-    let escape = |octet: &u8| match octet {
+fn escape(bytes: &[u8]) -> String {
+    let escape = |byte: &u8| match byte {
         b'\\' => "\\\\".to_owned(),
-        b' '..=b'~' => char::from(*octet).to_string(),
-        _ => format!("\\x{octet:02x}"),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
     };
-    octets.iter().map(escape).collect()
+    bytes.iter().map(escape).collect()
 }

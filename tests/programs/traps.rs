@@ -1,4 +1,4 @@
-//! Traps; but not for `/fine`.
+//! Traps, except for `/fine`.
 
 use std::process;
 

@@ -1,4 +1,6 @@
-//! Traps when a part of its response is on its way; `/length` tells the length before.
+//! Traps after it has written a part of its response.
+//!
+//! For `/length`, declares the length first.
 
 use std::process;
 

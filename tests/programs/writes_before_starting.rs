@@ -1,4 +1,4 @@
-//! Writes before it starts its response, and is content with what the host says to that.
+//! Writes before it starts its response, and returns normally after the refusal.
 
 use wasmserve_guest::{Body, BodyWriter, Environ, Result, StartResponse, handler};
 

@@ -1,4 +1,4 @@
-//! Writes empty chunks for ever.
+//! Writes empty chunks forever.
 
 use wasmserve_guest::{Environ, Result, StartResponse, handler};
 

@@ -1,5 +1,7 @@
-//! What handlers do, and what comes of it: the same behaviours with a native handler, with a component in this process and
-//! with the real server. What differs between the first two is the sandbox's fault, between the last two the program's.
+//! What handlers do, and what results from it.
+//!
+//! The same behaviours run with a native handler, with a component in this process and with the real server. A
+//! difference between the first two is caused by the sandbox, between the last two by the program.
 
 mod model;
 mod native;

@@ -1,14 +1,16 @@
-//! Cases: what a client sends and what must become of it, one a file. `tests/requests/README.md` has the format.
+//! Cases: what a client sends, and what must result from it, one per file.
+//!
+//! `tests/requests/README.md` has the format.
 
 pub mod check;
 
-pub mod octets;
+pub mod template;
 
-pub mod told;
+pub mod view;
 
 use std::{fs, path::Path, sync::LazyLock};
 
-use self::{octets::Octets, told::Field};
+use self::{template::Template, view::Field};
 
 /// All cases of `tests/requests`.
 pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
@@ -19,32 +21,32 @@ pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
 /// A case.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// The file's name without its end: a claim that starts with the rule that it stands for.
+    /// The file's name without its extension: a claim that starts with its rule.
     pub name: String,
-    /// The rules that it shows, `T3` say; the first one is the one in its name.
+    /// The rules that it covers, such as `T3`. The first one is the one in its name.
     pub rules: Vec<String>,
     /// The server's flags.
     pub flags: Vec<String>,
     steps: Vec<Step>,
-    /// Whether the connection must be closed after the last answer; otherwise it must be good for another request.
+    /// Whether the server must close the connection after the last response. Otherwise it must accept another request.
     closes: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Send(Vec<u8>),
-    /// The client ends its side.
+    /// The client closes its side.
     End,
     Receive(Answer),
 }
 
-/// A response, and what is true of the request that it answers.
+/// A response, and claims about the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Answer {
     line: usize,
     /// The status code.
     pub status: u16,
-    /// Whether a handler has seen the request, or the server has answered by itself.
+    /// Whether a handler has seen the request. Otherwise the server has answered it itself.
     pub is_handled: bool,
     fields: Vec<(usize, String, String)>,
     claims: Vec<Claim>,
@@ -58,24 +60,24 @@ struct Claim {
 
 #[derive(Clone, Debug)]
 enum What {
-    Is(String, Octets),
+    Is(String, Template),
     IsThere(String),
     IsAbsent(String),
     Order(Vec<String>),
-    /// All of them.
+    /// All header lines.
     Headers(Vec<Field>),
     RawHead(Vec<u8>),
     Body(Vec<u8>),
-    /// All of them.
+    /// All trailers.
     Trailers(Vec<Field>),
 }
 
 impl Case {
-    /// All cases in a directory, in the order of their names.
+    /// Reads all cases in a directory, ordered by name.
     ///
     /// # Errors
     ///
-    /// One line for each that cannot be read: file, line and what is wrong.
+    /// One line for each case that cannot be read: file, line and problem.
     pub fn all(directory: &Path) -> Result<Vec<Self>, String> {
         let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
@@ -85,7 +87,7 @@ impl Case {
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let Some(name) = name.strip_suffix(".case") else {
-                problems.push(format!("{name}: the name of a case ends in `.case`"));
+                problems.push(format!("{name}: the name of a case must end in `.case`"));
                 continue;
             };
             let text = fs::read_to_string(&path).map_err(|error| format!("{name}.case: {error}"));
@@ -101,7 +103,7 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// File, line and what is wrong.
+    /// File, line and problem.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
         let mut case =
             Self { name: name.to_owned(), rules: Vec::new(), flags: Vec::new(), steps: Vec::new(), closes: false };
@@ -116,7 +118,7 @@ impl Case {
 
     fn line(&mut self, number: usize, line: &str) -> Result<(), String> {
         if line.ends_with([' ', '\t']) {
-            return Err("white space at the end of a line is not seen; write it as \\x20".into());
+            return Err("white space at the end of a line is invisible; write it as \\x20".into());
         }
         if number == 1 {
             self.rules = rules(line)?;
@@ -126,7 +128,7 @@ impl Case {
         match word {
             "" | "#" => {}
             "$" => self.flags.extend(rest.split_whitespace().map(str::to_owned)),
-            ">" => self.send(Octets::parse_known(rest)?)?,
+            ">" => self.send(Template::parse_known(rest)?)?,
             "end" => self.steps.push(Step::End),
             "<" if rest == "closed" => self.closes = true,
             "<" if rest.contains(": ") => {
@@ -144,12 +146,12 @@ impl Case {
         Ok(())
     }
 
-    /// `>` lines in a row are one piece.
-    fn send(&mut self, octets: Vec<u8>) -> Result<(), String> {
+    /// Consecutive `>` lines are sent as one piece.
+    fn send(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         match self.steps.last_mut() {
-            Some(Step::Send(before)) => before.extend(octets),
-            Some(Step::End) => return Err("the client has ended its side".into()),
-            _ => self.steps.push(Step::Send(octets)),
+            Some(Step::Send(before)) => before.extend(bytes),
+            Some(Step::End) => return Err("the client has closed its side".into()),
+            _ => self.steps.push(Step::Send(bytes)),
         }
         Ok(())
     }
@@ -159,7 +161,7 @@ impl Case {
         if let Some(before) = self.answers().last()
             && before.status >= 400
         {
-            return Err(format!("after a {} the connection is closed", before.status));
+            return Err(format!("the connection is closed after a {}", before.status));
         }
         let (status, by) = rest.split_once(' ').unwrap_or((rest, ""));
         let status: u16 = status.parse().map_err(|_| format!("`{rest}` is neither a status nor a field"))?;
@@ -174,19 +176,20 @@ impl Case {
         Ok(())
     }
 
-    /// What a line claims of the request that was just answered; `None` if it goes on where the one before has begun.
+    /// Parses a claim about the request of the current response. Returns `None` if the line continues the previous
+    /// claim.
     fn claim(&mut self, word: &str, rest: &str) -> Result<Option<What>, String> {
         let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
         if rest.is_empty() && word != "body" {
-            return Err(format!("`{word}` of what?"));
+            return Err(format!("`{word}` needs a name"));
         }
-        let field = || Ok::<_, String>((name.to_owned(), Octets::parse_known(value)?));
+        let field = || Ok::<_, String>((name.to_owned(), Template::parse_known(value)?));
         let one = |what: fn(String) -> What| {
-            if value.is_empty() { Ok(Some(what(name.to_owned()))) } else { Err("one name is enough".to_owned()) }
+            if value.is_empty() { Ok(Some(what(name.to_owned()))) } else { Err("expected a single name".to_owned()) }
         };
         let before = self.answer()?.claims.last_mut().map(|claim| &mut claim.what);
         match (word, before) {
-            ("=", _) => Ok(Some(What::Is(name.to_owned(), Octets::parse(value)?))),
+            ("=", _) => Ok(Some(What::Is(name.to_owned(), Template::parse(value)?))),
             ("?", _) => one(What::IsThere),
             ("!", _) => one(What::IsAbsent),
             ("order", _) => Ok(Some(What::Order(rest.split(' ').map(str::to_owned).collect()))),
@@ -196,71 +199,71 @@ impl Case {
             }
             ("header", _) => Ok(Some(What::Headers(vec![field()?]))),
             ("trailer", _) => Ok(Some(What::Trailers(vec![field()?]))),
-            ("raw-head", Some(What::RawHead(octets))) => {
-                octets.extend(Octets::parse_known(rest)?);
+            ("raw-head", Some(What::RawHead(bytes))) => {
+                bytes.extend(Template::parse_known(rest)?);
                 Ok(None)
             }
-            ("raw-head", _) => Ok(Some(What::RawHead(Octets::parse_known(rest)?))),
-            ("body", _) => Ok(Some(What::Body(Octets::parse_known(rest)?))),
+            ("raw-head", _) => Ok(Some(What::RawHead(Template::parse_known(rest)?))),
+            ("body", _) => Ok(Some(What::Body(Template::parse_known(rest)?))),
             _ => Err(format!("a line cannot begin with `{word}`")),
         }
     }
 
-    /// The answer that the lines below it are about.
+    /// The response that the following claims are about.
     fn answer(&mut self) -> Result<&mut Answer, String> {
         match self.steps.last_mut() {
             Some(Step::Receive(answer)) => Ok(answer),
-            _ => Err("a claim stands below the `<` with the status that it is about".into()),
+            _ => Err("a claim must follow a `<` line with a status".into()),
         }
     }
 
     fn finish(&self) -> Result<(), String> {
         let rule = self.rules.first().ok_or("the file is empty")?;
         if !self.name.starts_with(&format!("{}_", rule.to_lowercase())) {
-            return Err(format!("the name does not start with the first rule, `{}_`", rule.to_lowercase()));
+            return Err(format!("the name must start with the first rule, `{}_`", rule.to_lowercase()));
         }
         if !matches!(self.steps.first(), Some(Step::Send(_))) {
-            return Err("nothing is sent before there is an answer".into());
+            return Err("nothing is sent before the first response".into());
         }
         for answer in self.answers() {
-            let tells = answer.is_handled && answer.status == 200;
-            if !tells && !answer.claims.is_empty() {
-                return Err(format!("a {} tells nothing of its request", answer.status));
+            let is_reported = answer.is_handled && answer.status == 200;
+            if !is_reported && !answer.claims.is_empty() {
+                return Err(format!("a {} reports nothing about its request", answer.status));
             }
         }
         match self.answers().last() {
-            None => Err("no answer is expected".into()),
-            Some(last) if last.status < 200 => Err("a final answer is missing".into()),
+            None => Err("no response is expected".into()),
+            Some(last) if last.status < 200 => Err("a final response is missing".into()),
             Some(_) => Ok(()),
         }
     }
 
-    /// The answers, in order.
+    /// The responses, in order.
     pub fn answers(&self) -> impl Iterator<Item = &Answer> {
         self.steps.iter().filter_map(|step| if let Step::Receive(answer) = step { Some(answer) } else { None })
     }
 
-    /// The octets that are sent before anything is awaited.
+    /// The bytes that are sent before the client waits for a response.
     #[must_use]
     pub fn sent_first(&self) -> &[u8] {
         match self.steps.first() {
-            Some(Step::Send(octets)) => octets,
+            Some(Step::Send(bytes)) => bytes,
             _ => &[],
         }
     }
 }
 
 impl Answer {
-    /// The body that the handler has read, if the file says it.
+    /// The body that the handler has read, if the file claims one.
     #[must_use]
     pub fn body(&self) -> Option<&[u8]> {
-        self.claims.iter().find_map(|claim| if let What::Body(octets) = &claim.what { Some(&**octets) } else { None })
+        self.claims.iter().find_map(|claim| if let What::Body(bytes) = &claim.what { Some(&**bytes) } else { None })
     }
 }
 
 /// `# T3, E11: why`
 fn rules(line: &str) -> Result<Vec<String>, String> {
-    let problem = || "the first line names the rules and says why: `# T3, E11: ..`".to_owned();
+    let problem = || "the first line must name the rules and the reason: `# T3, E11: ..`".to_owned();
     let (rules, why) = line.strip_prefix("# ").and_then(|line| line.split_once(": ")).ok_or_else(problem)?;
     let is_rule = |rule: &str| {
         let number = rule.strip_prefix(|char: char| char.is_ascii_uppercase());
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_a_conversation() {
+    fn a_case_file_describes_a_conversation() {
         let case = parse(
             "< 100\n> more\nend\n< 200\n< Connection: close\n= A x\\x20\n= B\n! C\n? D\norder A B\nheader a 1\nheader b \
              2\nbody\n< closed\n",
@@ -297,7 +300,7 @@ mod tests {
             .steps
             .iter()
             .map(|step| match step {
-                Step::Send(octets) => octets.len(),
+                Step::Send(bytes) => bytes.len(),
                 Step::End => 1000,
                 Step::Receive(answer) => answer.status.into(),
             })
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_by_the_host_and_the_last_of_its_connection() {
+    fn a_refusal_comes_from_the_host_and_closes_the_connection() {
         let case = parse("< 400\n").expect("it is well-formed");
         assert!(case.closes && case.answers().all(|answer| !answer.is_handled));
         let case = parse("< 400 by-handler\n").expect("it is well-formed");
@@ -315,30 +318,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_file_and_line() {
+    fn problems_are_reported_with_file_and_line() {
         let cases = [
             ("< 200\n= A x \n", "5: white space at the end"),
-            ("< 200\n= A \\q\n", "5: `\\q` is no escape"),
-            ("= A x\n", "4: a claim stands below"),
+            ("< 200\n= A \\q\n", "5: `\\q` is not an escape"),
+            ("= A x\n", "4: a claim must follow"),
             ("< 200\n\nis A x\n", "6: a line cannot begin with `is`"),
-            ("< 200\n!\n", "5: `!` of what?"),
-            ("< 200\n! A x\n", "5: one name is enough"),
+            ("< 200\n!\n", "5: `!` needs a name"),
+            ("< 200\n! A x\n", "5: expected a single name"),
             ("< OK\n", "4: `OK` is neither a status nor a field"),
             ("< 200 by-me\n", "4: `by-me` is neither"),
-            ("< 400\n< 200\n", "5: after a 400 the connection is closed"),
-            ("< 400\n= A x\n", "5: a 400 tells nothing of its request"),
-            ("< 100\n", "4: a final answer is missing"),
-            ("end\n> x\n", "5: the client has ended its side"),
-            ("", "3: no answer is expected"),
+            ("< 400\n< 200\n", "5: the connection is closed after a 400"),
+            ("< 400\n= A x\n", "5: a 400 reports nothing about its request"),
+            ("< 100\n", "4: a final response is missing"),
+            ("end\n> x\n", "5: the client has closed its side"),
+            ("", "3: no response is expected"),
         ];
         for (lines, problem) in cases {
             let got = parse(lines).expect_err(lines);
             assert!(got.starts_with(&format!("t3_it_is_so.case:{problem}")), "{lines:?}: {got}");
         }
         let named = |name, first: &str| Case::parse(name, &format!("{first}\n> x\n< 200\n"));
-        assert!(
-            named("t4_other", "# T3: why").is_err_and(|it| it.contains("does not start with the first rule, `t3_`"))
-        );
+        assert!(named("t4_other", "# T3: why").is_err_and(|it| it.contains("must start with the first rule, `t3_`")));
         for first in ["", "# why", "# T: why", "T3: why", "# T3:", "# T3 E1: why"] {
             assert!(named("t3_it", first).is_err_and(|it| it.starts_with("t3_it.case:1: the first line")), "{first:?}");
         }

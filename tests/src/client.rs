@@ -1,6 +1,6 @@
-//! A client of HTTP/1 that sends exactly what it is told, and takes nothing for granted that comes back.
+//! An HTTP/1 client that sends exactly the bytes that it is given, and checks everything that it receives.
 //!
-//! It panics where a server breaks the framing of RFC 9112, and tells a response that is complete from one that was cut.
+//! It panics if a server breaks the framing of RFC 9112, and distinguishes complete responses from truncated ones.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
     ops::Deref,
 };
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// A connection.
 pub struct Client {
@@ -21,93 +21,93 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// Nobody listens.
+    /// Nothing listens there.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("it is more than nothing");
-        stream.set_write_timeout(Some(PATIENCE)).expect("it is more than nothing");
-        // What is sent in two pieces is to arrive in two pieces.
-        stream.set_nodelay(true).expect("it is a TCP socket");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+        // Two writes must be sent as two segments.
+        stream.set_nodelay(true).expect("TCP sockets have this option");
         Self { reader: BufReader::with_capacity(64 << 10, stream) }
     }
 
-    /// Sends octets.
+    /// Sends bytes.
     ///
     /// # Panics
     ///
-    /// The server does not take them.
-    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.try_send(octets).expect("the server takes what is sent");
+    /// The server does not read them.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("the server reads what is sent");
     }
 
-    /// Sends octets to a server that need not take them.
+    /// Sends bytes to a server that need not read them.
     ///
     /// # Errors
     ///
-    /// It has closed the connection.
-    pub fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.reader.get_mut().write_all(octets.as_ref())
+    /// The server has closed the connection.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.reader.get_mut().write_all(bytes.as_ref())
     }
 
-    /// Another handle on the same connection, for sending while this one receives.
+    /// Another handle to the same connection, to send while this one receives.
     ///
     /// # Panics
     ///
     /// The system has no more file descriptors.
     #[must_use]
     pub fn sender(&self) -> TcpStream {
-        self.reader.get_ref().try_clone().expect("there are descriptors left")
+        self.reader.get_ref().try_clone().expect("the system has descriptors left")
     }
 
-    /// Ends our side of the connection; answers still arrive.
+    /// Closes our side of the connection; responses still arrive.
     ///
     /// # Panics
     ///
-    /// Something other than that the server was faster to end it.
+    /// It fails for another reason than that the server has closed the connection already.
     pub fn end(&self) {
         match self.reader.get_ref().shutdown(Shutdown::Write) {
-            Err(error) if error.kind() != ErrorKind::NotConnected => panic!("the connection cannot be ended: {error}"),
+            Err(error) if error.kind() != ErrorKind::NotConnected => panic!("cannot close our side: {error}"),
             _ => {}
         }
     }
 
-    /// The next response, or the interim one (`100 Continue`).
+    /// Reads the next response, or the interim one (`100 Continue`).
     ///
     /// # Panics
     ///
-    /// The server closes the connection without it.
+    /// The server closes the connection without a response.
     #[must_use]
     pub fn response(&mut self) -> Response {
         self.try_response().expect("there is a response")
     }
 
-    /// The next response, or `None` if the server has closed the connection before its first octet.
+    /// Reads the next response, or `None` if the server closes the connection before its first byte.
     #[must_use]
     pub fn try_response(&mut self) -> Option<Response> {
         let head = self.head()?;
         let mut body = self.body(&head);
-        let octets = body.by_ref().flatten().collect();
+        let bytes = body.by_ref().flatten().collect();
         let end = body.end;
-        Some(Response { head, body: octets, end })
+        Some(Response { head, body: bytes, end })
     }
 
-    /// The next response, to a request of the method HEAD: its framing is told and not used.
+    /// Reads the next response, to a HEAD request: its framing fields announce a body that does not follow.
     ///
     /// # Panics
     ///
-    /// The server closes the connection without it.
+    /// The server closes the connection without a response.
     #[must_use]
     pub fn response_to_head(&mut self) -> Head {
         self.head().expect("there is a response")
     }
 
-    /// The head of the next response, or `None` if the server has closed the connection before its first octet. Whether the
-    /// server has asked meanwhile if the client is still there (`102 Processing`) is passed over.
+    /// Reads the head of the next response, or `None` if the server closes the connection before its first byte. Skips
+    /// `102 Processing`, with which the server checks whether the client is still there.
     ///
     /// # Panics
     ///
-    /// The head is cut or malformed.
+    /// The head is truncated or malformed.
     #[must_use]
     pub fn head(&mut self) -> Option<Head> {
         let head = self.any_head()?;
@@ -128,22 +128,22 @@ impl Client {
             fields: Vec::new(),
         };
         loop {
-            let line = self.line().expect("the head is whole");
+            let line = self.line().expect("the head is complete");
             if line.is_empty() {
                 return Some(head);
             }
             let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("not a field: {line:?}"));
-            let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             assert!(!name.is_empty() && name.bytes().all(is_token), "not a name: {line:?}");
             head.fields.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
         }
     }
 
-    /// What follows a head, piece by piece.
+    /// The body after a head, piece by piece.
     ///
     /// # Panics
     ///
-    /// The head frames its body in no way, or in two.
+    /// The head frames its body in no way or in two.
     pub fn body(&mut self, head: &Head) -> Body<'_> {
         let lengths = head.values("content-length");
         let codings = head.values("transfer-encoding");
@@ -152,27 +152,27 @@ impl Client {
                 assert!(codings.is_empty(), "{head:?}");
                 Framing::Length(0)
             }
-            ([length], []) => Framing::Length(length.parse().expect("a length is a number")),
+            ([length], []) => Framing::Length(length.parse().expect("the length is a number")),
             ([], ["chunked"]) => {
                 assert_eq!(head.version, "HTTP/1.1");
                 Framing::Chunks
             }
             ([], []) => {
                 let closes = head.version == "HTTP/1.0" || head.field("connection") == Some("close");
-                assert!(closes, "a body up to the close says so: {head:?}");
+                assert!(closes, "a body that ends with the connection is announced: {head:?}");
                 Framing::Close
             }
-            _ => panic!("no framing, or too much of it: {head:?}"),
+            _ => panic!("no framing, or two of them: {head:?}"),
         };
         Body { client: self, framing, end: End::Cut, is_reset: false }
     }
 
-    /// What else the server sends until it closes the connection, and whether it did so in an orderly way. Orderly means
-    /// that nothing was lost on the way: a reset can destroy what was sent before it.
+    /// Reads what else the server sends until it closes the connection, and whether the close was orderly. Orderly
+    /// means that nothing was lost: a reset can destroy data that was sent before it.
     ///
     /// # Panics
     ///
-    /// The server does not close it.
+    /// The server does not close the connection.
     pub fn rest(&mut self) -> (Vec<u8>, Close) {
         let mut rest = Vec::new();
         let close = match self.reader.read_to_end(&mut rest) {
@@ -183,13 +183,14 @@ impl Client {
         (rest, close)
     }
 
-    /// A line without its end; `None` if the server closes the connection within it. Octets are shown as Latin-1.
+    /// Reads a line without its end; `None` if the server closes the connection within it. Bytes are decoded as
+    /// Latin-1.
     fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
         match self.reader.read_until(b'\n', &mut line) {
             Ok(_) => {}
             Err(error) if is_broken(&error) => return None,
-            Err(error) => panic!("nothing arrives: {error}"),
+            Err(error) => panic!("cannot read: {error}"),
         }
         let line: String = line.into_iter().map(char::from).collect();
         match line.strip_suffix("\r\n") {
@@ -209,22 +210,22 @@ fn is_broken(error: &io::Error) -> bool {
 /// How a server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
-    /// After all that it has sent.
+    /// After everything that it has sent.
     Orderly,
-    /// By a reset.
+    /// With a reset.
     Reset,
 }
 
 /// The head of a response.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// `HTTP/1.1`, say.
+    /// Such as `HTTP/1.1`.
     pub version: String,
     /// The status code.
     pub status: u16,
-    /// The reason phrase, its octets as Latin-1.
+    /// The reason phrase, decoded as Latin-1.
     pub reason: String,
-    /// Names as they were sent, and values as Latin-1, in order.
+    /// Names as received, and values decoded as Latin-1, in order.
     pub fields: Vec<(String, String)>,
 }
 
@@ -240,7 +241,7 @@ impl Head {
     ///
     /// # Panics
     ///
-    /// It has several.
+    /// The field occurs more than once.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
         let values = self.values(name);
@@ -253,9 +254,9 @@ impl Head {
 pub struct Response<E = End> {
     /// Its head.
     pub head: Head,
-    /// The octets of its body.
+    /// The bytes of its body.
     pub body: Vec<u8>,
-    /// How its body ended, which differs with the protocol.
+    /// How its body ended. The type depends on the protocol.
     pub end: E,
 }
 
@@ -264,7 +265,7 @@ impl<E> Response<E> {
     ///
     /// # Panics
     ///
-    /// It is not UTF-8.
+    /// The body is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         str::from_utf8(&self.body).expect("the body is text")
@@ -288,11 +289,11 @@ impl<E: fmt::Debug> fmt::Debug for Response<E> {
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As its framing says.
+    /// As its framing announced.
     Whole,
-    /// By the end of the connection, which is all the framing that it has.
+    /// With the connection, which was its only framing.
     Closed,
-    /// Before the end that its framing says.
+    /// Before the end that its framing announced.
     Cut,
 }
 
@@ -300,46 +301,46 @@ enum Framing {
     Length(usize),
     Chunks,
     Close,
-    /// Nothing more comes.
+    /// The body has ended.
     Done,
 }
 
-/// A body that arrives: chunk by chunk if it has chunks.
+/// A body that is being received: chunk by chunk if it is chunked.
 pub struct Body<'a> {
     client: &'a mut Client,
     framing: Framing,
     end: End,
-    /// Whether the connection was reset, which tells a body that ends with its connection from a complete one.
+    /// Whether the connection was reset. If so, a body that ends with its connection is incomplete.
     is_reset: bool,
 }
 
 impl Body<'_> {
-    /// How it ended, once there is no more of it.
+    /// How it ended, once all of it was read.
     #[must_use]
     pub fn end(&self) -> End {
         self.end
     }
 
-    /// Reads up to that many octets of a piece; fewer if the connection ends, and that is the end of the body then.
+    /// Reads a piece of up to this many bytes. It is shorter if the connection ends, and then the body ends too.
     fn take(&mut self, length: usize) -> Vec<u8> {
-        let mut octets = vec![0; length];
+        let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
-            match self.client.reader.read(&mut octets[filled..]) {
+            match self.client.reader.read(&mut bytes[filled..]) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if is_broken(&error) => {
                     self.is_reset = true;
                     break;
                 }
-                Err(error) => panic!("nothing arrives: {error}"),
+                Err(error) => panic!("cannot read: {error}"),
             }
         }
         if filled < length {
             self.framing = Framing::Done;
         }
-        octets.truncate(filled);
-        octets
+        bytes.truncate(filled);
+        bytes
     }
 
     fn done(&mut self, end: End) {
@@ -352,12 +353,12 @@ impl Body<'_> {
             self.done(End::Cut);
             return None;
         };
-        let is_size = !line.is_empty() && line.bytes().all(|octet| octet.is_ascii_hexdigit());
-        assert!(is_size, "not the size of a chunk: {line:?}");
-        let size = usize::from_str_radix(&line, 16).expect("it is hexadecimal");
+        let is_size = !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_size, "not a chunk size: {line:?}");
+        let size = usize::from_str_radix(&line, 16).expect("the size is hexadecimal");
         if size == 0 {
             match self.client.line() {
-                Some(line) => assert_eq!(line, "", "there are no trailers"),
+                Some(line) => assert_eq!(line, "", "unexpected trailers"),
                 None => return None,
             }
             self.done(End::Whole);
@@ -366,7 +367,7 @@ impl Body<'_> {
         let chunk = self.take(size);
         if chunk.len() == size {
             match self.client.line() {
-                Some(line) => assert_eq!(line, "", "a chunk is longer than its size"),
+                Some(line) => assert_eq!(line, "", "a chunk does not end after its size"),
                 None => self.done(End::Cut),
             }
         }
@@ -374,7 +375,7 @@ impl Body<'_> {
     }
 }
 
-/// What is read at once of a body that has no chunks.
+/// The size of a read of a body that is not chunked.
 const PIECE: usize = 64 << 10;
 
 impl Iterator for Body<'_> {

@@ -1,8 +1,8 @@
 //! The module graph of a package, computed from its sources: which file uses which.
 //!
-//! An arrow goes from the file that names an item to the file that defines it, whatever re-exports lie between: so one that only
-//! declares its modules and re-exports what is in them has no arrow to it. Nested braces of `use`, paths in the middle of code
-//! (`crate::`, `super::`, names of modules that are in scope) and paths in the arguments of macros all count, tests included.
+//! An arrow goes from the file that names an item to the file that defines it, through any re-exports: a file that only
+//! declares modules and re-exports their items has no arrow to it. Nested braces of `use`, paths within code
+//! (`crate::`, `super::`, names of modules in scope) and paths in macro arguments all count, tests included.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +24,12 @@ type Module = Vec<String>;
 pub struct Graph {
     /// All files, by their paths below the directory of the sources.
     pub files: BTreeSet<String>,
-    /// The arrows, each with one path that makes it.
+    /// The arrows, each with one path that causes it.
     pub arrows: BTreeMap<(String, String), String>,
 }
 
 impl Graph {
-    /// The graph of the crate whose root is `root`, a file in `directory`.
+    /// Computes the graph of the crate whose root is `root`, a file in `directory`.
     ///
     /// # Panics
     ///
@@ -53,7 +53,7 @@ impl Graph {
         graph
     }
 
-    /// The groups of nodes that lead back to themselves, if each file is taken for the node that `node` gives.
+    /// Finds the cycles: groups of nodes that lead back to themselves, where `node` maps files to nodes.
     #[must_use]
     pub fn circles(&self, node: impl Fn(&str) -> String) -> Vec<BTreeSet<String>> {
         let mut reach: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -89,13 +89,13 @@ impl Graph {
     }
 }
 
-/// What is named in one module.
+/// The names in one module.
 #[derive(Debug, Default)]
 struct Scope {
     file: String,
-    /// Modules that are declared in it.
+    /// The modules that it declares.
     modules: BTreeSet<String>,
-    /// Names that it imports, re-exported or not, and what they stand for: a path from the crate's root.
+    /// The names that it imports, re-exported or not, and the paths from the crate's root that they stand for.
     imports: BTreeMap<String, Module>,
 }
 
@@ -140,7 +140,7 @@ impl Sources {
         }
     }
 
-    /// The file that defines what a path from the root names: re-exports are followed.
+    /// The file that defines the item of a path from the root. Follows re-exports.
     fn file_of(&self, path: &[String]) -> String {
         let mut module = Module::new();
         for (at, name) in path.iter().enumerate() {
@@ -157,7 +157,7 @@ impl Sources {
     }
 }
 
-/// The leaves of a `use`: the name that each gives, and its path as it is written.
+/// The leaves of a `use`: each name that it imports, and its path as written.
 fn flatten(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<(String, Vec<String>)>) {
     match tree {
         UseTree::Path(path) => {
@@ -179,7 +179,7 @@ fn flatten(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<(String, V
     }
 }
 
-/// A path that begins with `crate`, `self` or `super`, from the crate's root.
+/// Resolves a path that begins with `crate`, `self` or `super` to one from the crate's root.
 fn from_root(module: &[String], path: &[String]) -> Option<Module> {
     let mut base = match path.first()?.as_str() {
         "crate" => return Some(path[1..].to_vec()),
@@ -267,6 +267,6 @@ impl<'ast> Visit<'ast> for Paths<'_> {
         self.tokens(makro.tokens.clone());
     }
 
-    /// `pub(super)` says who may use an item, and uses nothing.
+    /// `pub(super)` only sets the visibility of an item, and uses nothing.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }

@@ -1,7 +1,7 @@
-//! Guest components and the server's own program, built by cargo when a test first asks for one.
+//! Guest components and the server, built by cargo when a test first needs them.
 //!
-//! Cargo itself reports where everything is, so that no test ever runs what is stale. Guests that no compiler would make are
-//! components in text, `tests/programs/*.wat`.
+//! Cargo itself reports where everything is, so no test runs a stale build. Guests that no compiler would generate are
+//! written as text, in `tests/programs/*.wat`.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::place;
 /// Packages whose binaries are guests.
 const PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-test-programs"];
 
-/// Packages whose binaries are guests that are measured.
+/// Packages whose binaries are guests for the benchmark.
 const MEASURED_PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-bench-guests"];
 
 type Built = Result<BTreeMap<String, PathBuf>, String>;
@@ -28,33 +28,33 @@ static GUESTS: LazyLock<Built> = LazyLock::new(|| {
     guests.extend(translate()?);
     Ok(guests)
 });
-/// Built as the server is, while those of the tests are for debugging.
+/// Built in the same profile as the server; the guests of the tests are debug builds.
 static MEASURED: LazyLock<Built> =
     LazyLock::new(|| build(&[&MEASURED_PACKAGES[..], &["--bins", "--target=wasm32-wasip2"], PROFILE].concat()));
-/// In the whole workspace, so that what the tests are built of need not be built again with other features.
+/// X
 static SERVER: LazyLock<Built> = LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve"], PROFILE].concat()));
 static BENCHMARK: LazyLock<Built> =
     LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve-bench"], PROFILE].concat()));
 
-/// The server is built as its tests are, so that what is measured in release mode is a server in release mode.
+/// The server is built in the profile of the tests, so that a release test measures a release build.
 const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
 
-/// The component of that name, out of `examples/` or `tests/programs/`.
+/// The component with this name, from `examples/` or `tests/programs/`.
 ///
 /// # Panics
 ///
-/// There is none, or the guests do not build.
+/// There is no such guest, or the guests do not build.
 #[must_use]
 pub fn program(name: &str) -> &'static Path {
     let guests = GUESTS.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
     guests.get(name).unwrap_or_else(|| panic!("no guest is named `{name}`; there are {:?}", guests.keys()))
 }
 
-/// The component of that name, out of `examples/` or `tests/bench/guests/`, built in the profile that the server is built in.
+/// The component with this name, from `examples/` or `tests/bench/guests/`, built in the profile of the server.
 ///
 /// # Panics
 ///
-/// There is none, or the guests do not build.
+/// There is no such guest, or the guests do not build.
 #[must_use]
 pub fn measured(name: &str) -> &'static Path {
     let guests = MEASURED.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
@@ -81,11 +81,11 @@ pub fn benchmark() -> &'static Path {
     &BENCHMARK.as_ref().unwrap_or_else(|problem| panic!("{problem}"))["wasmserve-bench"]
 }
 
-/// Has cargo build some binaries: their names, and where they are.
+/// Builds binaries with cargo, and returns their names and paths.
 fn build(what: &[&str]) -> Built {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo has told this program about its package is nothing to build scripts that ask for it: they would run
-    // again, and all that stands on them would be compiled again, in turn with `cargo test` itself.
+    // The variables that cargo has set for this program must not reach build scripts that read them. They would run
+    // again and their dependents would be compiled again, in turn with `cargo test` itself.
     for (name, _) in env::vars_os() {
         if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
@@ -95,7 +95,7 @@ fn build(what: &[&str]) -> Built {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--message-format=json-render-diagnostics"])
         .args(what)
-        // Flags that are meant for the tests would reach what they test too.
+        // Flags for the tests must not apply to what they test.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
@@ -105,36 +105,36 @@ fn build(what: &[&str]) -> Built {
     }
     let messages = Deserializer::from_slice(&output.stdout).into_iter::<Value>();
     let built = messages.filter_map(|message| {
-        let message = message.expect("cargo speaks JSON");
+        let message = message.expect("cargo prints JSON");
         Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
     });
     Ok(built.collect())
 }
 
-/// Translates the guests in text.
+/// Translates the guests that are written as text.
 fn translate() -> Built {
     let directory = place::guests();
     let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/programs")).map_err(|error| error.to_string())?;
     let texts = files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "wat"));
     let translated = texts.map(|text| {
-        let octets = wat::parse_file(&text).map_err(|error| error.to_string())?;
+        let bytes = wat::parse_file(&text).map_err(|error| error.to_string())?;
         let name = text.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let path = directory.join(&name).with_extension("wasm");
-        // Another process may read it at this moment.
+        // Another process may be reading it.
         let new = directory.join(format!("{name}.{}", process::id()));
-        fs::write(&new, octets).and_then(|()| fs::rename(&new, &path)).map_err(|error| error.to_string())?;
+        fs::write(&new, bytes).and_then(|()| fs::rename(&new, &path)).map_err(|error| error.to_string())?;
         Ok((name, path))
     });
     translated.collect()
 }
 
-/// What is wrong, in the words that help.
-fn problem(what: &[&str], said: &str) -> String {
+/// Describes a failed build, with the remedy if it is known.
+fn problem(what: &[&str], stderr: &str) -> String {
     let has_no_std = ["E0463", "can't find crate for `core`", "can't find crate for `std`"];
-    if has_no_std.iter().any(|sign| said.contains(sign)) {
+    if has_no_std.iter().any(|sign| stderr.contains(sign)) {
         return "the wasm32-wasip2 target is missing. This adds it:\n\n    rustup target add wasm32-wasip2\n".into();
     }
-    format!("`cargo build {}` failed:\n\n{said}", what.join(" "))
+    format!("`cargo build {}` failed:\n\n{stderr}", what.join(" "))
 }
 
 #[cfg(test)]
@@ -142,10 +142,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_target_is_told_with_its_remedy() {
-        let said =
+    fn a_missing_target_is_reported_with_its_remedy() {
+        let stderr =
             "error[E0463]: can't find crate for `core`\n  = note: the `wasm32-wasip2` target may not be installed";
-        assert!(problem(&[], said).contains("rustup target add wasm32-wasip2"));
+        assert!(problem(&[], stderr).contains("rustup target add wasm32-wasip2"));
         assert!(problem(&["--bins"], "error: no").contains("`cargo build --bins` failed:\n\nerror: no"));
     }
 }

@@ -1,7 +1,7 @@
-//! A client of HTTP/2 by prior knowledge that sends exactly the frames it is told, well-formed or not.
+//! An HTTP/2 client (prior knowledge) that sends exactly the frames that it is given, well-formed or not.
 //!
-//! It answers SETTINGS, and PING unless it is told not to, and gives back what it has read of the windows. It panics where
-//! a server breaks the framing of RFC 9113.
+//! It acknowledges SETTINGS, answers PING unless it is asked not to, and returns to the windows what it has read. It
+//! panics if a server breaks the framing of RFC 9113.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,16 +12,16 @@ use std::{
 use httlib_hpack::Decoder;
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     client::{self, Close, Head},
 };
 
-/// How a connection begins.
+/// The bytes that begin a connection.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Types of frames (RFC 9113 section 6).
+/// Frame types (RFC 9113 section 6).
 pub mod kind {
-    #![expect(missing_docs, reason = "they are the names of the RFC")]
+    #![expect(missing_docs, reason = "the names are from the RFC")]
     pub const DATA: u8 = 0;
     pub const HEADERS: u8 = 1;
     pub const PRIORITY: u8 = 2;
@@ -34,9 +34,9 @@ pub mod kind {
     pub const CONTINUATION: u8 = 9;
 }
 
-/// Codes of errors (RFC 9113 section 7).
+/// Error codes (RFC 9113 section 7).
 pub mod code {
-    #![expect(missing_docs, reason = "they are the names of the RFC")]
+    #![expect(missing_docs, reason = "the names are from the RFC")]
     pub const NO_ERROR: u32 = 0;
     pub const PROTOCOL_ERROR: u32 = 1;
     pub const INTERNAL_ERROR: u32 = 2;
@@ -45,32 +45,32 @@ pub mod code {
     pub const ENHANCE_YOUR_CALM: u32 = 11;
 }
 
-/// The flag of DATA and HEADERS that ends a stream; of SETTINGS and PING that they are an answer.
+/// The flag that ends a stream in DATA and HEADERS, and marks an acknowledgement in SETTINGS and PING.
 pub const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 
-/// The flag of HEADERS and CONTINUATION that ends a block of fields.
+/// The flag of HEADERS and CONTINUATION that ends a field block.
 pub const END_HEADERS: u8 = 4;
 
 const HEAD: usize = 9;
 
-/// The longest frame that a server takes without having said so.
+/// The longest frame that a server accepts by default.
 const FRAME_MAX: usize = 16 << 10;
 
-/// The octets of a frame.
+/// The bytes of a frame.
 ///
 /// # Panics
 ///
-/// The payload is longer than any frame can be.
+/// The payload is longer than a frame can be.
 #[must_use]
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
-    let length = u32::try_from(payload.len()).expect("it fits").to_be_bytes();
-    assert_eq!(length[0], 0, "it fits");
+    let length = u32::try_from(payload.len()).expect("the length fits into 24 bits").to_be_bytes();
+    assert_eq!(length[0], 0, "the length fits into 24 bits");
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A block of fields: each a literal that no table remembers (RFC 7541 section 6.2.2).
+/// A field block of literals that are never added to a table (RFC 7541 section 6.2.2).
 #[must_use]
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -84,7 +84,7 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// A number with a prefix of seven bits (RFC 7541 section 5.1).
+/// An integer with a prefix of seven bits (RFC 7541 section 5.1).
 fn put_length(block: &mut Vec<u8>, length: usize) {
     const PREFIX: usize = 0x7f;
     if length < PREFIX {
@@ -100,19 +100,19 @@ fn put_length(block: &mut Vec<u8>, length: usize) {
     block.push(left.to_le_bytes()[0]);
 }
 
-/// HEADERS, and as many CONTINUATION as the block needs.
+/// HEADERS, with as many CONTINUATION frames as the block needs.
 #[must_use]
 pub fn headers(stream: u32, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
     let block = block(fields);
     let mut parts = block.chunks(FRAME_MAX).peekable();
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut next = (kind::HEADERS, flags);
     while let Some(part) = parts.next() {
         let end = if parts.peek().is_none() { END_HEADERS } else { 0 };
-        octets.extend(frame(next.0, next.1 | end, stream, part));
+        bytes.extend(frame(next.0, next.1 | end, stream, part));
         next = (kind::CONTINUATION, 0);
     }
-    octets
+    bytes
 }
 
 /// The fields of an ordinary request.
@@ -134,7 +134,7 @@ pub struct Http2 {
     close: Option<Close>,
 }
 
-/// What has come in of a stream.
+/// What was received of a stream.
 #[derive(Default)]
 struct Stream {
     head: Option<Head>,
@@ -145,9 +145,9 @@ struct Stream {
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As it should.
+    /// Complete.
     Whole,
-    /// By a RST_STREAM with this code.
+    /// With a RST_STREAM that has this code.
     Reset(u32),
     /// With its connection.
     Cut,
@@ -156,20 +156,20 @@ pub enum End {
 /// The last GOAWAY of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoAway {
-    /// The last stream that it has looked at.
+    /// The last stream that it has processed.
     pub last: u32,
-    /// Why it closes the connection.
+    /// The error code.
     pub code: u32,
-    /// The same in words.
+    /// The debug data.
     pub why: String,
 }
 
 impl Http2 {
-    /// Connects, and says what every client has to say first.
+    /// Connects, and sends the preface and SETTINGS.
     ///
     /// # Panics
     ///
-    /// Nobody listens.
+    /// Nothing listens there.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
         let mut client = Self::silent(addr);
@@ -177,18 +177,18 @@ impl Http2 {
         client
     }
 
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     ///
     /// # Panics
     ///
-    /// Nobody listens.
+    /// Nothing listens there.
     #[must_use]
     pub fn silent(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("it is more than nothing");
-        stream.set_write_timeout(Some(PATIENCE)).expect("it is more than nothing");
-        // What is sent in two pieces is to arrive in two pieces.
-        stream.set_nodelay(true).expect("it is a TCP socket");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
+        // Two writes must be sent as two segments.
+        stream.set_nodelay(true).expect("TCP sockets have this option");
         Self {
             reader: BufReader::with_capacity(64 << 10, stream),
             decoder: Decoder::default(),
@@ -200,27 +200,27 @@ impl Http2 {
         }
     }
 
-    /// From now on it does not say that it is still there.
+    /// Stops answering PING.
     pub fn ignore_pings(&mut self) {
         self.answers_pings = false;
     }
 
-    /// Sends octets.
+    /// Sends bytes.
     ///
     /// # Panics
     ///
-    /// The server does not take them.
-    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.try_send(octets).expect("the server takes what is sent");
+    /// The server does not read them.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("the server reads what is sent");
     }
 
-    /// Sends octets to a server that need not take them.
+    /// Sends bytes to a server that need not read them.
     ///
     /// # Errors
     ///
-    /// It has closed the connection.
-    pub fn try_send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.reader.get_mut().write_all(octets.as_ref())
+    /// The server has closed the connection.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.reader.get_mut().write_all(bytes.as_ref())
     }
 
     /// The number of the next stream.
@@ -229,33 +229,33 @@ impl Http2 {
         self.next - 2
     }
 
-    /// Begins a request whose body follows: its stream.
+    /// Begins a request whose body follows, and returns its stream.
     ///
     /// # Panics
     ///
-    /// The server does not take it.
+    /// The server does not read it.
     pub fn begin(&mut self, fields: &[(&str, &str)]) -> u32 {
         let stream = self.stream();
         self.send(headers(stream, fields, 0));
         stream
     }
 
-    /// Sends a request without a body: its stream.
+    /// Sends a request without a body, and returns its stream.
     ///
     /// # Panics
     ///
-    /// The server does not take it.
+    /// The server does not read it.
     pub fn ask(&mut self, fields: &[(&str, &str)]) -> u32 {
         let stream = self.stream();
         self.send(headers(stream, fields, END_STREAM));
         stream
     }
 
-    /// The response to a GET.
+    /// Sends a GET, and reads the response.
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// There is no response.
     pub fn get(&mut self, path: &str) -> Response {
         let stream = self.ask(&fields("GET", path));
         self.response(stream)
@@ -265,25 +265,25 @@ impl Http2 {
     ///
     /// # Panics
     ///
-    /// The server does not take it.
-    pub fn data(&mut self, stream: u32, octets: impl AsRef<[u8]>) {
-        self.send(frame(kind::DATA, 0, stream, octets));
+    /// The server does not read it.
+    pub fn data(&mut self, stream: u32, bytes: impl AsRef<[u8]>) {
+        self.send(frame(kind::DATA, 0, stream, bytes));
     }
 
     /// Sends the last part of a body.
     ///
     /// # Panics
     ///
-    /// The server does not take it.
-    pub fn last(&mut self, stream: u32, octets: impl AsRef<[u8]>) {
-        self.send(frame(kind::DATA, END_STREAM, stream, octets));
+    /// The server does not read it.
+    pub fn last(&mut self, stream: u32, bytes: impl AsRef<[u8]>) {
+        self.send(frame(kind::DATA, END_STREAM, stream, bytes));
     }
 
-    /// Takes a request back.
+    /// Resets the stream of a request.
     ///
     /// # Panics
     ///
-    /// The server does not take it.
+    /// The server does not read it.
     pub fn reset(&mut self, stream: u32) {
         self.send(frame(kind::RST_STREAM, 0, stream, code::CANCEL.to_be_bytes()));
     }
@@ -294,26 +294,26 @@ impl Http2 {
         self.wait(stream, |stream| stream.head.is_some() || stream.end.is_some()).head.clone()
     }
 
-    /// The next piece of a body, as soon as it is there; `None` at its end.
+    /// Waits for the next piece of a body; `None` at its end.
     pub fn piece(&mut self, stream: u32) -> Option<Vec<u8>> {
         self.wait(stream, |stream| !stream.pieces.is_empty() || stream.end.is_some()).pieces.pop_front()
     }
 
-    /// How a stream ended. Waits for that.
+    /// Waits for the end of a stream, and returns how it ended.
     ///
     /// # Panics
     ///
     /// It does not end.
     #[must_use]
     pub fn end(&mut self, stream: u32) -> End {
-        self.wait(stream, |stream| stream.end.is_some()).end.expect("it was waited for")
+        self.wait(stream, |stream| stream.end.is_some()).end.expect("the stream has ended")
     }
 
-    /// A response.
+    /// Waits for a response.
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// There is no response.
     #[must_use]
     pub fn response(&mut self, stream: u32) -> Response {
         let end = self.end(stream);
@@ -322,11 +322,11 @@ impl Http2 {
         Response { head, body: pieces.into_iter().flatten().collect(), end }
     }
 
-    /// What the server says when it will take no more requests.
+    /// Waits for the server's GOAWAY.
     ///
     /// # Panics
     ///
-    /// It says nothing of that.
+    /// The server does not send one.
     #[must_use]
     pub fn go_away(&mut self) -> GoAway {
         while self.go_away.is_none() && self.close.is_none() {
@@ -335,30 +335,31 @@ impl Http2 {
         self.go_away.clone().expect("there is a GOAWAY")
     }
 
-    /// Waits until the server closes the connection: the GOAWAY before, if there was one, and whether nothing was lost on
-    /// the way.
+    /// Waits until the server closes the connection. Returns the GOAWAY before that, if there was one, and whether the
+    /// close was orderly.
     ///
     /// # Panics
     ///
-    /// It does not.
+    /// The server does not close it.
     #[must_use]
     pub fn closed(&mut self) -> (Option<GoAway>, Close) {
         while self.close.is_none() {
             self.step();
         }
-        (self.go_away.clone(), self.close.expect("it was waited for"))
+        (self.go_away.clone(), self.close.expect("the connection has ended"))
     }
 
-    /// Waits until the server has answered a PING, and so has seen all that was sent before it.
+    /// Waits until the server has answered a PING, and so has processed everything that was sent before it.
     ///
     /// # Panics
     ///
-    /// It does not.
+    /// The server closes the connection instead.
     pub fn settle(&mut self) {
         assert!(self.is_answered(), "the connection is open");
     }
 
-    /// Sends a PING, and waits until the server has answered it, or has closed the connection: whether it was the first.
+    /// Sends a PING, and waits until the server has answered it or has closed the connection. Returns whether it was
+    /// answered.
     #[must_use]
     pub fn is_answered(&mut self) -> bool {
         const MARK: &[u8; 8] = b"settled?";
@@ -381,7 +382,7 @@ impl Http2 {
         self.streams.entry(stream).or_default()
     }
 
-    /// Reads a frame and does what it asks for; `None` when the connection is closed.
+    /// Reads a frame and reacts to it. Returns `None` if the connection is closed.
     fn step(&mut self) -> Option<Frame> {
         let frame = match self.read() {
             Ok(Some(frame)) => frame,
@@ -393,18 +394,18 @@ impl Http2 {
                 self.end_all(Close::Reset);
                 return None;
             }
-            Err(error) => panic!("nothing arrives: {error}"),
+            Err(error) => panic!("cannot read: {error}"),
         };
         let is_last = frame.flags & END_STREAM != 0;
-        let number = |octets: &[u8]| u32::from_be_bytes(octets.try_into().expect("it is a number"));
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().expect("the field has four bytes"));
         match frame.kind {
             kind::DATA => {
-                assert_ne!(frame.flags & 8, 8, "nobody asked for padding");
+                assert_ne!(frame.flags & 8, 8, "unexpected padding");
                 let stream = self.streams.entry(frame.stream).or_default();
-                assert!(stream.head.is_some() && stream.end.is_none(), "DATA where none can be: {}", frame.stream);
+                assert!(stream.head.is_some() && stream.end.is_none(), "unexpected DATA: {}", frame.stream);
                 if !frame.payload.is_empty() {
                     stream.pieces.push_back(frame.payload.clone());
-                    // A server that is done may have closed its side already.
+                    // The server may already have closed its side.
                     let read = u32::try_from(frame.payload.len()).expect("a frame is short").to_be_bytes();
                     for stream in [0, frame.stream] {
                         _ = self.try_send(self::frame(kind::WINDOW_UPDATE, 0, stream, read));
@@ -412,15 +413,15 @@ impl Http2 {
                 }
             }
             kind::HEADERS => {
-                assert_eq!(frame.flags & END_HEADERS, END_HEADERS, "a short head is in one frame");
+                assert_eq!(frame.flags & END_HEADERS, END_HEADERS, "a short head fits into one frame");
                 let mut fields = Vec::new();
-                self.decoder.decode(&mut frame.payload.clone(), &mut fields).expect("the fields can be read");
+                self.decoder.decode(&mut frame.payload.clone(), &mut fields).expect("the fields can be decoded");
                 let fields = fields.iter().map(|(name, value, _)| (text(name), text(value)));
                 self.streams.entry(frame.stream).or_default().begin(fields.collect());
             }
             kind::RST_STREAM => {
                 let stream = self.streams.entry(frame.stream).or_default();
-                // What is whole stays whole: the server only does not want the rest of the request.
+                // A complete response stays complete: the server only does not want the rest of the request.
                 stream.end.get_or_insert(End::Reset(number(&frame.payload)));
             }
             kind::SETTINGS if frame.flags & ACK == 0 => _ = self.try_send(self::frame(kind::SETTINGS, ACK, 0, b"")),
@@ -433,7 +434,7 @@ impl Http2 {
                     Some(GoAway { last: number(&frame.payload[..4]), code: number(&frame.payload[4..8]), why });
             }
             kind::SETTINGS | kind::PING | kind::WINDOW_UPDATE => {}
-            other => panic!("a server has no reason to send a frame of type {other}"),
+            other => panic!("unexpected frame type {other}"),
         }
         if is_last && matches!(frame.kind, kind::DATA | kind::HEADERS) {
             self.streams.entry(frame.stream).or_default().end = Some(End::Whole);
@@ -456,7 +457,7 @@ impl Http2 {
         }
         let [a, b, c, kind, flags, stream @ ..] = head;
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
-        assert!(length <= FRAME_MAX, "a frame is longer than we have said: {length}");
+        assert!(length <= FRAME_MAX, "a frame is longer than the default limit: {length}");
         let mut payload = vec![0; length];
         self.reader.read_exact(&mut payload)?;
         Ok(Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload }))
@@ -467,9 +468,9 @@ impl Stream {
     fn begin(&mut self, fields: Vec<(String, String)>) {
         assert!(self.head.is_none(), "a response has one head: {fields:?}");
         let (pseudo, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| name.starts_with(':'));
-        let [(name, status)] = &pseudo[..] else { panic!("a response has a status and no more: {pseudo:?}") };
+        let [(name, status)] = &pseudo[..] else { panic!("`:status` is the only pseudo-header: {pseudo:?}") };
         assert_eq!(name, ":status");
-        let has_capitals = |(name, _): &(String, String)| name.bytes().any(|octet| octet.is_ascii_uppercase());
+        let has_capitals = |(name, _): &(String, String)| name.bytes().any(|byte| byte.is_ascii_uppercase());
         assert!(!fields.iter().any(has_capitals), "names are in lower case: {fields:?}");
         let status = status.parse().expect("a status is a number");
         self.head = Some(Head { version: "HTTP/2".into(), status, reason: String::new(), fields });
@@ -483,9 +484,9 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// Octets as Latin-1.
-fn text(octets: &[u8]) -> String {
-    octets.iter().copied().map(char::from).collect()
+/// Decodes bytes as Latin-1.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 fn is_broken(error: &io::Error) -> bool {

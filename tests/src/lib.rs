@@ -1,7 +1,7 @@
-//! The harness of the tests: guests and the server built by cargo, servers as processes, a client that sees octets.
+//! The test harness: guests and the server built by cargo, servers as processes, and clients that work on bytes.
 //!
-//! Nothing in here sleeps. What a test waits for is told by a socket, by a line of the log or by the end of a process, and
-//! it waits no longer than [`PATIENCE`].
+//! Nothing in here sleeps. Tests wait for a socket, for a log line or for the end of a process, and for at most
+//! [`TIMEOUT`].
 
 pub mod graph;
 
@@ -33,5 +33,6 @@ pub mod behaviour;
 
 use std::time::Duration;
 
-/// How long a test waits for what must happen. Much longer than it ever takes: a limit for what hangs, not a measure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for something that must happen. Much longer than it ever takes: it catches hangs, and measures
+/// nothing.
+pub const TIMEOUT: Duration = Duration::from_secs(60);

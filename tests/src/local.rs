@@ -18,11 +18,11 @@ use tokio::{
 };
 use wasmserve::{ConcurrencyLimits, Engine, EngineLimits, GatewayOptions, Grants, Handler, Limits, Listener, Server};
 
-use crate::{PATIENCE, guest, place};
+use crate::{TIMEOUT, guest, place};
 
-/// A server of one handler with the default limits, on a free port.
+/// A server in this process, with one handler and the default limits, on a free port.
 pub struct Local {
-    /// Where it listens.
+    /// The address that it listens on.
     pub addr: SocketAddr,
     server: Arc<Server>,
     stop: oneshot::Sender<()>,
@@ -31,20 +31,20 @@ pub struct Local {
 }
 
 impl Local {
-    /// Starts one.
+    /// Starts a server.
     ///
     /// # Panics
     ///
     /// The system has no threads or ports left.
     #[must_use]
     pub fn start(handler: Box<dyn Handler>, listener: Arc<dyn Listener>) -> Self {
-        let runtime = Runtime::new().expect("there are threads left");
+        let runtime = Runtime::new().expect("the system has threads left");
         let concurrency = ConcurrencyLimits::of_this_machine();
         let server = Server::new(handler, Limits::DEFAULT, concurrency, GatewayOptions::DEFAULT, vec![listener]);
         let server = Arc::new(server);
         let (stop, stopped) = oneshot::channel();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there are ports left");
-        let addr = listener.local_addr().expect("it is bound");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("the system has ports left");
+        let addr = listener.local_addr().expect("the listener is bound");
         let serving = runtime.spawn({
             let server = Arc::clone(&server);
             async move { server.run(listener, None, shutdown(stopped)).await }
@@ -52,43 +52,44 @@ impl Local {
         Self { addr, server, stop, serving, runtime }
     }
 
-    /// Waits until no handler runs any more: some go on when their clients have all that they get.
+    /// Waits until no handler is running: some still run after their clients have received everything.
     ///
     /// # Panics
     ///
-    /// One of them goes on for too long.
+    /// A handler runs for too long.
     pub fn settle(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.server.running() > 0 {
             assert!(Instant::now() < deadline, "{} instances are left", self.server.running());
             thread::yield_now();
         }
     }
 
-    /// Lets the running exchanges end.
+    /// Shuts down, and lets running exchanges finish.
     ///
     /// # Panics
     ///
-    /// It does not end well.
+    /// The server fails.
     pub fn stop(self) {
         self.settle();
-        self.stop.send(()).expect("it runs");
-        self.runtime.block_on(self.serving).expect("it ends well").expect("there are threads left");
+        self.stop.send(()).expect("the server is running");
+        self.runtime.block_on(self.serving).expect("the server does not panic").expect("the server does not fail");
     }
 }
 
-/// Lets the running exchanges end when it is told to, as long as tests wait for anything.
-async fn shutdown(is_told: oneshot::Receiver<()>) -> Sleep {
-    _ = is_told.await;
-    sleep(PATIENCE)
+/// Lets running exchanges finish once the shutdown is requested, for as long as tests wait for anything.
+async fn shutdown(requested: oneshot::Receiver<()>) -> Sleep {
+    _ = requested.await;
+    sleep(TIMEOUT)
 }
 
-/// Runs a test with a component in another process of the same program. An engine keeps what it compiles where its environment
-/// says, and that of this process is the developer's; it cannot be changed while other threads may read it.
+/// Runs a test with a component in another process of the same program. The engine keeps compiled code where its
+/// environment says, and the environment of this process names the developer's cache. It cannot be changed while other
+/// threads may read it.
 ///
 /// # Panics
 ///
-/// The test fails, or is not a function's only closure.
+/// The test fails, or is not the only closure of a function.
 pub fn apart<T: FnOnce()>(test: T) {
     if env::var_os("XDG_CACHE_HOME").is_some_and(|cache| cache == *place::shared_cache()) {
         return test();
@@ -96,25 +97,25 @@ pub fn apart<T: FnOnce()>(test: T) {
     // `fast::behaviour::each_behaviour_is_right::{{closure}}`
     let path = any::type_name::<T>();
     let name = path.split_once("::").and_then(|(_, path)| path.strip_suffix("::{{closure}}")).unwrap_or(path);
-    let program = env::current_exe().expect("Linux tells");
+    let program = env::current_exe().expect("the path of the program is known");
     let mut command = Command::new(program);
     command.args(["--exact", name, "--nocapture"]).envs(place::environment()).stdin(Stdio::null());
-    let output = command.output().expect("it has been started before");
-    let told = String::from_utf8_lossy(&output.stdout);
-    let is_well = output.status.success() && told.contains("\ntest result: ok. 1 passed;");
-    assert!(is_well, "{name}: {told}{}", String::from_utf8_lossy(&output.stderr));
+    let output = command.output().expect("the program can be started");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let is_well = output.status.success() && stdout.contains("\ntest result: ok. 1 passed;");
+    assert!(is_well, "{name}: {stdout}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A handler of the tests, by its name.
+/// Loads a guest of the tests by its name.
 ///
 /// # Panics
 ///
-/// There is none of that name, or this process is not [`apart`].
+/// There is no such guest, or this process is not [`apart`].
 #[must_use]
 pub fn component(name: &str) -> Box<dyn Handler> {
     let cache = env::var_os("XDG_CACHE_HOME").unwrap_or_default();
-    assert!(cache == *place::shared_cache(), "the developer's own cache is not for tests");
-    let (engine, _) = Engine::new(&EngineLimits::DEFAULT).expect("there are threads left");
+    assert!(cache == *place::shared_cache(), "tests must not use the developer's cache");
+    let (engine, _) = Engine::new(&EngineLimits::DEFAULT).expect("the system has threads left");
     wasmserve::load(&engine, guest::program(name), u64::MAX, &Limits::DEFAULT, &Grants::default())
-        .expect("it is a handler")
+        .expect("the guest is a handler")
 }

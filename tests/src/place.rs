@@ -1,4 +1,4 @@
-//! Directories of the tests' own, below cargo's target directory.
+//! Directories for the tests, below cargo's target directory.
 
 use std::{
     env,
@@ -12,15 +12,15 @@ use std::{
 
 use crate::guest;
 
-/// A new directory, removed with all that is in it when it is dropped.
+/// A new directory, removed with its content when it is dropped.
 pub struct Place(PathBuf);
 
 impl Place {
-    /// A directory that nothing else uses.
+    /// Creates a directory that nothing else uses.
     ///
     /// # Panics
     ///
-    /// It cannot be made.
+    /// It cannot be created.
     #[must_use]
     pub fn new() -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +41,7 @@ impl Place {
         path
     }
 
-    /// All files in it, however deep, in order.
+    /// All files in it, recursively and in order.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
@@ -78,22 +78,22 @@ impl Deref for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // Of no use, and in nobody's way: cargo's target directory is its owner's to clean.
+        // Without its content it does no harm: it is in cargo's target directory.
         _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// The cache directory of all servers that do not test the cache, so that each component is compiled once.
+/// The cache directory of all servers in tests that do not test the cache, so that each component is compiled once.
 #[must_use]
 pub fn shared_cache() -> PathBuf {
     base().join("cache")
 }
 
-/// The home directory of whoever is run for a test: an empty one, which stays so. A test sees to that.
+/// The home directory of all processes that tests run: empty, and a test checks that it stays empty.
 ///
 /// # Panics
 ///
-/// It cannot be made.
+/// It cannot be created.
 #[must_use]
 pub fn home() -> PathBuf {
     let path = base().join("home");
@@ -101,8 +101,8 @@ pub fn home() -> PathBuf {
     path
 }
 
-/// What makes a process leave the developer's home alone. Where cargo and rustup have what they are made of stays what it was:
-/// without it nothing can be built.
+/// The variables that keep a process out of the developer's home. The directories of cargo and rustup stay as they are:
+/// nothing can be built without them.
 pub fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
     let tools = [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")].into_iter().filter_map(|(name, below)| {
         let default = || Some(PathBuf::from(env::var_os("HOME")?).join(below).into_os_string());
@@ -115,7 +115,7 @@ pub fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
 ///
 /// # Panics
 ///
-/// It cannot be made.
+/// It cannot be created.
 #[must_use]
 pub fn guests() -> PathBuf {
     let path = base().join("guests");
@@ -123,7 +123,7 @@ pub fn guests() -> PathBuf {
     path
 }
 
-/// Beside `debug` or whatever else the server was built into.
+/// Next to `debug`, or to whatever directory the server was built into.
 #[must_use]
 pub fn base() -> PathBuf {
     guest::server().ancestors().nth(2).expect("cargo's directories are two deep").join("wasmserve-tests")

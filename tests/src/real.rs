@@ -1,4 +1,4 @@
-//! The clients that people use: where `tests/clients/install` has put them, and what they say.
+//! Widely used clients: where `tests/clients/install` has installed them, and what they print.
 
 use std::{
     env, fs,
@@ -10,12 +10,12 @@ use std::{
     thread,
 };
 
-use crate::{PATIENCE, place};
+use crate::{TIMEOUT, place};
 
-/// What is to be done if a client is not there, or not the one that is pinned.
+/// The remedy if a client is missing or does not have its pinned version.
 const REMEDY: &str = "run tests/clients/install";
 
-/// The pins, and where the installer leaves a copy of them.
+/// The pinned versions, and the copy that the installer leaves.
 const PYTHON_PINS: (&str, &str) = (include_str!("../clients/requirements.txt"), "venv/requirements.txt");
 const NODE_PINS: (&str, &str) = (include_str!("../clients/package-lock.json"), "node_modules/package-lock.json");
 
@@ -23,10 +23,10 @@ const NODE_PINS: (&str, &str) = (include_str!("../clients/package-lock.json"), "
 #[must_use]
 pub fn system(program: &str) -> Command {
     let mut command = Command::new(program);
-    // Where nginx is, and not every user's PATH goes.
+    // nginx is in `sbin`, which is not on every user's PATH.
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).chain(["/usr/sbin".into()]);
-    command.env("PATH", env::join_paths(directories).expect("they were joined before"));
+    command.env("PATH", env::join_paths(directories).expect("the directories come from a PATH"));
     command.envs(place::environment());
     command
 }
@@ -35,7 +35,7 @@ pub fn system(program: &str) -> Command {
 ///
 /// # Panics
 ///
-/// They are not installed.
+/// The packages are not installed.
 #[must_use]
 pub fn python() -> Command {
     let mut command = Command::new(installed(PYTHON_PINS).join("venv/bin/python"));
@@ -43,11 +43,11 @@ pub fn python() -> Command {
     command
 }
 
-/// `node`, in the directory of the pinned packages: programs that it is given on the command line find them there.
+/// `node`, in the directory of the pinned packages, so that programs on its command line find them.
 ///
 /// # Panics
 ///
-/// They are not installed.
+/// The packages are not installed.
 #[must_use]
 pub fn node() -> Command {
     let mut command = system("node");
@@ -55,7 +55,7 @@ pub fn node() -> Command {
     command
 }
 
-/// Where the clients are, if they are the ones that are pinned.
+/// The directory of the clients, if they have the pinned versions.
 fn installed((pins, copy): (&str, &str)) -> PathBuf {
     let clients = place::base().join("clients");
     let found = fs::read_to_string(clients.join(copy)).unwrap_or_default();
@@ -63,22 +63,22 @@ fn installed((pins, copy): (&str, &str)) -> PathBuf {
     clients
 }
 
-/// A client that has ended.
+/// A client that has exited.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code, if it ended by itself.
+    /// Its exit code, unless a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote there.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote there.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// Runs a client that reads this to its end.
+/// Runs a client with this standard input until it exits.
 ///
 /// # Panics
 ///
-/// It is not installed, or does not end.
+/// It is not installed, or does not exit.
 #[must_use]
 pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Ended {
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
@@ -87,22 +87,22 @@ pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Ended {
     let input = input.as_ref();
     let mut stdin = child.stdin.take().expect("stdin is piped");
     thread::scope(|scope| {
-        // It may not want it.
+        // The client may exit without reading it.
         scope.spawn(move || _ = stdin.write_all(input));
-        let texts = stdout.recv_timeout(PATIENCE).and_then(|out| Ok((out, stderr.recv_timeout(PATIENCE)?)));
+        let texts = stdout.recv_timeout(TIMEOUT).and_then(|out| Ok((out, stderr.recv_timeout(TIMEOUT)?)));
         let Ok((stdout, stderr)) = texts else {
             _ = child.kill();
-            panic!("{} does not end", words_of(command));
+            panic!("{} does not exit", words_of(command));
         };
         Ended { code: child.wait().expect("it is our child").code(), stdout, stderr }
     })
 }
 
-/// What a client prints that has nothing to complain of.
+/// Runs a client that must succeed without writing to standard error, and returns its standard output.
 ///
 /// # Panics
 ///
-/// It has, or is not installed, or does not end.
+/// It fails, writes to standard error, is not installed, or does not exit.
 pub fn told(command: &mut Command, input: impl AsRef<[u8]>) -> String {
     let ended = run(command, input);
     assert!(ended.code == Some(0) && ended.stderr.is_empty(), "{}: {ended:#?}", words_of(command));
@@ -118,19 +118,19 @@ pub fn spawn(command: &mut Command) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("{REMEDY} ({}: {error})", words_of(command)))
 }
 
-/// A command as it was typed, without the environment.
+/// A command as typed, without the environment.
 fn words_of(command: &Command) -> String {
     let words = iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| format!("{word:?} ")).collect()
 }
 
-/// All that comes out of a pipe, once it has ended.
+/// Reads a pipe to its end.
 fn text_of(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut octets = Vec::new();
-        // Whoever does not wait any more does not need it.
-        _ = pipe.read_to_end(&mut octets).map(|_| sender.send(String::from_utf8_lossy(&octets).into_owned()));
+        let mut bytes = Vec::new();
+        // The receiver is gone if the wait has timed out.
+        _ = pipe.read_to_end(&mut bytes).map(|_| sender.send(String::from_utf8_lossy(&bytes).into_owned()));
     });
     receiver
 }

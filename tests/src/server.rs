@@ -19,27 +19,27 @@ use std::{
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit};
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     client::{Client, Response},
     guest, place,
 };
 
-/// A server to be started.
+/// A server that is about to be started.
 pub struct Launch {
     command: Command,
 }
 
-/// Runs a server that must not start, and checks that it says why in one line.
+/// Runs a server that must fail to start, and checks that it reports the reason on one line.
 ///
 /// # Panics
 ///
-/// It starts, or says something else.
+/// It starts, or prints something else.
 pub fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
     let ended = launch.run();
     assert_eq!(ended.code, Some(code), "{ended:?}");
     assert_eq!(ended.stdout, "");
-    let text = ended.stderr.strip_suffix('\n').expect("it ends in a line end");
-    // A machine that has much else to do may be told that compiling takes its time.
+    let text = ended.stderr.strip_suffix('\n').expect("the output ends in a line end");
+    // On a busy machine, the server may first print that compiling takes time.
     let notice = text.lines().next().filter(|line| line.starts_with("wasmserve: compiling `") && line.ends_with(".."));
     let line = notice.and_then(|notice| text.strip_prefix(notice)).map_or(text, str::trim_start);
     assert!(line.starts_with("wasmserve: ") && !line.contains('\n'), "one line: {line}");
@@ -53,26 +53,26 @@ pub fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
 }
 
 impl Launch {
-    /// One that serves the guest of that name on a free port.
+    /// A server for the guest with this name, on a free port.
     #[must_use]
     pub fn program(name: &str) -> Self {
         Self::file(guest::program(name))
     }
 
-    /// One that serves a file on a free port.
+    /// A server for a file, on a free port.
     #[must_use]
     pub fn file(path: &Path) -> Self {
         Self::bare().flags([path]).flags(["--addr", "127.0.0.1:0"])
     }
 
-    /// One that serves guests on a free port, each below its name: `hello` at `/hello`.
+    /// A server for guests on a free port, each mounted at its name: `hello` at `/hello`.
     #[must_use]
     pub fn mounted(names: &[&str]) -> Self {
         let mount = |name: &&str| [String::from("--mount"), format!("/{name}={}", guest::program(name).display())];
         Self::bare().flags(["--addr", "127.0.0.1:0"]).flags(names.iter().flat_map(mount))
     }
 
-    /// `wasmserve` without a word behind it.
+    /// `wasmserve` without arguments.
     #[must_use]
     pub fn bare() -> Self {
         let mut command = Command::new(guest::server());
@@ -81,55 +81,55 @@ impl Launch {
         Self { command }
     }
 
-    /// The same with more words behind it.
+    /// Adds arguments.
     #[must_use]
     pub fn flags(mut self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(flags);
         self
     }
 
-    /// The same with another variable in its environment.
+    /// Adds a variable to the environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// The same with so many file descriptors at first, and so many if it asks for them.
+    /// Sets the soft and the hard limit of file descriptors.
     #[must_use]
     pub fn descriptors(self, soft: u32, hard: u32) -> Self {
         self.within_shell(&format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""), Stdio::null())
     }
 
-    /// The same with so many KiB of addresses.
+    /// Limits the address space to this many KiB.
     #[must_use]
     pub fn addresses(self, kib: u64) -> Self {
         self.within_shell(&format!("ulimit -v {kib} && exec \"$0\" \"$@\""), Stdio::null())
     }
 
-    /// The same with a socket passed to it as systemd does it: as descriptor 3, and variables that say so, of which these
-    /// may be others.
+    /// Passes a socket as systemd does it: as descriptor 3, with variables that describe it. These variables may
+    /// override them.
     #[must_use]
     pub fn passing(self, socket: impl Into<OwnedFd>, variables: &str) -> Self {
         let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 {variables} exec \"$0\" \"$@\" 3<&0 0</dev/null");
         self.within_shell(&script, socket.into().into())
     }
 
-    /// The same in a process group of its own, as a shell starts it for somebody at a terminal.
+    /// Puts the server into its own process group, as a shell does at a terminal.
     #[must_use]
     pub fn as_a_group(mut self) -> Self {
         self.command.process_group(0);
         self
     }
 
-    /// The same, killed when this process ends, however that is: nobody drops what is static.
+    /// Kills the server when this process ends, in whatever way: statics are never dropped.
     fn until_we_end(self) -> Self {
-        // The other end of its stdin is ours.
+        // This process holds the other end of its stdin.
         let script = "exec 3<&0; \"$0\" \"$@\" 3<&- </dev/null & read -r _ <&3; kill -9 $!";
         self.within_shell(script, Stdio::piped())
     }
 
-    /// The same by a shell that runs this with the command line as its words.
+    /// Runs this script in a shell, with the command line as its arguments.
     fn within_shell(mut self, script: &str, stdin: Stdio) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -141,30 +141,29 @@ impl Launch {
         self
     }
 
-    /// The same with its stdout in a file.
+    /// Writes the server's stdout to a file.
     ///
     /// # Panics
     ///
-    /// It cannot be written.
+    /// The file cannot be created.
     #[must_use]
     pub fn into_file(mut self, path: &Path) -> Self {
-        self.command.stdout(File::create(path).expect("it is writable"));
+        self.command.stdout(File::create(path).expect("the file can be created"));
         self
     }
 
-    /// The same in another directory.
+    /// Starts the server in another directory.
     #[must_use]
     pub fn at(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
         self
     }
 
-    /// Starts it, waits until it listens, and from then on does not read what it writes to stderr: see
-    /// [`read_on`](Server::read_on).
+    /// Starts it, waits until it listens, and from then on does not read its stderr: see [`read_on`](Server::read_on).
     ///
     /// # Panics
     ///
-    /// It does not come to that.
+    /// It does not start to listen.
     #[must_use]
     pub fn start_unread(self) -> Server {
         self.spawn_and_read(|line| !line.starts_with(READY)).wait_until_ready()
@@ -174,13 +173,13 @@ impl Launch {
     ///
     /// # Panics
     ///
-    /// It does not come to that.
+    /// It does not start to listen.
     #[must_use]
     pub fn start(self) -> Server {
         self.spawn().wait_until_ready()
     }
 
-    /// Runs one that is not to listen to its end: what it says, and how it ends.
+    /// Runs a server that must not listen until it exits, and returns its output and exit code.
     ///
     /// # Panics
     ///
@@ -204,7 +203,7 @@ impl Launch {
         self.spawn_and_read(|_| true)
     }
 
-    /// Starts one whose stderr is read up to the first line of which this is not true.
+    /// Starts a server, and reads its stderr up to and including the first line for which `goes_on` is false.
     fn spawn_and_read(mut self, goes_on: impl Fn(&str) -> bool + Send + 'static) -> Server {
         let mut child = self.command.spawn().expect("the server can be spawned");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -217,28 +216,28 @@ impl Launch {
     }
 }
 
-/// How the line begins by which a server says that it listens.
+/// The start of the line with which a server reports that it listens.
 const READY: &str = "listening on http://";
 
-/// A server that has ended.
+/// A server that has exited.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code, if it ended by itself.
+    /// Its exit code, unless a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote there.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote there.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// Where a server listens: all that is needed by those who only look at their own exchanges.
+/// The address of a server: enough for tests that only look at their own exchanges.
 #[derive(Clone, Copy, Debug)]
 pub struct Door {
     addr: SocketAddr,
 }
 
 impl Door {
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -250,32 +249,32 @@ impl Door {
         Client::connect(self.addr)
     }
 
-    /// The response to a request of these octets on a connection of its own.
+    /// Sends a request of these bytes on its own connection, and reads the response.
     pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
         let mut client = self.connect();
         client.send(request);
         client.response()
     }
 
-    /// The response to a GET on a connection of its own.
+    /// Sends a GET on its own connection, and reads the response.
     pub fn get(&self, target: &str) -> Response {
         self.ask(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"))
     }
 }
 
-/// A server that runs for all tests that want the same guest with the same flags, for as long as this process does. So there is
-/// only its door: whoever wants to read its log or its statistics, to stop it or to keep it busy needs one of their own, and
-/// so does whoever cares for the numbers of exchanges. When a test fails the end of its log is shown, of whichever tests.
+/// A server for all tests that need the same guest with the same flags, until this process ends. It only offers
+/// [`Door`]. A test needs its own server to read the log or the statistics, to stop the server, to keep it busy, or to
+/// rely on the numbers of exchanges. If a test fails, the end of the log is shown; the lines may be from other tests.
 pub struct Shared(&'static Server);
 
 impl Shared {
-    /// The one that serves the guest of that name without any flag.
+    /// The server for the guest with this name, without flags.
     #[must_use]
     pub fn program(name: &str) -> Self {
         Self::with(name, &[])
     }
 
-    /// The one that serves the guest of that name with these flags.
+    /// The server for the guest with this name, with these flags.
     ///
     /// # Panics
     ///
@@ -284,7 +283,7 @@ impl Shared {
     pub fn with(name: &str, flags: &[&str]) -> Self {
         static ALL: Mutex<BTreeMap<Vec<String>, &Server>> = Mutex::new(BTreeMap::new());
         let words = [&[name], flags].concat().into_iter().map(str::to_owned).collect();
-        // A server that does not start has told one test why, and tells the next one.
+        // If the server does not start, the panic poisons the lock, and the next test fails for the same reason.
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         Self(all.entry(words).or_insert_with(|| {
             let launch = Launch::program(name).flags(flags).until_we_end();
@@ -307,7 +306,7 @@ impl Drop for Shared {
     }
 }
 
-/// A server that runs. It is killed when it is dropped, and when a test fails its log is shown.
+/// A running server. It is killed when it is dropped, and its log is shown if a test fails.
 pub struct Server {
     child: Child,
     door: Door,
@@ -323,7 +322,7 @@ impl Deref for Server {
 }
 
 impl Server {
-    /// Serves the guest of that name without any flag.
+    /// Starts a server for the guest with this name, without flags.
     #[must_use]
     pub fn start(program: &str) -> Self {
         Launch::program(program).start()
@@ -341,39 +340,39 @@ impl Server {
         self.child.id()
     }
 
-    /// The first line of the log of which this is true, as soon as it is there.
+    /// Waits for the first log line that matches.
     ///
     /// # Panics
     ///
-    /// It never comes.
+    /// There is no such line.
     pub fn line(&self, is_it: impl Fn(&str) -> bool) -> String {
         let find = |state: &State| state.lines.iter().find(|line| is_it(line)).cloned();
         let found = find(&self.log.wait_while(|state| !state.is_at_end && find(state).is_none()));
-        found.expect("the line comes")
+        found.expect("the log has the line")
     }
 
-    /// The lines of the log of which this is true, as soon as there are so many.
+    /// Waits until this many log lines match, and returns them.
     ///
     /// # Panics
     ///
-    /// There are never so many.
+    /// There are not enough lines.
     pub fn lines(&self, count: usize, is_it: impl Fn(&str) -> bool) -> Vec<String> {
         let find = |state: &State| state.lines.iter().filter(|line| is_it(line)).cloned().collect::<Vec<_>>();
         let found = find(&self.log.wait_while(|state| !state.is_at_end && find(state).len() < count));
-        assert!(found.len() >= count, "the lines come");
+        assert!(found.len() >= count, "the log has enough lines");
         found
     }
 
-    /// The first line of the log with this in it, as soon as it is there.
+    /// Waits for the first log line that contains this text.
     ///
     /// # Panics
     ///
-    /// It never comes.
+    /// There is no such line.
     pub fn line_with(&self, part: &str) -> String {
         self.line(|line| line.contains(part))
     }
 
-    /// All lines of the log, as soon as they are enough; or what there is of them when that does not come.
+    /// Waits until the lines of the log are enough, and returns all of them; the lines so far if that takes too long.
     #[must_use]
     pub fn log_with(&self, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
         let state = self.log.wait_while(|state| !state.is_at_end && !is_enough(&state.lines));
@@ -386,29 +385,29 @@ impl Server {
         self.log.lock().lines.clone()
     }
 
-    /// Waits until so many new handlers are served.
+    /// Waits until this many new versions of handlers are being served.
     pub fn served_anew(&self, times: usize) {
         self.lines(times, |line| line.contains("serving the new"));
     }
 
-    /// Waits until its handler was so often not as it should be: what it says of that.
+    /// Waits until a new version was rejected this many times, and returns the lines that report it.
     pub fn kept(&self, times: usize) -> Vec<String> {
         self.lines(times, |line| line.ends_with("still serving the previous version"))
     }
 
-    /// Whether it has the system tell it of changes.
+    /// Whether the server watches files through the kernel (inotify).
     ///
     /// # Panics
     ///
     /// This is not Linux.
     #[must_use]
     pub fn watches(&self) -> bool {
-        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells");
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("/proc is readable");
         let mut links = open.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
         links.any(|link| link.ends_with("anon_inode:inotify"))
     }
 
-    /// Shows the end of its log if a test has failed.
+    /// Prints the end of the log if a test has failed.
     fn show_if_panicking(&self) {
         if thread::panicking() {
             let lines = self.log();
@@ -417,71 +416,72 @@ impl Server {
             for line in &lines[last..] {
                 _ = writeln!(text, "{line}");
             }
-            #[expect(clippy::print_stderr, reason = "it helps to see why a test failed")]
+            #[expect(clippy::print_stderr, reason = "it shows why a test failed")]
             {
                 eprint!("{text}");
             }
         }
     }
 
-    /// From now on nobody can read its stdout.
+    /// Closes the read end of its stdout.
     #[must_use]
     pub fn unheard(mut self) -> Self {
         self.child.stdout = None;
         self
     }
 
-    /// From now on its stderr is read.
+    /// Resumes reading its stderr.
     pub fn read_on(&self) {
         self.log.lock().is_paused = false;
-        self.log.news.notify_all();
+        self.log.changed.notify_all();
     }
 
-    /// Waits for its end without reading what it writes: the exit code.
+    /// Waits until it exits, without reading what it writes, and returns the exit code.
     ///
     /// # Panics
     ///
-    /// It does not end.
+    /// It does not exit.
     #[must_use]
     pub fn wait_unread(mut self) -> Option<i32> {
-        // That is closed when it has ended.
+        // The pipe is closed when the server has exited.
         let mut stdout = self.child.stdout.take().expect("stdout is piped");
         let (ended, end) = mpsc::channel();
         thread::spawn(move || _ = stdout.read_to_end(&mut Vec::new()).map(|_| ended.send(())));
-        assert!(end.recv_timeout(PATIENCE).is_ok(), "the server does not end");
+        assert!(end.recv_timeout(TIMEOUT).is_ok(), "the server does not exit");
         self.child.wait().expect("it is our child").code()
     }
 
-    /// From now on it may have so many file descriptors.
+    /// Limits its file descriptors from now on.
     ///
     /// # Panics
     ///
-    /// It has ended, or it may not have that many.
+    /// It has exited, or the limit is too high.
     pub fn limit_descriptors(&self, limit: usize) {
         let maximum = getrlimit(Resource::Nofile).maximum;
         let limit = Rlimit { current: Some(limit as u64), maximum };
-        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).expect("Linux lets us");
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit)
+            .expect("we may set the limits of our child");
     }
 
-    /// Asks it to stop.
+    /// Sends it a signal.
     ///
     /// # Panics
     ///
-    /// It has ended already.
+    /// It has exited.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
     }
 
-    /// Asks it what runs until this is true of its log, which has to be where nothing else tells how far a handler is: what
-    /// another connection's says about it is nothing, as each core has a thread of its own.
+    /// Asks for the running handlers until the log satisfies `is_enough`. Needed where nothing else shows how far a
+    /// handler is. A response on another connection shows nothing, because each core has its own thread.
     ///
     /// # Panics
     ///
-    /// It never is.
+    /// The log never satisfies it.
     pub fn ask_by(&self, signal: Signal, is_enough: impl Fn(&[String]) -> bool) {
         let is_report = |line: &&String| line.ends_with(" running:") || *line == "no handler is running";
         let reports = |log: &[String]| log.iter().filter(is_report).count();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut asked = reports(&self.log());
         loop {
             self.signal(signal);
@@ -494,47 +494,47 @@ impl Server {
         }
     }
 
-    /// Asks its whole process group to stop, as Ctrl-C does: see [`as_a_group`](Launch::as_a_group).
+    /// Sends a signal to its process group, as Ctrl-C does: see [`as_a_group`](Launch::as_a_group).
     ///
     /// # Panics
     ///
-    /// It has ended already.
+    /// It has exited.
     pub fn signal_group(&self, signal: Signal) {
         kill_process_group(Pid::from_child(&self.child), signal).expect("the server runs");
     }
 
-    /// Waits for its end: the exit code and the whole log.
+    /// Waits until it exits, and returns the exit code and the whole log.
     ///
     /// # Panics
     ///
-    /// It does not end.
+    /// It does not exit.
     #[must_use]
     pub fn wait(mut self) -> (Option<i32>, Vec<String>) {
         let is_at_end = self.log.wait_while(|state| !state.is_at_end).is_at_end;
-        assert!(is_at_end, "the server does not end");
+        assert!(is_at_end, "the server does not exit");
         let code = self.child.wait().expect("it is our child").code();
         (code, self.log())
     }
 
-    /// Waits for its end: how it ended, and all that it has written.
+    /// Waits until it exits, and returns the exit code and all that it has written.
     ///
     /// # Panics
     ///
-    /// It does not end.
+    /// It does not exit.
     #[must_use]
     pub fn end(mut self) -> Ended {
         let mut stdout = String::new();
         let pipe = self.child.stdout.as_mut().expect("stdout is piped");
-        pipe.read_to_string(&mut stdout).expect("the server speaks UTF-8");
+        pipe.read_to_string(&mut stdout).expect("stdout is UTF-8");
         let (code, lines) = self.wait();
         Ended { code, stdout, stderr: lines.iter().flat_map(|line| [line, "\n"]).collect() }
     }
 
-    /// Has it stop as an administrator would: the whole log.
+    /// Stops it as an administrator would, and returns the whole log.
     ///
     /// # Panics
     ///
-    /// It does not end well.
+    /// The exit code is not 0.
     pub fn stop(self) -> Vec<String> {
         self.signal(Signal::TERM);
         let (code, lines) = self.wait();
@@ -549,23 +549,23 @@ impl Server {
     /// This is not Linux.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells").count()
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("/proc is readable").count()
     }
 
-    /// How many of them are images of components' memories, which it makes when an instance needs one and gives back with its
-    /// pool.
+    /// How many of its descriptors are images of component memories. The server creates an image when an instance needs
+    /// it, and closes it with the pool.
     ///
     /// # Panics
     ///
     /// This is not Linux.
     #[must_use]
     pub fn images(&self) -> usize {
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("Linux tells");
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("/proc is readable");
         let targets = descriptors.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
         targets.filter(|target| target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")).count()
     }
 
-    /// How many the system has room for before it makes more.
+    /// The size of its descriptor table. The kernel enlarges it when it is full.
     ///
     /// # Panics
     ///
@@ -575,51 +575,52 @@ impl Server {
         self.status("FDSize:")
     }
 
-    /// How long it has computed, on all threads together.
+    /// Its CPU time, all threads together.
     ///
     /// # Panics
     ///
     /// This is not Linux.
     #[must_use]
     pub fn computed(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux tells");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc is readable");
         let fields = stat.rsplit_once(')').expect("the name is in parentheses").1.split_whitespace();
-        // utime and stime, the 14th and the 15th of all.
-        let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("it is a number")).sum();
+        // utime and stime, fields 14 and 15.
+        let ticks: u64 =
+            fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("the field is a number")).sum();
         Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
-    /// How much memory it occupies, in octets.
+    /// Its resident memory in bytes.
     #[must_use]
     pub fn resident(&self) -> u64 {
         self.status("VmRSS:") << 10
     }
 
-    /// The most memory that it ever occupied since the start or [`forget_peak`](Self::forget_peak), in octets.
+    /// Its peak resident memory since the start or the last [`forget_peak`](Self::forget_peak), in bytes.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.status("VmHWM:") << 10
     }
 
-    /// From now on [`peak`](Self::peak) is counted anew.
+    /// Resets [`peak`](Self::peak).
     ///
     /// # Panics
     ///
     /// This is not Linux.
     pub fn forget_peak(&self) {
-        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("Linux lets us");
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("we may reset the peak of our child");
     }
 
     fn status(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux tells");
-        let line = status.lines().find(|line| line.starts_with(name)).expect("it is one of the lines");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc is readable");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the status has this line");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("the field is a number")
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only if it has ended.
+        // Both fail only if it has exited.
         _ = self.child.kill();
         _ = self.child.wait();
         self.read_on();
@@ -631,7 +632,7 @@ impl Drop for Server {
 #[derive(Default)]
 struct Log {
     state: Mutex<State>,
-    news: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -643,26 +644,31 @@ struct State {
 
 impl Log {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics in here")
+        self.state.lock().expect("no thread panics while it holds the lock")
     }
 
-    /// Waits until this is no longer true, or until it takes too long.
+    /// Waits until this is no longer true, or until the timeout.
     fn wait_while(&self, goes_on: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let waited = self.news.wait_timeout_while(self.lock(), PATIENCE, |state| goes_on(state));
-        waited.expect("nobody panics in here").0
+        let waited = self.changed.wait_timeout_while(self.lock(), TIMEOUT, |state| goes_on(state));
+        waited.expect("no thread panics while it holds the lock").0
     }
 
-    /// Reads until the server closes it, so that it never has to wait for us; or pauses where it does not go on.
+    /// Reads until the server closes its stderr, so that the server never blocks on it; or pauses after a line for
+    /// which `goes_on` is false.
     fn read(&self, stderr: ChildStderr, goes_on: impl Fn(&str) -> bool) {
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
             let mut state = self.lock();
             state.is_paused = !goes_on(&line);
             state.lines.push(line);
-            self.news.notify_all();
-            drop(self.news.wait_while(state, |state| state.is_paused).expect("nobody panics in here"));
+            self.changed.notify_all();
+            drop(
+                self.changed
+                    .wait_while(state, |state| state.is_paused)
+                    .expect("no thread panics while it holds the lock"),
+            );
         }
         self.lock().is_at_end = true;
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 }

@@ -1,8 +1,9 @@
-//! Sieges: a real server is given what harms servers, many times over, while a prober sends ordinary requests. Each siege
-//! says in a table what became of it, and which of its bars are met.
+//! Sieges: attacks on a real server, repeated many times, while a prober sends ordinary requests.
 //!
-//! Counts (crashes, wrong statuses, leaks, octets) are the same on any machine, so tests assert them. Times are for a machine
-//! that does nothing else; they are told, and nobody fails by them.
+//! Each siege reports its results in a table, and which of its bars are met.
+//!
+//! Counts (crashes, wrong statuses, leaks, bytes) are the same on any machine, so tests assert them. Times only mean
+//! something on a machine that is otherwise idle: they are reported, and fail no test.
 
 mod report;
 
@@ -34,12 +35,12 @@ mod swap;
 
 pub use report::{Bar, Report};
 
-/// How long a siege may take.
+/// The size of a siege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// All that the bars ask for: minutes each, and a release build.
+    /// Everything that the bars require: minutes each, and a release build.
     Full,
-    /// A few seconds each: the same, with smaller numbers.
+    /// The same with smaller numbers: a few seconds each.
     Short,
 }
 
@@ -53,10 +54,10 @@ impl Scale {
     }
 }
 
-/// A siege: its name on the command line, and what lays it.
+/// A siege: its name on the command line, and the function that runs it.
 pub type Siege = (&'static str, fn(Scale) -> Report);
 
-/// All sieges, in the order in which they are laid.
+/// All sieges, in the order in which they run.
 pub const SIEGES: [Siege; 9] = [
     ("spin", spin::lay),
     ("faults", faults::lay),
@@ -69,13 +70,13 @@ pub const SIEGES: [Siege; 9] = [
     ("swap", swap::lay),
 ];
 
-/// Lays the siege of that name.
+/// Runs the siege with this name.
 ///
 /// # Panics
 ///
-/// There is none, or the server does not start.
+/// There is no such siege, or the server does not start.
 #[must_use]
 pub fn lay(name: &str, scale: Scale) -> Report {
-    let (_, lay) = SIEGES.iter().find(|(other, _)| *other == name).expect("it is the name of a siege");
+    let (_, lay) = SIEGES.iter().find(|(other, _)| *other == name).expect("there is a siege with this name");
     lay(scale)
 }

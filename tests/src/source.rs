@@ -1,23 +1,24 @@
-//! Handlers in Rust that the server is to build, and stand-ins for what it builds with.
+//! Handlers in Rust for the server to build, and stand-ins for the tools that it builds with.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use crate::place::Place;
 
-/// A handler that says something.
+/// The source of a handler that answers with this text.
 #[must_use]
-pub fn handler(says: &str) -> String {
+pub fn handler(text: &str) -> String {
     format!(
         "use wasmserve_guest::{{Environ, handler}};\n\nhandler!(app);\n\n\
-         fn app(_environ: Environ) -> &'static str {{\n    \"{says}\"\n}}\n"
+         fn app(_environ: Environ) -> &'static str {{\n    \"{text}\"\n}}\n"
     )
 }
 
 fn workspace() -> PathBuf {
-    fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("it is there")
+    fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the workspace exists")
 }
 
-/// A crate with these programs, as one would make it beside a clone; and with a lock, so that nobody asks the registry.
+/// A crate with these programs, as a user would create it next to a clone of this repository. It has a lock file, so
+/// that cargo does not ask the registry.
 ///
 /// # Panics
 ///
@@ -31,14 +32,14 @@ pub fn krate(place: &Place, manifest: &str, programs: &[(&str, &str)]) -> PathBu
         "greet/Cargo.toml",
         format!("[package]\nname = \"greet\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{manifest}\n{dependencies}"),
     );
-    fs::copy(workspace().join("Cargo.lock"), directory.join("Cargo.lock")).expect("there is a lock");
-    for (name, says) in programs {
-        place.file(&format!("greet/src/{name}"), handler(says));
+    fs::copy(workspace().join("Cargo.lock"), directory.join("Cargo.lock")).expect("the workspace has a lock file");
+    for (name, text) in programs {
+        place.file(&format!("greet/src/{name}"), handler(text));
     }
     directory
 }
 
-/// Programs that stand in for those of Rust: the directory where they are.
+/// Stand-ins for programs of the Rust toolchain. Returns their directory.
 ///
 /// # Panics
 ///
@@ -47,7 +48,7 @@ pub fn tools(place: &Place, scripts: &[(&str, &str)]) -> PathBuf {
     fs::create_dir_all(place.join("tools")).expect("a place is writable");
     for (name, script) in scripts {
         let path = place.file(&format!("tools/{name}"), format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("we own the file");
     }
     place.join("tools")
 }

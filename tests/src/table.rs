@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A table, and what has to be known to read it.
+/// A table, and the notes that are needed to read it.
 #[derive(Debug)]
 pub struct Table {
     title: String,
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_markdown_whatever_is_in_its_cells() {
+    fn any_cell_is_valid_markdown() {
         let mut table = Table::new("Requests", &["server", "failed"]);
         table.row(vec!["a|b".into(), "0".into()]);
         table.note("One line.");

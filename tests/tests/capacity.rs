@@ -6,7 +6,7 @@ use std::{
 };
 
 use wasmserve_tests::{
-    PATIENCE,
+    TIMEOUT,
     client::Client,
     server::{Launch, Server},
 };
@@ -113,7 +113,7 @@ fn is_served(client: &mut Client) -> bool {
 }
 
 fn wait_until_served(server: &Server) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_served(&mut server.connect()) {
         assert!(Instant::now() < deadline, "it does not recover");
     }

@@ -11,7 +11,7 @@ use wasmserve::{
         request::{RequestHead, RequestLimits},
     },
 };
-use wasmserve_tests::case::{CASES, Case, octets::Ends, told::Told};
+use wasmserve_tests::case::{CASES, Case, template::Ends, view::HandlerView};
 
 /// What the flags of a case mean to the gateway's functions.
 struct Settings {
@@ -85,16 +85,16 @@ fn the_functions_of_the_gateway_agree_with_the_wire_on_every_case() {
                     env: &settings.env,
                 };
                 let environ = environ::build(&head, &facts);
-                let told = Told {
+                let view = HandlerView {
                     environ: environ.into_iter().map(|(name, value)| (name.into_owned(), value.to_vec())).collect(),
                     headers: head
                         .fields()
                         .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
                         .collect(),
                     raw_head: head.raw().to_vec(),
-                    ..Told::default()
+                    ..HandlerView::default()
                 };
-                problems.extend(case.problems(answer, &told, &ends));
+                problems.extend(case.problems(answer, &view, &ends));
             }
             // The parser's affair, or the server's.
             Ok(_) => {}

@@ -4,7 +4,7 @@ use std::{fs, path::Path, thread, time::Instant};
 
 use rustix::process::Signal;
 use wasmserve_tests::{
-    PATIENCE, guest,
+    TIMEOUT, guest,
     place::Place,
     server::{Launch, refuses},
 };
@@ -94,7 +94,7 @@ fn p16_nothing_goes_on_compiling_when_the_server_is_gone() {
     let children = children(server.id());
     assert_eq!(children.len(), 1, "one process compiles");
     server.signal(Signal::KILL);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while children.iter().any(|child| state(*child).is_some_and(|(state, _)| state != "Z")) {
         assert!(Instant::now() < deadline, "it goes on");
         thread::yield_now();

@@ -12,7 +12,7 @@ use std::{
 
 use wasmserve::{Event, Listener};
 use wasmserve_tests::{
-    PATIENCE,
+    TIMEOUT,
     client::{Client, End},
     local::{self, Local, apart},
     server::{Launch, Server},
@@ -127,7 +127,7 @@ fn what_a_storm_has_left_in_memory_is_given_back() {
     for _ in 0..2 * STACKS {
         assert_eq!(server.get("/overflows_the_stack").status, 500);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while server.peak() < server.resident() + (8 << 20) {
         assert!(Instant::now() < deadline, "{} of {} octets are kept", server.resident(), server.peak());
         thread::sleep(Duration::from_millis(10));

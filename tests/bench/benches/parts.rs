@@ -1,4 +1,4 @@
-//! What the parts of a request cost, without a network: `cargo bench -p wasmserve-bench --features parts`.
+//! The cost of the parts of a request, without a network: `cargo bench -p wasmserve-bench --features parts`.
 //!
 //! To compare with another commit, `-- --save-baseline before` there and `-- --baseline before` here.
 
@@ -38,12 +38,13 @@ criterion_main!(parts);
 fn lives(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("life");
     for exercise in Exercise::all() {
-        // Those that answer more than fits into the pipe wait for a reader, and there is none here.
+        // Guests whose responses do not fit into the pipe wait for a reader, and here is none.
         if !["hello", "reads_five_variables", "environ", "mirrors_fields", "answers_json"].contains(&exercise.guest) {
             continue;
         }
-        let mut life = Life::new(&exercise).expect("the guest is there");
-        group.bench_function(exercise.guest, |bencher| bencher.iter(|| life.call().expect("it answers well")));
+        let mut life = Life::new(&exercise).expect("the guest can be loaded");
+        group
+            .bench_function(exercise.guest, |bencher| bencher.iter(|| life.call().expect("the handler does not fail")));
     }
     group.finish();
 }
@@ -71,7 +72,7 @@ fn environs(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The checks of a request's head, and of a response's.
+/// The checks of request heads and of response heads.
 fn heads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("head");
     for count in [2_usize, 21] {
@@ -92,7 +93,7 @@ fn heads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A response through its pipe, and a body through its own.
+/// A response through its pipe, and a request body through its own.
 fn pipes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pipe");
     for (size, count) in [(14_usize, 1_usize), (1 << 10, 64), (16 << 10, 4)] {
@@ -105,11 +106,11 @@ fn pipes(criterion: &mut Criterion) {
                 for _ in 0..count {
                     now(writer.write(chunk.clone())).expect("there is a reader");
                 }
-                writer.end().expect("it owes nothing");
+                writer.end().expect("the response is complete");
                 let cx = &mut Context::from_waker(Waker::noop());
                 assert!(reader.poll_head(cx).is_ready());
                 while let Poll::Ready(Some(chunk)) = reader.poll_chunk(cx) {
-                    black_box(chunk).expect("it is whole");
+                    black_box(chunk).expect("the response is complete");
                 }
             });
         });
@@ -118,17 +119,17 @@ fn pipes(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let body = Full::new(whole.clone()).map_err(|never| -> ReadError { match never {} });
                 let mut input = Input::new(Some(Box::pin(body)), Limits::DEFAULT.body);
-                while !now(input.read(size)).expect("it is whole").is_empty() {}
+                while !now(input.read(size)).expect("the body is complete").is_empty() {}
             });
         });
     }
     group.finish();
 }
 
-/// What a future gives that never has to wait.
+/// The result of a future that never has to wait.
 fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("there is nothing to wait for"),
+        Poll::Pending => panic!("the future must not wait"),
     }
 }

@@ -1,4 +1,4 @@
-//! Takes an order in JSON, and answers with its sum in JSON: what most handlers of an API are like.
+//! Reads an order in JSON, and answers with its sum in JSON, like a typical API handler.
 
 use serde::{Deserialize, Serialize};
 use wasmserve_guest::{Environ, Response, Result, handler};

@@ -1,4 +1,4 @@
-//! Hello, World! through `wasi:http`, for `wasmtime serve`: the same answer as `examples/hello.rs` by the way that others go.
+//! Hello, World! through `wasi:http`, for `wasmtime serve`: the same response as `examples/hello.rs`.
 
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
@@ -15,9 +15,9 @@ impl wasip2::exports::http::incoming_handler::Guest for Greeter {
             _ = fields.set(name, &[value.to_vec()]);
         }
         let response = OutgoingResponse::new(fields);
-        let body = response.body().expect("it was not taken before");
+        let body = response.body().expect("the body was not taken before");
         ResponseOutparam::set(outparam, Ok(response));
-        let stream = body.write().expect("it was not taken before");
+        let stream = body.write().expect("the stream was not taken before");
         _ = stream.blocking_write_and_flush(data);
         drop(stream);
         _ = OutgoingBody::finish(body, None);

@@ -1,4 +1,6 @@
-//! The same as `greets_through_wasi_http`, in WASI 0.3: for `wasmtime serve`, which lets such an instance answer many requests.
+//! The same as `greets_through_wasi_http`, in WASI 0.3.
+//!
+//! For `wasmtime serve`, which reuses such an instance for many requests.
 
 use wasip3::{
     http::types::{ErrorCode, Fields, Request, Response},

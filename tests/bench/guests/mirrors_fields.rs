@@ -1,4 +1,4 @@
-//! Answers with the fields that it got, as many as a browser sends and a framework sets.
+//! Answers with the fields that it received: about as many as browsers send and frameworks set.
 
 use wasmserve_guest::{Environ, Response, handler};
 

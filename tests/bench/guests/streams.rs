@@ -1,4 +1,4 @@
-//! Answers in 64 chunks of a KiB, each as it is made.
+//! Answers with 64 chunks of 1 KiB, each created when it is sent.
 
 use wasmserve_guest::{Environ, handler};
 

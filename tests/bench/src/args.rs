@@ -1,10 +1,10 @@
-//! What the user typed.
+//! The command line.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as Flags, Parser, Subcommand};
 
-/// Measure what a fresh instance for every request costs, beside a bare hyper and beside other servers.
+/// Measure what a fresh instance per request costs, compared with a bare hyper and with other servers.
 #[derive(Debug, Parser)]
 #[command(name = "wasmserve-bench", max_term_width = 100)]
 pub struct Args {
@@ -17,32 +17,33 @@ pub struct Args {
     pub plan: Plan,
 }
 
-/// What there is to measure.
+/// What can be measured.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Mode {
-    /// The cost of a request, for each server and each guest (this is the default)
+    /// The cost of a request, for each server and each guest (the default)
     Requests,
-    /// The cost of a request with more connections, more components, larger components; and throughput on one core and two
+    /// The cost of a request with more connections, more components and larger components; throughput on one core and
+    /// on two
     Scale,
-    /// From exec to the first answer, and memory
+    /// The time from exec to the first response, and memory
     Start,
-    /// Exchanges that wait for their bodies: how many there may be, and the memory of each
+    /// Exchanges that wait for their bodies: how many fit, and the memory of each
     Waiting,
     /// All of these
     All,
-    /// Call a guest so many times in this process, without a network: for instruction counts and profiles
+    /// Call a guest repeatedly in this process, without a network: for instruction counts and profiles
     Calls {
         /// hello, environ, reads_five_variables, mirrors_fields, answers_json, streams
         guest: String,
-        /// How many times
+        /// The number of calls
         count: u64,
     },
-    /// Be the bare hyper that the others are compared with
+    /// Run the bare hyper that the others are compared with
     #[command(hide = true)]
     Bare {
-        /// Where to listen
+        /// The port to listen on
         port: u16,
-        /// A runtime of its own for each core, instead of one for all
+        /// Use one runtime per core instead of a shared one
         #[arg(long)]
         per_core: bool,
     },
@@ -51,44 +52,43 @@ pub enum Mode {
 /// How to measure.
 #[derive(Clone, Debug, Flags)]
 pub struct Plan {
-    /// How many times each server has its turn [default: 5; with --short 1]
+    /// How many times to measure each server [default: 5; with --short 1]
     #[arg(long, global = true)]
     rounds: Option<usize>,
 
-    /// How long a turn is measured [default: 3; with --short 0.2]
+    /// How long to measure each time [default: 3; with --short 0.2]
     #[arg(long, global = true, value_name = "SECONDS")]
     seconds: Option<f64>,
 
-    /// How many connections ask at the same time
+    /// How many connections send requests at the same time
     #[arg(long, global = true, default_value = "32")]
     pub connections: usize,
 
-    /// Only servers and guests with one of these in their names (the bare hyper is always there)
+    /// Only servers and guests whose names contain one of these (always includes the bare hyper)
     #[arg(long, global = true, value_name = "NAME,..", value_delimiter = ',')]
     pub only: Vec<String>,
 
-    /// How many exchanges are to wait for their bodies [default: 1000, which is what a server lets run without a flag; with
-    /// --short 50]
+    /// How many exchanges wait for their bodies [default: 1000, the server's default limit; with --short 50]
     #[arg(long, global = true, value_name = "NUMBER")]
     waiting: Option<usize>,
 
-    /// A `wasmserve` to measure instead of the one that is built of this workspace
+    /// A `wasmserve` to measure instead of one built from this workspace
     #[arg(long, global = true, value_name = "FILE")]
     pub wasmserve: Option<PathBuf>,
 
-    /// One short round, to see that everything works
+    /// One short round, to check that everything works
     #[arg(long, global = true)]
     pub short: bool,
 }
 
 impl Plan {
-    /// How many times each has its turn.
+    /// How many times to measure each server.
     #[must_use]
     pub fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.short { 1 } else { 5 }).max(1)
     }
 
-    /// How long a turn is measured.
+    /// How long to measure each time.
     #[must_use]
     pub fn turn(&self) -> Duration {
         let seconds = self.seconds.unwrap_or(if self.short { 0.2 } else { 3.0 });
@@ -97,13 +97,13 @@ impl Plan {
             .clamp(Duration::from_millis(50), Duration::from_hours(1))
     }
 
-    /// How many exchanges are to wait.
+    /// How many exchanges wait for their bodies.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.unwrap_or(if self.short { 50 } else { 1000 })
     }
 
-    /// Whether something of that name is to be measured.
+    /// Whether to measure something with this name.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))

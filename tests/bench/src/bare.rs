@@ -1,5 +1,6 @@
-//! A bare hyper: no gateway, no handler, no limit, no log. It greets, and sends back what is posted to it; nothing that
-//! stands on hyper can cost less.
+//! A bare hyper: no gateway, no handler, no limits, no log.
+//!
+//! It greets, and echoes what is posted to it. No server that is built on hyper can cost less.
 
 use std::{
     convert::Infallible,
@@ -26,7 +27,7 @@ use crate::exercise::HELLO;
 ///
 /// # Errors
 ///
-/// The port is taken, or the system refuses more threads.
+/// The port is taken, or the system cannot create more threads.
 pub fn serve(port: u16, per_core: bool) -> Result<()> {
     let addr = (Ipv4Addr::LOCALHOST, port).into();
     if !per_core {
@@ -63,7 +64,7 @@ async fn accept(listener: std::net::TcpListener) -> io::Result<()> {
 
 async fn connection(stream: TcpStream) {
     _ = stream.set_nodelay(true);
-    // Clients that go away are no failure of the benchmark.
+    // A client that leaves is not an error.
     _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
 }
 

@@ -1,4 +1,4 @@
-//! The servers that are measured, and how each is started.
+//! The servers to compare, and how to start each.
 
 use std::{
     env, fs,
@@ -22,26 +22,26 @@ use crate::{
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender {
-    /// hyper with nothing around it, on the runtime that wasmserve has.
+    /// hyper with nothing around it, on the same runtime as wasmserve.
     Bare,
-    /// The same with a runtime of its own for each core.
+    /// The same with one runtime per core.
     BarePerCore,
-    /// The real server, without a flag.
+    /// The real server, without flags.
     Wasmserve,
-    /// `wasmtime serve` without a flag that changes its costs, for a component of WASI 0.2: a fresh instance for each request.
+    /// `wasmtime serve` without flags that change its costs, for a component of WASI 0.2: a fresh instance per request.
     WasmtimeServe2,
     /// The same for a component of WASI 0.3: an instance answers up to 128 requests, up to 16 at the same time.
     WasmtimeServe3,
-    /// nginx, which answers out of its configuration.
+    /// nginx, which answers from its configuration.
     Nginx,
     /// Node's own `http`.
     Node,
-    /// Gunicorn with two processes, one request at a time each, and a WSGI function.
+    /// Gunicorn with two processes, each with one request at a time, and a WSGI function.
     Gunicorn,
 }
 
 impl Contender {
-    /// All of them.
+    /// All contenders.
     pub const ALL: [Self; 8] = [
         Self::Bare,
         Self::BarePerCore,
@@ -53,7 +53,7 @@ impl Contender {
         Self::Gunicorn,
     ];
 
-    /// What it is called in tables.
+    /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl Contender {
         }
     }
 
-    /// The program of others that it needs.
+    /// The external program that it needs.
     fn program(self) -> Option<&'static str> {
         match self {
             Self::Bare | Self::BarePerCore | Self::Wasmserve => None,
@@ -88,7 +88,7 @@ impl Contender {
     }
 }
 
-/// Where servers are started: a directory for what they need, and the programs to measure.
+/// What is needed to start servers: a directory for their files, and the programs to measure.
 pub struct Grid {
     place: Place,
     wasmserve: PathBuf,
@@ -123,32 +123,32 @@ impl Grid {
         self.sized(10_000_000)
     }
 
-    /// The file of a component of about so many octets.
+    /// A component of about this many bytes.
     ///
     /// # Errors
     ///
     /// It cannot be written.
-    pub fn sized(&self, octets: usize) -> Result<PathBuf> {
-        let path = self.place.join(format!("sized-{octets}.wasm"));
-        if path.is_file() { Ok(path) } else { sized::write(octets, &self.place) }
+    pub fn sized(&self, size: usize) -> Result<PathBuf> {
+        let path = self.place.join(format!("sized-{size}.wasm"));
+        if path.is_file() { Ok(path) } else { sized::write(size, &self.place) }
     }
 
-    /// Starts a server with a guest, if it is one that has guests.
+    /// Starts a server, with a guest if it runs guests.
     ///
     /// # Errors
     ///
-    /// It does not start, with what it says.
+    /// It does not start. The error includes its output.
     pub fn start(&self, contender: Contender, guest: &str) -> Result<Process> {
         let addr = free_addr()?;
         let command = self.command(contender, guest, addr)?;
         self.launch(command, addr)
     }
 
-    /// Starts the real server with these words behind it.
+    /// Starts the real server with these arguments.
     ///
     /// # Errors
     ///
-    /// It does not start, with what it says.
+    /// It does not start. The error includes its output.
     pub fn wasmserve(&self, words: &[String], cache: &Path) -> Result<Process> {
         let addr = free_addr()?;
         let mut command = Command::new(&self.wasmserve);
@@ -165,7 +165,7 @@ impl Grid {
         let mut command = Command::new(contender.program().unwrap_or_default());
         match contender {
             Contender::Bare | Contender::BarePerCore => {
-                command = Command::new(env::current_exe().context("we do not know our own program")?);
+                command = Command::new(env::current_exe().context("the path of this program is unknown")?);
                 command.args(["bare", &port]);
                 command.args((contender == Contender::BarePerCore).then_some("--per-core"));
             }
@@ -202,7 +202,7 @@ impl Grid {
     }
 }
 
-/// One that logs and answers as the others do.
+/// An nginx that logs and answers like the others.
 const NGINX: &str = r#"
 daemon off;
 worker_processes auto;

@@ -1,44 +1,44 @@
-//! What servers are asked for: a request, and what a right answer to it is.
+//! Requests to servers, each with its correct response.
 
 use bytes::Bytes;
 
-/// What all say when they are greeted.
+/// The body of every greeting.
 pub const HELLO: &str = "Hello, World!\n";
 
 /// A request to a guest.
 #[derive(Clone, Debug)]
 pub struct Exercise {
-    /// What it is called in tables.
+    /// Its name in tables.
     pub name: &'static str,
     /// The guest that answers it.
     pub guest: &'static str,
-    /// The octets of each request.
+    /// The bytes of each request.
     pub request: Bytes,
-    /// What the body of each answer must be.
+    /// The expected body of each response.
     pub expected: Expected,
-    /// How many may ask for it at the same time, if not any number.
+    /// How many requests may run at the same time, if limited.
     pub at_once: Option<usize>,
 }
 
-/// What a body must be.
+/// The expected body of a response.
 #[derive(Clone, Debug)]
 pub enum Expected {
-    /// These octets.
+    /// Exactly these bytes.
     Exactly(Bytes),
-    /// So many octets.
-    Octets(usize),
-    /// At least one octet.
+    /// This many bytes.
+    Length(usize),
+    /// At least one byte.
     Something,
 }
 
 impl Exercise {
-    /// The one that every server can do.
+    /// The exercise that every server can do.
     #[must_use]
     pub fn hello() -> Self {
         Self::get("hello", "hello", "", Expected::Exactly(HELLO.into()))
     }
 
-    /// All of them.
+    /// All exercises.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let fields: String =
@@ -51,14 +51,14 @@ impl Exercise {
             Self::hello(),
             Self::get("five variables", "reads_five_variables", "", Expected::Something),
             Self::get("all variables", "environ", "", Expected::Something),
-            // With Host, 21 of them come in; with Content-Length, 21 go out.
+            // With Host, 21 fields are received; with Content-Length, 21 are sent.
             Self::get("21 fields", "mirrors_fields", &fields, Expected::Exactly(HELLO.into())),
             Self::post("echo 1 KiB", "echo", vec![b'x'; 1 << 10], true),
             Self::post("echo 64 KiB", "echo", vec![b'x'; 64 << 10], true),
-            // Each is a hundred milliseconds of the load generator's time.
+            // Each takes a hundred milliseconds of the load generator's time.
             Self { at_once: Some(4), ..Self::post("echo 16 MiB", "echo", vec![b'x'; 16 << 20], true) },
             Self::post("JSON", "answers_json", order.into_bytes(), false),
-            Self::get("stream 64 KiB", "streams", "", Expected::Octets(64 << 10)),
+            Self::get("stream 64 KiB", "streams", "", Expected::Length(64 << 10)),
             Self::get("10 MB component", LARGE, "", Expected::Exactly(HELLO.into())),
         ]
     }
@@ -75,7 +75,7 @@ impl Exercise {
         Self { name, guest, request, expected, at_once: None }
     }
 
-    /// What a bare server is asked in its place: it greets or echoes, and knows nothing else.
+    /// The corresponding exercise for a bare server, which can only greet or echo.
     #[must_use]
     pub fn for_bare(&self) -> Self {
         let expected = match self.request.starts_with(b"POST") {
@@ -96,5 +96,5 @@ impl Exercise {
     }
 }
 
-/// The guest that is no program, but made as large as it has to be.
+/// The guest that is not a program, but a generated component of a given size.
 pub const LARGE: &str = "large";

@@ -1,8 +1,10 @@
-//! What a fresh instance for every request costs: the real server beside a bare hyper, which is the limit, and beside other
-//! servers, all in one run and in turn, so that what else the machine does is the same for all.
+//! What a fresh instance per request costs.
 //!
-//! The figure to steer by is the CPU time of the server for one request, as the load generator shares the machine's cores.
-//! `cargo run --release -p wasmserve-bench -- --help` tells what there is.
+//! Compares the real server with a bare hyper, which is the lower bound, and with other servers. All of them are
+//! measured alternately in one run, so that other load on the machine affects all of them alike.
+//!
+//! The main figure is the server's CPU time per request, because the load generator shares the machine's cores.
+//! `cargo run --release -p wasmserve-bench -- --help` lists the modes.
 
 pub mod args;
 

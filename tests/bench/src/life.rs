@@ -1,5 +1,6 @@
-//! The life of an instance without a network: store, instantiate, call, drop, through the library as a program that embeds it
-//! would do it.
+//! The life of an instance without a network: store, instantiate, call, drop.
+//!
+//! Uses the library, as a program that embeds it would.
 
 use std::{
     convert::Infallible,
@@ -57,24 +58,24 @@ impl Life {
             handler,
             admission: Arc::new(Admission::new(ConcurrencyLimits::of_this_machine())),
             gateway: Arc::new(GatewayOptions::DEFAULT),
-            events: Arc::new(Events::new(vec![Arc::new(Deaf)])),
+            events: Arc::new(Events::new(vec![Arc::new(Ignore)])),
             head: RequestHead::new(head),
             body,
             last: 0,
         })
     }
 
-    /// Has the handler answer once: the octets of the body.
+    /// Calls the handler once, and returns the length of the body in bytes.
     ///
     /// # Errors
     ///
-    /// It does not answer well.
+    /// The handler fails, or the response is incomplete.
     pub fn call(&mut self) -> Result<usize> {
         self.last += 1;
         self.runtime.block_on(async {
             let exchange = Exchange { id: self.last, peer: peer(), head: self.head.clone(), began: Instant::now() };
             let slot = self.admission.enter(&exchange).await;
-            let slot = slot.ok().context("nothing else runs, and yet there is no place")?;
+            let slot = slot.ok().context("no place is free although nothing else runs")?;
             let (writer, mut reader) = response::channel(rules());
             let has_body = !self.body.is_empty();
             let call = Call {
@@ -102,42 +103,42 @@ impl Life {
     }
 }
 
-/// The head of a request with its last line, and its body.
+/// Splits a request into its head, with the empty line, and its body.
 #[must_use]
 pub fn split(request: &Bytes) -> (Bytes, Bytes) {
     let end = request.windows(4).position(|four| four == b"\r\n\r\n").map_or(request.len(), |at| at + 4);
     (request.slice(..end), request.slice(end..))
 }
 
-/// The two ends of a connection that is not there.
+/// The two ends of a connection that does not exist.
 #[must_use]
 pub fn peer() -> Peer {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Peer { remote: at(50_000), local: at(8000) }
 }
 
-/// What a GET asks of its response.
+/// The response rules for a GET.
 #[must_use]
 pub fn rules() -> ResponseRules {
     ResponseRules { is_head: false, limits: Limits::DEFAULT.response_head() }
 }
 
-/// All of a response that has ended.
+/// Reads a response that has ended, and returns the length of its body.
 fn read(reader: &mut Reader) -> Result<usize> {
     let cx = &mut Context::from_waker(Waker::noop());
-    let Poll::Ready(Some(head)) = reader.poll_head(cx) else { anyhow::bail!("there is no head") };
+    let Poll::Ready(Some(head)) = reader.poll_head(cx) else { anyhow::bail!("the response has no head") };
     ensure!(head.status == 200, "the status is {}", head.status);
-    let mut octets = 0;
+    let mut length = 0;
     while let Poll::Ready(Some(chunk)) = reader.poll_chunk(cx) {
-        octets += chunk.ok().context("the body was cut")?.len();
+        length += chunk.ok().context("the body was cut")?.len();
     }
-    ensure!(reader.is_at_end(), "the body has no end");
-    Ok(octets)
+    ensure!(reader.is_at_end(), "the body is incomplete");
+    Ok(length)
 }
 
-/// Somebody who does not want to know.
-struct Deaf;
+/// Ignores all events.
+struct Ignore;
 
-impl Listener for Deaf {
+impl Listener for Ignore {
     fn on_event(&self, _: &Event<'_>) {}
 }

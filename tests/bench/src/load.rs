@@ -1,5 +1,7 @@
-//! The load generator: connections that ask, wait for the answer, check it and ask again. It is one thread, so that the
-//! server has the other cores; and it is part of the program, so that anyone can run it.
+//! The load generator: connections that send a request, wait for the response, check it and repeat.
+//!
+//! It uses one thread, so that the server has the other cores, and it is part of the program, so that it needs no
+//! installation.
 
 mod answer;
 
@@ -19,80 +21,80 @@ use crate::{
     process::{Cpu, Family},
 };
 
-/// Longer requests are written while their answers are read: a server that sends back what it gets would wait for us
-/// else, and we for it.
+/// Longer requests are written while their responses are read. Otherwise an echoing server and the load generator would
+/// wait for each other.
 const SHORT: usize = 16 << 10;
 
-/// Who asks for what, and for how long.
+/// A load: its target, its requests and its duration.
 #[derive(Clone, Debug)]
 pub struct Load<'a> {
     /// The server.
     pub addr: SocketAddr,
-    /// What is asked for, in turn.
+    /// The requests, used in turn.
     pub exercises: &'a [Exercise],
-    /// How many ask at the same time.
+    /// How many connections send requests at the same time.
     pub connections: usize,
-    /// How long they ask before it counts.
+    /// How long to send requests before measuring.
     pub warmup: Duration,
-    /// How long it counts.
+    /// How long to measure.
     pub turn: Duration,
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Right answers in the time that counts.
+    /// Correct responses while measuring.
     pub answered: u64,
-    /// Requests without a right answer, at any time.
+    /// Requests without a correct response, at any time.
     pub failed: u64,
-    /// What happened to the first of them.
+    /// The reason of the first failure.
     pub failure: Option<String>,
-    /// How long that time was in the end.
+    /// How long the measurement took.
     pub took: Duration,
-    /// What the server has computed in it.
+    /// The server's CPU time while measuring.
     pub cpu: Cpu,
-    /// How long each answer took, in order.
+    /// The latencies, in ascending order.
     latencies: Vec<Duration>,
 }
 
 impl Outcome {
-    /// What so many of a hundred took at most.
+    /// A percentile of the latencies.
     #[must_use]
     pub fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.latencies.len() * percent).div_ceil(100).max(1);
         self.latencies.get(rank - 1).copied().unwrap_or_default()
     }
 
-    /// Answers a second.
+    /// Responses per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.per_answer(1.0) / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// Microseconds that the server has computed for one answer: in the program, and in the system.
+    /// The server's CPU time per response in microseconds: in the program, and in the system.
     #[must_use]
     pub fn cost(&self) -> (f64, f64) {
         let each = |time: Duration| time.as_secs_f64() * 1e6 / self.per_answer(1.0).max(1.0);
         (each(self.cpu.user), each(self.cpu.system))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "there are fewer answers than a float has digits")]
+    #[expect(clippy::cast_precision_loss, reason = "the counts are far below 2^53")]
     fn per_answer(&self, factor: f64) -> f64 {
         self.answered as f64 * factor
     }
 }
 
-/// Asks, and says what came of it. Blocks for as long as that takes.
+/// Runs a load, and returns its result. Blocks until it is done.
 ///
 /// # Errors
 ///
-/// The system gives us nothing to ask with.
+/// The system cannot provide a runtime.
 pub fn run(load: &Load<'_>, server: &Family) -> Result<Outcome> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     Ok(LocalSet::new().block_on(&runtime, ask(load, server)))
 }
 
-/// What connections share.
+/// The state that connections share.
 #[derive(Default)]
 struct Shared {
     counts: Cell<bool>,
@@ -143,13 +145,13 @@ struct Client {
 }
 
 impl Client {
-    /// Asks until it is aborted. A connection that the server closes behind an answer is replaced by a new one.
+    /// Sends requests until it is aborted. Reconnects if the server closes the connection after a response.
     async fn run(self, number: usize) {
         let mut turn = number;
         loop {
             if let Err(problem) = self.converse(&mut turn).await {
                 self.shared.fail(problem);
-                // A server that refuses everything is not asked at full speed.
+                // Slow down if the server refuses every request.
                 sleep(Duration::from_millis(1)).await;
             }
         }
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_and_costs_are_those_of_the_answers() {
+    fn percentiles_and_costs_come_from_the_responses() {
         let outcome = Outcome {
             answered: 200,
             took: Duration::from_secs(2),

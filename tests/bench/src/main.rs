@@ -1,4 +1,4 @@
-//! `cargo run --release -p wasmserve-bench -- [requests|scale|start|waiting|calls|all]`
+//! The benchmark: `cargo run --release -p wasmserve-bench -- [requests|scale|start|waiting|calls|all]`
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use wasmserve_bench::{args::Args, mode};
 fn main() -> ExitCode {
     match mode::run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        #[expect(clippy::print_stderr, reason = "it is a program")]
+        #[expect(clippy::print_stderr, reason = "a program may print")]
         Err(error) => {
             eprintln!("wasmserve-bench: {error:#}");
             ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! What there is to measure: one file each.
+//! The modes of the benchmark, one file each.
 
 mod calls;
 
@@ -21,13 +21,13 @@ use crate::{
     bare,
 };
 
-/// Does what the user asked for.
+/// Runs the modes that the user asked for.
 ///
 /// # Errors
 ///
-/// A server does not start, or does not answer as it must.
+/// A server does not start, or a response is wrong.
 pub fn run(args: Args) -> Result<()> {
-    // A thousand connections need more descriptors than a shell gives.
+    // A thousand connections need more descriptors than a shell allows.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     let plan = &args.plan;
@@ -42,17 +42,17 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Says how far it is.
-fn tell(line: &str) {
-    #[expect(clippy::print_stderr, reason = "it is a program")]
+/// Prints progress to standard error.
+fn progress(line: &str) {
+    #[expect(clippy::print_stderr, reason = "a program may print")]
     {
         eprintln!("{line}");
     }
 }
 
-/// Prints what it came to.
+/// Prints a table.
 fn print(table: &Table) {
-    #[expect(clippy::print_stdout, reason = "it is a program")]
+    #[expect(clippy::print_stdout, reason = "a program may print")]
     {
         println!("{table}");
     }

@@ -1,4 +1,6 @@
-//! A server as a process: what it costs is read from outside, as any other's.
+//! A server as a process.
+//!
+//! Its costs are measured from outside, like those of any other process.
 
 use std::{
     fs::{self, File},
@@ -16,26 +18,26 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-/// How long a server may take until it answers, and until it has ended.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The timeout of the first response, and of the exit.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How often it is asked whether it answers.
+/// The interval between attempts to connect.
 const PACE: Duration = Duration::from_micros(200);
 
-/// A server that runs. It is stopped when it is dropped.
+/// A running server. It is stopped when it is dropped.
 pub struct Process {
     child: Child,
     addr: SocketAddr,
-    /// What it took from exec to the first answer.
+    /// The time from exec to the first response.
     ready: Duration,
 }
 
 impl Process {
-    /// Starts a server and waits for its first answer. What it writes goes into a file, as it would where it is used.
+    /// Starts a server and waits for its first response. Its output goes to a file, as in production.
     ///
     /// # Errors
     ///
-    /// It cannot be started, or does not answer; with the end of what it says.
+    /// It does not start or does not answer. The error includes the end of its output.
     pub fn start(mut command: Command, addr: SocketAddr, log: &Path) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let file = File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
@@ -45,11 +47,11 @@ impl Process {
         let mut process = Self { child, addr, ready: Duration::ZERO };
         while !process.answers() {
             let ended = process.child.try_wait()?;
-            if ended.is_some() || began.elapsed() > PATIENCE {
-                let said = fs::read_to_string(log).unwrap_or_default();
-                let said: Vec<&str> = said.lines().rev().take(3).collect();
-                let ended = ended.map_or("it runs".into(), |status| status.to_string());
-                bail!("`{name}` does not answer ({ended}): {}", said.join("; "));
+            if ended.is_some() || began.elapsed() > TIMEOUT {
+                let output = fs::read_to_string(log).unwrap_or_default();
+                let output: Vec<&str> = output.lines().rev().take(3).collect();
+                let ended = ended.map_or("still running".into(), |status| status.to_string());
+                bail!("`{name}` does not answer ({ended}): {}", output.join("; "));
             }
             thread::sleep(PACE);
         }
@@ -57,35 +59,35 @@ impl Process {
         Ok(process)
     }
 
-    /// Whether it answers a GET, whatever it says.
+    /// Whether it answers a GET, with any status.
     fn answers(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(self.addr) else { return false };
         let mut version = *b"HTTP/1.1";
-        _ = stream.set_read_timeout(Some(PATIENCE));
+        _ = stream.set_read_timeout(Some(TIMEOUT));
         stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").is_ok()
             && stream.read_exact(&mut version).is_ok()
             && version == *b"HTTP/1.1"
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What it took from exec to the first answer.
+    /// The time from exec to the first response.
     #[must_use]
     pub fn ready(&self) -> Duration {
         self.ready
     }
 
-    /// The process that was started.
+    /// The id of the process that was started.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its processes: some have workers.
+    /// Its processes: some servers have workers.
     #[must_use]
     pub fn family(&self) -> Family {
         let mut ids = vec![self.child.id()];
@@ -101,11 +103,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if it has ended.
+        // Both fail only if it has exited.
         _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let began = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
-            if began.elapsed() > PATIENCE / 10 {
+            if began.elapsed() > TIMEOUT / 10 {
                 _ = self.child.kill();
             }
             thread::sleep(PACE);
@@ -118,7 +120,7 @@ impl Drop for Process {
 pub struct Family(Vec<u32>);
 
 impl Family {
-    /// How long they have computed, all their threads together.
+    /// The CPU time of all of their threads.
     #[must_use]
     pub fn cpu(&self) -> Cpu {
         self.0
@@ -127,25 +129,25 @@ impl Family {
             .fold(Cpu::default(), |sum, cpu| Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system })
     }
 
-    /// How much memory they occupy, in KiB; what they share counts for each.
+    /// Their resident memory in KiB. Shared pages count for each process.
     #[must_use]
     pub fn resident(&self) -> u64 {
         self.status("VmRSS:")
     }
 
-    /// How much of that is their own, and not pages of a file that others have as well, in KiB.
+    /// The part of it that is their own, without file-backed pages, in KiB.
     #[must_use]
     pub fn own(&self) -> u64 {
         self.status("RssAnon:")
     }
 
-    /// How much of the system's memory is for their page tables, in KiB.
+    /// The size of their page tables, in KiB.
     #[must_use]
     pub fn page_tables(&self) -> u64 {
         self.status("VmPTE:")
     }
 
-    /// How many ranges of addresses they have mapped; the system allows each a number of them (`vm.max_map_count`).
+    /// How many memory mappings they have. The system limits them for each process (`vm.max_map_count`).
     #[must_use]
     pub fn mappings(&self) -> usize {
         self.0.iter().map(|id| fs::read_to_string(format!("/proc/{id}/maps")).unwrap_or_default().lines().count()).sum()
@@ -161,12 +163,12 @@ impl Family {
     }
 }
 
-/// Time of processors.
+/// CPU time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
     /// In the program.
     pub user: Duration,
-    /// In the system for it.
+    /// In the system on behalf of the program.
     pub system: Duration,
 }
 
@@ -174,20 +176,20 @@ impl Cpu {
     fn of(id: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        // utime and stime, the 14th and the 15th of all. Linux keeps their sum in nanoseconds and tells it in ticks.
+        // utime and stime, fields 14 and 15. Linux keeps their sum in nanoseconds and reports it in ticks.
         let mut ticks = fields.skip(11).map(|ticks| ticks.parse::<u64>().unwrap_or_default());
         let mut time = || Duration::from_millis(ticks.next().unwrap_or_default() * 1000 / clock_ticks_per_second());
         Self { user: time(), system: time() }
     }
 
-    /// What came since then.
+    /// The difference from an earlier time.
     #[must_use]
     pub fn since(self, then: Self) -> Self {
         Self { user: self.user.saturating_sub(then.user), system: self.system.saturating_sub(then.system) }
     }
 }
 
-/// An address at which nobody listens now.
+/// An address that nothing listens on at the moment.
 ///
 /// # Errors
 ///

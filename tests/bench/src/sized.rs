@@ -1,5 +1,7 @@
-//! A handler as large as it has to be: half of it code, half of it data, which lies all over a memory that is larger by two
-//! thirds. It greets, after it has looked into all of its data and called its first and its last function.
+//! Generates handlers of a given size.
+//!
+//! Half of a handler is code, half is data, which is spread over a memory that is larger by two thirds. The handler
+//! greets after it has read from all of its data and called its first and its last function.
 
 use std::{
     fmt::Write as _,
@@ -9,40 +11,40 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Where the data lies.
+/// The number of data segments.
 const SEGMENTS: usize = 16;
 
-/// Octets of one of the functions.
+/// The size of a function in bytes.
 const FUNCTION: usize = 1 << 10;
 
 const PAGE: usize = 64 << 10;
 
-/// What a component has before there is anything in it.
+/// The size of a component without content.
 const FRAME: usize = 2 << 10;
 
-/// Writes a component of about so many octets into a directory.
+/// Writes a component of about this many bytes into a directory.
 ///
 /// # Errors
 ///
 /// The directory is not writable.
-pub fn write(octets: usize, directory: &Path) -> Result<PathBuf> {
-    let path = directory.join(format!("sized-{octets}.wasm"));
-    let component = wat::parse_str(text(octets)).context("the text of a component is wrong")?;
+pub fn write(size: usize, directory: &Path) -> Result<PathBuf> {
+    let path = directory.join(format!("sized-{size}.wasm"));
+    let component = wat::parse_str(text(size)).context("the generated component is malformed")?;
     fs::write(&path, component).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }
 
-fn text(octets: usize) -> String {
-    let content = octets.saturating_sub(FRAME).max(FUNCTION);
+fn text(size: usize) -> String {
+    let content = size.saturating_sub(FRAME).max(FUNCTION);
     let functions = (content / 2).div_ceil(FUNCTION);
-    let (segment, pages) = (content / 2 / SEGMENTS, 2 + (octets / 5 * 8).div_ceil(PAGE));
-    // Apart from each other as far as the memory goes; the first page is for what the guest says.
+    let (segment, pages) = (content / 2 / SEGMENTS, 2 + (size / 5 * 8).div_ceil(PAGE));
+    // Spread over the whole memory. The first page is for the guest's own response.
     let distance = (pages - 1) * PAGE / SEGMENTS;
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut body = String::new();
     for number in 0..functions {
         _ = write!(body, "(func $f{number} (param i64) (result i64) local.get 0 ");
-        // Eleven octets each constant, one each operation.
+        // A constant takes eleven bytes, an operation one.
         for _ in 0..FUNCTION / 24 {
             _ = write!(body, "i64.const {} i64.mul i64.const {} i64.add ", next(&mut random), next(&mut random));
         }
@@ -64,7 +66,7 @@ fn text(octets: usize) -> String {
     COMPONENT.replace("PAGES", &pages.to_string()).replace("BODY", &body).replace("LOOK", &look)
 }
 
-/// xorshift64: text that does not compress to nothing, and is the same in each run.
+/// xorshift64: data that does not compress well, and is the same in each run.
 fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -72,8 +74,8 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
-/// What host functions need of the memory is there only when its module is, which needs the host functions: so it calls
-/// them through a table that is filled at last, as components of real toolchains do.
+/// Host functions need the memory of the module, and the module imports the host functions. So it calls them through a
+/// table that is filled last, like components of real toolchains.
 const COMPONENT: &str = r#"(component
   (import "wasmserve:gateway/response@0.1.0" (instance $response
     (type $fields (list (tuple string (list u8))))
@@ -96,13 +98,13 @@ const COMPONENT: &str = r#"(component
     (data (i32.const 16) "200 OK")
     (data (i32.const 32) "Hello, World!\0a")
     BODY
-    ;; What the host says goes into the second half of the first page, and it never says much.
+    ;; Results of the host go into the second half of the first page. They are always short.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 32768))
     (func (export "handle") (result i32) (local $sum i64) (local $at i32)
       LOOK
       (call $respond (i32.const 16) (i32.const 6) (i32.const 0) (i32.const 0) (i32.const 32) (i32.const 14)
         (i32.const 128))
-      ;; `ok` at an address that is zero.
+      ;; `ok`: the result area is zero.
       (i32.const 256)))
   (core instance $instance (instantiate $module
     (with "host" (instance (export "respond" (func $shim "respond"))))))
@@ -125,10 +127,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_component_is_as_large_as_it_has_to_be() {
-        for octets in [10_000, 100_000, 1_000_000] {
-            let length = wat::parse_str(text(octets)).expect("it is a component").len();
-            assert!((octets * 9 / 10..octets * 11 / 10).contains(&length), "{length} for {octets}");
+    fn components_have_about_the_requested_size() {
+        for size in [10_000, 100_000, 1_000_000] {
+            let length = wat::parse_str(text(size)).expect("it is a component").len();
+            assert!((size * 9 / 10..size * 11 / 10).contains(&length), "{length} for {size}");
         }
     }
 }

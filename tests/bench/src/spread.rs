@@ -1,20 +1,20 @@
-//! What came of several rounds.
+//! Minimum, median and maximum of several rounds.
 
 use std::fmt;
 
-/// The least, the median and the most of several figures.
+/// The minimum, the median and the maximum of several figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The least.
+    /// The minimum.
     pub min: f64,
-    /// The one in the middle.
+    /// The median.
     pub median: f64,
-    /// The most.
+    /// The maximum.
     pub max: f64,
 }
 
 impl Spread {
-    /// That of these figures; of none it is not a number.
+    /// Computes them from these figures. Without figures, all are NaN.
     #[must_use]
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
@@ -26,7 +26,7 @@ impl Spread {
 }
 
 impl fmt::Display for Spread {
-    /// The median, and how far the others are from it: `9.5 (8.6–11.3)`.
+    /// The median, with the minimum and the maximum: `9.5 (8.6–11.3)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { min, median, max } = *self;
         let (min, max) = (Rounded(min).to_string(), Rounded(max).to_string());
@@ -35,7 +35,7 @@ impl fmt::Display for Spread {
     }
 }
 
-/// A figure with three digits, which is more than can be repeated.
+/// A figure rounded to three digits, more than measurements reproduce.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounded(pub f64);
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spread_is_of_the_ordered_figures() {
+    fn a_spread_is_computed_from_the_sorted_figures() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { min: 1.0, median: 2.0, max: 3.0 });
         assert_eq!(Spread::of([4.0, 1.0]), Spread { min: 1.0, median: 2.5, max: 4.0 });
         assert_eq!(Spread::of([9.5, 8.6, 11.3]).to_string(), "9.50 (8.60–11.3)");

@@ -1,7 +1,7 @@
-//! A script for a handler: what it does, step by step, and what it reports of each step.
+//! Scripts for handlers: what a handler does, step by step, and what it reports about each step.
 //!
-//! A test sends the script with its request, the guest `follows_a_script` performs it, and so does a native handler in the
-//! tests: the same behaviour with and without a sandbox.
+//! A test sends the script with its request. The guest `follows_a_script` follows it, and so does a native handler in
+//! the tests: the same behaviour with and without a sandbox.
 
 pub mod mark;
 
@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 /// The field of a request in which its script is sent.
 pub const FIELD: &str = "X-Script";
 
-/// One call of the gateway, or an end.
+/// A call of the gateway, or a way to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// `start-response`.
@@ -37,7 +37,7 @@ pub enum Step {
     },
     /// `read` once.
     Read(u32),
-    /// `read` until it gives the end or an error.
+    /// `read` until the end or an error.
     ReadAll,
     /// `trailers`.
     Trailers,
@@ -45,24 +45,24 @@ pub enum Step {
     Get(String),
     /// Returns an error.
     Fail(String),
-    /// Ends without returning.
+    /// Traps.
     Trap,
 }
 
-/// What a step reports if all went well and there is nothing more to say.
+/// The report of a step that succeeds and returns nothing.
 pub const OK: &str = "ok";
 
-/// How a step that may fail is reported.
+/// Formats the result of a step that may fail.
 #[must_use]
 pub fn outcome(result: Result<(), impl fmt::Debug>) -> String {
     result.map_or_else(error, |()| OK.into())
 }
 
-/// How an error is reported: by its case's name in WIT, whichever side of it the type stands for.
+/// Formats an error as the name of its case in WIT, for the host's types as well as for the guest's.
 #[must_use]
 pub fn error(error: impl fmt::Debug) -> String {
-    let told = format!("{error:?}");
-    let name = told.split('(').next().unwrap_or_default();
+    let text = format!("{error:?}");
+    let name = text.split('(').next().unwrap_or_default();
     let mut reported = String::new();
     for letter in name.rsplit("::").next().unwrap_or_default().chars() {
         if letter.is_uppercase() && !reported.is_empty() {
@@ -73,32 +73,32 @@ pub fn error(error: impl fmt::Debug) -> String {
     reported
 }
 
-/// How octets are reported.
+/// Formats bytes as escaped ASCII.
 #[must_use]
-pub fn octets(octets: &[u8]) -> String {
-    octets.escape_ascii().to_string()
+pub fn escaped(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
 
-/// How a whole body is reported: its length and a checksum (FNV-1a).
+/// Formats a whole body as its length and a checksum (FNV-1a).
 #[must_use]
-pub fn digest(octets: &[u8]) -> String {
-    let hash = octets
+pub fn digest(bytes: &[u8]) -> String {
+    let hash = bytes
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3));
-    format!("{} octets, {hash:016x}", octets.len())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{} octets, {hash:016x}", bytes.len())
 }
 
-/// A script in a form that fits into a field.
+/// Formats a script so that it fits into a field.
 #[must_use]
 pub fn to_field(steps: &[Step]) -> String {
     steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// The script in a field.
+/// Parses the script in a field.
 ///
 /// # Errors
 ///
-/// The word that is no step.
+/// The first word that is not a step.
 pub fn from_field(field: &str) -> Result<Vec<Step>, String> {
     field.split(' ').filter(|word| !word.is_empty()).map(|word| step(word).ok_or_else(|| word.to_owned())).collect()
 }
@@ -138,21 +138,21 @@ impl fmt::Display for Step {
     }
 }
 
-fn with(f: &mut fmt::Formatter<'_>, name: &str, octets: &[u8]) -> fmt::Result {
+fn with(f: &mut fmt::Formatter<'_>, name: &str, bytes: &[u8]) -> fmt::Result {
     f.write_str(name)?;
-    argument(f, octets)
+    argument(f, bytes)
 }
 
-/// Letters and digits stay; runs of one octet are counted, so that a long body makes a short script.
-fn argument(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+/// Letters and digits stay as they are. Runs of the same byte are counted, so that a long body makes a short script.
+fn argument(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_char(',')?;
-    for run in octets.chunk_by(|one, other| one == other) {
+    for run in bytes.chunk_by(|one, other| one == other) {
         match (run[0], run.len()) {
-            (octet, 1..=3) if octet.is_ascii_alphanumeric() => {
-                run.iter().try_for_each(|octet| f.write_char(*octet as char))?;
+            (byte, 1..=3) if byte.is_ascii_alphanumeric() => {
+                run.iter().try_for_each(|byte| f.write_char(*byte as char))?;
             }
-            (octet, 1) => write!(f, "%{octet:02x}")?,
-            (octet, length) => write!(f, "%{octet:02x}*{length}.")?,
+            (byte, 1) => write!(f, "%{byte:02x}")?,
+            (byte, length) => write!(f, "%{byte:02x}*{length}.")?,
         }
     }
     Ok(())
@@ -162,7 +162,7 @@ fn step(word: &str) -> Option<Step> {
     let mut words = word.split(',');
     let name = words.next()?;
     let mut arguments = words.map(parse_argument).collect::<Option<Vec<_>>>()?.into_iter();
-    let text = |octets: Option<Vec<u8>>| String::from_utf8(octets?).ok();
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes?).ok();
     let step = match name {
         "start" => Step::Start { status: text(arguments.next())?, fields: fields(&mut arguments)?, exc_info: None },
         "restart" => {
@@ -195,15 +195,15 @@ fn fields(arguments: &mut impl Iterator<Item = Vec<u8>>) -> Option<Vec<(String, 
 }
 
 fn parse_argument(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let Some(coded) = rest.strip_prefix('%') else {
-            octets.push(rest.as_bytes()[0]);
+            bytes.push(rest.as_bytes()[0]);
             rest = rest.get(1..)?;
             continue;
         };
-        let octet = u8::from_str_radix(coded.get(..2)?, 16).ok()?;
+        let byte = u8::from_str_radix(coded.get(..2)?, 16).ok()?;
         rest = &coded[2..];
         let length = match rest.strip_prefix('*') {
             Some(counted) => {
@@ -213,9 +213,9 @@ fn parse_argument(text: &str) -> Option<Vec<u8>> {
             }
             None => 1,
         };
-        octets.resize(octets.len() + length, octet);
+        bytes.resize(bytes.len() + length, byte);
     }
-    Some(octets)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -223,9 +223,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_reported_as_wit_spells_it() {
+    fn errors_are_reported_as_in_wit() {
         #[derive(Debug)]
-        #[expect(dead_code, reason = "it is only shown")]
+        #[expect(dead_code, reason = "only its Debug output is used")]
         enum StartError {
             HopByHop(&'static str),
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_survives_its_field() {
+    fn a_script_survives_the_round_trip_through_its_field() {
         let fields = vec![("X A,".to_owned(), b"\0\r\n \xff%*.".to_vec()), (String::new(), Vec::new())];
         let steps = [
             Step::Start { status: "200 \u{e9}".into(), fields: fields.clone(), exc_info: None },
@@ -250,7 +250,7 @@ mod tests {
             Step::Trap,
         ];
         let field = to_field(&steps);
-        assert!(field.len() < 400 && field.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' '), "{field}");
+        assert!(field.len() < 400 && field.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{field}");
         assert_eq!(from_field(&field).as_deref(), Ok(&steps[..]));
         assert_eq!(from_field("write,a nonsense"), Err("nonsense".into()));
     }

@@ -1,13 +1,13 @@
-//! Marks: bytes that only one request can have left, and that can be found wherever they get to.
+//! Marks: bytes that identify the request that has left them, wherever they are found.
 //!
-//! A mark is text that passes unchanged through targets, fields, bodies, lines of a log and memory.
+//! A mark is text that passes unchanged through targets, fields, bodies, log lines and memory.
 
 use std::fmt::{self, Display, Formatter};
 
-/// How each begins.
+/// The prefix of all marks.
 pub const PREFIX: &[u8; 8] = b"wasmark-";
 
-/// How many bytes it has: those, and sixteen hexadecimal digits.
+/// The length of a mark in bytes: the prefix, and sixteen hexadecimal digits.
 pub const LENGTH: usize = 24;
 
 /// The mark of one request.
@@ -15,7 +15,7 @@ pub const LENGTH: usize = 24;
 pub struct Mark([u8; LENGTH]);
 
 impl Mark {
-    /// The mark of that number.
+    /// The mark with this number.
     #[must_use]
     pub fn new(number: u64) -> Self {
         let mut mark = [0; LENGTH];
@@ -23,7 +23,7 @@ impl Mark {
         Self(mark)
     }
 
-    /// The mark that these bytes begin with, if they do.
+    /// Parses the mark at the start of these bytes, if there is one.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let mark: [u8; LENGTH] = bytes.get(..LENGTH)?.try_into().ok()?;
@@ -44,13 +44,13 @@ impl Display for Mark {
     }
 }
 
-/// All marks in some bytes.
+/// All marks in these bytes.
 pub fn all(bytes: &[u8]) -> impl Iterator<Item = Mark> {
     let starts = (0..bytes.len().saturating_sub(LENGTH - 1)).filter(|at| bytes[*at] == PREFIX[0]);
     starts.filter_map(|at| Mark::read(&bytes[at..]))
 }
 
-/// How many marks of other requests are in some bytes.
+/// How many marks of other requests are in these bytes.
 #[must_use]
 pub fn foreign(bytes: &[u8], own: &Mark) -> usize {
     all(bytes).filter(|mark| mark != own).count()
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_found_wherever_it_is_and_nothing_else_is_taken_for_one() {
+    fn marks_are_found_anywhere_and_nothing_else_is() {
         let (own, other) = (Mark::new(7), Mark::new(u64::MAX));
         assert_eq!(own.text(), "wasmark-0000000000000007");
         let bytes = format!("{own}x{other}{own} wasmark-000000000000000g wasmark-{own} wasmark-00");

@@ -1,30 +1,31 @@
-//! What must come of a script, by the words of the contract (wit/response.wit, rules S, B and X): a second opinion, which
-//! shares no code with the host.
+//! Predicts the result of a script from the contract (wit/response.wit, rules S, B and X).
+//!
+//! It shares no code with the host.
 
 use wasmserve_test_programs::{self as script, Step};
 
-use super::stage::Tale;
+use super::stage::Record;
 
-/// What the request asks for.
+/// The request that the script runs for.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) is_head: bool,
     pub(super) is_http_1_0: bool,
-    /// What `Connection` says, if anything.
+    /// The value of `Connection`, if any.
     pub(super) connection: Option<&'static str>,
     pub(super) body: Vec<u8>,
     /// Trailers as the handler reports them.
     pub(super) trailers: String,
-    /// Whether a trap is one, and not the exception that stands for it without a sandbox.
+    /// Whether the handler can trap. Without a sandbox, an exception stands for the trap.
     pub(super) has_traps: bool,
 }
 
-/// What the client must get, in the words of [`super::table::render`], what is told of it, and whether the connection goes
-/// on.
+/// What the client must get (in the format of [`super::table::render`]), what must be recorded, and whether the
+/// connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) answer: String,
-    pub(super) tale: Tale,
+    pub(super) record: Record,
     pub(super) goes_on: bool,
 }
 
@@ -44,10 +45,10 @@ enum Phase {
     Sent,
 }
 
-/// A response on its way.
+/// A response that is being sent.
 struct Sent {
     head: Head,
-    /// The length of the whole body, if it was known when the head left.
+    /// The length of the whole body, if it was known when the head was sent.
     whole: Option<u64>,
     chunks: Vec<Vec<u8>>,
     written: u64,
@@ -57,18 +58,18 @@ struct Model<'a> {
     asked: &'a Asked,
     phase: Phase,
     sent: Option<Sent>,
-    /// Whether the handler has said that this was all, and if so whether it was.
+    /// Whether the handler has finished the body, and if so whether the body was complete.
     finished: Option<bool>,
-    /// An exception was reported after the head had left.
+    /// An exception was reported after the head had been sent.
     has_failed: bool,
     is_read: bool,
 }
 
-/// Plays a script through.
+/// Predicts the result of a script.
 pub(super) fn expect(asked: &Asked, steps: &[Step]) -> Expected {
     let mut model =
         Model { asked, phase: Phase::Unstarted, sent: None, finished: None, has_failed: false, is_read: false };
-    let mut said = Vec::new();
+    let mut reported = Vec::new();
     let mut fault = None;
     for step in steps {
         match step {
@@ -80,13 +81,13 @@ pub(super) fn expect(asked: &Asked, steps: &[Step]) -> Expected {
                 fault = Some(if asked.has_traps { "trap" } else { "exception" });
                 break;
             }
-            step => said.push(model.perform(step)),
+            step => reported.push(model.perform(step)),
         }
     }
     if fault.is_none() {
         fault = model.returns();
     }
-    model.conclude(said, fault)
+    model.conclude(reported, fault)
 }
 
 impl Model<'_> {
@@ -109,7 +110,7 @@ impl Model<'_> {
             }
             Step::Trailers if self.is_read => self.asked.trailers.clone(),
             Step::Trailers => String::new(),
-            other => panic!("{other} is not in the model"),
+            other => panic!("{other} is not part of the model"),
         }
     }
 
@@ -179,18 +180,18 @@ impl Model<'_> {
         }
     }
 
-    fn conclude(self, said: Vec<String>, fault: Option<&'static str>) -> Expected {
+    fn conclude(self, reported: Vec<String>, fault: Option<&'static str>) -> Expected {
         let asked = self.asked;
         let asks_to_go_on = match asked.connection {
             Some("close") => false,
             Some("keep-alive") => true,
             _ => !asked.is_http_1_0,
         };
-        let tale = |status| Tale { status, fault: fault.map(str::to_owned), said };
+        let record = |status| Record { status, fault: fault.map(str::to_owned), reported };
         let Some(sent) = self.sent else {
             let fault = fault.expect("without a response there is a fault");
             let answer = format!("500 {fault}");
-            return Expected { answer, tale: tale(500), goes_on: asks_to_go_on };
+            return Expected { answer, record: record(500), goes_on: asks_to_go_on };
         };
 
         let Sent { head, whole, chunks, .. } = &sent;
@@ -201,9 +202,9 @@ impl Model<'_> {
             304 => head.length,
             _ => head.length.or(*whole),
         };
-        let is_told = length.is_some() || is_bodyless;
-        let is_chunked = !is_told && !asked.is_http_1_0;
-        // Where the handler has told the length, so many octets are all that there is, whatever it does then.
+        let is_length_known = length.is_some() || is_bodyless;
+        let is_chunked = !is_length_known && !asked.is_http_1_0;
+        // If the handler has declared a length, this many bytes are the whole body, whatever the handler does next.
         let has_all = head.length.is_some() && !sent.is_short(asked);
         let is_complete = is_bodyless || has_all || self.finished == Some(true);
         let body = match () {
@@ -230,9 +231,9 @@ impl Model<'_> {
         let fields: String = fields.iter().map(|(name, value)| format!("|{name}: {value}")).collect();
         let cut = if is_complete { "" } else { " (cut)" };
         let answer = format!("{} {}{fields}|{body}{cut}", head.status, head.reason);
-        // Without a length, the end of a response of HTTP/1.0 is the end of its connection.
-        let goes_on = asks_to_go_on && is_complete && (is_told || is_chunked);
-        Expected { answer, tale: tale(head.status), goes_on }
+        // Without a length, a response of HTTP/1.0 ends with its connection.
+        let goes_on = asks_to_go_on && is_complete && (is_length_known || is_chunked);
+        Expected { answer, record: record(head.status), goes_on }
     }
 }
 
@@ -246,9 +247,9 @@ impl Sent {
     }
 }
 
-/// A part of a body, in a line.
-pub(super) fn part(octets: &[u8]) -> String {
-    if octets.len() <= 64 { format!("<{}>", script::octets(octets)) } else { format!("<{}>", script::digest(octets)) }
+/// A part of a body, on one line.
+pub(super) fn part(bytes: &[u8]) -> String {
+    if bytes.len() <= 64 { format!("<{}>", script::escaped(bytes)) } else { format!("<{}>", script::digest(bytes)) }
 }
 
 fn check(status: &str, fields: &[(String, Vec<u8>)]) -> Result<Head, &'static str> {
@@ -287,22 +288,21 @@ fn check(status: &str, fields: &[(String, Vec<u8>)]) -> Result<Head, &'static st
         {
             return Err("hop-by-hop");
         }
-        let start = value.iter().position(|octet| !b" \t".contains(octet)).unwrap_or(value.len());
-        let end = value.iter().rposition(|octet| !b" \t".contains(octet)).map_or(start, |last| last + 1);
+        let start = value.iter().position(|byte| !b" \t".contains(byte)).unwrap_or(value.len());
+        let end = value.iter().rposition(|byte| !b" \t".contains(byte)).map_or(start, |last| last + 1);
         let value = &value[start..end];
-        if value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
+        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err("bad-header");
         }
         if name == "content-length" {
-            let number =
-                std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+            let number = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             match number.and_then(|text| text.parse::<u64>().ok()) {
                 Some(number) if length.is_none() => length = Some(number),
                 _ => return Err("bad-header"),
             }
         }
     }
-    // The reason's octets are its UTF-8; a client that shows them as Latin-1 sees those.
+    // The reason is sent as UTF-8; a client that decodes it as Latin-1 sees these characters.
     let reason = reason.bytes().map(char::from).collect();
     Ok(Head { status: code, reason, fields: fields.to_vec(), length })
 }

@@ -3,7 +3,7 @@
 use wasmserve::{Answering, Call, Event, Stream, gateway::input::Input};
 use wasmserve_test_programs::{self as script, Step};
 
-/// Does what the request's script says, and reports into its log.
+/// Follows the script in the request, and reports to its log.
 pub(super) fn follow(call: &mut Call) -> Answering<'_> {
     Box::pin(async move {
         let field = call.exchange.head.values(script::FIELD).next().ok_or("the request has no script")?;
@@ -32,20 +32,20 @@ async fn perform(call: &mut Call, step: Step) -> Result<String, String> {
         },
         Step::Read(max) => {
             let part = call.input.read(usize::try_from(max).unwrap_or(usize::MAX)).await;
-            part.map_or_else(script::error, |part| script::octets(&part))
+            part.map_or_else(script::error, |part| script::escaped(&part))
         }
         Step::ReadAll => read_all(&mut call.input).await,
         Step::Trailers => {
             let trailers = call.input.trailers();
-            let lines = trailers.iter().map(|(name, value)| format!("{name}: {}", script::octets(value)));
+            let lines = trailers.iter().map(|(name, value)| format!("{name}: {}", script::escaped(value)));
             lines.collect::<Vec<_>>().join("; ")
         }
         Step::Get(name) => {
             let found = call.environ().iter().find(|(known, _)| *known == name);
-            found.map_or_else(|| "absent".into(), |(_, value)| script::octets(value))
+            found.map_or_else(|| "absent".into(), |(_, value)| script::escaped(value))
         }
         Step::Fail(text) => return Err(text),
-        // There is no sandbox to trap in: the nearest that there is to it is an exception.
+        // There is no sandbox to trap in. An exception comes closest.
         Step::Trap => return Err("a trap".into()),
     })
 }

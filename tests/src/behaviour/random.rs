@@ -1,5 +1,6 @@
-//! Random contracts and requests, thousands of them, with a seed: no malformed octet, no difference from the model, never
-//! more answers than requests.
+//! Random scripts and requests, thousands of them, from a fixed seed.
+//!
+//! No response has a malformed byte or differs from the model, and there are never more responses than requests.
 
 use super::{
     model::{self, Asked, Expected},
@@ -15,7 +16,7 @@ use proptest::{
 };
 use wasmserve_test_programs::Step;
 
-/// One request of many on a connection.
+/// One of several requests on a connection.
 #[derive(Clone, Debug)]
 struct Exchange {
     method: &'static str,
@@ -34,7 +35,7 @@ enum Framing {
 }
 
 impl Exchange {
-    fn octets(&self, target: &str) -> Vec<u8> {
+    fn bytes(&self, target: &str) -> Vec<u8> {
         let mut fields = String::new();
         if let Some(connection) = self.connection {
             fields += &format!("Connection: {connection}\r\n");
@@ -78,11 +79,11 @@ impl Exchange {
     }
 }
 
-fn octets(max: usize) -> impl Strategy<Value = Vec<u8>> {
+fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => Just(Vec::new()),
         8 => vec(any::<u8>(), 1..40),
-        2 => (any::<u8>(), 1..max).prop_map(|(octet, length)| vec![octet; length]),
+        2 => (any::<u8>(), 1..max).prop_map(|(byte, length)| vec![byte; length]),
     ]
 }
 
@@ -110,9 +111,9 @@ fn step() -> impl Strategy<Value = Step> {
     let exc_info = prop_oneof![3 => Just(None), 1 => Just(Some("boom".to_owned()))];
     prop_oneof![
         3 => (status(), fields(), exc_info).prop_map(|(status, fields, exc_info)| Step::Start { status, fields, exc_info }),
-        5 => octets(90_000).prop_map(Step::Write),
-        2 => octets(200_000).prop_map(Step::Finish),
-        2 => (status(), fields(), octets(1000)).prop_map(|(status, fields, body)| Step::Respond { status, fields, body }),
+        5 => bytes(90_000).prop_map(Step::Write),
+        2 => bytes(200_000).prop_map(Step::Finish),
+        2 => (status(), fields(), bytes(1000)).prop_map(|(status, fields, body)| Step::Respond { status, fields, body }),
         2 => Just(Step::ReadAll),
         1 => Just(Step::Trailers),
         1 => Just(Step::Fail("no".into())),
@@ -121,7 +122,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Most handlers begin well.
+    // Most handlers start correctly.
     let begin = prop_oneof![
         4 => (status(), fields()).prop_map(|(status, fields)| vec![Step::Start { status, fields, exc_info: None }]),
         1 => Just(Vec::new()),
@@ -132,7 +133,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn exchange() -> impl Strategy<Value = Exchange> {
     let framing = prop_oneof![
         3 => Just(Framing::None),
-        2 => octets(20_000).prop_map(Framing::Length),
+        2 => bytes(20_000).prop_map(Framing::Length),
         2 => (vec(vec(any::<u8>(), 1..50), 0..5), any::<bool>()).prop_map(|(chunks, has_trailer)| Framing::Chunks(chunks, has_trailer)),
     ];
     let connection = select(vec![None, None, None, Some("close"), Some("keep-alive")]);
@@ -143,7 +144,7 @@ fn exchange() -> impl Strategy<Value = Exchange> {
         let framing = match framing {
             // Chunks are not part of HTTP/1.0.
             Framing::Chunks(chunks, _) if version == "1.0" => Framing::Length(chunks.concat()),
-            // hyper may lose trailers when its client leaves after the response that came before them.
+            // hyper may lose trailers if its client leaves after the response to an earlier request.
             Framing::Chunks(chunks, has_trailer) => Framing::Chunks(chunks, has_trailer && !reads_late),
             framing => framing,
         };
@@ -155,7 +156,7 @@ fn is_reading(step: &Step) -> bool {
     matches!(step, Step::ReadAll | Step::Trailers)
 }
 
-/// Runs that many cases, the same every time.
+/// Runs this many cases, the same ones every time.
 fn each<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -164,34 +165,34 @@ fn each<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value) -> Resul
     }
 }
 
-/// Sends all requests at once, and compares each answer and each tale with the model.
+/// Sends all requests at once, and compares each response and each record with the model.
 fn play(stage: &Stage, case: u64, exchanges: &[Exchange]) -> Result<(), TestCaseError> {
     let target = |number: usize| format!("/{case}/{number}");
     let mut client = stage.connect();
     let requests: Vec<u8> =
-        exchanges.iter().enumerate().flat_map(|(number, exchange)| exchange.octets(&target(number))).collect();
-    // What follows a request that closes the connection may find nobody.
+        exchanges.iter().enumerate().flat_map(|(number, exchange)| exchange.bytes(&target(number))).collect();
+    // The server may have closed the connection before it reads what follows the last request.
     _ = client.try_send(requests);
     client.end();
     for (number, exchange) in exchanges.iter().enumerate() {
-        let Expected { answer, tale, goes_on } = model::expect(&exchange.asked(stage.has_traps()), &exchange.steps);
+        let Expected { answer, record, goes_on } = model::expect(&exchange.asked(stage.has_traps()), &exchange.steps);
         let got = render(&mut client, exchange.method == "HEAD");
         prop_assert_eq!(got.as_deref(), Some(&*answer));
-        prop_assert_eq!(stage.tale(&target(number), &tale), tale);
+        prop_assert_eq!(stage.record(&target(number), &record), record);
         if !goes_on {
             break;
         }
     }
     let (rest, _) = client.rest();
-    prop_assert!(rest.is_empty(), "more answers than requests: {}", rest.escape_ascii());
+    prop_assert!(rest.is_empty(), "more responses than requests: {}", rest.escape_ascii());
     Ok(())
 }
 
-/// Plays so many random scripts.
+/// Runs this many random scripts.
 ///
 /// # Panics
 ///
-/// An answer or a tale is not the model's.
+/// A response or a record differs from the model.
 pub fn play_random(stage: Stage, cases: u32) {
     let case = std::cell::Cell::new(0);
     each(cases, &vec(exchange(), 1..4), |exchanges| {
@@ -201,40 +202,41 @@ pub fn play_random(stage: Stage, cases: u32) {
     stage.stop();
 }
 
-/// A request with something wrong in it, or not: octets are replaced, removed, doubled.
+/// Requests, some of them malformed: bytes are replaced, removed, inserted or doubled.
 fn mangled() -> impl Strategy<Value = Vec<u8>> {
     let edits = vec((any::<prop::sample::Index>(), 0..4_u8, select(&b"\r\n\0 :;,\t/?#%x1\x7f\xff"[..])), 0..4);
     (vec(exchange(), 1..3), edits).prop_map(|(exchanges, edits)| {
-        let mut octets: Vec<u8> = exchanges.iter().flat_map(|exchange| exchange.octets("/mangled")).collect();
-        for (at, kind, octet) in edits {
-            // Nearer to the beginning, where there is more to break.
-            let at = at.index(octets.len().min(300));
+        let mut bytes: Vec<u8> = exchanges.iter().flat_map(|exchange| exchange.bytes("/mangled")).collect();
+        for (at, kind, byte) in edits {
+            // Near the beginning, where more can break.
+            let at = at.index(bytes.len().min(300));
             match kind {
-                0 => octets[at] = octet,
-                1 => octets.insert(at, octet),
-                2 => drop(octets.remove(at)),
-                _ => octets.insert(at, octets[at]),
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, bytes[at]),
             }
         }
-        octets
+        bytes
     })
 }
 
-/// Sends so many requests with something wrong in them.
+/// Sends this many mangled requests.
 ///
 /// # Panics
 ///
-/// An answer is malformed, or there are more answers than requests.
+/// A response is malformed, or there are more responses than requests.
 pub fn play_mangled(stage: Stage, cases: u32) {
-    each(cases, &mangled(), |octets| {
+    each(cases, &mangled(), |bytes| {
         let mut client = stage.connect();
-        _ = client.try_send(&octets);
+        _ = client.try_send(&bytes);
         client.end();
-        // Each request has a line of its own, at least.
-        let lines = octets.iter().filter(|octet| **octet == b'\n').count();
-        let is_head = octets.windows(5).any(|window| window.eq_ignore_ascii_case(b"HEAD "));
+        // Each request has at least one line.
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let is_head = bytes.windows(5).any(|window| window.eq_ignore_ascii_case(b"HEAD "));
         if is_head {
-            // Which of them was answered can't be told from outside, so neither can how long its answer is.
+            // The client cannot know which of the requests was answered, so it cannot know the length of the response
+            // either.
             client.rest();
         } else {
             let mut answers = 0;

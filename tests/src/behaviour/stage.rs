@@ -1,4 +1,4 @@
-//! Where a script can be performed.
+//! The environments that a script can run in.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use super::native;
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     client::Client,
     local::{self, Local},
     server::{Launch, Server},
@@ -25,20 +25,20 @@ pub struct Stage {
 
 enum Play {
     /// In this process.
-    Local(Local, Arc<Tales>),
+    Local(Local, Arc<Records>),
     /// The real server.
     Real(Server),
 }
 
-/// What was told of one exchange.
+/// What was recorded of one exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tale {
+pub(super) struct Record {
     /// The status in the access log.
     pub(super) status: u16,
-    /// The kind of its fault.
+    /// The kind of the fault.
     pub(super) fault: Option<String>,
-    /// What its handler has reported.
-    pub(super) said: Vec<String>,
+    /// The lines that the handler reported.
+    pub(super) reported: Vec<String>,
 }
 
 impl Stage {
@@ -55,9 +55,9 @@ impl Stage {
     }
 
     fn local(name: &'static str, handler: Box<dyn Handler>) -> Self {
-        let tales = Arc::<Tales>::default();
-        let local = Local::start(handler, Arc::clone(&tales) as _);
-        Self { name, addr: local.addr, play: Play::Local(local, tales) }
+        let records = Arc::<Records>::default();
+        let local = Local::start(handler, Arc::clone(&records) as _);
+        Self { name, addr: local.addr, play: Play::Local(local, records) }
     }
 
     /// The real server.
@@ -67,7 +67,7 @@ impl Stage {
         Self { name: "real", addr: server.addr(), play: Play::Real(server) }
     }
 
-    /// Whether a handler that traps does so: without a sandbox it cannot.
+    /// Whether the handler can trap: without a sandbox it cannot.
     pub(super) fn has_traps(&self) -> bool {
         self.name != "native"
     }
@@ -76,27 +76,27 @@ impl Stage {
         Client::connect(self.addr)
     }
 
-    /// What was told of the exchange with that target, which must be the only one, once as much was told of it as is
-    /// expected: a handler may go on when its client has all that it gets.
-    pub(super) fn tale(&self, target: &str, expected: &Tale) -> Tale {
-        let is_all = |tale: &Tale| {
-            tale.status != 0
-                && tale.said.len() >= expected.said.len()
-                && tale.fault.is_some() >= expected.fault.is_some()
+    /// The record of the exchange with this target, which must be the only one. Waits until the record is as complete
+    /// as expected, because a handler may still run after its client has received the response.
+    pub(super) fn record(&self, target: &str, expected: &Record) -> Record {
+        let is_all = |record: &Record| {
+            record.status != 0
+                && record.reported.len() >= expected.reported.len()
+                && record.fault.is_some() >= expected.fault.is_some()
         };
         match &self.play {
-            Play::Local(_, tales) => tales.wait_for(target, is_all),
+            Play::Local(_, records) => records.wait_for(target, is_all),
             Play::Real(server) => {
-                // A fault that comes when the exchange is over may only be counted.
-                let is_all = |tale: &Tale| tale.status != 0 && tale.said.len() >= expected.said.len();
-                let mut tale = read(&server.log_with(|log| is_all(&read(log, target))), target);
-                tale.fault = tale.fault.or_else(|| expected.fault.clone());
-                tale
+                // A fault after the end of the exchange may only be counted, and not logged.
+                let is_all = |record: &Record| record.status != 0 && record.reported.len() >= expected.reported.len();
+                let mut record = read(&server.log_with(|log| is_all(&read(log, target))), target);
+                record.fault = record.fault.or_else(|| expected.fault.clone());
+                record
             }
         }
     }
 
-    /// Ends it, and nothing stays behind.
+    /// Stops the server, and checks that nothing is left running.
     pub(super) fn stop(self) {
         match self.play {
             Play::Local(local, _) => local.stop(),
@@ -109,54 +109,54 @@ fn is_for(line: &str, target: &str) -> bool {
     line.split(' ').nth(1) == Some(target)
 }
 
-/// Reads a tale from the log.
-fn read(log: &[String], target: &str) -> Tale {
-    let mut tale = Tale::default();
+/// Reads a record from the log.
+fn read(log: &[String], target: &str) -> Record {
+    let mut record = Record::default();
     let entries = log.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut entries = entries.filter(|entry| entry["request"].as_str().is_some_and(|line| is_for(line, target)));
-    let Some(entry) = entries.next() else { return tale };
-    tale.status = entry["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
-    tale.fault = entry["fault"].as_str().map(str::to_owned);
+    let Some(entry) = entries.next() else { return record };
+    record.status = entry["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
+    record.fault = entry["fault"].as_str().map(str::to_owned);
     let of_it = format!("[{}] ", entry["id"]);
     for line in log.iter().filter_map(|line| line.strip_prefix(&of_it)) {
-        if let Some(said) = line.strip_prefix("log: ") {
-            tale.said.push(said.replace("\\\\", "\\"));
+        if let Some(reported) = line.strip_prefix("log: ") {
+            record.reported.push(reported.replace("\\\\", "\\"));
         }
     }
-    tale
+    record
 }
 
-/// All that exchanges tell in this process.
+/// Records the exchanges in this process.
 #[derive(Default)]
-struct Tales {
+struct Records {
     state: Mutex<State>,
-    news: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    by_id: HashMap<u64, Tale>,
-    /// The exchanges that are over, by their targets.
+    by_id: HashMap<u64, Record>,
+    /// The exchanges that have ended, by target.
     ended: HashMap<String, u64>,
 }
 
-impl Tales {
-    fn wait_for(&self, target: &str, is_all: impl Fn(&Tale) -> bool) -> Tale {
+impl Records {
+    fn wait_for(&self, target: &str, is_all: impl Fn(&Record) -> bool) -> Record {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let tale = |state: &State| state.ended.get(target).and_then(|id| state.by_id.get(id)).cloned();
-        let waits = |state: &mut State| !tale(state).is_some_and(|tale| is_all(&tale));
-        let waited = self.news.wait_timeout_while(state, PATIENCE, waits);
-        tale(&waited.expect("nobody panics in here").0).unwrap_or_default()
+        let record = |state: &State| state.ended.get(target).and_then(|id| state.by_id.get(id)).cloned();
+        let waits = |state: &mut State| !record(state).is_some_and(|record| is_all(&record));
+        let waited = self.changed.wait_timeout_while(state, TIMEOUT, waits);
+        record(&waited.expect("no thread panics while it holds the lock").0).unwrap_or_default()
     }
 }
 
-impl Listener for Tales {
+impl Listener for Records {
     fn on_event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *event {
             Event::Line { id, stream: Stream::Log, line } => {
-                let tale = state.by_id.entry(id).or_default();
-                tale.said.push(String::from_utf8_lossy(line).into_owned());
+                let record = state.by_id.entry(id).or_default();
+                record.reported.push(String::from_utf8_lossy(line).into_owned());
             }
             Event::Faulted { exchange, fault } => {
                 state.by_id.entry(exchange.id).or_default().fault = Some(fault.kind().to_owned());
@@ -167,6 +167,6 @@ impl Listener for Tales {
             }
             _ => {}
         }
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 }

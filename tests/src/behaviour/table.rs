@@ -1,16 +1,16 @@
-//! Behaviours one by one, with the rules that ask for them.
+//! A table of behaviours, each with its rule.
 
 use super::{
     model::part,
-    stage::{Stage, Tale},
+    stage::{Record, Stage},
 };
 use crate::client::{Client, Close, End, Head, Response};
 use wasmserve_test_programs::{self as script, Step};
 
-/// A response in one line: status, fields (without `Date` and our `Server`), how the body is framed, the body.
+/// A response on one line: status, fields (without `Date` and our `Server`), how the body is framed, the body.
 pub(super) fn render(client: &mut Client, is_head: bool) -> Option<String> {
     let head = client.head()?;
-    assert!(head.field("date").is_some(), "every answer has a Date: {head:?}");
+    assert!(head.field("date").is_some(), "every response has a Date: {head:?}");
     let is_bodyless = is_head || matches!(head.status, 204 | 205 | 304);
     let mut chunks = Vec::new();
     let mut end = End::Whole;
@@ -38,7 +38,7 @@ pub(super) fn render(client: &mut Client, is_head: bool) -> Option<String> {
     Some(format!("{} {}{}|{body}{cut}", head.status, head.reason, fields(&head)))
 }
 
-/// The fields in alphabetical order, without those that are in every response and those that only frame.
+/// The fields in alphabetical order, without the ones that are in every response and those that frame the body.
 fn fields(head: &Head) -> String {
     let is_ours = |name: &str, value: &str| name == "server" && value.starts_with("wasmserve/");
     let frames = |name: &str| matches!(name, "date" | "connection" | "transfer-encoding");
@@ -54,7 +54,7 @@ pub(super) fn request(line: &str, fields: &str, steps: &[Step], body: &[u8]) -> 
     [head.as_bytes(), body].concat()
 }
 
-/// What a request of the table is.
+/// A row of the table.
 struct Row {
     rule: &'static str,
     line: &'static str,
@@ -62,7 +62,7 @@ struct Row {
     body: &'static str,
     steps: Vec<Step>,
     answer: &'static str,
-    said: &'static [&'static str],
+    reported: &'static [&'static str],
     fault: Option<&'static str>,
     goes_on: bool,
 }
@@ -73,12 +73,16 @@ fn start(status: &str, fields: &[(&str, &str)]) -> Step {
 }
 
 fn restart(status: &str, fields: &[(&str, &str)]) -> Step {
-    let Step::Start { status, fields, .. } = start(status, fields) else { unreachable!("it is what it makes") };
+    let Step::Start { status, fields, .. } = start(status, fields) else {
+        unreachable!("`start` returns this variant")
+    };
     Step::Start { status, fields, exc_info: Some("boom".into()) }
 }
 
 fn respond(status: &str, fields: &[(&str, &str)], body: &str) -> Step {
-    let Step::Start { status, fields, .. } = start(status, fields) else { unreachable!("it is what it makes") };
+    let Step::Start { status, fields, .. } = start(status, fields) else {
+        unreachable!("`start` returns this variant")
+    };
     Step::Respond { status, fields, body: body.into() }
 }
 
@@ -94,7 +98,7 @@ fn finish(last: &str) -> Step {
 fn row(rule: &'static str, steps: impl IntoIterator<Item = Step>, answer: &'static str) -> Row {
     let steps = steps.into_iter().collect();
     let (line, fields, body) = ("GET", "", "");
-    Row { rule, line, fields, body, steps, answer, said: &[], fault: None, goes_on: true }
+    Row { rule, line, fields, body, steps, answer, reported: &[], fault: None, goes_on: true }
 }
 
 impl Row {
@@ -106,8 +110,8 @@ impl Row {
         Self { line: "POST", fields, body, ..self }
     }
 
-    fn says(self, said: &'static [&'static str]) -> Self {
-        Self { said, ..self }
+    fn reports(self, reported: &'static [&'static str]) -> Self {
+        Self { reported, ..self }
     }
 
     fn fault(self, fault: &'static str) -> Self {
@@ -124,8 +128,8 @@ fn table() -> Vec<Row> {
     let length = |length: &'static str| start("200 OK", &[("Content-Length", length)]);
     vec![
         // start_response
-        row("S1", [ok(), Step::Fail("no".into())], "500 exception").says(&["ok"]).fault("exception"),
-        row("S2", [ok(), start("201 No", &[]), finish("a")], "200 OK|content-length: 1|length <a>").says(&[
+        row("S1", [ok(), Step::Fail("no".into())], "500 exception").reports(&["ok"]).fault("exception"),
+        row("S2", [ok(), start("201 No", &[]), finish("a")], "200 OK|content-length: 1|length <a>").reports(&[
             "ok",
             "already-started",
             "ok",
@@ -135,111 +139,113 @@ fn table() -> Vec<Row> {
             [start("200 OK", &[("A", "b")]), restart("503 Sorry", &[("C", "d")])],
             "503 Sorry|c: d|content-length: 0|length <>",
         )
-        .says(&["ok", "ok"]),
+        .reports(&["ok", "ok"]),
         row("S4", [ok(), write("a"), restart("503 Sorry", &[])], "200 OK|chunks <a> (cut)")
-            .says(&["ok", "ok", "headers-sent"])
+            .reports(&["ok", "ok", "headers-sent"])
             .fault("exception")
             .closes(),
         row("S5", [start("nonsense", &[]), ok()], "500 bad-response-head")
-            .says(&["bad-status", "already-started"])
+            .reports(&["bad-status", "already-started"])
             .fault("bad-response-head"),
         row("S5", [start("nonsense", &[]), restart("200 OK", &[])], "200 OK|content-length: 0|length <>")
-            .says(&["bad-status", "ok"]),
-        row("S6", [start("099 Low", &[])], "500 bad-response-head").says(&["bad-status"]).fault("bad-response-head"),
-        row("S6", [start("1000 High", &[])], "500 bad-response-head").says(&["bad-status"]).fault("bad-response-head"),
-        row("S6", [start("101 Switching Protocols", &[])], "500 bad-response-head")
-            .says(&["bad-status"])
+            .reports(&["bad-status", "ok"]),
+        row("S6", [start("099 Low", &[])], "500 bad-response-head").reports(&["bad-status"]).fault("bad-response-head"),
+        row("S6", [start("1000 High", &[])], "500 bad-response-head")
+            .reports(&["bad-status"])
             .fault("bad-response-head"),
-        row("S6", [start("999", &[])], "999 |content-length: 0|length <>").says(&["ok"]),
-        row("S7", [start("200 Fine by me", &[])], "200 Fine by me|content-length: 0|length <>").says(&["ok"]),
-        row("S7", [start("200 ", &[])], "200 |content-length: 0|length <>").says(&["ok"]),
+        row("S6", [start("101 Switching Protocols", &[])], "500 bad-response-head")
+            .reports(&["bad-status"])
+            .fault("bad-response-head"),
+        row("S6", [start("999", &[])], "999 |content-length: 0|length <>").reports(&["ok"]),
+        row("S7", [start("200 Fine by me", &[])], "200 Fine by me|content-length: 0|length <>").reports(&["ok"]),
+        row("S7", [start("200 ", &[])], "200 |content-length: 0|length <>").reports(&["ok"]),
         row("S8", [start("200 OK", &[("X", "a\r\nSet-Cookie: evil")])], "500 bad-response-head")
-            .says(&["bad-header"])
+            .reports(&["bad-header"])
             .fault("bad-response-head"),
         row("S8", [start("200 OK", &[("X Y", "a")])], "500 bad-response-head")
-            .says(&["bad-header"])
+            .reports(&["bad-header"])
             .fault("bad-response-head"),
         row(
             "S8",
             [start("200 OK", &[("X", " \tcaf\u{e9} ")])],
             "200 OK|content-length: 0|x: caf\u{c3}\u{a9}|length <>",
         )
-        .says(&["ok"]),
+        .reports(&["ok"]),
         row("S9", [start("200 OK", &[("Connection", "close")])], "500 bad-response-head")
-            .says(&["hop-by-hop"])
+            .reports(&["hop-by-hop"])
             .fault("bad-response-head"),
         row("S9", [start("200 OK", &[("Transfer-Encoding", "chunked")])], "500 bad-response-head")
-            .says(&["hop-by-hop"])
+            .reports(&["hop-by-hop"])
             .fault("bad-response-head"),
         row("S10", [start("200 OK", &[("Content-Length", "1"), ("Content-Length", "1")])], "500 bad-response-head")
-            .says(&["bad-header"])
+            .reports(&["bad-header"])
             .fault("bad-response-head"),
         row("S10", [start("200 OK", &[("Content-Length", "1, 1")])], "500 bad-response-head")
-            .says(&["bad-header"])
+            .reports(&["bad-header"])
             .fault("bad-response-head"),
         row(
             "S11",
             [start("200 OK", &[("Set-Cookie", "a"), ("B", "x"), ("Set-Cookie", "c")])],
             "200 OK|b: x|content-length: 0|set-cookie: a|set-cookie: c|length <>",
         )
-        .says(&["ok"]),
+        .reports(&["ok"]),
         row("S12", [start("200 OK", &[("Server", "mine")])], "200 OK|content-length: 0|server: mine|length <>")
-            .says(&["ok"]),
+            .reports(&["ok"]),
         // Bodies
-        row("B1", [length("2"), write("abc"), write("d")], "200 OK|content-length: 2|length <ab>").says(&[
+        row("B1", [length("2"), write("abc"), write("d")], "200 OK|content-length: 2|length <ab>").reports(&[
             "ok",
             "past-content-length",
             "past-content-length",
         ]),
         row("B1", [length("2"), write("ab"), write("")], "200 OK|content-length: 2|length <ab>")
-            .says(&["ok", "ok", "ok"]),
+            .reports(&["ok", "ok", "ok"]),
         row("B2", [length("5"), write("ab")], "200 OK|content-length: 5|length <ab> (cut)")
-            .says(&["ok", "ok"])
+            .reports(&["ok", "ok"])
             .fault("short-body")
             .closes(),
         row("B2", [length("5"), finish("ab")], "200 OK|content-length: 5|length <ab> (cut)")
-            .says(&["ok", "ok"])
+            .reports(&["ok", "ok"])
             .fault("short-body")
             .closes(),
-        row("B3", [respond("200 OK", &[], "abc")], "200 OK|content-length: 3|length <abc>").says(&["ok"]),
-        row("B3", [ok(), finish("abc")], "200 OK|content-length: 3|length <abc>").says(&["ok", "ok"]),
+        row("B3", [respond("200 OK", &[], "abc")], "200 OK|content-length: 3|length <abc>").reports(&["ok"]),
+        row("B3", [ok(), finish("abc")], "200 OK|content-length: 3|length <abc>").reports(&["ok", "ok"]),
         row("B4", [ok(), write("a"), write(""), write("bc")], "200 OK|chunks <a>, <bc>")
-            .says(&["ok", "ok", "ok", "ok"]),
-        row("B4", [ok(), write("a"), finish("bc")], "200 OK|chunks <a>, <bc>").says(&["ok", "ok", "ok"]),
+            .reports(&["ok", "ok", "ok", "ok"]),
+        row("B4", [ok(), write("a"), finish("bc")], "200 OK|chunks <a>, <bc>").reports(&["ok", "ok", "ok"]),
         row("B4", [ok(), write("a"), write("bc")], "200 OK|until close <abc>")
             .line("GET 1.0")
-            .says(&["ok", "ok", "ok"])
+            .reports(&["ok", "ok", "ok"])
             .closes(),
         row("X3", [ok(), write("a"), Step::Fail("no".into())], "200 OK|until close <a> (cut)")
             .line("GET 1.0")
-            .says(&["ok", "ok"])
+            .reports(&["ok", "ok"])
             .fault("exception")
             .closes(),
         row("B5", [ok(), write(""), restart("503 Later", &[])], "503 Later|content-length: 0|length <>")
-            .says(&["ok", "ok", "ok"]),
-        row("B6", [ok()], "200 OK|content-length: 0|length <>").says(&["ok"]),
-        row("B6", [ok(), write("")], "200 OK|content-length: 0|length <>").says(&["ok", "ok"]),
-        row("B9", [ok(), write("a"), write("b")], "200 OK|none").line("HEAD").says(&["ok", "ok", "ok"]),
-        row("B9", [ok(), finish("abc")], "200 OK|content-length: 3|none").line("HEAD").says(&["ok", "ok"]),
-        row("B9", [length("7"), write("abc")], "200 OK|content-length: 7|none").line("HEAD").says(&["ok", "ok"]),
+            .reports(&["ok", "ok", "ok"]),
+        row("B6", [ok()], "200 OK|content-length: 0|length <>").reports(&["ok"]),
+        row("B6", [ok(), write("")], "200 OK|content-length: 0|length <>").reports(&["ok", "ok"]),
+        row("B9", [ok(), write("a"), write("b")], "200 OK|none").line("HEAD").reports(&["ok", "ok", "ok"]),
+        row("B9", [ok(), finish("abc")], "200 OK|content-length: 3|none").line("HEAD").reports(&["ok", "ok"]),
+        row("B9", [length("7"), write("abc")], "200 OK|content-length: 7|none").line("HEAD").reports(&["ok", "ok"]),
         row("B10", [start("204 No Content", &[("Content-Length", "3")]), write("abc")], "204 No Content|none")
-            .says(&["ok", "ok"]),
+            .reports(&["ok", "ok"]),
         row("B10", [start("205 Reset Content", &[]), write("abc")], "205 Reset Content|content-length: 0|none")
-            .says(&["ok", "ok"]),
+            .reports(&["ok", "ok"]),
         row(
             "B10",
             [start("304 Not Modified", &[("ETag", "\"x\"")]), write("abc")],
             "304 Not Modified|etag: \"x\"|none",
         )
-        .says(&["ok", "ok"]),
+        .reports(&["ok", "ok"]),
         row("B10", [start("304 Not Modified", &[("Content-Length", "7")])], "304 Not Modified|content-length: 7|none")
-            .says(&["ok"]),
+            .reports(&["ok"]),
         row("B11", [ok(), finish("a\r\nb\nc\0")], "200 OK|content-length: 7|length <a\\r\\nb\\nc\\x00>")
-            .says(&["ok", "ok"]),
+            .reports(&["ok", "ok"]),
         row("B12", [ok(), finish("abc"), Step::Fail("late".into())], "200 OK|content-length: 3|length <abc>")
-            .says(&["ok", "ok"])
+            .reports(&["ok", "ok"])
             .fault("exception"),
-        row("B12", [ok(), finish("a"), write("b"), finish("c")], "200 OK|content-length: 1|length <a>").says(&[
+        row("B12", [ok(), finish("a"), write("b"), finish("c")], "200 OK|content-length: 1|length <a>").reports(&[
             "ok",
             "ok",
             "disconnected",
@@ -247,22 +253,22 @@ fn table() -> Vec<Row> {
         ]),
         row("B13", [ok(), write("a"), write("b")], "200 OK|chunks <a>, <b>")
             .sends("TE: trailers\r\nContent-Length: 0\r\n", "")
-            .says(&["ok", "ok", "ok"]),
+            .reports(&["ok", "ok", "ok"]),
         row("B14", [start("103 Early Hints", &[]), restart("200 OK", &[])], "200 OK|content-length: 0|length <>")
-            .says(&["bad-status", "ok"]),
+            .reports(&["bad-status", "ok"]),
         // Errors
-        row("K4", [ok(), Step::Fail("no".into())], "500 exception").says(&["ok"]).fault("exception"),
+        row("K4", [ok(), Step::Fail("no".into())], "500 exception").reports(&["ok"]).fault("exception"),
         row("X1", [Step::Fail("no".into())], "500 exception").fault("exception"),
         row("X2", [], "500 no-start-response").fault("no-start-response"),
         row("X2", [write("a"), finish("b")], "500 no-start-response")
-            .says(&["not-started", "not-started"])
+            .reports(&["not-started", "not-started"])
             .fault("no-start-response"),
         row("X3", [ok(), write("a"), Step::Fail("no".into())], "200 OK|chunks <a> (cut)")
-            .says(&["ok", "ok"])
+            .reports(&["ok", "ok"])
             .fault("exception")
             .closes(),
         row("X3", [length("9"), write("a"), Step::Fail("no".into())], "200 OK|content-length: 9|length <a> (cut)")
-            .says(&["ok", "ok"])
+            .reports(&["ok", "ok"])
             .fault("exception")
             .closes(),
         // Input
@@ -272,53 +278,53 @@ fn table() -> Vec<Row> {
             "200 OK|content-length: 0|length <>",
         )
         .sends("Content-Length: 5\r\n", "hello")
-        .says(&["5 octets, a430d84680aabd0b", "0 octets, cbf29ce484222325", "", "ok"]),
+        .reports(&["5 octets, a430d84680aabd0b", "0 octets, cbf29ce484222325", "", "ok"]),
         row("I2", [Step::ReadAll, respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
             .sends("Content-Length: 2\r\n", "hi")
-            .says(&["2 octets, 08ba5f07b55ec3da", "ok"]),
+            .reports(&["2 octets, 08ba5f07b55ec3da", "ok"]),
         row("I3", [Step::ReadAll, respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
             .line("POST")
-            .says(&["0 octets, cbf29ce484222325", "ok"]),
+            .reports(&["0 octets, cbf29ce484222325", "ok"]),
         row(
             "I4",
             [Step::Trailers, Step::ReadAll, Step::Trailers, respond("200 OK", &[], "")],
             "200 OK|content-length: 0|length <>",
         )
         .sends("Transfer-Encoding: Chunked\r\n", "3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nX-Sum: 7\r\nHost: evil\r\n\r\n")
-        .says(&["", "5 octets, a430d84680aabd0b", "x-sum: 7", "ok"]),
+        .reports(&["", "5 octets, a430d84680aabd0b", "x-sum: 7", "ok"]),
         row("I6", [Step::ReadAll, respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
             .sends("Transfer-Encoding: chunked\r\n", "zz\r\n")
-            .says(&["0 octets, cbf29ce484222325, then malformed", "ok"])
+            .reports(&["0 octets, cbf29ce484222325, then malformed", "ok"])
             .closes(),
         row("I9", [Step::Get("HTTP_EXPECT".into()), respond("200 OK", &[], "")], "200 OK|content-length: 0|length <>")
             .sends("Expect: 100-continue\r\n", "")
-            .says(&["100-continue", "ok"]),
+            .reports(&["100-continue", "ok"]),
         row(
             "E4",
             [Step::Get("CONTENT_LENGTH".into()), Step::Get("HTTP_CONTENT_LENGTH".into()), respond("200 OK", &[], "")],
             "200 OK|content-length: 0|length <>",
         )
         .sends("Content-Length: 2\r\n", "hi")
-        .says(&["2", "absent", "ok"]),
+        .reports(&["2", "absent", "ok"]),
         row("K5", [respond("200 OK", &[], "unread")], "200 OK|content-length: 6|length <unread>")
             .sends("Content-Length: 5\r\n", "hello")
-            .says(&["ok"]),
+            .reports(&["ok"]),
         row("K6", [respond("200 OK", &[], "unread")], "200 OK|content-length: 6|length <unread>")
             .sends("Content-Length: 35\r\n", "GET /evil HTTP/1.1\r\nHost: evil\r\n\r\n\n")
-            .says(&["ok"]),
+            .reports(&["ok"]),
     ]
 }
 
-/// Plays a row on a connection of its own, and says what is different from what it should be.
+/// Runs a row on its own connection, and collects the differences from the expectation.
 fn play(stage: &Stage, number: usize, row: &Row) -> Vec<String> {
     let target = format!("/{number}");
     let (method, version) = row.line.split_once(' ').unwrap_or((row.line, "1.1"));
     let mut client = stage.connect();
     client.send(request(&format!("{method} {target} HTTP/{version}"), row.fields, &row.steps, row.body.as_bytes()));
     let answer = render(&mut client, method == "HEAD").unwrap_or_else(|| "(nothing)".into());
-    let said = row.said.iter().map(|line| (*line).to_owned()).collect();
-    let told = Tale { status: 0, fault: row.fault.map(str::to_owned), said };
-    let tale = stage.tale(&target, &told);
+    let reported = row.reported.iter().map(|line| (*line).to_owned()).collect();
+    let wanted = Record { status: 0, fault: row.fault.map(str::to_owned), reported };
+    let record = stage.record(&target, &wanted);
     let mut wrong = Vec::new();
     let mut compare = |what: &str, got: String, expected: String| {
         if got != expected {
@@ -326,8 +332,8 @@ fn play(stage: &Stage, number: usize, row: &Row) -> Vec<String> {
         }
     };
     compare("answer", answer, row.answer.into());
-    compare("said", format!("{:?}", tale.said), format!("{:?}", told.said));
-    compare("fault", format!("{:?}", tale.fault), format!("{:?}", told.fault));
+    compare("reported", format!("{:?}", record.reported), format!("{:?}", wanted.reported));
+    compare("fault", format!("{:?}", record.fault), format!("{:?}", wanted.fault));
     if row.goes_on {
         client.send(request("GET /next HTTP/1.1", "", &[respond("200 OK", &[], "next")], b""));
         let next = client.try_response().as_ref().map(Response::text).map(str::to_owned);
@@ -339,11 +345,11 @@ fn play(stage: &Stage, number: usize, row: &Row) -> Vec<String> {
     wrong
 }
 
-/// Plays the whole table.
+/// Runs the whole table.
 ///
 /// # Panics
 ///
-/// Something is not as the table says.
+/// The result of a row differs from the table.
 pub fn play_all(stage: Stage) {
     let wrong: Vec<String> = table().iter().enumerate().flat_map(|(number, row)| play(&stage, number, row)).collect();
     assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));

@@ -1,8 +1,8 @@
-//! Lays sieges to a server in release mode, and says what became of it.
+//! Runs sieges against a server in release mode, and prints their reports.
 //!
 //! `cargo run --release -p wasmserve-tests --bin siege -- [all|spin|faults|…] [--short]`
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program may print")]
 
 use std::{env, io, process::ExitCode};
 
@@ -30,15 +30,15 @@ fn main() -> ExitCode {
     if names.is_empty() {
         return usage();
     }
-    // A thousand connections need more descriptors than a shell gives.
+    // A thousand connections need more descriptors than a shell allows.
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        eprintln!("siege: no more descriptors: {error}");
+        eprintln!("siege: cannot raise the descriptor limit: {error}");
     }
-    // The table of them grows before there are threads: later they would all wait for it, and whoever measures would take that
-    // for the server's doing.
+    // Grow the descriptor table while there is only one thread. Later all threads would wait for it, and the delay
+    // would be attributed to the server.
     if let Err(error) = fcntl_dupfd_cloexec(io::stderr(), DESCRIPTORS) {
-        eprintln!("siege: no room for descriptors: {error}");
+        eprintln!("siege: cannot grow the descriptor table: {error}");
     }
     let mut are_counts_right = true;
     for name in names {

@@ -1,4 +1,4 @@
-//! A case on a connection.
+//! Runs a case on a connection.
 
 use std::{
     any::Any,
@@ -7,16 +7,16 @@ use std::{
 
 use super::{
     Answer, Case, Step,
-    octets::{Ends, shown},
-    told::Told,
+    template::{Ends, shown},
+    view::HandlerView,
 };
 use crate::client::{Client, Close, End, Response};
 
-/// The request that a connection must still be good for, and the one that nobody may see behind a refused one.
+/// The request that a connection must still accept, and the one that must be ignored after a refused one.
 const AGAIN: &str = "GET /again HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
 
-/// What the log must have of an exchange.
+/// What the log must contain about an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// The status in the access log.
@@ -26,14 +26,14 @@ pub struct Logged {
 }
 
 impl Case {
-    /// Has the conversation with a server of the guest `tells_its_request`, on one new connection. Looks at nothing but
-    /// what comes back.
+    /// Runs the case against a server of the guest `tells_its_request`, on one new connection. Checks only the
+    /// responses.
     ///
     /// # Errors
     ///
-    /// A line for each thing that is not as the file says.
+    /// A line for each difference from the file.
     pub fn check(&self, connect: impl FnOnce() -> Client) -> Result<(), String> {
-        // The client panics where the server breaks the framing; that is one case's failure, not the end of all.
+        // The client panics if the server breaks the framing. That fails one case, and must not end the others.
         let problems = match catch_unwind(AssertUnwindSafe(|| self.talk(&mut connect()))) {
             Ok(problems) => problems,
             Err(panic) => vec![format!("{}.case: {}", self.name, message(&*panic))],
@@ -41,19 +41,19 @@ impl Case {
         if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     }
 
-    /// What the log must have of this case, in order.
+    /// What the log must contain about this case, in order.
     pub fn logged(&self) -> impl Iterator<Item = Logged> {
         let answers = self.answers().filter(|answer| answer.status >= 200);
         let again = (!self.closes).then_some(Logged { status: 200, is_handled: true });
         answers.map(|answer| Logged { status: answer.status, is_handled: answer.is_handled }).chain(again)
     }
 
-    /// What is not as an answer says, in a request as its handler sees it; `ends` fills in what no file can know.
+    /// Compares a request, as its handler sees it, with the claims. `ends` provides what no file can know.
     #[must_use]
-    pub fn problems(&self, answer: &Answer, told: &Told, ends: &Ends) -> Vec<String> {
+    pub fn problems(&self, answer: &Answer, view: &HandlerView, ends: &Ends) -> Vec<String> {
         let at = |line| move |problem| format!("{}.case:{line}: {problem}", self.name);
-        let claims = answer.claims.iter().filter_map(|claim| told.bears_out(claim, ends).err().map(at(claim.line)));
-        told.problems().into_iter().map(at(answer.line)).chain(claims).collect()
+        let claims = answer.claims.iter().filter_map(|claim| view.check(claim, ends).err().map(at(claim.line)));
+        view.problems().into_iter().map(at(answer.line)).chain(claims).collect()
     }
 
     fn talk(&self, client: &mut Client) -> Vec<String> {
@@ -62,11 +62,11 @@ impl Case {
         let mut steps = self.steps.iter().peekable();
         while let Some(step) = steps.next() {
             match step {
-                Step::Send(octets) => {
+                Step::Send(bytes) => {
                     let is_in_doubt = matches!(steps.peek(), Some(Step::Receive(answer)) if answer.status >= 400);
                     let more = if is_in_doubt { SMUGGLED } else { "" };
-                    // A server may close before it has all of a request that it refuses.
-                    _ = client.try_send([octets, more.as_bytes()].concat());
+                    // A server may close before it has read all of a request that it refuses.
+                    _ = client.try_send([bytes, more.as_bytes()].concat());
                 }
                 Step::End => {
                     client.end();
@@ -87,7 +87,7 @@ impl Case {
         problems
     }
 
-    /// The next response: what is not as the file says, or why there is no use in going on.
+    /// Checks the next response. The error is a reason to stop.
     fn receive(&self, answer: &Answer, client: &mut Client) -> Result<Vec<String>, String> {
         let expected = |got: &str| format!("expected {}, got {got}", answer.status);
         if answer.status < 200 {
@@ -112,31 +112,31 @@ impl Case {
             let refusal = refusal(&response).err();
             problems.extend(refusal.map(|problem| format!("{}.case:{}: {problem}", self.name, answer.line)));
         } else if answer.is_handled {
-            problems.extend(self.problems(answer, &Told::parse(response.text())?, &ends(client, &response)));
+            problems.extend(self.problems(answer, &HandlerView::parse(response.text())?, &ends(client, &response)));
         }
         Ok(problems)
     }
 
-    /// What is left of the connection.
+    /// Checks what is left of the connection.
     fn part(&self, client: &mut Client, has_ended: bool) -> Result<(), String> {
         if !self.closes && !has_ended {
             client.send(AGAIN);
             match client.try_response() {
                 Some(response) if response.status == 200 => {}
-                Some(response) => return Err(format!("the next request is answered {response:?}")),
-                None => return Err("the connection is closed, and should be good for another request".into()),
+                Some(response) => return Err(format!("the response to the next request is {response:?}")),
+                None => return Err("the connection is closed, and should accept another request".into()),
             }
         }
         match client.rest() {
             (rest, Close::Orderly) if rest.is_empty() => Ok(()),
             (rest, close) => {
-                Err(format!("after the last answer there is {}, and the close is {close:?}", shown(&rest)))
+                Err(format!("the last response is followed by {}, and the close is {close:?}", shown(&rest)))
             }
         }
     }
 }
 
-/// Rule X5: how a request is refused.
+/// Rule X5: the form of a refusal.
 fn refusal(response: &Response) -> Result<(), String> {
     let head = &response.head;
     let is_text = head.field("Content-Type").is_some_and(|text| text.starts_with("text/plain"));
@@ -148,7 +148,9 @@ fn refusal(response: &Response) -> Result<(), String> {
     if is_right {
         return Ok(());
     }
-    Err(format!("X5: a refusal has a text/plain body, Date, Content-Length and `Connection: close`; got {response:?}"))
+    Err(format!(
+        "X5: a refusal must have a text/plain body, Date, Content-Length and `Connection: close`; got {response:?}"
+    ))
 }
 
 fn ends(client: &Client, response: &Response) -> Ends {

@@ -1,4 +1,4 @@
-//! Many doing the same at once.
+//! Runs a task many times, several at once.
 
 use std::{
     sync::{
@@ -8,10 +8,10 @@ use std::{
     thread,
 };
 
-/// What threads need that only wait for sockets.
+/// Enough stack for threads that only wait for sockets.
 const STACK: usize = 256 << 10;
 
-/// Does something so many times, so many at once: what came of it, in no order.
+/// Runs a task `count` times, up to `at_once` at the same time, and returns the results in no particular order.
 pub(super) fn each<T: Send>(count: usize, at_once: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(count));
@@ -24,11 +24,11 @@ pub(super) fn each<T: Send>(count: usize, at_once: usize, work: impl Fn(usize) -
                         break;
                     }
                     let result = work(number);
-                    results.lock().expect("nobody panics in here").push(result);
+                    results.lock().expect("no thread panics while it holds the lock").push(result);
                 }
             };
-            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).expect("there are threads left");
+            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).expect("the system has threads left");
         }
     });
-    results.into_inner().expect("nobody panics in here")
+    results.into_inner().expect("no thread panics while it holds the lock")
 }

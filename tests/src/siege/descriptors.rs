@@ -1,4 +1,4 @@
-//! A server that has no descriptors left.
+//! Exhausts the descriptors of a server.
 
 use std::{
     iter,
@@ -8,12 +8,12 @@ use std::{
 use super::{Report, Scale, prober, report::in_ms, wire};
 use crate::server::Launch;
 
-/// For what takes a moment.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of short exchanges.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report =
-        Report::new("No descriptors left", &["round", "connections held", "descriptors", "answered again after"]);
+        Report::new("Exhausted descriptors", &["round", "connections held", "descriptors", "answered again after"]);
     let rounds = scale.of(20, 3);
     let server = Launch::mounted(&["hello"]).start();
     let addr = server.addr();
@@ -22,16 +22,17 @@ pub(super) fn lay(scale: Scale) -> Report {
     server.limit_descriptors(limit);
     let (mut longest, mut unanswered) = (Duration::ZERO, 0);
     for round in 1..=rounds {
-        let held: Vec<_> = (0..100).map(|_| wire::connect(addr, PATIENCE).expect("the system has a queue")).collect();
-        // Nobody is answered as long as they are held; this one waits behind them.
+        let held: Vec<_> =
+            (0..100).map(|_| wire::connect(addr, TIMEOUT).expect("the system queues the connection")).collect();
+        // Nothing is answered while these are held. This connection waits behind them.
         let blocked = wire::ask(addr, &wire::get("/hello"), Duration::from_millis(300));
         let count = server.descriptors();
         let held_count = held.len();
         drop(held);
         let freed = Instant::now();
-        // Who comes before the server has seen that there are descriptors again is turned away, and asks again.
-        let is_answered = || wire::ask(addr, &wire::get("/hello"), PATIENCE).is_ok_and(|seen| seen.status == 200);
-        let answered = iter::repeat_with(is_answered).find(|answered| *answered || freed.elapsed() > PATIENCE);
+        // A client is turned away until the server has noticed that descriptors are free, and asks again.
+        let is_answered = || wire::ask(addr, &wire::get("/hello"), TIMEOUT).is_ok_and(|seen| seen.status == 200);
+        let answered = iter::repeat_with(is_answered).find(|answered| *answered || freed.elapsed() > TIMEOUT);
         unanswered += u64::from(answered != Some(true));
         longest = longest.max(freed.elapsed());
         let was = if blocked.is_ok() { ", and not exhausted" } else { "" };

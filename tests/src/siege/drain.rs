@@ -1,4 +1,4 @@
-//! Servers that are asked to stop while they have a lot to do.
+//! Stops servers under load.
 
 use std::{
     io::{self, ErrorKind},
@@ -13,19 +13,19 @@ use rustix::process::Signal;
 use super::{Report, Scale, report::in_ms, wire};
 use crate::server::Launch;
 
-/// How many clients ask again and again.
+/// How many clients send requests in a loop.
 const CLIENTS: usize = 16;
 
-/// Longer than that is a hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Anything that takes longer is a hang.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is asked for, and what a complete answer is.
+/// The targets, each with a known complete response.
 const TARGETS: [&str; 3] = ["/hello", "/drips?n=20&ms=10", "/downloads?blocks=12"];
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new(
         "Stopped under load",
-        &["signal", "rounds", "whole", "never begun", "cut", "cut, and looks whole", "slowest end"],
+        &["signal", "rounds", "complete", "not started", "cut", "cut but looks complete", "slowest exit"],
     );
     let mut slowest = Duration::ZERO;
     let (mut cut, mut wrong, mut exits) = (0, 0, 0);
@@ -53,29 +53,29 @@ pub(super) fn lay(scale: Scale) -> Report {
         wrong += forged as u64;
         slowest = slowest.max(longest);
     }
-    report.count("responses cut before the time to drain was over", 0, cut);
-    report.count("truncated ones that look complete", 0, wrong);
+    report.count("responses cut before the drain timeout", 0, cut);
+    report.count("truncated responses that look complete", 0, wrong);
     report.count("exit codes other than 0", 0, exits);
-    report.time("the end of the server", Duration::from_millis(10_500), slowest);
+    report.time("the exit of the server", Duration::from_millis(10_500), slowest);
     report
 }
 
 #[derive(Default)]
 struct Sums {
     whole: AtomicUsize,
-    /// No octet of a response: the connection was closed before its request was taken.
+    /// No byte of a response was received: the connection was closed before its request was read.
     unbegun: AtomicUsize,
     cut: AtomicUsize,
-    /// It looks whole, and is not what it must be.
+    /// The response looks complete, but is wrong.
     forged: AtomicUsize,
 }
 
-/// Stops a server in the middle of its work: its exit code, and how long it took to end.
+/// Stops a server under load. Returns its exit code, and how long it took to exit.
 fn round(signal: Signal, sums: &Sums) -> (Option<i32>, Duration) {
     let server = Launch::mounted(&["hello", "drips", "downloads"]).start();
     let (addr, is_over, answered) = (server.addr(), AtomicBool::new(false), AtomicUsize::new(0));
-    // Nothing is asked on it, and it must not hold the end up.
-    let _idle = wire::connect(addr, PATIENCE).expect("the server listens");
+    // An idle connection must not delay the exit.
+    let _idle = wire::connect(addr, TIMEOUT).expect("the server listens");
     thread::scope(|scope| {
         for number in 0..CLIENTS {
             let (is_over, answered) = (&is_over, &answered);
@@ -95,13 +95,13 @@ fn round(signal: Signal, sums: &Sums) -> (Option<i32>, Duration) {
 
 fn ask_on(addr: SocketAddr, target: &str, sums: &Sums, is_over: &AtomicBool, answered: &AtomicUsize) {
     while !is_over.load(Ordering::Relaxed) {
-        let sum = match wire::ask(addr, &wire::get(target), PATIENCE) {
+        let sum = match wire::ask(addr, &wire::get(target), TIMEOUT) {
             Ok(seen) if seen.is_whole && seen.status == 200 => {
                 answered.fetch_add(1, Ordering::Relaxed);
                 if is_complete(target, &seen.body) { &sums.whole } else { &sums.forged }
             }
             Ok(_) => &sums.cut,
-            // It no longer listens.
+            // The server no longer listens.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
             Err(error) if is_unbegun(&error) => &sums.unbegun,
             Err(_) => &sums.cut,

@@ -1,4 +1,4 @@
-//! All that handlers do wrong, many times, beside ordinary requests.
+//! Injects every fault that a handler can cause, many times, beside ordinary requests.
 
 mod inject;
 
@@ -25,23 +25,14 @@ use crate::{
     server::{Launch, Server},
 };
 
-/// How many exchanges may run at once; when none of them is leaked, so many fit again. Enough for all whose clients have left
-/// a moment ago.
+/// How many exchanges may run at once. If none is leaked, the same number fits again. Enough for all whose clients have
+/// just left.
 const PLACES: usize = 256;
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new(
         "Faults of handlers",
-        &[
-            "fault",
-            "guest",
-            "what must come of it",
-            "faults",
-            "wrong statuses",
-            "wrong kinds",
-            "lines missing",
-            "slowest",
-        ],
+        &["fault", "guest", "expected result", "faults", "wrong statuses", "wrong kinds", "lines missing", "slowest"],
     );
     let kinds = kinds::all();
     let (count, hogs) = (scale.of(100, 2), scale.of(64, 8));
@@ -63,7 +54,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     report.count("wrong statuses", 0, sums.statuses);
     report.count("wrong kinds", 0, sums.kinds);
     report.count("faults without their line in the log", 0, sums.lines);
-    report.count("others that were not answered", 0, sums.unanswered);
+    report.count("other requests that were not answered", 0, sums.unanswered);
     report.count("leaked descriptors", 0, sums.descriptors);
     report.count("memory images that outlive their pool", 0, sums.images);
     report.count("leaked instances", 0, sums.instances);
@@ -73,7 +64,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     report
 }
 
-/// Besieges a server of these limits with all kinds that are for it, and at last with so many hogs.
+/// Attacks a server that has these limits with all kinds of faults that need them, and then with this many hogs.
 fn besiege_server(
     limits: Limits,
     kinds: &[&Kind],
@@ -85,7 +76,7 @@ fn besiege_server(
     let server = server(&programs, limits);
     let addr = server.addr();
     let hog = hog();
-    // Once each before anything is counted: buffers have their size then.
+    // Inject each fault once before anything is counted, so that buffers have reached their final sizes.
     drop(crowd::each(kinds.len(), kinds.len(), |number| inject(addr, kinds[number])));
     if scale == Scale::Full {
         places(&server);
@@ -104,9 +95,9 @@ fn besiege_server(
     let beside = prober.stop();
 
     let flags = limits.flags().join(" ");
-    report.note(format!("Others, {flags}, before: {before}. Others, beside the faults: {beside}."));
+    report.note(format!("Other requests, {flags}, before: {before}; beside the faults: {beside}."));
     if let Some(failure) = beside.failure() {
-        report.note(format!("The first of them that failed: {failure}"));
+        report.note(format!("The first failure: {failure}"));
     }
     let grown = growth(resident, at_rest(&server, scale));
     report.measure(&format!("memory afterwards, {flags}"), "<= +16 MiB", format!("{grown:+.1} MiB"), grown <= 16.0);
@@ -127,7 +118,7 @@ fn server(programs: &BTreeSet<&str>, limits: Limits) -> Server {
         .start()
 }
 
-/// What was counted of all kinds.
+/// The counts, summed over all kinds.
 #[derive(Default)]
 struct Sums {
     injected: u64,
@@ -157,38 +148,39 @@ impl Sums {
     }
 }
 
-/// Injects one kind, and tells it in a row.
+/// Injects one kind of fault, and reports it in a row.
 fn besiege(server: &Server, kind: &Kind, count: usize, report: &mut Report) -> Sums {
     let target = format!("/{}{}", kind.program, kind.target);
     let before = server.log().len();
     let injected = crowd::each(count, kind.until.at_once(), |_| inject(server.addr(), kind));
     let missing = |log: &[String]| {
         let of = |is_it: fn(&str, &Kind, &str) -> bool| log.iter().filter(|line| is_it(line, kind, &target)).count();
-        // Faults that are all alike are told in fewer lines, but the first one always is.
-        count.saturating_sub(of(ends)) + usize::from(kind.end.fault().is_some() && of(tells) == 0)
+        // Repeated faults are summarized in fewer lines, but the first one is always logged.
+        count.saturating_sub(of(ends)) + usize::from(kind.end.fault().is_some() && of(reports) == 0)
     };
     let log = server.log_with(|log| missing(&log[before..]) == 0);
     row(kind, &injected, missing(&log[before..]), report)
 }
 
-/// Whether a line is the one of the access log that each exchange has.
+/// Whether a line is the access log line of an exchange.
 fn ends(line: &str, kind: &Kind, target: &str) -> bool {
     let status = match kind.end {
         End::Answer(status) | End::Fault(status, _) => status.to_string(),
         End::Left => "499".into(),
-        // What the client has of it, or that it has not all.
+        // The log has the status that the client received, or says that the response was incomplete.
         End::Cut(..) => String::new(),
     };
     line.contains(&format!("{target} HTTP/1.1\" {status}"))
 }
 
-/// Whether a line tells of a fault, or of many that are alike, whoever had them.
-fn tells(line: &str, kind: &Kind, target: &str) -> bool {
+/// Whether a line reports a fault, or several repeated ones, of any exchange.
+fn reports(line: &str, kind: &Kind, target: &str) -> bool {
     let Some((status, name)) = kind.end.fault() else { return false };
-    let told = |before: &str| line.split_once(&format!("{before} {status} ")).map(|(_, told)| told);
-    let is_it =
-        |told: Option<&str>| told.and_then(|told| told.split_once(": ")).is_some_and(|(told, _)| told.ends_with(name));
-    is_it(told("]")) && line.ends_with(&format!("{target} HTTP/1.1)")) || is_it(told(" more times:"))
+    let reported = |before: &str| line.split_once(&format!("{before} {status} ")).map(|(_, reported)| reported);
+    let is_it = |reported: Option<&str>| {
+        reported.and_then(|reported| reported.split_once(": ")).is_some_and(|(reported, _)| reported.ends_with(name))
+    };
+    is_it(reported("]")) && line.ends_with(&format!("{target} HTTP/1.1)")) || is_it(reported(" more times:"))
 }
 
 fn row(kind: &Kind, injected: &[Injected], lines: usize, report: &mut Report) -> Sums {
@@ -207,14 +199,14 @@ fn row(kind: &Kind, injected: &[Injected], lines: usize, report: &mut Report) ->
         in_ms(slowest),
     ]);
     if let Some(one) = injected.iter().find(|one| !one.is_status_right || !one.is_kind_right) {
-        report.note(format!("{} `{}{}`: {}", kind.number, kind.program, kind.target, one.said));
+        report.note(format!("{} `{}{}`: {}", kind.number, kind.program, kind.target, one.outcome));
     }
     Sums { injected: injected.len() as u64, statuses, kinds, lines: lines as u64, ..Sums::default() }
 }
 
-/// F5: many at once that want all the memory there is.
+/// F5: many handlers at once that need all available memory.
 fn hog() -> Kind {
-    let hog = kinds::all().into_iter().find(|kind| kind.number == "F3").expect("it is there");
+    let hog = kinds::all().into_iter().find(|kind| kind.number == "F3").expect("F3 is in the table");
     Kind { number: "F5", ..hog }
 }
 
@@ -224,17 +216,17 @@ fn besiege_with_hogs(server: &Server, hog: &Kind, count: usize, report: &mut Rep
     let injected = crowd::each(count, count, |_| inject(server.addr(), hog));
     let peak = growth(before, server.peak());
     report.measure("memory of all hogs at once", "<= 1100 MiB", format!("{peak:.0} MiB"), peak <= 1100.0);
-    // That each is told of was seen with F3.
+    // The injection of F3 has checked that each fault is reported.
     row(hog, &injected, 0, report)
 }
 
-/// How many of F1 to F27 no guest stands for.
+/// How many of F1 to F27 have no guest.
 fn missing(kinds: &[Kind]) -> u64 {
     let there: BTreeSet<&str> = kinds.iter().map(|kind| kind.number).chain(["F5", "F26"]).collect();
     (1..=27).filter(|number| !there.contains(&*format!("F{number}"))).count() as u64
 }
 
-/// How much memory the server has in use when it has had nothing to do for a while.
+/// The memory of the server once it was idle for a while.
 fn at_rest(server: &Server, scale: Scale) -> u64 {
     let looks = (0..scale.of(150, 1)).map(|_| {
         thread::sleep(Duration::from_millis(100));
@@ -243,9 +235,9 @@ fn at_rest(server: &Server, scale: Scale) -> u64 {
     looks.min().unwrap_or_default()
 }
 
-/// How many descriptors are open that were not.
+/// How many more descriptors are open than before.
 fn leaked_descriptors(server: &Server, before: usize) -> u64 {
-    // Connections are closed a moment after their clients have what they wanted.
+    // Connections are closed shortly after their clients have received everything.
     let left = (0..1000)
         .map(|_| {
             drop(server.get("/hello"));
@@ -255,17 +247,17 @@ fn leaked_descriptors(server: &Server, before: usize) -> u64 {
     left.map_or_else(|| lasting_descriptors(server).saturating_sub(before), |_| 0) as u64
 }
 
-/// Its descriptors but for memory images: how many there are of those depends on when it was last at rest.
+/// Its descriptors without memory images, whose number depends on when the server was last idle.
 fn lasting_descriptors(server: &Server) -> usize {
     server.descriptors().saturating_sub(server.images())
 }
 
-/// How many exchanges run at once when as many as can are asked for.
+/// How many exchanges run at once under the highest possible load.
 fn places(server: &Server) -> usize {
     let mut most = 0;
-    // What is leaked stays so; a machine that is slow for a moment does not.
+    // A leak persists through all attempts, but a slow moment of the machine does not.
     for _ in 0..5 {
-        // Nobody leaves before all have heard whether they are in.
+        // No client may leave before all know whether they were admitted.
         let all_know = Barrier::new(PLACES);
         let answers = crowd::each(PLACES, PLACES, |_| {
             let begun = inject::begin(server.addr(), "/sleeps/late");
@@ -280,11 +272,11 @@ fn places(server: &Server) -> usize {
     most
 }
 
-/// F4: a component with more memories than an instance may have does not even start.
+/// F4: the server refuses to start with a component that has more memories than an instance may have.
 fn refused(count: usize, report: &mut Report) {
     let refusals = (0..count).map(|_| Launch::file(guest::program("has_nine_memories")).run());
     let wrong = refusals.filter(|ended| ended.code != Some(4) || !ended.stderr.contains("memories")).count();
-    report.count("components of nine memories that are not refused with exit code 4", 0, wrong as u64);
+    report.count("components with nine memories that are not refused with exit code 4", 0, wrong as u64);
 }
 
 fn has_crashed(server: Server) -> bool {

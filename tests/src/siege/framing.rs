@@ -1,5 +1,6 @@
-//! Whether a body ever gets to another request than its own: pipelines of requests, most of them a little malformed, to a
-//! handler that says which request it has, and which body.
+//! Checks that no body reaches another request than its own.
+//!
+//! Sends pipelined requests, most of them slightly malformed, to a handler that reports its request and its body.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,13 +11,13 @@ use std::{
 use super::{Report, Scale, crowd, random::Random, wire};
 use crate::server::Launch;
 
-/// For one connection.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of one connection.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How many requests are sent on one connection.
 const PIPELINED: usize = 4;
 
-/// What parsers have disagreed about, to be put where the framing is.
+/// Sequences that parsers have disagreed about, to insert into the framing.
 const ODD: [&str; 24] = [
     "\r",
     "\n",
@@ -45,42 +46,42 @@ const ODD: [&str; 24] = [
 ];
 
 pub(super) fn lay(scale: Scale) -> Report {
-    let mut report = Report::new("Framing", &["requests sent", "answered by a handler", "of them with a body"]);
+    let mut report = Report::new("Framing", &["requests sent", "answered by a handler", "with a body"]);
     let server = Launch::program("tells_its_request").flags(["--access-log-format", "none"]).start();
     let connections = scale.of(100_000, 2_000) / PIPELINED;
     let seen = crowd::each(connections, 8, |connection| ask(server.addr(), connection));
     let unanswered = seen.iter().filter(|seen| seen.is_none()).count();
-    let seen: Vec<Told> = seen.into_iter().flatten().flatten().collect();
-    let with_body = seen.iter().filter(|told| told.body.is_some()).count();
-    let foreign = seen.iter().filter(|told| told.body.as_ref().is_some_and(|body| *body != told.head)).count();
+    let seen: Vec<Reported> = seen.into_iter().flatten().flatten().collect();
+    let with_body = seen.iter().filter(|request| request.body.is_some()).count();
+    let foreign = seen.iter().filter(|request| request.body.as_ref().is_some_and(|body| *body != request.head)).count();
     report.row(vec![(connections * PIPELINED).to_string(), seen.len().to_string(), with_body.to_string()]);
-    report.count("requests with another one's body", 0, foreign as u64);
-    report.count("connections without an end in time", 0, unanswered as u64);
-    report.count("requests of which none had a body", 0, u64::from(with_body == 0));
+    report.count("requests with the body of another", 0, foreign as u64);
+    report.count("connections that did not end in time", 0, unanswered as u64);
+    report.count("runs in which no request had a body", 0, u64::from(with_body == 0));
     report
 }
 
-/// What a handler has seen.
-struct Told {
+/// A request as a handler has seen it.
+struct Reported {
     /// The name of the request in its head.
     head: String,
-    /// That at the beginning of its body.
+    /// The name at the start of its body.
     body: Option<String>,
 }
 
-fn ask(addr: SocketAddr, connection: usize) -> Option<Vec<Told>> {
-    let mut stream = wire::connect(addr, PATIENCE).ok()?;
+fn ask(addr: SocketAddr, connection: usize) -> Option<Vec<Reported>> {
+    let mut stream = wire::connect(addr, TIMEOUT).ok()?;
     let mut answers = Vec::new();
-    // A server that refuses something may close before it has read the rest.
+    // A server that refuses a request may close before it has read the rest.
     _ = stream.write_all(&pipeline(connection));
     _ = stream.shutdown(Shutdown::Write);
     stream.read_to_end(&mut answers).ok()?;
     let answers = String::from_utf8_lossy(&answers);
-    let told = answers.split("HTTP/1.1 200 OK\r\n").skip(1).filter_map(|answer| {
+    let requests = answers.split("HTTP/1.1 200 OK\r\n").skip(1).filter_map(|answer| {
         let head = name_between(answer, "environ REQUEST_URI /", '\n')?;
-        Some(Told { head, body: answer.split_once("\nbody ").and_then(|(_, body)| name_between(body, "<", '>')) })
+        Some(Reported { head, body: answer.split_once("\nbody ").and_then(|(_, body)| name_between(body, "<", '>')) })
     });
-    Some(told.collect())
+    Some(requests.collect())
 }
 
 fn name_between(text: &str, begin: &str, end: char) -> Option<String> {
@@ -89,12 +90,12 @@ fn name_between(text: &str, begin: &str, end: char) -> Option<String> {
     name.bytes().all(|byte| byte.is_ascii_lowercase()).then(|| name.to_owned())
 }
 
-/// A name for each request, of letters only, so that no change in what frames requests makes one of it.
+/// A name for each request, of letters only, so that no change of the framing turns one name into another.
 fn name(number: usize) -> String {
     number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
 }
 
-/// Requests whose bodies begin with the same name as their targets, with up to three changes.
+/// Requests whose bodies start with the same names as their targets, with up to three changes.
 fn pipeline(connection: usize) -> Vec<u8> {
     let mut random = Random::of(connection);
     // The upper half: the lower bits of xorshift repeat sooner.
@@ -104,7 +105,7 @@ fn pipeline(connection: usize) -> Vec<u8> {
         let name = name(connection * PIPELINED + at);
         let body = format!("<{name}>{}", "x".repeat(below(20)));
         let framed = match below(5) {
-            // What is missed of one without a body is the whole of it, and the next one begins right behind.
+            // Twice as likely: without a body, the next request follows at once, so that a wrong length swallows it.
             0 | 1 => "Content-Length: 0\r\n\r\n".to_owned(),
             2 => format!("Content-Length: {}\r\n\r\n{body}", body.len()),
             3 => format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
@@ -116,7 +117,7 @@ fn pipeline(connection: usize) -> Vec<u8> {
     for _ in 0..below(4) {
         let from = below(stream.len());
         let is_near = |byte: &u8| matches!(byte, b'\r' | b'\n' | b':' | b'0');
-        // Names stay as they are.
+        // Names are not changed.
         let Some(at) = stream[from..].iter().position(is_near).map(|length| from + length) else { continue };
         match below(3) {
             0 => drop(stream.remove(at)),

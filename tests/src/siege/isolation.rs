@@ -1,4 +1,4 @@
-//! What an instance leaves behind for the next one, and whether anything of one exchange gets into another (fault F28).
+//! Checks what an instance leaves behind for the next one, and whether any data crosses between exchanges (fault F28).
 
 mod absent;
 mod connections;
@@ -19,10 +19,10 @@ use crate::{
     server::Launch,
 };
 
-/// For what takes a moment.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of short exchanges.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Ways of ending: by name, where, and whether the client leaves.
+/// The ways to end: name, target, and whether the client leaves.
 const ENDINGS: [(&str, &str, bool); 5] = [
     ("returns", "/remembers", false),
     ("traps", "/remembers/traps", false),
@@ -34,14 +34,14 @@ const ENDINGS: [(&str, &str, bool); 5] = [
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new(
         "Isolation",
-        &["how the instance before ended", "instances", "16 MiB, a table and globals each: found of another"],
+        &["how the previous instance ended", "instances", "foreign data found (16 MiB, a table and globals each)"],
     );
-    // Not in wall time: what they do before they end must not depend on what else the machine does.
+    // CPU time, not wall time: a busy machine must not change how far instances get before they end.
     let server = Launch::mounted(&["remembers", "hello"]).flags(["--cpu-time", "300ms"]).start();
     let reuses = scale.of(1000, 16);
     for (name, target, leaves) in ENDINGS {
         let found = crowd::each(reuses, 8, |_| {
-            // Where many compute on for clients that have left, some of those who come are asked to come again.
+            // While handlers of clients that have left still compute, newcomers may be refused with 503, and try again.
             let looks = std::iter::repeat_with(|| look(server.addr(), target, leaves));
             let mut looks = looks.map(|look| look.map_err(|seen| seen.starts_with(b"HTTP/1.1 503")));
             looks.by_ref().take(10_000).find(|look| *look != Err(true))?.ok()
@@ -49,8 +49,8 @@ pub(super) fn lay(scale: Scale) -> Report {
         let unknown = found.iter().filter(|found| found.is_none()).count();
         let found: u64 = found.into_iter().flatten().sum();
         report.row(vec![name.into(), reuses.to_string(), found.to_string()]);
-        report.count(&format!("foreign octets and entries behind one that {name}"), 0, found);
-        report.count(&format!("instances that did not tell, behind one that {name}"), 0, unknown as u64);
+        report.count(&format!("foreign words and entries after an instance that {name}"), 0, found);
+        report.count(&format!("instances without a report after an instance that {name}"), 0, unknown as u64);
     }
     let mut findings = Findings::default();
     places::lay(scale, &mut findings, &mut report);
@@ -58,20 +58,20 @@ pub(super) fn lay(scale: Scale) -> Report {
     findings.report(&mut report);
     match scale {
         Scale::Full => absent::lay(&mut report),
-        Scale::Short => report.note("Pages that are swapped out or moved are for the long siege.".into()),
+        Scale::Short => report.note("Only the full siege tests pages that are swapped out or moved.".into()),
     }
     echoes(scale.of(100_000, 500), &mut report);
     report
 }
 
-/// What an instance finds of others before it fills all that it has, and ends in its way.
+/// Has an instance report how much foreign data it finds, fill everything that it has, and end in this way.
 ///
 /// # Errors
 ///
-/// What it has said instead.
+/// What it sent instead of a report.
 fn look(addr: SocketAddr, target: &str, leaves: bool) -> Result<u64, Vec<u8>> {
     let mut seen = Vec::new();
-    let Ok(mut stream) = wire::connect(addr, PATIENCE) else { return Err(seen) };
+    let Ok(mut stream) = wire::connect(addr, TIMEOUT) else { return Err(seen) };
     let head = format!("POST {target} HTTP/1.1\r\nHost: siege\r\nConnection: close\r\nContent-Length: 1\r\n\r\n");
     if stream.write_all(head.as_bytes()).is_err() {
         return Err(seen);
@@ -87,7 +87,7 @@ fn look(addr: SocketAddr, target: &str, leaves: bool) -> Result<u64, Vec<u8>> {
         }
     };
     if !leaves {
-        // Some of them are cut, which is no matter here.
+        // Some responses are cut, which does not matter here.
         _ = stream.read_to_end(&mut seen);
     }
     Ok(number)
@@ -96,11 +96,11 @@ fn look(addr: SocketAddr, target: &str, leaves: bool) -> Result<u64, Vec<u8>> {
 /// The only chunk of a response: ten digits.
 fn number_in(seen: &[u8]) -> Option<u64> {
     const CHUNK: &[u8] = b"\r\n\r\nA\r\n";
-    let at = seen.windows(CHUNK.len()).position(|octets| octets == CHUNK)? + CHUNK.len();
+    let at = seen.windows(CHUNK.len()).position(|bytes| bytes == CHUNK)? + CHUNK.len();
     str::from_utf8(seen.get(at..at + 10)?).ok()?.parse().ok()
 }
 
-/// Bodies that come back, each its own, while other handlers fail.
+/// Echoes that must return unchanged while other handlers fail.
 fn echoes(count: usize, report: &mut Report) {
     const CLIENTS: usize = 8;
     let server = Launch::mounted(&["echo", "traps", "panics", "returns_an_error"]).start();
@@ -118,11 +118,11 @@ fn echoes(count: usize, report: &mut Report) {
         wrong
     });
     let wrong: u64 = wrong.into_iter().sum();
-    report.row(vec![format!("{count} echoes, 1 % faults among them"), String::new(), wrong.to_string()]);
-    report.count("echoes with a wrong octet", 0, wrong);
+    report.row(vec![format!("{count} echoes, 1 % faults"), String::new(), wrong.to_string()]);
+    report.count("echoes with a wrong byte", 0, wrong);
 }
 
-/// Sends up to 64 KiB of random octets on a connection that is kept, and looks at what comes back.
+/// Sends up to 64 KiB of random bytes on a kept-alive connection, and checks that they come back.
 fn comes_back(connection: &mut Client, random: &mut Random) -> bool {
     let length = (random.next() % (64 << 10)) as usize;
     let body: Vec<u8> = std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(length).collect();

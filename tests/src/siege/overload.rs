@@ -1,4 +1,4 @@
-//! Three times as many requests as a server can answer.
+//! Sends three times as many requests as a server can answer.
 
 use std::{
     net::SocketAddr,
@@ -9,18 +9,18 @@ use std::{
 use super::{Report, Scale, crowd, prober::Latencies, report::in_ms, wire};
 use crate::server::Launch;
 
-/// Longer than that is a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Anything that takes longer is a hang.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What one request is to take when nothing else runs.
+/// The time that one request takes on an idle machine.
 const WORK: Duration = Duration::from_millis(20);
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new(
-        "Three times too many requests",
+        "Overload by a factor of three",
         &[
             "what",
-            "asked for per second",
+            "requests per second",
             "200 per second",
             "200: min / p50 / p99 / max",
             "503",
@@ -32,11 +32,11 @@ pub(super) fn lay(scale: Scale) -> Report {
     let addr = server.addr();
     let target = calibrate(addr);
     let peak = peak(addr, &target, scale.of(Duration::from_secs(10), Duration::from_secs(1)));
-    report.row(peak.cells("as fast as it can", "".into()));
+    report.row(peak.cells("peak", "".into()));
     let lasts = scale.of(Duration::from_secs(30), Duration::from_secs(2));
     let rate = peak.rate() * 3.0;
     let over = overload(addr, &target, rate, lasts);
-    report.row(over.cells("three times that", format!("{rate:.0}")));
+    report.row(over.cells("three times the peak", format!("{rate:.0}")));
 
     let share = over.rate() * 100.0 / peak.rate().max(0.1);
     report.measure("goodput", ">= 90 % of the peak", format!("{share:.0} %"), share >= 90.0);
@@ -47,7 +47,7 @@ pub(super) fn lay(scale: Scale) -> Report {
     report
 }
 
-/// What came of many requests.
+/// The results of many requests.
 struct Outcome {
     lasted: Duration,
     answered: Latencies,
@@ -67,7 +67,7 @@ impl Outcome {
     }
 
     fn rate(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
+        #[expect(clippy::cast_precision_loss, reason = "the count is far below 2^53")]
         {
             self.answered.asked() as f64 / self.lasted.as_secs_f64()
         }
@@ -88,7 +88,7 @@ impl Outcome {
     }
 }
 
-/// A target that takes about [`WORK`].
+/// A target that takes about [`WORK`] to answer.
 fn calibrate(addr: SocketAddr) -> String {
     let mut turns = 100_000_u64;
     loop {
@@ -101,14 +101,14 @@ fn calibrate(addr: SocketAddr) -> String {
     }
 }
 
-/// One request, and what came of it since it was due: the status, if there was an answer as it must be.
+/// Sends one request. Returns the time since it was due, and the status if the response is valid.
 fn ask(addr: SocketAddr, target: &str, due: Instant) -> (Duration, Option<u16>) {
-    let seen = wire::ask(addr, &wire::get(target), PATIENCE);
+    let seen = wire::ask(addr, &wire::get(target), TIMEOUT);
     let is_right = |seen: &wire::Seen| seen.is_whole && (seen.status != 503 || seen.says_when);
     (due.elapsed(), seen.ok().filter(is_right).map(|seen| seen.status))
 }
 
-/// As many as can be answered.
+/// Sends as many requests as the server can answer.
 fn peak(addr: SocketAddr, target: &str, lasts: Duration) -> Outcome {
     let begun = Instant::now();
     let results = crowd::each(4, 4, |_| {
@@ -121,7 +121,7 @@ fn peak(addr: SocketAddr, target: &str, lasts: Duration) -> Outcome {
     Outcome::of(results.into_iter().flatten().collect(), begun.elapsed())
 }
 
-/// Asks at a rate, whatever becomes of it: each request has its own thread, so that none waits for another.
+/// Sends requests at a fixed rate, each on its own thread, so that none waits for another.
 fn overload(addr: SocketAddr, target: &str, rate: f64, lasts: Duration) -> Outcome {
     let begun = Instant::now();
     let pace = Duration::from_secs_f64(1.0 / rate.max(1.0));
@@ -132,12 +132,12 @@ fn overload(addr: SocketAddr, target: &str, rate: f64, lasts: Duration) -> Outco
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let builder = thread::Builder::new().stack_size(256 << 10);
             let spawned = builder.spawn_scoped(scope, move || ask(addr, target, due));
-            asking.push(spawned.expect("there are threads left"));
+            asking.push(spawned.expect("the system has threads left"));
             due += pace;
         }
-        asking.into_iter().map(|asking| asking.join().expect("it does not panic")).collect()
+        asking.into_iter().map(|asking| asking.join().expect("the thread does not panic")).collect()
     });
-    // What comes after the end of the overload counts as little as the time that it takes.
+    // Responses that arrive after the end of the overload are not counted, and neither is the time that they take.
     let goodput: Vec<(Duration, Option<u16>)> = results;
     Outcome::of(goodput, lasts.max(begun.elapsed().min(lasts + Duration::from_secs(3))))
 }

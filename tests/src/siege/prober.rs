@@ -1,4 +1,4 @@
-//! Ordinary requests, and how long they take.
+//! Ordinary requests, and their latencies.
 
 use std::{
     fmt,
@@ -13,20 +13,20 @@ use std::{
 
 use super::{report::in_ms, wire};
 
-/// One request is due each.
+/// The interval between requests.
 const PACE: Duration = Duration::from_millis(10);
 
-/// Longer than that is a hang, whatever else the machine has to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Anything that takes longer is a hang, even on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks again and again until it is told to stop, each time on a connection of its own.
+/// Sends requests until it is stopped, each on its own connection.
 pub(super) struct Prober {
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<Latencies>,
 }
 
 impl Prober {
-    /// Starts asking.
+    /// Starts sending.
     pub(super) fn start(addr: SocketAddr, target: &str) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let thread = thread::spawn({
@@ -36,14 +36,14 @@ impl Prober {
         Self { is_over, thread }
     }
 
-    /// Has it stop.
+    /// Stops sending.
     pub(super) fn stop(self) -> Latencies {
         self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("it does not panic")
+        self.thread.join().expect("the thread does not panic")
     }
 }
 
-/// Asks so many times.
+/// Sends this many requests.
 pub(super) fn probe(addr: SocketAddr, target: &str, count: usize) -> Latencies {
     ask(addr, &wire::get(target), |asked| asked < count)
 }
@@ -53,7 +53,7 @@ fn ask(addr: SocketAddr, request: &[u8], goes_on: impl Fn(usize) -> bool) -> Lat
     let mut due = Instant::now();
     while goes_on(latencies.asked()) {
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        match wire::ask(addr, request, PATIENCE) {
+        match wire::ask(addr, request, TIMEOUT) {
             Ok(seen) if seen.status == 200 && seen.is_whole => latencies.taken.push(due.elapsed()),
             Ok(seen) => latencies.failed.push(format!("{} {:?}", seen.status, seen.fault)),
             Err(error) => latencies.failed.push(error.to_string()),
@@ -64,16 +64,16 @@ fn ask(addr: SocketAddr, request: &[u8], goes_on: impl Fn(usize) -> bool) -> Lat
     latencies
 }
 
-/// How long requests took, from the moment at which they were due, so that a stall counts for all that it delays.
+/// Latencies, measured from when requests were due, so that a stall counts for every request that it delays.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
-    /// In order.
+    /// In ascending order.
     taken: Vec<Duration>,
     failed: Vec<String>,
 }
 
 impl Latencies {
-    /// Those of requests that were made by others.
+    /// Latencies that were measured elsewhere.
     pub(super) fn of(mut taken: Vec<Duration>) -> Self {
         taken.sort_unstable();
         Self { taken, failed: Vec::new() }
@@ -83,7 +83,7 @@ impl Latencies {
         self.taken.len() + self.failed.len()
     }
 
-    /// How many were not answered well.
+    /// How many requests had no correct response.
     pub(super) fn failed(&self) -> u64 {
         self.failed.len() as u64
     }
@@ -93,7 +93,7 @@ impl Latencies {
         self.failed.first().map(String::as_str)
     }
 
-    /// What so many of a hundred took at most.
+    /// A percentile.
     pub(super) fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.taken.len() * percent).div_ceil(100).max(1);
         self.taken.get(rank - 1).copied().unwrap_or_default()
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_the_ordered_times() {
+    fn percentiles_are_taken_from_the_sorted_times() {
         let latencies = Latencies::of((1..=200).rev().map(Duration::from_millis).collect());
         let ms = [0, 50, 99, 100].map(|percent| latencies.percentile(percent).as_millis());
         assert_eq!(ms, [1, 100, 198, 200]);

@@ -1,9 +1,9 @@
-//! Numbers that no two seeds have in common (xorshift).
+//! Pseudorandom numbers, different for each seed (xorshift).
 
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The numbers of the client, or connection, of this number.
+    /// Seeds a generator with the number of a client or a connection.
     pub(super) fn of(number: usize) -> Self {
         Self((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }

@@ -1,10 +1,10 @@
-//! What a siege has to say, as Markdown.
+//! The report of a siege, as Markdown.
 
 use std::{fmt, time::Duration};
 
 use crate::table::{Table, line};
 
-/// A table, and the bars that it is held against.
+/// A table, and the bars that its results must meet.
 #[derive(Debug)]
 pub struct Report {
     table: Table,
@@ -22,39 +22,39 @@ impl Report {
         self.table.row(cells);
     }
 
-    /// A bar that is a count: the same on any machine.
+    /// Adds a bar for a count: the same on any machine.
     pub(super) fn count(&mut self, what: &str, wanted: u64, got: u64) {
         let (wanted, is_met, got) = (wanted.to_string(), wanted == got, got.to_string());
         self.bars.push(Bar { what: what.to_owned(), wanted, got, is_met, is_count: true });
     }
 
-    /// A bar that depends on the machine and on what else it does.
+    /// Adds a bar that depends on the machine and its other load.
     pub(super) fn measure(&mut self, what: &str, wanted: impl fmt::Display, got: impl fmt::Display, is_met: bool) {
         let (what, wanted, got) = (what.to_owned(), wanted.to_string(), got.to_string());
         self.bars.push(Bar { what, wanted, got, is_met, is_count: false });
     }
 
-    /// A time that may not be longer.
+    /// Adds a bar for a maximum time.
     pub(super) fn time(&mut self, what: &str, most: Duration, got: Duration) {
         self.measure(what, format_args!("<= {}", in_ms(most)), in_ms(got), got <= most);
     }
 
-    /// Something to be told below the table.
+    /// Adds a note below the table.
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// The counts that are not as they must be.
+    /// The bars for counts that are not met.
     #[must_use]
     pub fn wrong_counts(&self) -> Vec<&Bar> {
         self.bars.iter().filter(|bar| bar.is_count && !bar.is_met).collect()
     }
 }
 
-/// What must be true of a table.
+/// A bar: a value that results must meet.
 #[derive(Debug)]
 pub struct Bar {
-    /// What is judged.
+    /// What is measured.
     pub what: String,
     wanted: String,
     got: String,
@@ -83,7 +83,7 @@ pub(super) fn in_ms(duration: Duration) -> String {
 /// By how many MiB something has grown.
 pub(super) fn growth(before: u64, after: u64) -> f64 {
     const MIB: f64 = 1_048_576.0;
-    #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+    #[expect(clippy::cast_precision_loss, reason = "only one digit is shown")]
     {
         (after as f64 - before as f64) / MIB
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_a_table_and_tells_wrong_counts_from_long_times() {
+    fn a_report_is_a_table_and_separates_wrong_counts_from_long_times() {
         let mut report = Report::new("Spin", &["a", "b"]);
         report.row(vec!["1".into(), "x|y".into()]);
         report.count("crashes", 0, 0);

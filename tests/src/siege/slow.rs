@@ -1,4 +1,4 @@
-//! Clients that take their time: many connections that say nothing, or a little at a time (client faults C1 to C3).
+//! Slow clients: many connections that send nothing, or a little at a time (client faults C1 to C3).
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
@@ -21,36 +21,36 @@ use crate::server::{Launch, Server};
 /// A way to be slow.
 struct Manner {
     name: &'static str,
-    /// What is sent at once.
+    /// The bytes that are sent at once.
     begins: fn() -> Vec<u8>,
-    /// What is sent again and again.
+    /// The bytes that are sent repeatedly.
     drips: &'static [u8],
-    /// Whether it reads nothing, so that its end is seen by the reset only.
-    is_deaf: bool,
+    /// Whether the client reads nothing, and so notices the end of the connection only by a reset.
+    reads_nothing: bool,
 }
 
 const MANNERS: [Manner; 4] = [
-    Manner { name: "silent", begins: || Vec::new(), drips: b"", is_deaf: false },
+    Manner { name: "silent", begins: || Vec::new(), drips: b"", reads_nothing: false },
     Manner {
         name: "slow head",
         begins: || b"GET /hello HTTP/1.1\r\nHost: siege\r\nX-Long: ".to_vec(),
         drips: b"x",
-        is_deaf: false,
+        reads_nothing: false,
     },
     Manner {
         name: "slow body",
         begins: || b"POST /reads_input HTTP/1.1\r\nHost: siege\r\nContent-Length: 1000000\r\n\r\n".to_vec(),
         drips: b"x",
-        is_deaf: false,
+        reads_nothing: false,
     },
-    Manner { name: "slow reader", begins: || wire::get("/downloads"), drips: b"", is_deaf: true },
+    Manner { name: "slow reader", begins: || wire::get("/downloads"), drips: b"", reads_nothing: true },
 ];
 
-/// One octet each: far below any sensible rate.
+/// One byte is sent per interval: far below any sensible rate.
 const PACE: Duration = Duration::from_millis(500);
 
-/// One client of each manner comes each: a thousand of them in a second. It is about those that are there, not about a storm
-/// of new ones.
+/// One client of each kind connects per interval, a thousand in a second. The siege is about open connections, not
+/// about a burst of new ones.
 const ARRIVAL: Duration = Duration::from_millis(4);
 
 pub(super) fn lay(scale: Scale) -> Report {
@@ -74,11 +74,11 @@ pub(super) fn lay(scale: Scale) -> Report {
         report.count(&format!("{}: connections that stay open", manner.name), 0, (each - closed.len()) as u64);
         report.time(&format!("{}: closed at the limit", manner.name), limit + Duration::from_secs(1), last);
     }
-    report.note(format!("Others, before: {before}. Others, beside the slow ones: {beside}."));
-    report.count("others that were not answered", 0, beside.failed());
-    report.time("others' p99, at most twice", before.percentile(99) * 2, beside.percentile(99));
+    report.note(format!("Other requests, before: {before}; beside the slow clients: {beside}."));
+    report.count("other requests that were not answered", 0, beside.failed());
+    report.time("p99 of other requests, at most doubled", before.percentile(99) * 2, beside.percentile(99));
     let grown = growth(resident, server.peak());
-    // Half of them have a handler, which may take so much for a client that is slow (F16).
+    // Half of the clients have a handler, which may use this much memory for a slow client (F16).
     let bound = (2 * each) as f64 * 0.25;
     report.measure("memory", format!("<= +{bound:.0} MiB"), format!("{grown:+.1} MiB"), grown <= bound);
     report
@@ -89,7 +89,7 @@ fn server(limit: Duration) -> Server {
     for flag in ["--head-timeout", "--body-timeout", "--write-timeout"] {
         launch = launch.flags([flag, &in_seconds(limit)]);
     }
-    // What no other limit ends is ended by the handler's.
+    // Whatever no other limit ends, the handler's limit ends.
     launch.flags(["--timeout", &in_seconds(limit * 4)]).start()
 }
 
@@ -97,12 +97,12 @@ fn in_seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs())
 }
 
-/// So many clients of each manner: when each was closed, of those that were.
+/// Runs this many clients of each kind. Returns when each was closed, if it was.
 ///
-/// They live on one thread that sleeps until one of them has something to do, and each has a rhythm of its own. The server and
-/// those who measure it share the cores with them: what they do in bursts would be taken for the server's doing.
-fn crowds(addr: SocketAddr, each: usize, patience: Duration) -> [Vec<Duration>; MANNERS.len()] {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("the system has what it needs");
+/// They share one thread that sleeps until one of them has something to do, and each has its own rhythm. The server and
+/// the prober share the cores with them, so bursts of theirs would be attributed to the server.
+fn crowds(addr: SocketAddr, each: usize, time_limit: Duration) -> [Vec<Duration>; MANNERS.len()] {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("the system can provide a runtime");
     runtime.block_on(async {
         let mut clients = JoinSet::new();
         for number in 0..u32::try_from(each).unwrap_or(u32::MAX) {
@@ -110,13 +110,13 @@ fn crowds(addr: SocketAddr, each: usize, patience: Duration) -> [Vec<Duration>; 
                 let offset = ARRIVAL * number + ARRIVAL / 4 * u32::try_from(kind).unwrap_or(u32::MAX);
                 clients.spawn(async move {
                     sleep(offset).await;
-                    (kind, timeout(patience, stay(addr, manner)).await)
+                    (kind, timeout(time_limit, stay(addr, manner)).await)
                 });
             }
         }
         let mut closed = [const { Vec::new() }; MANNERS.len()];
         while let Some(client) = clients.join_next().await {
-            if let (kind, Ok(after)) = client.expect("it does not panic") {
+            if let (kind, Ok(after)) = client.expect("the task does not panic") {
                 closed[kind].push(after);
             }
         }
@@ -124,17 +124,17 @@ fn crowds(addr: SocketAddr, each: usize, patience: Duration) -> [Vec<Duration>; 
     })
 }
 
-/// Is such a client until it is closed: after how long that is.
+/// Acts as such a client until the server closes the connection. Returns how long that took.
 async fn stay(addr: SocketAddr, manner: &Manner) -> Duration {
     let mut stream = TcpStream::connect(addr).await.expect("the server listens");
     let begun = Instant::now();
-    stream.set_nodelay(true).expect("a socket can be that");
-    stream.write_all(&(manner.begins)()).await.expect("the system takes it");
-    // Since each of them has come at another time, they do not drip all at once.
+    stream.set_nodelay(true).expect("TCP sockets have this option");
+    stream.write_all(&(manner.begins)()).await.expect("the socket buffer has room");
+    // The clients have connected at different times, so they do not send at the same moments.
     let mut drips = interval_at(begun + PACE, PACE);
     loop {
         tokio::select! {
-            () = closed(&stream, manner.is_deaf) => break,
+            () = closed(&stream, manner.reads_nothing) => break,
             _ = drips.tick(), if !manner.drips.is_empty() => {
                 if stream.try_write(manner.drips).is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
                     break;
@@ -145,11 +145,11 @@ async fn stay(addr: SocketAddr, manner: &Manner) -> Duration {
     begun.elapsed()
 }
 
-/// Ready when the server has given it up. Who is deaf learns of it without reading.
-async fn closed(stream: &TcpStream, is_deaf: bool) {
+/// Waits until the server closes the connection. A client that does not read notices it without reading.
+async fn closed(stream: &TcpStream, reads_nothing: bool) {
     let mut part = [0; 4096];
     loop {
-        let read = match is_deaf {
+        let read = match reads_nothing {
             true => stream.ready(Interest::ERROR).await.map(|_| 0),
             false => stream.readable().await.and_then(|()| stream.try_read(&mut part)),
         };

@@ -1,4 +1,4 @@
-//! Handlers that compute for ever, and everybody else (faults F1 and F27).
+//! Handlers that compute forever, and the requests beside them (faults F1 and F27).
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,8 +10,8 @@ use std::{
 use super::{Report, Scale, crowd, prober, report::in_ms, wire};
 use crate::server::{Launch, Server};
 
-/// For what takes a moment.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of short exchanges.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new(
@@ -29,19 +29,19 @@ fn server(timeout: &str) -> Launch {
     Launch::mounted(&["spins", "hello"]).flags(["--timeout", timeout, "--cpu-time", timeout])
 }
 
-/// The client of a handler that spins: it has the head of its response, and the rest of what comes waits for it.
+/// Starts a handler that spins. Reads only the head of the response; the rest stays in the socket.
 fn spinning(addr: SocketAddr) -> TcpStream {
-    let mut stream = wire::connect(addr, PATIENCE).expect("the server listens");
-    stream.write_all(&wire::get("/spins/late")).expect("the server takes it");
+    let mut stream = wire::connect(addr, TIMEOUT).expect("the server listens");
+    stream.write_all(&wire::get("/spins/late")).expect("the server reads the request");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let mut octet = [0];
-        stream.read_exact(&mut octet).expect("it begins");
-        head.extend_from_slice(&octet);
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("the response starts");
+        head.extend_from_slice(&byte);
     }
-    assert!(head.starts_with(b"HTTP/1.1 200 "), "it begins well");
-    let is_there = stream.peek(&mut [0]).is_ok_and(|octets| octets > 0);
-    assert!(is_there, "the first chunk is there, and nothing comes behind it");
+    assert!(head.starts_with(b"HTTP/1.1 200 "), "the status is 200");
+    let is_there = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+    assert!(is_there, "the first chunk has arrived");
     stream
 }
 
@@ -67,27 +67,27 @@ fn limit(scale: Scale, report: &mut Report) {
     let rounds = scale.of(10, 1);
     let taken = crowd::each(2 * rounds, 2, |_| {
         let begun = Instant::now();
-        let seen = wire::ask(server.addr(), &wire::get("/spins"), PATIENCE);
+        let seen = wire::ask(server.addr(), &wire::get("/spins"), TIMEOUT);
         (begun.elapsed(), seen.map(|seen| seen.status).ok())
     });
     let longest = taken.iter().map(|(taken, _)| *taken).max().unwrap_or_default();
     let shortest = taken.iter().map(|(taken, _)| *taken).min().unwrap_or_default();
     let fired = format!("{} to {}", in_ms(shortest), in_ms(longest));
     report.row(vec!["the limit".into(), "2".into(), String::new(), fired]);
-    report.count("spinners that are no 504", 0, taken.iter().filter(|(_, status)| *status != Some(504)).count() as u64);
+    report.count("spinners without a 504", 0, taken.iter().filter(|(_, status)| *status != Some(504)).count() as u64);
     report.time("a limit of 2 s beside 2 spinners", Duration::from_millis(2200), longest);
 }
 
 /// How a client leaves.
 #[derive(Clone, Copy)]
 enum Farewell {
-    /// By a reset, as a process does that ends with octets unread.
+    /// With a reset, like a process that exits with unread bytes.
     Reset,
-    /// In order, which looks as if it only had nothing more to say.
+    /// With an orderly close, as if it only had nothing more to send.
     Close,
 }
 
-/// How long a server goes on computing for clients that have left.
+/// Measures how long a server keeps computing for clients that have left.
 fn leaving(scale: Scale, report: &mut Report) {
     free(server("1h"), "their clients are gone", Farewell::Reset, scale, report);
     let launch = server("1h").flags(["--abort-on-half-close"]);
@@ -102,8 +102,8 @@ fn free(launch: Launch, what: &str, farewell: Farewell, scale: Scale, report: &m
         let spinners = [spinning(server.addr()), spinning(server.addr())];
         for mut spinner in spinners {
             if let Farewell::Close = farewell {
-                // A socket that is closed with octets unread is reset.
-                spinner.read_exact(&mut [0; FIRST.len()]).expect("the first chunk is there");
+                // Closing a socket with unread bytes resets the connection.
+                spinner.read_exact(&mut [0; FIRST.len()]).expect("the first chunk has arrived");
             }
         }
         freed.push(until_idle(&server));
@@ -115,21 +115,21 @@ fn free(launch: Launch, what: &str, farewell: Farewell, scale: Scale, report: &m
     let freed_after = longest.map_or("never".into(), in_ms);
     report.row(vec![what.into(), "2".into(), String::new(), format!("(freed after {freed_after})")]);
     report.count(
-        &format!("instances that go on: {what}"),
+        &format!("instances that keep running: {what}"),
         0,
         2 * freed.iter().filter(|freed| freed.is_none()).count() as u64,
     );
-    report.time(&format!("until they are freed: {what}"), Duration::from_secs(1), longest.unwrap_or(PATIENCE));
+    report.time(&format!("time until they are freed: {what}"), Duration::from_secs(1), longest.unwrap_or(TIMEOUT));
 }
 
 /// What `spins` sends before it spins.
 const FIRST: &[u8] = b"5\r\nfirst\r\n";
 
-/// Until the server computes for less than a tenth of the time, which it must do for a while; `None` if it does not.
+/// Waits until the server has computed for less than a tenth of the time, for a while; `None` if that takes too long.
 fn until_idle(server: &Server) -> Option<Duration> {
     const WINDOW: Duration = Duration::from_millis(400);
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE / 2 {
+    while begun.elapsed() < TIMEOUT / 2 {
         let (before, at) = (server.computed(), begun.elapsed());
         thread::sleep(WINDOW / 8);
         if server.computed() != before {

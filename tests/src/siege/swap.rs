@@ -1,4 +1,4 @@
-//! A handler that is replaced again and again under load, half of the time by something that is no handler.
+//! Replaces a handler again and again under load, every other time with an invalid file.
 
 use std::{
     fs,
@@ -19,19 +19,19 @@ use crate::{
     server::{Launch, Server},
 };
 
-/// How many clients ask again and again.
+/// How many clients send requests in a loop.
 const CLIENTS: usize = 4;
 
-/// How many different handlers take turns.
+/// How many different handlers alternate.
 const EDITIONS: usize = 10;
 
-/// What the example says, and where it may say something else.
+/// The text of the example, which each edition changes.
 const GREETING: &[u8] = b"Hello, World!\n";
 
 pub(super) fn lay(scale: Scale) -> Report {
     let mut report = Report::new(
         "Replaced under load",
-        &["swaps", "of them corrupt", "requests", "failed or mixed", "the slowest swap", "grown by"],
+        &["swaps", "corrupt", "requests", "failed or mixed", "slowest swap", "memory growth"],
     );
     let place = Place::new();
     let file = place.file("handler.wasm", edition(0));
@@ -45,7 +45,7 @@ pub(super) fn lay(scale: Scale) -> Report {
             scope.spawn(move || {
                 let mut kept = server.connect();
                 while !is_over.load(Ordering::Relaxed) {
-                    // Half of them on connections of their own.
+                    // Half of the clients use a new connection for each request.
                     let is_right = match client % 2 {
                         0 => is_right(&mut kept),
                         _ => is_right(&mut server.connect()),
@@ -74,36 +74,42 @@ pub(super) fn lay(scale: Scale) -> Report {
         in_ms(slowest),
         format!("{grown:.1} MiB"),
     ]);
-    report.count("requests that failed or got a mixture", 0, wrong as u64);
-    report.measure("memory grown by since each was served once", "<= 32 MiB", format!("{grown:.1} MiB"), grown <= 32.0);
+    report.count("requests that failed or got a mixed response", 0, wrong as u64);
+    report.measure(
+        "memory growth since each edition was served once",
+        "<= 32 MiB",
+        format!("{grown:.1} MiB"),
+        grown <= 32.0,
+    );
     report
 }
 
-/// Has another handler served, or something corrupt refused, and waits until that is told.
+/// Replaces the handler with another one or with something corrupt, and waits until the server reports that.
 fn swap(server: &Server, place: &Place, file: &Path, number: usize) {
     let is_corrupt = number % 2 == 1;
-    let octets = edition((number / 2 + 1) % EDITIONS);
-    let octets = if is_corrupt { &octets[..octets.len() * (number % 7 + 1) / 9] } else { &octets[..] };
+    let bytes = edition((number / 2 + 1) % EDITIONS);
+    let bytes = if is_corrupt { &bytes[..bytes.len() * (number % 7 + 1) / 9] } else { &bytes[..] };
     if is_corrupt {
-        // As a compiler writes it that is killed meanwhile.
-        fs::write(file, octets).expect("a place is writable");
+        // Truncated, as a killed compiler leaves it.
+        fs::write(file, bytes).expect("a place is writable");
     } else {
-        // As cargo and most editors do it.
-        fs::rename(place.file("handler.wasm.new", octets), file).expect("a place is writable");
+        // Renamed, as cargo and most editors do it.
+        fs::rename(place.file("handler.wasm.new", bytes), file).expect("a place is writable");
     }
     let part = if is_corrupt { "still serving the previous version" } else { "serving the new" };
     server.lines(number / 2 + 1, |line| line.contains(part));
 }
 
-/// The example, with another number in what it says.
+/// The example, with another number in its text.
 fn edition(number: usize) -> Vec<u8> {
-    let mut octets = fs::read(guest::program("hello")).expect("it was just built");
-    let at = octets.windows(GREETING.len()).position(|window| window == GREETING).expect("it greets");
-    octets[at + GREETING.len() - 2] = b'0' + u8::try_from(number).expect("it is a digit");
-    octets
+    let mut bytes = fs::read(guest::program("hello")).expect("the guest was just built");
+    let at =
+        bytes.windows(GREETING.len()).position(|window| window == GREETING).expect("the guest contains its greeting");
+    bytes[at + GREETING.len() - 2] = b'0' + u8::try_from(number).expect("the number is a digit");
+    bytes
 }
 
-/// Whether one request is answered in full by one of the handlers.
+/// Whether one request gets the complete response of one of the handlers.
 fn is_right(client: &mut Client) -> bool {
     client.send("GET / HTTP/1.1\r\nHost: siege\r\n\r\n");
     let response = client.response();

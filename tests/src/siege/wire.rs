@@ -1,4 +1,6 @@
-//! One request on a connection of its own, for which everything that a server does is a result.
+//! One request on its own connection.
+//!
+//! Whatever the server does is a result, not a panic.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -6,85 +8,85 @@ use std::{
     time::Duration,
 };
 
-/// What came back.
+/// The result of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     /// The status code.
     pub(super) status: u16,
-    /// The field by which the server names a fault.
+    /// The field in which the server names a fault.
     pub(super) fault: Option<String>,
-    /// Whether it says when to try again.
+    /// Whether the response says when to try again.
     pub(super) says_when: bool,
-    /// What came of the body, without its framing; only so much of it as is kept.
+    /// The body without its framing, up to a limit.
     pub(super) body: Vec<u8>,
-    /// Whether the body ended as its framing says.
+    /// Whether the body ended as its framing announced.
     pub(super) is_whole: bool,
 }
 
-/// A GET whose connection is closed after it.
+/// A GET whose connection is closed after the response.
 pub(super) fn get(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: siege\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
-/// A POST with a body of that many octets.
+/// A POST with a body of this many bytes.
 pub(super) fn post(target: &str, length: usize) -> Vec<u8> {
     let head =
         format!("POST {target} HTTP/1.1\r\nHost: siege\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
     [head.into_bytes(), vec![b'x'; length]].concat()
 }
 
-/// Connects, with that much patience for each step.
-pub(super) fn connect(addr: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&addr, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+/// Connects, with this timeout for each step.
+pub(super) fn connect(addr: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&addr, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Sends a request and takes what comes back.
+/// Sends a request, and receives the response.
 ///
 /// # Errors
 ///
-/// No connection, no response, or a step that takes longer than that.
-pub(super) fn ask(addr: SocketAddr, request: &[u8], patience: Duration) -> io::Result<Seen> {
-    let mut stream = connect(addr, patience)?;
-    // A server that answers early may close before it has all of the request.
+/// No connection, no response, or a step exceeds the timeout.
+pub(super) fn ask(addr: SocketAddr, request: &[u8], timeout: Duration) -> io::Result<Seen> {
+    let mut stream = connect(addr, timeout)?;
+    // A server that responds early may close before it has read all of the request.
     _ = stream.write_all(request);
     receive(&mut stream)
 }
 
-/// Takes a response up to the end of its connection.
+/// Receives a response until the connection ends.
 ///
 /// # Errors
 ///
-/// There is none, or the connection does not end.
+/// There is no response, or the connection does not end.
 pub(super) fn receive(stream: &mut TcpStream) -> io::Result<Seen> {
-    /// A body that goes on after that is none that has to be looked at.
+    /// No test looks at a longer body.
     const KEPT: usize = 1 << 20;
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut part = vec![0; 64 << 10];
     let mut is_all_kept = true;
     loop {
         match stream.read(&mut part) {
             Ok(0) => break,
-            Ok(read) if octets.len() < KEPT => octets.extend_from_slice(&part[..read]),
+            Ok(read) if bytes.len() < KEPT => bytes.extend_from_slice(&part[..read]),
             Ok(_) => is_all_kept = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => break,
             Err(error) => return Err(error),
         }
     }
-    let mut seen = parse(&octets).ok_or(ErrorKind::UnexpectedEof)?;
+    let mut seen = parse(&bytes).ok_or(ErrorKind::UnexpectedEof)?;
     seen.is_whole &= is_all_kept;
     Ok(seen)
 }
 
-/// Reads a response, of which nothing or the end may be missing; `None` if not even the head is whole.
-fn parse(octets: &[u8]) -> Option<Seen> {
-    let end = octets.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = str::from_utf8(&octets[..end]).ok()?;
-    let rest = &octets[end + 4..];
+/// Parses a response, whose end may be missing. Returns `None` if the head is incomplete.
+fn parse(bytes: &[u8]) -> Option<Seen> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = str::from_utf8(&bytes[..end]).ok()?;
+    let rest = &bytes[end + 4..];
     let field = |name: &str| {
         let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
         fields.filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
@@ -100,7 +102,7 @@ fn parse(octets: &[u8]) -> Option<Seen> {
     Some(Seen { status, fault, says_when, body, is_whole })
 }
 
-/// The octets of chunks, and whether the last one is there.
+/// Decodes chunks. Returns their bytes, and whether the last one is there.
 fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
@@ -126,8 +128,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_that_was_cut_is_not_whole() {
-        let whole = |octets: &str| parse(octets.as_bytes()).map(|seen| seen.is_whole);
+    fn a_truncated_response_is_not_complete() {
+        let whole = |text: &str| parse(text.as_bytes()).map(|seen| seen.is_whole);
         let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         assert_eq!(whole(chunks), Some(true));
         assert!((1..chunks.len()).all(|end| whole(&chunks[..end]) != Some(true)));

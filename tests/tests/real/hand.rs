@@ -7,7 +7,7 @@ use std::{
 };
 
 use wasmserve_tests::{
-    PATIENCE,
+    TIMEOUT,
     client::{Close, End},
     real::{python, told},
     server::Server,
@@ -17,7 +17,7 @@ use wasmserve_tests::{
 fn typed(server: &Server, text: &str) -> String {
     let mut line = TcpStream::connect(server.addr()).expect("the server listens");
     line.set_nodelay(true).expect("it is a TCP socket");
-    line.set_read_timeout(Some(PATIENCE)).expect("it is more than nothing");
+    line.set_read_timeout(Some(TIMEOUT)).expect("it is more than nothing");
     for octet in text.bytes() {
         line.write_all(&[octet]).expect("the server takes it");
         // The server may have it before there is more.

@@ -11,7 +11,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 use wasmserve_tests::{
-    PATIENCE,
+    TIMEOUT,
     client::{Client, End},
     place::Place,
     real::{spawn, system, told},
@@ -78,7 +78,7 @@ http {{
         });
         let nginx = Self { child, addr, lines, _reserved: reserved, _place: place };
         // It tells of the system once it listens.
-        while !nginx.lines.recv_timeout(PATIENCE).expect("nginx starts").contains("OS: ") {}
+        while !nginx.lines.recv_timeout(TIMEOUT).expect("nginx starts").contains("OS: ") {}
         nginx
     }
 

@@ -1,32 +1,32 @@
-//! Responses as they arrive on a connection, checked to the last octet.
+//! Reads responses from a connection, and checks them to the last byte.
 
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::exercise::Expected;
 
-/// Heads are shorter, and what is read of a body at once.
+/// The longest head, and the size of a read of a body.
 const BUFFER: usize = 64 << 10;
 
-/// What is behind an answer.
+/// What follows a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Room for another request.
+    /// The connection accepts another request.
     GoesOn,
     /// The end of the connection.
     Closes,
 }
 
-/// The answers of one connection.
+/// The responses of one connection.
 pub(super) struct Answers<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// The octets of `buffer` that have arrived and were not looked at yet.
+    /// The range of `buffer` with bytes that have arrived and were not processed yet.
     start: usize,
     end: usize,
 }
 
-/// How the end of a body is told.
+/// How the end of a body is known.
 #[derive(Clone, Copy)]
 enum Framing {
     Length(usize),
@@ -39,11 +39,11 @@ impl<R: AsyncRead + Unpin> Answers<R> {
         Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0 }
     }
 
-    /// Reads one answer to its end.
+    /// Reads one response to its end.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// What is wrong with the response.
     pub(super) async fn next(&mut self, expected: &Expected) -> Result<Next, String> {
         let (framing, next) = self.head().await?;
         let mut body = Body { expected, seen: 0 };
@@ -119,22 +119,22 @@ impl<R: AsyncRead + Unpin> Answers<R> {
                     return usize::try_from(size).map_err(|error| error.to_string());
                 }
                 Ok(Status::Partial) => self.fill().await?,
-                Err(_) => return Err("the size of a chunk is none".into()),
+                Err(_) => return Err("a chunk size is not a number".into()),
             }
         }
     }
 
-    /// The end of a chunk, or of the last one, behind which there are no trailers.
+    /// Reads the end of a chunk, or of the last one, without trailers.
     async fn line_end(&mut self) -> Result<(), String> {
         while self.end - self.start < 2 {
             self.fill().await?;
         }
         let is_there = self.buffer[self.start..].starts_with(b"\r\n");
         self.start += 2;
-        if is_there { Ok(()) } else { Err("a chunk does not end where it must".into()) }
+        if is_there { Ok(()) } else { Err("a chunk does not end after its size".into()) }
     }
 
-    /// Reads more, at least one octet.
+    /// Reads more, at least one byte.
     async fn fill(&mut self) -> Result<(), String> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -153,29 +153,29 @@ impl<R: AsyncRead + Unpin> Answers<R> {
     }
 }
 
-/// A body that is compared with what it must be.
+/// A body that is being compared with the expected one.
 struct Body<'a> {
     expected: &'a Expected,
     seen: usize,
 }
 
 impl Body<'_> {
-    fn take(&mut self, octets: &[u8]) -> Result<(), String> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
         let is_right = match self.expected {
-            Expected::Exactly(whole) => whole.get(self.seen..).is_some_and(|rest| rest.starts_with(octets)),
-            Expected::Octets(_) | Expected::Something => true,
+            Expected::Exactly(whole) => whole.get(self.seen..).is_some_and(|rest| rest.starts_with(bytes)),
+            Expected::Length(_) | Expected::Something => true,
         };
-        self.seen += octets.len();
-        if is_right { Ok(()) } else { Err(format!("a wrong body: {:?}", String::from_utf8_lossy(octets))) }
+        self.seen += bytes.len();
+        if is_right { Ok(()) } else { Err(format!("a wrong body: {:?}", String::from_utf8_lossy(bytes))) }
     }
 
     fn end(&self) -> Result<(), String> {
         let is_whole = match self.expected {
             Expected::Exactly(whole) => self.seen == whole.len(),
-            Expected::Octets(count) => self.seen == *count,
+            Expected::Length(count) => self.seen == *count,
             Expected::Something => self.seen > 0,
         };
-        if is_whole { Ok(()) } else { Err(format!("a body of {} octets", self.seen)) }
+        if is_whole { Ok(()) } else { Err(format!("a body of {} bytes", self.seen)) }
     }
 }
 
@@ -185,14 +185,15 @@ mod tests {
 
     use super::*;
 
-    /// What comes of octets and the end of the connection.
-    fn read(octets: &str, expected: &Expected) -> Result<Next, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs nothing");
-        runtime.block_on(Answers::new(Cursor::new(octets.as_bytes().to_vec())).next(expected))
+    /// Reads one response from these bytes, followed by the end of the connection.
+    fn read(text: &str, expected: &Expected) -> Result<Next, String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers can be built");
+        runtime.block_on(Answers::new(Cursor::new(text.as_bytes().to_vec())).next(expected))
     }
 
     #[test]
-    fn an_answer_is_right_to_the_last_octet_or_a_failure() {
+    fn a_response_is_correct_to_the_last_byte_or_a_failure() {
         let expected = Expected::Exactly("abcd".into());
         let length = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd";
         let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
@@ -200,7 +201,7 @@ mod tests {
             assert_eq!(read(answer, &expected), Ok(Next::GoesOn));
             assert!((0..answer.len()).all(|end| read(&answer[..end], &expected).is_err()));
             assert!(read(answer, &Expected::Exactly("abcx".into())).is_err());
-            assert!(read(answer, &Expected::Octets(5)).is_err());
+            assert!(read(answer, &Expected::Length(5)).is_err());
             assert!(read(&answer.replace("200", "503"), &expected).is_err_and(|error| error.contains("503")));
         }
         let close = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcd";

@@ -1,5 +1,6 @@
-//! The cost of a request: all servers in turn, each in a process of its own that is new for each turn, so that none works
-//! while another one is measured.
+//! The cost of a request.
+//!
+//! All servers take turns, each time in a new process, so that no other server runs while one is measured.
 
 use std::slice;
 
@@ -14,7 +15,7 @@ use crate::{
     spread::{Rounded, Spread},
 };
 
-/// A server, and what it is asked.
+/// A server, an exercise, and its results.
 struct Entry {
     contender: Contender,
     exercise: Exercise,
@@ -25,17 +26,17 @@ struct Entry {
 ///
 /// # Errors
 ///
-/// A server does not start, or an answer is not right.
+/// A server does not start, or a response is wrong.
 pub(super) fn run(plan: &Plan) -> Result<()> {
     let grid = Grid::new(plan.wasmserve.clone());
     let mut entries = entries(plan);
     for round in 0..plan.rounds() {
-        // The order rotates, so that none always has its turn behind the same other.
+        // The order rotates, so that no server always follows the same other one.
         let count = entries.len();
         for at in 0..count {
             let entry = &mut entries[(at + round) % count];
             let turn = measure(plan, &grid, entry)?;
-            super::tell(&format!(
+            super::progress(&format!(
                 "round {} of {}: {}, {}: {} µs, {} req/s",
                 round + 1,
                 plan.rounds(),
@@ -51,7 +52,7 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
         super::print(&table);
     }
     let failed: u64 = entries.iter().flat_map(|entry| &entry.turns).map(|turn| turn.outcome.failed).sum();
-    ensure!(failed == 0, "{failed} requests failed; the tables tell which");
+    ensure!(failed == 0, "{failed} requests failed; see the tables");
     Ok(())
 }
 
@@ -86,9 +87,9 @@ fn tables(plan: &Plan, entries: &[Entry]) -> Vec<Table> {
         plan.turn().as_secs_f64(),
         plan.connections
     );
-    let mut servers = Table::new("Servers, each of which says hello", &columns("server"));
+    let mut servers = Table::new("Servers that answer hello", &columns("server"));
     let mut guests =
-        Table::new("Guests of wasmserve, each beside a bare hyper that greets or echoes", &columns("guest"));
+        Table::new("Guests of wasmserve, compared with a bare hyper that greets or echoes", &columns("guest"));
     for entry in entries {
         let bare = entries
             .iter()
@@ -105,7 +106,7 @@ fn tables(plan: &Plan, entries: &[Entry]) -> Vec<Table> {
         }
     }
     servers.note(about);
-    guests.note("For GETs bare hyper says hello, whatever the guest does; a POST it echoes.");
+    guests.note("Bare hyper answers every GET with hello, and echoes every POST.");
     vec![servers, guests]
 }
 

@@ -1,5 +1,7 @@
-//! Whether the cost of a request stays the same: with more connections, with more components in one process, with larger
-//! ones; and whether two cores do twice the work of one.
+//! Whether the cost of a request stays the same as the server grows.
+//!
+//! Adds connections, components in one process, and larger components; and checks whether two cores do twice the work
+//! of one.
 
 use std::thread;
 
@@ -25,13 +27,13 @@ struct Entry {
 
 /// What is served.
 enum Servers {
-    /// The hello of a server.
+    /// The hello of this server.
     One(Contender),
-    /// The same handler so many times, each asked in turn.
+    /// This many mounts of the same handler, requested in turn.
     Mounted(usize),
-    /// A component of so many octets.
+    /// A component of this many bytes.
     Sized(usize),
-    /// The hello of wasmserve on so many cores.
+    /// The hello of wasmserve on this many cores.
     Cores(usize),
 }
 
@@ -39,7 +41,7 @@ enum Servers {
 ///
 /// # Errors
 ///
-/// A server does not start, or an answer is not right.
+/// A server does not start, or a response is wrong.
 pub(super) fn run(plan: &Plan) -> Result<()> {
     let grid = Grid::new(plan.wasmserve.clone());
     let mut entries = entries(plan);
@@ -48,7 +50,7 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
         for at in 0..count {
             let entry = &mut entries[(at + round) % count];
             let turn = measure(plan, &grid, entry)?;
-            super::tell(&format!(
+            super::progress(&format!(
                 "round {} of {}: {}: {} µs",
                 round + 1,
                 plan.rounds(),
@@ -60,7 +62,7 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
     }
     super::print(&table(&entries));
     let failed: u64 = entries.iter().flat_map(|entry| &entry.turns).map(|turn| turn.outcome.failed).sum();
-    ensure!(failed == 0, "{failed} requests failed; the table tells which");
+    ensure!(failed == 0, "{failed} requests failed; see the table");
     Ok(())
 }
 
@@ -78,8 +80,8 @@ fn entries(plan: &Plan) -> Vec<Entry> {
     for count in [1, 10, 50, 200] {
         add(format!("{count} components"), Servers::Mounted(count), plan.connections);
     }
-    for (name, octets) in [("10 kB", 10_000), ("100 kB", 100_000), ("1 MB", 1_000_000), ("10 MB", 10_000_000)] {
-        add(format!("a component of {name}"), Servers::Sized(octets), plan.connections);
+    for (name, size) in [("10 kB", 10_000), ("100 kB", 100_000), ("1 MB", 1_000_000), ("10 MB", 10_000_000)] {
+        add(format!("a component of {name}"), Servers::Sized(size), plan.connections);
     }
     for cores in [1, 2].into_iter().filter(|cores| *cores <= cores_of_this_machine()) {
         add(format!("cores: {cores}"), Servers::Cores(cores), plan.connections);
@@ -98,12 +100,13 @@ fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<Turn> {
             let mounts = (0..count).flat_map(|number| ["--mount".into(), format!("/{number}={}", file.display())]);
             grid.wasmserve(&mounts.collect::<Vec<_>>(), &place::shared_cache())?
         }
-        Servers::Sized(octets) => {
-            let file = grid.sized(octets)?.display().to_string();
+        Servers::Sized(size) => {
+            let file = grid.sized(size)?.display().to_string();
             grid.wasmserve(&[file], &place::shared_cache())?
         }
         Servers::Cores(cores) => {
-            // Children have the affinity of the thread that starts them. The load generator takes what is left, if anything is.
+            // Child processes inherit the affinity of the thread that starts them. The load generator gets the
+            // remaining cores, if any.
             let all = sched_getaffinity(None)?;
             sched_setaffinity(None, &part(&all, 0..cores))?;
             let server = grid.start(Contender::Wasmserve, hello.guest);
@@ -117,7 +120,7 @@ fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<Turn> {
     take(&server, &exercises, entry.connections, plan.turn())
 }
 
-/// Some of the processors of a set, by their places in it.
+/// Selects processors of a set by their positions in it.
 fn part(all: &CpuSet, places: std::ops::Range<usize>) -> CpuSet {
     let mut part = CpuSet::new();
     let processors = (0..CpuSet::MAX_CPU).filter(|processor| all.is_set(*processor));

@@ -1,4 +1,4 @@
-//! From exec to the first answer, with an empty compile cache and with a full one; and memory, idle and after a load.
+//! From exec to the first response, with an empty and with a full compile cache; and memory, idle and after a load.
 
 use anyhow::Result;
 use wasmserve_tests::{
@@ -32,21 +32,21 @@ struct Entry {
 pub(super) fn run(plan: &Plan) -> Result<()> {
     let grid = Grid::new(plan.wasmserve.clone());
     let mut entries = entries(plan);
-    // Starts are short, so there are more of them.
+    // Starts are short, so there are more rounds.
     for _ in 0..2 * plan.rounds() {
         for entry in &mut entries {
             let figures = measure(plan, &grid, entry)?;
-            super::tell(&format!("{}: {:.1} ms", entry.name, figures[0]));
+            super::progress(&format!("{}: {:.1} ms", entry.name, figures[0]));
             entry.figures.push(figures);
         }
     }
-    let columns = ["server", "exec to first answer, ms", "RSS idle, MiB", "RSS after a load, MiB"];
+    let columns = ["server", "exec to first response, ms", "RSS idle, MiB", "RSS after a load, MiB"];
     let mut table = Table::new("Start", &columns);
     for entry in &entries {
         let cells = (0..3).map(|which| Spread::of(entry.figures.iter().map(|figures| figures[which])).to_string());
         table.row([entry.name.clone()].into_iter().chain(cells).collect());
     }
-    table.note("Cold is with an empty compile cache. Files are in the system's own cache in either case.");
+    table.note("Cold means an empty compile cache. Files are in the system's page cache in both cases.");
     super::print(&table);
     Ok(())
 }
@@ -70,7 +70,7 @@ fn entries(plan: &Plan) -> Vec<Entry> {
     entries
 }
 
-/// Milliseconds, MiB, MiB.
+/// Milliseconds from exec to the first response; MiB idle; MiB after a load.
 fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<[f64; 3]> {
     let cold = Place::new();
     let server: Process = match entry.contender {

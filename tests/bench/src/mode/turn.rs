@@ -1,4 +1,4 @@
-//! One turn of one server: so many connections for so long.
+//! One measurement of one server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     spread::{Rounded, Spread},
 };
 
-/// What came of one turn.
+/// The result of one measurement.
 pub(super) struct Turn {
     pub(super) outcome: Outcome,
     /// MiB before the load, and at its end.
@@ -23,7 +23,7 @@ pub(super) struct Turn {
 ///
 /// # Errors
 ///
-/// The system gives us nothing to load it with.
+/// The system cannot provide a runtime.
 pub(super) fn take(server: &Process, exercises: &[Exercise], connections: usize, turn: Duration) -> Result<Turn> {
     let family = server.family();
     let idle = mib(family.resident());
@@ -33,7 +33,7 @@ pub(super) fn take(server: &Process, exercises: &[Exercise], connections: usize,
 }
 
 impl Turn {
-    /// Microseconds that the server has computed for each answer.
+    /// The server's CPU time per response in microseconds.
     pub(super) fn cost(&self) -> f64 {
         let (user, system) = self.outcome.cost();
         user + system
@@ -56,8 +56,8 @@ impl Turn {
     }
 }
 
-/// KiB in MiB.
-#[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+/// Converts KiB to MiB.
+#[expect(clippy::cast_precision_loss, reason = "only three digits are shown")]
 pub(super) fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }

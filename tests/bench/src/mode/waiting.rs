@@ -1,5 +1,7 @@
-//! Exchanges whose handlers wait for a body that does not come: how many there may be, what each costs in memory, and whether
-//! all of them are answered when it comes after all.
+//! Exchanges whose handlers wait for a body that does not arrive.
+//!
+//! Measures how many fit and how much memory each needs, and checks that all of them are answered when the body finally
+//! arrives.
 
 use std::{
     io::{Read as _, Write as _},
@@ -17,20 +19,20 @@ use crate::{
     spread::{Rounded, Spread},
 };
 
-/// How long all of them may take to arrive, and to be answered.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout for all of them to start, and to be answered.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
 const BODY: &[u8] = b"hello";
 
-/// What came of one round.
+/// The result of one round.
 #[derive(Default)]
 struct Seen {
     waiting: usize,
     answered: usize,
-    /// How the first of the others failed.
+    /// The reason of the first failure.
     failure: Option<String>,
-    /// KiB: before; for each while they wait, of its own, of pages that all have, and of its page tables; and after.
+    /// KiB: before; for each waiting exchange its own memory, shared pages and page tables; and after.
     idle: f64,
     each: f64,
     shared: f64,
@@ -43,7 +45,7 @@ struct Seen {
 ///
 /// # Errors
 ///
-/// The server does not start, as when it does not let so many exchanges run; or one of them was not answered.
+/// The server does not start, or an exchange was not admitted or not answered.
 pub(super) fn run(plan: &Plan) -> Result<()> {
     let grid = Grid::new(plan.wasmserve.clone());
     let wanted = plan.waiting();
@@ -51,7 +53,7 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
     for round in 0..plan.rounds() {
         let seen = measure(&grid, wanted)?;
         let (round, of) = (round + 1, plan.rounds());
-        super::tell(&format!("round {round} of {of}: {} wait, {} KiB each", seen.waiting, Rounded(seen.each)));
+        super::progress(&format!("round {round} of {of}: {} wait, {} KiB each", seen.waiting, Rounded(seen.each)));
         rounds.push(seen);
     }
     let least = |figure: fn(&Seen) -> usize| rounds.iter().map(figure).min().unwrap_or_default();
@@ -80,10 +82,10 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
         format!("{} → {}", spread(|seen| seen.idle / 1024.0), spread(|seen| seen.after / 1024.0)),
     ]);
     table.note("The least of all rounds, or the median (min–max).");
-    table.note("Shared pages are the handler's data as long as nobody writes to it: in RSS for each, in memory once.");
-    table.note("Page tables are the system's, and not in RSS.");
+    table.note("Shared pages are the handler's unmodified data: in RSS for each exchange, in memory once.");
+    table.note("Page tables belong to the system, and are not part of RSS.");
     let failure = rounds.iter().find_map(|seen| seen.failure.clone());
-    failure.iter().for_each(|failure| table.note(format!("The first that failed: {failure}")));
+    failure.iter().for_each(|failure| table.note(format!("The first failure: {failure}")));
     super::print(&table);
     let answered = least(|seen| seen.answered);
     ensure!(answered == wanted, "{} exchanges of {wanted} were not answered", wanted - answered);
@@ -93,8 +95,8 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
 fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
     let stats = free_addr()?;
     let file = grid.guest("echo")?.display().to_string();
-    // All other limits are as they are without a flag, except for those that would end what waits; and for the memory of all
-    // together, of which a handler in Rust takes a good MiB from the beginning, whether it touches it or not.
+    // All other limits keep their defaults, except for those that would end waiting exchanges, and for the total
+    // memory: a handler in Rust needs a little more than 1 MiB from the start, whether it uses it or not.
     let words = [
         file,
         format!("--max-exchanges={wanted}"),
@@ -116,7 +118,7 @@ fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
             Err(error) => seen.fail(error.to_string()),
         }
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while seen.waiting < clients.len() && Instant::now() < deadline {
         let before = seen.waiting;
         seen.waiting = live(stats)?;
@@ -142,7 +144,7 @@ impl Seen {
 
     fn weigh(&mut self, family: &Family, idle: &Weight) {
         let now = Weight::of(family);
-        #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+        #[expect(clippy::cast_precision_loss, reason = "only three digits are shown")]
         let each = |figure: fn(&Weight) -> f64| (figure(&now) - figure(idle)) / self.waiting.max(1) as f64;
         let figures =
             (each(|weight| weight.own), each(|weight| weight.resident - weight.own), each(|weight| weight.tables));
@@ -151,7 +153,7 @@ impl Seen {
     }
 }
 
-/// What a server occupies at a time, in KiB.
+/// The memory of a server at one moment, in KiB.
 struct Weight {
     resident: f64,
     own: f64,
@@ -165,14 +167,14 @@ impl Weight {
 }
 
 fn begin(addr: SocketAddr) -> Result<TcpStream> {
-    let mut client = TcpStream::connect_timeout(&addr, PATIENCE).context("connect")?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    let mut client = TcpStream::connect_timeout(&addr, TIMEOUT).context("connect")?;
+    client.set_read_timeout(Some(TIMEOUT))?;
     client.write_all(HEAD)?;
     Ok(client)
 }
 
 fn finish(client: &mut TcpStream) -> Result<()> {
-    // One that was refused may have closed already; it has said why.
+    // The server may have refused the request and closed the connection. The response has the reason.
     _ = client.write_all(BODY);
     let mut answer = String::new();
     client.read_to_string(&mut answer).context("no answer")?;
@@ -182,18 +184,18 @@ fn finish(client: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// How many exchanges have a handler, as the server's statistics say.
+/// How many handlers are running, according to the server's statistics.
 fn live(stats: SocketAddr) -> Result<usize> {
-    let mut client = TcpStream::connect_timeout(&stats, PATIENCE).context("the statistics do not answer")?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    let mut client = TcpStream::connect_timeout(&stats, TIMEOUT).context("the statistics do not answer")?;
+    client.set_read_timeout(Some(TIMEOUT))?;
     client.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
     client.read_to_string(&mut text)?;
     let line = text.lines().find_map(|line| line.strip_prefix("wasmserve_instances_live "));
-    line.and_then(|count| count.trim().parse().ok()).context("the statistics do not tell how many instances live")
+    line.and_then(|count| count.trim().parse().ok()).context("the statistics have no number of running handlers")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+#[expect(clippy::cast_precision_loss, reason = "only three digits are shown")]
 fn kib(kib: u64) -> f64 {
     kib as f64
 }

@@ -1,52 +1,54 @@
-//! What handlers do wrong, and what is promised to come of it: the one table to look at when a promise changes.
+//! The kinds of faults of handlers, with their promised results.
+//!
+//! This is the table to edit when a promise changes.
 
 use std::time::Duration;
 
-/// A way to misbehave.
+/// A kind of fault.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// Its number in the list of faults.
     pub(super) number: &'static str,
-    /// The guest that does it.
+    /// The guest that causes it.
     pub(super) program: &'static str,
-    /// Below the guest's mount.
+    /// The target below the guest's mount.
     pub(super) target: &'static str,
     /// What the client does.
     pub(super) client: Client,
-    /// What comes of it.
+    /// The promised result.
     pub(super) end: End,
-    /// Whether the handler goes on until a limit stops it, and by what.
+    /// What ends the handler.
     pub(super) until: Until,
 }
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Client {
-    /// Sends a GET and reads all.
+    /// Sends a GET and reads everything.
     Gets,
-    /// Sends a body of 1 MiB, and reads all.
+    /// Sends a body of 1 MiB, and reads everything.
     Posts,
     /// Sends a GET and reads nothing until the exchange has ended.
     Stalls,
-    /// Sends a GET, and leaves when the response has begun.
+    /// Sends a GET, and leaves when the response has started.
     Leaves,
 }
 
-/// What comes of an exchange.
+/// The result of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The handler's own answer, whole.
+    /// The handler's own response, complete.
     Answer(u16),
-    /// The answer of the host, and a line of the log.
+    /// A response of the host, and a log line.
     Fault(u16, &'static str),
-    /// A response that is visibly not whole, and a line of the log with this status and kind.
+    /// A visibly incomplete response, and a log line with this status and kind.
     Cut(u16, &'static str),
-    /// A line in the access log for a client that has left.
+    /// An access log line for a client that has left.
     Left,
 }
 
 impl End {
-    /// What the log tells of it.
+    /// The status and the kind in the log.
     pub(super) fn fault(self) -> Option<(u16, &'static str)> {
         match self {
             Self::Fault(status, kind) | Self::Cut(status, kind) => Some((status, kind)),
@@ -55,21 +57,21 @@ impl End {
     }
 }
 
-/// How long a handler goes on.
+/// What ends a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
     /// It ends by itself.
     Itself,
     /// Its client leaves.
     Left,
-    /// It has computed for as long as it may.
+    /// It exceeds its CPU time.
     Computed,
-    /// It has been there for as long as it may.
+    /// It exceeds its timeout.
     Late,
 }
 
 impl Until {
-    /// How many of them at once do not keep each other from what they do.
+    /// How many can run at once without affecting each other's results.
     pub(super) fn at_once(self) -> usize {
         match self {
             Self::Itself | Self::Computed => 2,
@@ -77,8 +79,8 @@ impl Until {
         }
     }
 
-    /// The limits of the server for them. Each server has one that is short, or none, so that a machine that has much else to do
-    /// changes nothing about which limit ends what.
+    /// The limits of the server for these faults. Each server has at most one short limit, so that a busy machine does
+    /// not change which limit ends a handler.
     pub(super) fn limits(self) -> Limits {
         match self {
             Self::Itself | Self::Left => Limits { timeout: NEVER, cpu_time: NEVER },
@@ -88,7 +90,7 @@ impl Until {
     }
 }
 
-/// How long the handlers of a server may be there, and compute.
+/// The wall-clock and CPU limits of a server's handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Limits {
     timeout: Duration,
@@ -96,7 +98,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// What to say on the command line.
+    /// The flags for these limits.
     pub(super) fn flags(self) -> [String; 4] {
         let in_ms = |limit: Duration| format!("{}ms", limit.as_millis());
         ["--timeout".into(), in_ms(self.timeout), "--cpu-time".into(), in_ms(self.cpu_time)]
@@ -106,13 +108,14 @@ impl Limits {
 /// Longer than any siege.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// What no ordinary handler needs, even on a machine that has much else to do: what it does not give a handler counts as well.
+/// More than any ordinary handler needs, even on a busy machine, which also counts the time during which it is
+/// preempted.
 const CPU_TIME: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 400 });
 
-/// Time enough for a response to begin, before it is cut.
+/// Enough time for a response to start before it is cut.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the kinds are called.
+/// The names of the kinds.
 const TRAP: &str = "trap";
 const STACK: &str = "stack-overflow";
 const MEMORY: &str = "memory-limit";
@@ -121,18 +124,19 @@ const CPU: &str = "cpu-limit";
 const WALL: &str = "wall-limit";
 const HEAD: &str = "bad-response-head";
 
-/// A guest that does it without being told.
+/// A guest that causes the fault without a query.
 fn kind(number: &'static str, program: &'static str, end: End) -> Kind {
     Kind { number, program, target: "", client: Client::Gets, end, until: Until::Itself }
 }
 
-/// A guest that computes for ever.
+/// A guest that computes forever.
 fn spinner(number: &'static str, program: &'static str) -> Kind {
     Kind { until: Until::Computed, ..kind(number, program, End::Fault(504, CPU)) }
 }
 
-/// All that are injected. F4's components with too many memories are refused at the start; F5 is F3 many times at once; a bug
-/// in the host (F26) cannot be injected: after each siege there is none in the log. F28 is a siege of its own.
+/// All injected faults. Three are tested in other ways: components with too many memories (F4) are refused at the
+/// start, F5 is F3 many times at once, and bugs in the host (F26) cannot be injected, so each siege checks that the log
+/// has none. F28 has its own siege.
 pub(super) fn all() -> Vec<Kind> {
     use Client::{Leaves, Posts, Stalls};
     use End::{Answer, Cut, Fault, Left};

@@ -1,4 +1,4 @@
-//! Marks on connections that several requests share: one after the other, all at once, and as streams of HTTP/2.
+//! Marks on connections that several requests share: in sequence, pipelined, and as streams of HTTP/2.
 
 use rustix::process::Signal;
 use wasmserve_test_programs::mark::{self, Mark};
@@ -16,16 +16,16 @@ use crate::{
 
 const TRAPS: Ending = ENDINGS[2];
 
-/// How many requests one connection has.
+/// How many requests each connection carries.
 const REQUESTS: usize = 12;
 
-/// A way to ask all of them.
+/// A way to send all of them.
 type Way = fn(&Server, usize) -> u64;
 
 const WAYS: [(&str, Way); 3] = [
-    ("one connection, one after the other", one_by_one),
+    ("one connection, in sequence", one_by_one),
     ("one connection, pipelined", pipelined),
-    ("one connection of HTTP/2, streams at once", streams),
+    ("one HTTP/2 connection, concurrent streams", streams),
 ];
 
 pub(super) fn lay(scale: Scale, findings: &mut Findings, report: &mut Report) {
@@ -43,7 +43,7 @@ pub(super) fn lay(scale: Scale, findings: &mut Findings, report: &mut Report) {
     findings.judge_log(&log, &[]);
 }
 
-/// What the request of that number of a connection does: it returns or fails, and the connection goes on.
+/// What the request with this number does: it returns or fails, and the connection stays open.
 fn plan(connection: usize, number: usize) -> (Guest, Ending, Mark) {
     (Guest::of(connection + number / 2), ENDINGS[usize::from(number % 3 == 2)], trial::new_mark())
 }
@@ -71,7 +71,7 @@ fn pipelined(server: &Server, connection: usize) -> u64 {
     plans.into_iter().map(|plan| next_answer(&mut client, plan)).sum()
 }
 
-/// Marks in the next answer that are not its own, and one more if its own is not there.
+/// Counts foreign marks in the next response, plus one if the request's own mark is missing.
 fn next_answer(client: &mut Client, (guest, ending, mark): (Guest, Ending, Mark)) -> u64 {
     let response = client.response();
     judge(&response.head, &response.body, guest, ending, mark)
@@ -86,7 +86,7 @@ fn judge(head: &Head, body: &[u8], guest: Guest, ending: Ending, mark: Mark) -> 
     trial::foreign_in(&all, guest, ending, &mark) + u64::from(!is_there || !is_status_right)
 }
 
-/// A quarter of them trap, so that they are reset; a sixth of them are taken back by their client.
+/// A quarter of them trap, and are reset; a sixth are reset by the client.
 fn streams(server: &Server, connection: usize) -> u64 {
     let mut client = Http2::connect(server.addr());
     let begun: Vec<_> = (0..REQUESTS)
@@ -113,7 +113,7 @@ fn streams(server: &Server, connection: usize) -> u64 {
             body.extend(piece);
         }
         foreign += match head {
-            // How much of it comes through is another matter.
+            // How much of the response arrives does not matter here.
             _ if ending == TRAPS => trial::foreign_in(&body, guest, ending, &mark),
             Some(head) => judge(&head, &body, guest, ending, mark),
             None => 1,

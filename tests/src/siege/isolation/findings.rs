@@ -1,4 +1,4 @@
-//! What was found of others, place by place.
+//! The foreign data that was found, by place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use wasmserve_test_programs::mark::{self, Mark};
 use super::trial::{Guest, Trial};
 use crate::siege::Report;
 
-/// What must never be found: each is a bar of the siege, and `docs/threat-model.md` names them.
+/// The places to check: each is a bar of the siege, and is named in `docs/threat-model.md`.
 const PLACES: [&str; 14] = [
     "foreign marks in linear memory",
     "bytes of fresh memory that are not zero",
@@ -25,7 +25,7 @@ const PLACES: [&str; 14] = [
     "exits of the server",
 ];
 
-/// How much was found at each place.
+/// How much foreign data was found at each place.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     found: BTreeMap<&'static str, u64>,
@@ -34,17 +34,17 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Adds what was found at a place.
+    /// Adds a count for a place.
     ///
     /// # Panics
     ///
     /// There is no such place.
     pub(super) fn add(&mut self, place: &'static str, count: u64) {
-        assert!(PLACES.contains(&place), "`{place}` is no place");
+        assert!(PLACES.contains(&place), "`{place}` is not a place");
         *self.found.entry(place).or_default() += count;
     }
 
-    /// Adds what a guest reports, and what came back of it.
+    /// Adds the report of a guest, and what was found in its response.
     pub(super) fn judge(&mut self, trial: &Trial) {
         self.add("foreign marks in answers", trial.foreign);
         if trial.ending.is_silent(trial.guest) {
@@ -55,7 +55,7 @@ impl Findings {
                 self.add("foreign marks in linear memory", in_memory);
                 self.add("bytes of fresh memory that are not zero", dirty);
                 self.add("foreign marks in environ, input and variables", given);
-                // The first handle of a fresh table has always the same number.
+                // The first handle of a fresh table always has the same number.
                 let is_new = self.handles.insert(handle) && self.handles.len() > 1;
                 self.add("handles of another instance", u64::from(is_new));
                 let repeated = [random, seed].into_iter().filter(|number| !self.random.insert(*number)).count();
@@ -71,8 +71,7 @@ impl Findings {
         }
     }
 
-    /// Adds what the log says: no line has the mark of a request whose line it is not, and what was written without a line's
-    /// end is there as well.
+    /// Checks the log: no line contains the mark of another request, and output without a line end is logged as well.
     pub(super) fn judge_log(&mut self, log: &[String], trials: &[Trial]) {
         let ids = trials.iter().filter_map(|trial| match (trial.guest, &*trial.report) {
             (Guest::Spy, &[.., id]) => Some((id, trial.mark)),
@@ -87,12 +86,12 @@ impl Findings {
         self.add("unfinished lines that were lost", ids.filter(is_lost).count() as u64);
     }
 
-    /// All that was found.
+    /// The sum over all places.
     pub(super) fn total(&self) -> u64 {
         self.found.values().sum()
     }
 
-    /// Holds each place against its bar.
+    /// Reports each place as a bar.
     pub(super) fn report(&self, report: &mut Report) {
         for place in PLACES {
             report.count(place, 0, self.found.get(place).copied().unwrap_or_default());
@@ -100,7 +99,7 @@ impl Findings {
     }
 }
 
-/// Lines with marks of several requests, and lines of a request with another one's mark.
+/// Counts lines that contain marks of several requests, and lines of a request with the mark of another.
 fn foreign_lines(log: &[String], owners: &mut BTreeMap<u64, Mark>) -> u64 {
     let mut foreign = 0;
     for line in log {
@@ -114,7 +113,7 @@ fn foreign_lines(log: &[String], owners: &mut BTreeMap<u64, Mark>) -> u64 {
     foreign
 }
 
-/// The number of the request that a line is of: `[7] stdout: ..`.
+/// The id of the request that a line belongs to: `[7] stdout: ..`.
 fn id_of(line: &str) -> Option<u64> {
     line.strip_prefix('[')?.split_once(']')?.0.parse().ok()
 }

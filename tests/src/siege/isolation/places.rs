@@ -1,5 +1,6 @@
-//! Marks in every place that a guest can reach, and the next one that looks for them: after each way to end, and where memory or
-//! descriptors are scarce.
+//! Marks in every place that a guest can reach, and guests that search for them.
+//!
+//! Covers each way to end, and servers with too little memory or too few descriptors.
 
 use std::{
     io,
@@ -19,21 +20,21 @@ use crate::{
     siege::{Report, Scale, crowd},
 };
 
-/// What is scarce.
+/// The scarce resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scarce {
     Nothing,
-    /// Fewer instances find room than there are clients.
+    /// There is memory for fewer instances than there are clients.
     Memory,
-    /// There are fewer than clients.
+    /// There are fewer descriptors than clients.
     Descriptors,
 }
 
-/// How many clients there are at the same time where something is scarce.
-const CROWD: usize = 16;
+/// How many clients compete for a scarce resource.
+const CLIENTS: usize = 16;
 
-/// After so long without a report something is wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// If there is no report for this long, something is wrong.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) fn lay(scale: Scale, findings: &mut Findings, report: &mut Report) {
     let before = findings.total();
@@ -55,7 +56,7 @@ pub(super) fn lay(scale: Scale, findings: &mut Findings, report: &mut Report) {
     }
     end(server, findings, &trials);
     report.row(vec![
-        "marks everywhere: the log of all these".into(),
+        "marks everywhere: the log of all of these".into(),
         trials.len().to_string(),
         (findings.total() - before).to_string(),
     ]);
@@ -64,7 +65,7 @@ pub(super) fn lay(scale: Scale, findings: &mut Findings, report: &mut Report) {
         let server = launch(scarce);
         let reuses = scale.of(2000, 24);
         let each = |number: usize| try_until(server.addr(), number, ENDINGS[number / 2 % ENDINGS.len()]);
-        let done = crowd::each(reuses, CROWD, each);
+        let done = crowd::each(reuses, CLIENTS, each);
         for trial in &done {
             note(findings, trial);
         }
@@ -79,30 +80,30 @@ pub(super) fn lay(scale: Scale, findings: &mut Findings, report: &mut Report) {
 }
 
 fn launch(scarce: Scarce) -> Server {
-    // Not in wall time: what they do before they end must not depend on what else the machine does.
+    // CPU time, not wall time: a busy machine must not change how far instances get before they end.
     let launch = Launch::mounted(&[Guest::Spy.name(), Guest::Filler.name()]).flags(["--cpu-time", "1s"]);
     match scarce {
         Scarce::Nothing => launch.start(),
         Scarce::Memory => launch.flags(["--max-total-memory", "40MiB"]).start(),
         Scarce::Descriptors => {
             let server = launch.start();
-            // What is made for the first instance of each needs some, and is kept.
+            // The first instance of each guest needs some for what is created once and kept.
             for guest in [Guest::Spy, Guest::Filler] {
                 _ = trial::attempt(server.addr(), guest, ENDINGS[0]);
             }
-            server.limit_descriptors(server.descriptors() + CROWD / 2);
+            server.limit_descriptors(server.descriptors() + CLIENTS / 2);
             server
         }
     }
 }
 
-/// Asks again until there is room: `None` if there never is.
+/// Tries again until the server has room. Returns `None` if that takes too long.
 fn try_until(addr: SocketAddr, number: usize, ending: Ending) -> Option<Trial> {
     let begun = Instant::now();
     let mut tries = repeat_with(|| trial::attempt(addr, Guest::of(number), ending));
     tries.find_map(|tried: io::Result<Trial>| match tried {
         Ok(trial) => Some(Some(trial)),
-        Err(_) if begun.elapsed() > PATIENCE => Some(None),
+        Err(_) if begun.elapsed() > TIMEOUT => Some(None),
         Err(_) => None,
     })?
 }
@@ -114,7 +115,7 @@ fn note(findings: &mut Findings, trial: &Option<Trial>) {
     }
 }
 
-/// Ends a server when its last handler has ended, so that its log has all lines.
+/// Stops a server once its last handler has ended, so that its log is complete.
 fn end(server: Server, findings: &mut Findings, trials: &[Trial]) {
     server.ask_by(Signal::USR1, |log| log.iter().any(|line| line == "no handler is running"));
     server.signal(Signal::TERM);

@@ -1,8 +1,8 @@
-//! Octets as they stand in a case's file: printable ASCII, with escapes for all else.
+//! Bytes as they are written in a case file: printable ASCII, with escapes for everything else.
 
-/// Octets, of which some are only known when a connection is there.
+/// Bytes, some of which are only known once there is a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Octets(Vec<Piece>);
+pub struct Template(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -17,7 +17,7 @@ enum Fact {
     Server,
 }
 
-/// What no file can know: the two ends of the connection, and who answers.
+/// What a file cannot know: both ends of the connection, and the server's name.
 #[derive(Clone, Debug)]
 pub struct Ends {
     /// The port of the server, `\{server-port}`.
@@ -28,12 +28,12 @@ pub struct Ends {
     pub server: String,
 }
 
-impl Octets {
-    /// Reads them.
+impl Template {
+    /// Parses a template.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text.
+    /// A description of what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut known = Vec::new();
@@ -42,11 +42,11 @@ impl Octets {
             rest = &rest[char.len_utf8()..];
             if char != '\\' {
                 if !matches!(char, ' '..='~') {
-                    return Err(format!("{char:?} stands for itself; write it as \\xNN"));
+                    return Err(format!("{char:?} must be escaped as \\xNN"));
                 }
                 known.push(char as u8);
             } else if let Some(braced) = rest.strip_prefix('{') {
-                let (inside, after) = braced.split_once('}').ok_or("a `\\{` without its `}`")?;
+                let (inside, after) = braced.split_once('}').ok_or("a `\\{` without a `}`")?;
                 rest = after;
                 let fact = match inside {
                     "server-port" => Fact::ServerPort,
@@ -59,8 +59,8 @@ impl Octets {
                 };
                 pieces.extend([Piece::Known(std::mem::take(&mut known)), Piece::Of(fact)]);
             } else {
-                let (octet, after) = escaped(rest)?;
-                known.push(octet);
+                let (byte, after) = escaped(rest)?;
+                known.push(byte);
                 rest = after;
             }
         }
@@ -68,19 +68,19 @@ impl Octets {
         Ok(Self(pieces))
     }
 
-    /// Reads octets that do not depend on a connection.
+    /// Parses bytes that do not depend on a connection.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text.
+    /// A description of what is wrong with the text.
     pub fn parse_known(text: &str) -> Result<Vec<u8>, String> {
         match Self::parse(text)?.0.as_mut_slice() {
             [Piece::Known(known)] => Ok(std::mem::take(known)),
-            _ => Err("only a claim may name what depends on the connection".into()),
+            _ => Err("only a claim may refer to the connection".into()),
         }
     }
 
-    /// The octets on a connection.
+    /// The bytes for a connection.
     #[must_use]
     pub fn at(&self, ends: &Ends) -> Vec<u8> {
         let piece = |piece: &Piece| match piece {
@@ -93,18 +93,18 @@ impl Octets {
     }
 }
 
-/// `8192 a`: how often, a space, and what.
+/// `8192 a`: a count, a space, and what to repeat.
 fn repeated(inside: &str) -> Result<Vec<u8>, String> {
-    let problem = || format!("`\\{{{inside}}}` is neither a number, a space and octets, nor a name");
+    let problem = || format!("`\\{{{inside}}}` is neither a name nor a count, a space and bytes");
     let (count, what) = inside.split_once(' ').ok_or_else(problem)?;
     let count = count.parse().map_err(|_| problem())?;
-    Ok(Octets::parse_known(what)?.repeat(count))
+    Ok(Template::parse_known(what)?.repeat(count))
 }
 
-/// What follows a backslash: the octet that it stands for, and the rest.
+/// Parses what follows a backslash: the byte that it stands for, and the rest.
 fn escaped(text: &str) -> Result<(u8, &str), String> {
-    let problem = || format!("`\\{}` is no escape", text.chars().take(3).collect::<String>());
-    let simple = |octet| Ok((octet, &text[1..]));
+    let problem = || format!("`\\{}` is not an escape", text.chars().take(3).collect::<String>());
+    let simple = |byte| Ok((byte, &text[1..]));
     match text.as_bytes() {
         [b'r', ..] => simple(b'\r'),
         [b'n', ..] => simple(b'\n'),
@@ -118,21 +118,21 @@ fn escaped(text: &str) -> Result<(u8, &str), String> {
     }
 }
 
-/// Octets for a reader, as one would write them into a file.
+/// Formats bytes as they would be written in a case file.
 #[must_use]
-pub fn shown(octets: &[u8]) -> String {
-    /// More than this does not help.
+pub fn shown(bytes: &[u8]) -> String {
+    /// Longer output does not help.
     const MAX: usize = 400;
-    let escape = |octet: &u8| match octet {
+    let escape = |byte: &u8| match byte {
         b'\\' => "\\\\".to_owned(),
         b'\r' => "\\r".to_owned(),
         b'\n' => "\\n".to_owned(),
-        b' '..=b'~' => char::from(*octet).to_string(),
-        _ => format!("\\x{octet:02x}"),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
     };
-    let text: String = octets.iter().take(MAX).map(escape).collect();
-    let more = octets.len().saturating_sub(MAX);
-    if more > 0 { format!("`{text}` and {more} octets more") } else { format!("`{text}`") }
+    let text: String = bytes.iter().take(MAX).map(escape).collect();
+    let more = bytes.len().saturating_sub(MAX);
+    if more > 0 { format!("`{text}` and {more} more bytes") } else { format!("`{text}`") }
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_stand_for_octets() {
+    fn escapes_stand_for_bytes() {
         let cases: [(&str, &[u8]); 6] = [
             ("", b""),
             ("a b", b"a b"),
@@ -149,31 +149,31 @@ mod tests {
             (r"/\{3 a}b", b"/aaab"),
             (r"\{2 A: \x7d\r\n}", b"A: }\r\nA: }\r\n"),
         ];
-        for (text, octets) in cases {
-            assert_eq!(Octets::parse_known(text).as_deref(), Ok(octets), "{text}");
+        for (text, bytes) in cases {
+            assert_eq!(Template::parse_known(text).as_deref(), Ok(bytes), "{text}");
         }
     }
 
     #[test]
-    fn a_fact_is_filled_in_where_a_connection_is_known() {
+    fn facts_are_filled_in_once_a_connection_is_known() {
         let ends = Ends { server_port: 80, client_port: 5000, server: "me/1".into() };
-        let octets = Octets::parse(r"\{server-port} \{client-port}\{server}!").expect("it is well-formed");
-        assert_eq!(octets.at(&ends), b"80 5000me/1!");
-        assert!(Octets::parse_known(r"\{server-port}").is_err());
+        let template = Template::parse(r"\{server-port} \{client-port}\{server}!").expect("it is well-formed");
+        assert_eq!(template.at(&ends), b"80 5000me/1!");
+        assert!(Template::parse_known(r"\{server-port}").is_err());
     }
 
     #[test]
-    fn what_is_no_escape_is_told() {
+    fn invalid_escapes_are_rejected() {
         for text in
             ["\\", "\\q", "\\x4", "\\xzz", "\\x\u{e9}", "\\{3 a", "\\{a}", "\\{}", "\\{-1 a}", "caf\u{e9}", "\t"]
         {
-            assert!(Octets::parse(text).is_err(), "{text:?}");
+            assert!(Template::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_shown_is_what_one_would_write() {
+    fn bytes_are_shown_as_they_would_be_written() {
         assert_eq!(shown(b"a\\\r\n\xff"), r"`a\\\r\n\xff`");
-        assert!(shown(&[b'a'; 500]).ends_with("` and 100 octets more"));
+        assert!(shown(&[b'a'; 500]).ends_with("` and 100 more bytes"));
     }
 }

@@ -1,54 +1,54 @@
-//! What a handler tells of its request, and whether that is what a case claims.
+//! The request as a handler sees it, and the check of a case's claims.
 
 use std::collections::BTreeSet;
 
 use super::{
     Claim, What,
-    octets::{Ends, Octets, shown},
+    template::{Ends, Template, shown},
 };
 
-/// A name, and a value in octets.
+/// A name, and a value in bytes.
 pub type Field = (String, Vec<u8>);
 
-/// A request as its handler sees it. What is `None` is not known.
+/// A request as its handler sees it. `None` means unknown.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct HandlerView {
     /// The whole environ, in order.
     pub environ: Vec<Field>,
     /// The header lines as received.
     pub headers: Vec<Field>,
-    /// The head's exact octets.
+    /// The exact bytes of the head.
     pub raw_head: Vec<u8>,
-    /// The body, as far as it was read.
+    /// The part of the body that was read.
     pub body: Option<Vec<u8>>,
     /// The trailer fields.
     pub trailers: Option<Vec<Field>>,
 }
 
-impl Told {
-    /// Reads what the guest `tells_its_request` answers.
+impl HandlerView {
+    /// Parses the response of the guest `tells_its_request`.
     ///
     /// # Errors
     ///
-    /// It is not what that guest would say.
+    /// It is not in the format of that guest.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut told = Self { body: Some(Vec::new()), trailers: Some(Vec::new()), ..Self::default() };
+        let mut view = Self { body: Some(Vec::new()), trailers: Some(Vec::new()), ..Self::default() };
         for line in text.lines() {
-            let (kind, rest) = line.split_once(' ').ok_or_else(|| format!("no such line is expected: {line}"))?;
+            let (kind, rest) = line.split_once(' ').ok_or_else(|| format!("unexpected line: {line}"))?;
             let field = || {
                 let (name, value) = rest.split_once(' ').ok_or_else(|| format!("a field without a value: {line}"))?;
-                Ok::<_, String>((name.to_owned(), Octets::parse_known(value)?))
+                Ok::<_, String>((name.to_owned(), Template::parse_known(value)?))
             };
             match kind {
-                "environ" => told.environ.push(field()?),
-                "header" => told.headers.push(field()?),
-                "raw-head" => told.raw_head = Octets::parse_known(rest)?,
-                "body" => told.body = Some(Octets::parse_known(rest)?),
-                "trailer" => told.trailers.get_or_insert_default().push(field()?),
-                _ => return Err(format!("no such line is expected: {line}")),
+                "environ" => view.environ.push(field()?),
+                "header" => view.headers.push(field()?),
+                "raw-head" => view.raw_head = Template::parse_known(rest)?,
+                "body" => view.body = Some(Template::parse_known(rest)?),
+                "trailer" => view.trailers.get_or_insert_default().push(field()?),
+                _ => return Err(format!("unexpected line: {line}")),
             }
         }
-        Ok(told)
+        Ok(view)
     }
 
     /// The value of a variable.
@@ -56,7 +56,7 @@ impl Told {
         self.environ.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
-    /// What is wrong with this environ, whatever the request was (rules E1, E2, E12, E13, E17).
+    /// Checks the rules that every environ must follow (E1, E2, E12, E13, E17).
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         const NEVER_EMPTY: [&str; 5] =
@@ -88,32 +88,32 @@ impl Told {
         let mut names = BTreeSet::new();
         for (name, _) in &self.environ {
             if !names.insert(name) {
-                problems.push(format!("E17: {name} is there twice"));
+                problems.push(format!("E17: {name} occurs twice"));
             }
         }
         let block = |name: &str| match name {
             _ if name.starts_with("HTTP_") => Some(1),
             _ if name.starts_with("wsgi.") => Some(2),
             _ if name.starts_with("wasmserve.") => Some(3),
-            // Of CGI, or of `--env`, which comes last.
+            // Variables of CGI, or of `--env`, which comes last.
             _ => None,
         };
         let blocks: Vec<u8> = self.environ.iter().filter_map(|(name, _)| block(name)).collect();
         if !blocks.is_sorted() {
-            problems.push("E17: HTTP_*, wsgi.* and wasmserve.* are not in this order".into());
+            problems.push("E17: HTTP_*, wsgi.* and wasmserve.* must come in this order".into());
         }
         problems
     }
 
-    /// What is wrong with a claim.
+    /// Checks a claim.
     ///
     /// # Errors
     ///
-    /// What was expected, and what there is.
-    pub(super) fn bears_out(&self, claim: &Claim, ends: &Ends) -> Result<(), String> {
+    /// The expected value and the actual one.
+    pub(super) fn check(&self, claim: &Claim, ends: &Ends) -> Result<(), String> {
         let value = |name: &str| self.get(name).map_or_else(|| "nothing".to_owned(), shown);
         let is_true = match &claim.what {
-            What::Is(name, octets) => self.get(name) == Some(&*octets.at(ends)),
+            What::Is(name, template) => self.get(name) == Some(&*template.at(ends)),
             What::IsThere(name) => self.get(name).is_some(),
             What::IsAbsent(name) => self.get(name).is_none(),
             What::Order(names) => {
@@ -121,16 +121,16 @@ impl Told {
                 names.iter().all(|name| known.any(|known| known == name))
             }
             What::Headers(fields) => self.headers == *fields,
-            What::RawHead(octets) => self.raw_head == *octets,
-            What::Body(octets) => self.body.as_ref().is_none_or(|body| body == octets),
+            What::RawHead(bytes) => self.raw_head == *bytes,
+            What::Body(bytes) => self.body.as_ref().is_none_or(|body| body == bytes),
             What::Trailers(fields) => self.trailers.as_ref().is_none_or(|trailers| trailers == fields),
         };
         if is_true {
             return Ok(());
         }
         Err(match &claim.what {
-            What::Is(name, octets) => {
-                format!("expected {name} {}, got {}", shown(&octets.at(ends)), value(name))
+            What::Is(name, template) => {
+                format!("expected {name} {}, got {}", shown(&template.at(ends)), value(name))
             }
             What::IsThere(name) => format!("expected {name}, got nothing"),
             What::IsAbsent(name) => format!("expected no {name}, got {}", value(name)),
@@ -139,9 +139,9 @@ impl Told {
                 format!("expected {} in this order, got {}", names.join(" "), known.join(" "))
             }
             What::Headers(fields) => format!("expected headers {}, got {}", list(fields), list(&self.headers)),
-            What::RawHead(octets) => format!("expected raw-head {}, got {}", shown(octets), shown(&self.raw_head)),
-            What::Body(octets) => {
-                format!("expected body {}, got {}", shown(octets), shown(self.body.as_deref().unwrap_or_default()))
+            What::RawHead(bytes) => format!("expected raw-head {}, got {}", shown(bytes), shown(&self.raw_head)),
+            What::Body(bytes) => {
+                format!("expected body {}, got {}", shown(bytes), shown(self.body.as_deref().unwrap_or_default()))
             }
             What::Trailers(fields) => {
                 let trailers = self.trailers.as_deref().unwrap_or_default();
