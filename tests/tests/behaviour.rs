@@ -1,4 +1,4 @@
-//! What handlers do, and what comes of it, with servers in this process: without a sandbox, and with one.
+//! Runs the behaviours against servers in this process, with and without a sandbox.
 
 use wasmserve_tests::{
     behaviour::{Stage, play_all, play_mangled, play_random},
@@ -26,6 +26,6 @@ fn random_contracts_are_kept_by_a_component_in_this_process() {
 }
 
 #[test]
-fn mangled_requests_get_well_formed_answers_and_never_one_too_many() {
+fn mangled_requests_get_well_formed_responses_and_no_extra_ones() {
     play_mangled(Stage::native(), 3000);
 }

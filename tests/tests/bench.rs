@@ -1,14 +1,16 @@
-//! The benchmark in its short form: that all servers start and all answers are right. What it measures in here says nothing.
+//! Runs the benchmark in its short form, and checks that all servers start and answer correctly.
+//!
+//! The times that it measures here mean nothing.
 
 use std::{fs, path::Path, process::Command};
 
 use wasmserve_tests::guest;
 
-/// Runs it on what of its servers and guests everybody has: what it prints.
+/// Runs the benchmark with the servers and guests that every machine has, and returns its output.
 fn run(words: &[&str]) -> String {
-    let output = Command::new(guest::benchmark()).args(words).arg("--short").output().expect("it can be started");
+    let output = Command::new(guest::benchmark()).args(words).arg("--short").output().expect("the benchmark starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("it speaks UTF-8")
+    String::from_utf8(output.stdout).expect("UTF-8 output")
 }
 
 /// The rows of all tables: the first cell and the last.
@@ -25,7 +27,7 @@ fn rows(text: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn every_guest_of_the_benchmark_answers_as_it_must() {
+fn every_benchmark_guest_answers_correctly() {
     let text = run(&["requests", "--only", "wasmserve,variables,fields,echo 1 KiB,JSON,stream"]);
     let rows = rows(&text);
     let guests = ["hello", "five variables", "all variables", "21 fields", "echo 1 KiB", "JSON", "stream 64 KiB"];
@@ -35,21 +37,21 @@ fn every_guest_of_the_benchmark_answers_as_it_must() {
 }
 
 #[test]
-fn exchanges_of_the_benchmark_wait_and_are_answered() {
+fn waiting_benchmark_exchanges_are_answered() {
     let text = run(&["waiting"]);
     assert!(text.contains("| 50 | 50 | 50 |"), "{text}");
 }
 
 #[test]
-fn every_guest_of_the_benchmark_has_an_exercise_or_a_server() {
+fn every_benchmark_guest_has_an_exercise_or_a_server() {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
-    let read = |name: &str| fs::read_to_string(bench.join("src").join(name)).expect("it is readable");
+    let read = |name: &str| fs::read_to_string(bench.join("src").join(name)).expect("the file is readable");
     let sources = read("exercise.rs") + &read("contender.rs");
-    let guests = fs::read_dir(bench.join("guests")).expect("it is a directory of ours");
-    let guests = guests.map(|entry| entry.expect("it is readable").path());
+    let guests = fs::read_dir(bench.join("guests")).expect("the directory is readable");
+    let guests = guests.map(|entry| entry.expect("the entry is readable").path());
     for guest in guests.filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
-        let name = guest.file_stem().expect("it has a name").to_string_lossy();
-        assert!(sources.contains(&format!("\"{name}\"")), "nothing asks for {}", guest.display());
+        let name = guest.file_stem().expect("the file has a name").to_string_lossy();
+        assert!(sources.contains(&format!("\"{name}\"")), "nothing uses {}", guest.display());
         assert!(guest::measured(&name).is_file(), "tests/bench/guests/Cargo.toml does not list {name}.rs");
     }
 }

@@ -1,4 +1,4 @@
-//! When there is no more room: connections up to their limit, and file descriptors up to the last one.
+//! The server at its limits of connections and file descriptors.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -13,12 +13,12 @@ use wasmserve_tests::{
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
-/// A server whose clients may be idle for as long as they like.
+/// A server that does not close idle connections.
 fn launch() -> Launch {
     Launch::program("hello").flags(["--keep-alive", "1h", "--head-timeout", "1h"])
 }
 
-/// A connection that is kept, with nothing on it.
+/// An idle keep-alive connection.
 fn idle(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(GET);
@@ -26,47 +26,47 @@ fn idle(server: &Server) -> Client {
     client
 }
 
-/// Checks that so many connections are served at the same time, that the next one waits, and that it need not wait longer
-/// than until one of them ends.
-fn takes(server: &Server, connections: usize) {
+/// Checks that this many connections are served at the same time, and that the next one waits only until one of them
+/// ends.
+fn accepts_at_most(server: &Server, connections: usize) {
     let mut clients: Vec<Client> = (0..connections).map(|_| idle(server)).collect();
     let mut late = server.connect();
     late.send("GET /late HTTP/1.1\r\nHost: test\r\n\r\n");
     clients[0].send("GET /kept HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!(clients[0].response().status, 200, "those that are there are served");
+    assert_eq!(clients[0].response().status, 200, "open connections are served");
     drop(clients.pop());
     assert_eq!(late.response().status, 200);
     server.line_with("/late");
     let log = server.log();
-    let at = |part| log.iter().position(|line| line.contains(part)).expect("it was served");
-    assert!(at("/kept") < at("/late"), "it did not wait: {log:#?}");
+    let at = |part| log.iter().position(|line| line.contains(part)).expect("the request is in the log");
+    assert!(at("/kept") < at("/late"), "the late connection did not wait: {log:#?}");
 }
 
 #[test]
 fn c12_accepting_pauses_at_max_connections() {
     let server = launch().flags(["--max-connections", "2"]).start();
-    takes(&server, 2);
+    accepts_at_most(&server, 2);
     server.stop();
 }
 
 #[test]
-fn c12_there_are_as_many_connections_as_there_are_descriptors_for() {
+fn c12_the_descriptor_limit_bounds_the_connections() {
     for (soft, hard, connections) in [(64, 64, 16), (64, 128, 32)] {
         let server = launch().descriptors(soft, hard).start();
-        takes(&server, connections);
+        accepts_at_most(&server, connections);
         server.stop();
     }
 }
 
 #[test]
-fn c12_there_is_room_for_descriptors_before_connections_come() {
+fn c12_the_descriptor_table_has_room_before_connections_arrive() {
     let server = launch().descriptors(64, 1000).flags(["--max-connections", "500"]).start();
-    assert!(server.descriptor_room() >= 500, "there is room for {}", server.descriptor_room());
+    assert!(server.descriptor_room() >= 500, "the descriptor table has room for {}", server.descriptor_room());
     server.stop();
 }
 
 #[test]
-fn p4_without_descriptors_clients_are_turned_away_until_there_are_some_again() {
+fn p4_without_free_descriptors_clients_are_turned_away() {
     let server = launch().start();
     drop(idle(&server));
     let begun = Instant::now();
@@ -74,16 +74,16 @@ fn p4_without_descriptors_clients_are_turned_away_until_there_are_some_again() {
     let mut kept = fill(&server);
     server.line(|line| line.starts_with("wasmserve: clients turned away: ") && line.contains("`ulimit -n`"));
     for _ in 0..6 {
-        assert!(!is_served(&mut server.connect()), "nobody is left waiting");
+        assert!(!is_served(&mut server.connect()), "no client is left waiting");
     }
     for client in &mut kept {
         client.send(GET);
-        assert_eq!(client.response().status, 200, "those that are there are served");
+        assert_eq!(client.response().status, 200, "open connections are served");
     }
-    let told = server.log().iter().filter(|line| line.contains("turned away")).count() as u64;
-    assert!(told <= begun.elapsed().as_secs() + 1, "it is told once a second: {told} times");
+    let notices = server.log().iter().filter(|line| line.contains("turned away")).count() as u64;
+    assert!(notices <= begun.elapsed().as_secs() + 1, "at most one notice a second, but there are {notices}");
 
-    // It goes on by itself, when connections have ended or when there are more descriptors.
+    // The server recovers when connections end, or when it may open more descriptors.
     kept.truncate(1);
     wait_until_served(&server);
     let _more = fill(&server);
@@ -92,7 +92,7 @@ fn p4_without_descriptors_clients_are_turned_away_until_there_are_some_again() {
     server.stop();
 }
 
-/// Clients that are served and stay, until one is turned away.
+/// Opens connections until one is turned away, and returns the others.
 fn fill(server: &Server) -> Vec<Client> {
     let clients = std::iter::repeat_with(|| server.connect());
     let clients: Vec<Client> =
@@ -101,7 +101,7 @@ fn fill(server: &Server) -> Vec<Client> {
     clients
 }
 
-/// Whether a client gets an answer, and not an end of its connection.
+/// Whether the server answers a client, rather than closing its connection.
 fn is_served(client: &mut Client) -> bool {
     if client.try_send(GET).is_err() {
         return false;
@@ -115,7 +115,7 @@ fn is_served(client: &mut Client) -> bool {
 fn wait_until_served(server: &Server) {
     let deadline = Instant::now() + TIMEOUT;
     while !is_served(&mut server.connect()) {
-        assert!(Instant::now() < deadline, "it does not recover");
+        assert!(Instant::now() < deadline, "the server does not recover");
     }
 }
 
@@ -130,7 +130,7 @@ fn p4_without_descriptors_the_metrics_address_does_not_spin() {
     assert_eq!(kept.response().status, 200);
     server.limit_descriptors(server.descriptors());
     // It stays in the system's queue, because accepting it fails.
-    let _reader = TcpStream::connect(metrics).expect("it listens");
+    let _reader = TcpStream::connect(metrics).expect("the listener accepts connections");
     let (computed, begun) = (server.computed(), Instant::now());
     // A request that takes a second, in which the server has nothing else to do.
     kept.send("GET /?n=2&ms=500 HTTP/1.1\r\nHost: test\r\n\r\n");

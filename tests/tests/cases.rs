@@ -1,4 +1,4 @@
-//! The cases of `tests/requests`, each by the functions that make an environ. `tests/requests.rs` has them on the wire.
+//! Checks the cases of `tests/requests` with the gateway's functions. `tests/requests.rs` runs them over sockets.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -13,7 +13,7 @@ use wasmserve::{
 };
 use wasmserve_tests::case::{CASES, Case, template::Ends, view::HandlerView};
 
-/// What the flags of a case mean to the gateway's functions.
+/// The flags of a case, as settings for the gateway's functions.
 struct Settings {
     trusted: Vec<IpAddr>,
     env: Vec<Variable>,
@@ -37,10 +37,10 @@ impl Settings {
     }
 }
 
-/// The head of the first request that a case sends, as it would come off the wire: without the empty lines before it.
+/// The head of a case's first request as the gateway receives it, without the empty lines before it.
 fn first_head(case: &Case) -> RequestHead {
     let sent = case.sent_first();
-    let blank = sent.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+    let blank = sent.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let sent = &sent[blank..];
     let end = (0..sent.len()).find_map(|at| {
         let end = ["\n\r\n", "\n\n"].into_iter().find(|end| sent[at..].starts_with(end.as_bytes()))?;
@@ -96,7 +96,7 @@ fn the_functions_of_the_gateway_agree_with_the_wire_on_every_case() {
                 };
                 problems.extend(case.problems(answer, &view, &ends));
             }
-            // The parser's affair, or the server's.
+            // The HTTP parser or the server itself answers these.
             Ok(_) => {}
         }
     }

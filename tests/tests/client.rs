@@ -1,4 +1,4 @@
-//! Whatever a client does, nobody else is harmed, and a request that is whole is answered (rules T, H, I, K and X5).
+//! No client can harm others, and every complete request is answered (rules T, H, I, K and X5).
 
 mod body;
 mod connection;
@@ -10,7 +10,7 @@ use wasmserve_tests::{
     server::{Launch, Server, Shared},
 };
 
-/// Requests that are refused before a handler sees them: the rule, the octets, the status.
+/// Requests that are refused before a handler is called: the rule, the bytes and the status.
 const REFUSED: [(&str, &[u8], u16); 38] = [
     ("T1", b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 400),
     ("T1", b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 400),
@@ -57,13 +57,13 @@ const REFUSED: [(&str, &[u8], u16); 38] = [
 ];
 
 #[test]
-fn f29_x5_refused_requests_get_a_whole_answer_and_the_connection_is_closed() {
+fn f29_x5_refused_requests_get_a_complete_response_and_a_close() {
     let server = Server::start("dump");
     for (rule, request, status) in REFUSED {
         let shown = request.escape_ascii();
         let mut client = server.connect();
         client.send(request);
-        // What follows a request that is in doubt is not a request.
+        // Bytes after a refused request must not be read as a request.
         _ = client.try_send("GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
         let response = client.response();
         assert_eq!((response.status, response.end), (status, End::Whole), "{rule}: {shown}");
@@ -81,7 +81,7 @@ fn f29_x5_refused_requests_get_a_whole_answer_and_the_connection_is_closed() {
 }
 
 #[test]
-fn t1_nothing_is_answered_in_the_style_of_http_0_9() {
+fn t1_no_response_is_in_http_0_9() {
     let server = Shared::program("hello");
     let mut client = server.connect();
     client.send("GET /\r\n\r\n");
@@ -121,7 +121,7 @@ fn t12_heads_have_limits() {
     assert_eq!(ask("/", &"A: b\r\n".repeat(100)).status, 431);
     assert_eq!(ask("/", &format!("A: {}\r\n", "b".repeat(30 << 10))).status, 200);
 
-    // Much more than the limit, and a client that sends it all before it listens.
+    // Far beyond the limit, from a client that sends everything before it reads.
     for (target, fields) in [("/", format!("A: {}\r\n", "b".repeat(200 << 10))), ("/", "A: b\r\n".repeat(100_000))] {
         let mut client = server.connect();
         _ = client.try_send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
@@ -137,7 +137,7 @@ fn t12_heads_have_limits() {
 }
 
 #[test]
-fn t13_bare_line_feeds_and_empty_lines_are_taken() {
+fn t13_bare_line_feeds_and_empty_lines_are_accepted() {
     let server = Shared::program("hello");
     assert_eq!(server.ask("GET / HTTP/1.1\nHost: x\n\n").status, 200);
     assert_eq!(server.ask("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
@@ -155,12 +155,12 @@ fn h4_http_1_0_needs_no_host() {
 }
 
 #[test]
-fn a_request_may_come_octet_by_octet() {
+fn a_request_may_arrive_byte_by_byte() {
     let server = Server::start("echo");
     let client = server.connect();
     let mut sender = client.sender();
-    for octet in b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" {
-        sender.write_all(&[*octet]).expect("the server takes it");
+    for byte in b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" {
+        sender.write_all(&[*byte]).expect("the server accepts it");
     }
     let mut client = client;
     assert_eq!(client.response().text(), "hello");

@@ -1,4 +1,4 @@
-//! Components that the compiler cannot cope with: it is another process that takes too long, or too much.
+//! Components that take too much time or memory to compile, which happens in a separate process.
 
 use std::{fs, path::Path, thread, time::Instant};
 
@@ -13,22 +13,22 @@ use wasmserve_tests::{
 fn component(body: &str) -> Vec<u8> {
     let locals = " i32".repeat(300);
     let text = format!(r#"(component (core module (func (export "f") (local{locals}) {body})))"#);
-    wat::parse_str(text).expect("it is well-formed")
+    wat::parse_str(text).expect("valid WAT")
 }
 
-/// One that takes minutes, as time grows with the square of the depth.
+/// A component that takes minutes to compile, because the time grows with the square of the nesting depth.
 fn slow() -> Vec<u8> {
     component(&format!("{}{}", "loop ".repeat(60_000), "end ".repeat(60_000)))
 }
 
-/// One that takes some 100 MiB, for the values that 300 variables may have after each of many branches.
+/// A component that takes about 100 MiB to compile: 300 variables may have new values after each of many branches.
 fn large() -> Vec<u8> {
     let branch =
         |i| format!("local.get {} if local.get {} local.set {} end ", i % 300, (7 * i + 1) % 300, (13 * i) % 300);
     component(&(0..10_000).map(branch).collect::<String>())
 }
 
-/// A server of that file with a cache of its own.
+/// A server for this file, with its own cache.
 fn launch(file: &Path, cache: &Path, flags: &[&str]) -> Launch {
     Launch::file(file).env("XDG_CACHE_HOME", cache).flags(flags)
 }
@@ -59,27 +59,27 @@ fn p16_a_component_that_takes_too_much_memory_to_compile_is_refused() {
 }
 
 #[test]
-fn p16_a_component_that_has_compiled_before_need_not_show_it_again() {
+fn p16_a_cached_component_is_not_subject_to_the_compile_limits() {
     let cache = Place::new();
     let hello = guest::program("hello");
-    // Nothing compiles in that.
+    // Too little to compile anything.
     let tight = &["--compile-memory", "1MiB"];
     refuses(launch(hello, &cache, tight), 4, &["needs more than 1MiB of memory to compile"]);
     drop(launch(hello, &cache, &[]).start());
     assert_eq!(launch(hello, &cache, tight).start().get("/").status, 200);
 
-    // Another one has to.
+    // Other components are still subject to them.
     refuses(launch(guest::program("echo"), &cache, tight), 4, &["needs more than 1MiB of memory to compile"]);
 }
 
 /// The children of a process.
 fn children(parent: u32) -> Vec<u32> {
     let is_child = |pid: &u32| state(*pid).is_some_and(|(_, its_parent)| its_parent == parent);
-    let entries = fs::read_dir("/proc").expect("this is Linux").flatten();
+    let entries = fs::read_dir("/proc").expect("/proc is readable").flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
-/// The state of a process that there is, and its parent.
+/// The state of a process and the id of its parent, if the process exists.
 fn state(pid: u32) -> Option<(String, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut words = stat.rsplit_once(") ")?.1.split(' ');
@@ -87,7 +87,7 @@ fn state(pid: u32) -> Option<(String, u32)> {
 }
 
 #[test]
-fn p16_nothing_goes_on_compiling_when_the_server_is_gone() {
+fn p16_the_compiler_stops_when_the_server_is_killed() {
     let place = Place::new();
     let server = launch(&place.file("slow.wasm", slow()), &place, &[]).spawn();
     server.line_with("wasmserve: compiling `");
@@ -96,7 +96,7 @@ fn p16_nothing_goes_on_compiling_when_the_server_is_gone() {
     server.signal(Signal::KILL);
     let deadline = Instant::now() + TIMEOUT;
     while children.iter().any(|child| state(*child).is_some_and(|(state, _)| state != "Z")) {
-        assert!(Instant::now() < deadline, "it goes on");
+        assert!(Instant::now() < deadline, "the compiler still runs");
         thread::yield_now();
     }
 }

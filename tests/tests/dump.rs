@@ -1,4 +1,4 @@
-//! The raw server prints what arrives, whatever it is.
+//! `wasmserve dump` prints all bytes that arrive.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn dump(flags: &[&str]) -> Server {
     Launch::bare().flags(["dump", "--addr", "127.0.0.1:0"]).flags(flags).start()
 }
 
-/// Has it stop: what it has printed.
+/// Stops the server, and returns its output.
 fn stop(server: Server) -> Ended {
     server.signal(Signal::INT);
     let ended = server.end();
@@ -20,32 +20,32 @@ fn stop(server: Server) -> Ended {
     ended
 }
 
-/// The octets that escaped lines stand for: those of one connection.
-fn octets(stdout: &str, id: u64) -> Vec<u8> {
+/// The bytes of one connection, unescaped from the printed lines.
+fn bytes(stdout: &str, id: u64) -> Vec<u8> {
     let prefix = format!("[{id}] ");
     let text: String = stdout.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
-        octets.push(match char {
+        bytes.push(match char {
             '\\' => match chars.next().expect("an escape has two characters") {
                 'r' => b'\r',
                 'n' => b'\n',
                 't' => b'\t',
                 'x' => {
                     let digits: String = chars.by_ref().take(2).collect();
-                    u8::from_str_radix(&digits, 16).expect("they are digits")
+                    u8::from_str_radix(&digits, 16).expect("two hexadecimal digits")
                 }
-                char => u8::try_from(char).expect("it is ASCII"),
+                char => u8::try_from(char).expect("ASCII"),
             },
-            char => u8::try_from(char).expect("it is ASCII"),
+            char => u8::try_from(char).expect("ASCII"),
         });
     }
-    octets
+    bytes
 }
 
 #[test]
-fn every_octet_is_printed_and_none_is_obeyed() {
+fn every_byte_is_printed_and_escaped() {
     let server = dump(&["--once"]);
     let sent: Vec<u8> = (0..=255).chain(*b"\r\n[2] not a line of its own \x1b[2J\\n\n").collect();
     let mut client = server.connect();
@@ -54,14 +54,14 @@ fn every_octet_is_printed_and_none_is_obeyed() {
     }
     client.end();
     let ended = server.end();
-    assert_eq!(ended.code, Some(0), "it ends with the first connection");
-    assert!(ended.stdout.bytes().all(|octet| octet == b'\n' || (b' '..=b'~').contains(&octet)), "{}", ended.stdout);
-    assert_eq!(octets(&ended.stdout, 1), sent);
+    assert_eq!(ended.code, Some(0), "--once ends with the first connection");
+    assert!(ended.stdout.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{}", ended.stdout);
+    assert_eq!(bytes(&ended.stdout, 1), sent);
     assert!(ended.stderr.contains("[1] closed by the client, after 291 bytes\n"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_request_is_a_line_a_line() {
+fn each_line_of_a_request_is_printed_on_its_own_line() {
     let server = dump(&["--once"]);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -74,7 +74,7 @@ fn a_request_is_a_line_a_line() {
 }
 
 #[test]
-fn numbers_can_be_read_back() {
+fn hex_prints_offsets_bytes_and_text() {
     let server = dump(&["--once", "--hex"]);
     let mut client = server.connect();
     client.send("0123456789abcdefXYZ\r\n");
@@ -85,7 +85,7 @@ fn numbers_can_be_read_back() {
 }
 
 #[test]
-fn connections_are_told_apart_and_a_reset_is_told() {
+fn connections_are_labelled_and_a_reset_is_reported() {
     let server = dump(&[]);
     let (mut first, mut second) = (server.connect(), server.connect());
     server.line_with("[2] connected");
@@ -94,16 +94,16 @@ fn connections_are_told_apart_and_a_reset_is_told() {
     first.send(" and one\n");
     first.end();
     server.line_with("[1] closed by the client, after 12 bytes");
-    socket2::SockRef::from(&second.sender()).set_linger(Some(Duration::ZERO)).expect("it is a socket");
+    socket2::SockRef::from(&second.sender()).set_linger(Some(Duration::ZERO)).expect("the socket accepts the option");
     drop(second);
     server.line(|line| line.starts_with("[2] broken: ") && line.contains("reset"));
     let stdout = stop(server).stdout;
-    assert_eq!(octets(&stdout, 1), b"one and one\n");
-    assert!(b"two\nthree".starts_with(&octets(&stdout, 2)), "a reset may overtake: {stdout}");
+    assert_eq!(bytes(&stdout, 1), b"one and one\n");
+    assert!(b"two\nthree".starts_with(&bytes(&stdout, 2)), "a reset may discard data: {stdout}");
 }
 
 #[test]
-fn nothing_is_sent_unless_asked_for() {
+fn nothing_is_sent_without_reply() {
     let server = dump(&["--once"]);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\n\r\n");
@@ -113,9 +113,9 @@ fn nothing_is_sent_unless_asked_for() {
 }
 
 #[test]
-fn a_client_that_waits_is_answered() {
+fn reply_answers_a_waiting_client() {
     let server = dump(&["--reply"]);
-    // What it holds back at first comes as well.
+    // The body that the client holds back arrives too.
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n");
     assert_eq!(client.response().status, 100);
@@ -123,7 +123,7 @@ fn a_client_that_waits_is_answered() {
     assert_eq!(client.response().status, 200);
     drop(client);
     server.line_with("[1] closed by the client");
-    // One that says nothing has nothing to be answered, and one that has said all need not wait.
+    // A silent client gets no response. A client that has ended its side need not wait for one.
     let mut silent = server.connect();
     server.line_with("[2] connected");
     let mut done = server.connect();
@@ -135,8 +135,8 @@ fn a_client_that_waits_is_answered() {
     drop(silent);
     server.lines(3, |line| line.contains("closed by the client"));
     let stdout = stop(server).stdout;
-    assert!(octets(&stdout, 1).ends_with(b"\r\n\r\nabc=def"), "{stdout}");
-    assert_eq!((octets(&stdout, 2), octets(&stdout, 3)), (b"G".to_vec(), b"GET".to_vec()));
+    assert!(bytes(&stdout, 1).ends_with(b"\r\n\r\nabc=def"), "{stdout}");
+    assert_eq!((bytes(&stdout, 2), bytes(&stdout, 3)), (b"G".to_vec(), b"GET".to_vec()));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn many_connections_are_printed_without_loss() {
 }
 
 #[test]
-fn it_ends_when_nobody_reads_it() {
+fn dump_ends_when_its_stdout_is_closed() {
     let server = dump(&[]).unheard();
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\n\r\n");
@@ -167,7 +167,7 @@ fn it_ends_when_nobody_reads_it() {
 }
 
 #[test]
-fn an_address_that_cannot_be_used_is_told() {
+fn an_address_in_use_is_reported() {
     let server = dump(&[]);
     let taken = Launch::bare().flags(["dump", "--addr", &server.addr().to_string()]);
     refuses(taken, 3, &["another process listens there", "--addr"]);

@@ -1,4 +1,4 @@
-//! The handlers that are in the program: they need no file, and no compiler of Rust.
+//! The handlers that are embedded in the program, which need neither a file nor a Rust compiler.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use wasmserve_tests::{
     server::{Launch, Server, refuses},
 };
 
-/// The command of that name on a free port, with more flags.
+/// Starts the command with this name on a free port.
 fn serve(name: &str, flags: &[&str]) -> Server {
     Launch::bare().flags([name, "--addr", "127.0.0.1:0"]).flags(flags).start()
 }
@@ -31,7 +31,7 @@ fn echo_sends_bodies_back() {
 }
 
 #[test]
-fn they_take_the_flags_of_all_that_serves() {
+fn embedded_handlers_accept_the_servers_flags() {
     let server = serve("echo", &["--max-body", "2", "--server-header", "mine"]);
     let response = server.ask("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc");
     assert_eq!((response.status, response.field("Server")), (413, Some("mine")));
@@ -40,13 +40,17 @@ fn they_take_the_flags_of_all_that_serves() {
 }
 
 #[test]
-fn their_sources_can_be_had_and_changed() {
+fn eject_writes_the_source() {
     let place = Place::new();
     for (name, of) in [("logs", "logsink.rs"), ("echo", "echo.rs")] {
         let eject = || Launch::bare().flags([name, "--eject"]).at(&place);
         let ended = eject().run();
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
-        assert!(ended.stdout.contains(&format!("wasmserve {name}.rs\n")), "it says what to do next: {}", ended.stdout);
+        assert!(
+            ended.stdout.contains(&format!("wasmserve {name}.rs\n")),
+            "the output names the next step: {}",
+            ended.stdout
+        );
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(of);
         let [source, written] = [source, place.join(name).with_extension("rs")].map(|path| fs::read(path).ok());
         assert!(written.is_some() && source == written, "{name}");

@@ -1,4 +1,4 @@
-//! Ten thousand requests, a third of them answered, a third trapping, a third left by their clients: nothing stays behind.
+//! Ten thousand requests leave nothing behind: a third are answered, a third trap, and a third lose their clients.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use wasmserve_tests::{
 
 const REQUESTS: u64 = 10_000;
 
-/// One request of the many.
+/// Sends one of the requests.
 fn ask(addr: SocketAddr, number: u64) {
     let mut client = Client::connect(addr);
     match number % 6 {
@@ -33,17 +33,17 @@ fn ask(addr: SocketAddr, number: u64) {
             client.send("GET /traps HTTP/1.1\r\nHost: x\r\n\r\n");
             assert_eq!(client.response().status, 500);
         }
-        // Leaves in the middle of the response.
+        // Disconnects in the middle of the response.
         2 => {
             client.send("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n");
-            assert_eq!(client.head().expect("it begins").status, 200);
+            assert_eq!(client.head().expect("a response head").status, 200);
         }
-        // Leaves in the middle of the request.
+        // Disconnects in the middle of the request.
         _ => client.send("POST /waits HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello"),
     }
 }
 
-/// Asks from two threads at a time.
+/// Sends requests from two threads.
 fn ask_all(addr: SocketAddr, numbers: std::ops::Range<u64>) {
     let next = AtomicU64::new(numbers.start);
     thread::scope(|scope| {
@@ -71,9 +71,9 @@ fn ten_thousand_requests_leave_no_descriptors_and_no_memory_behind() {
     let first = server.resident();
     ask_all(server.addr(), REQUESTS / 2..REQUESTS);
     let second = server.resident();
-    assert!(second.saturating_sub(first) <= FLAT, "memory went on growing from {first} to {second} octets");
+    assert!(second.saturating_sub(first) <= FLAT, "memory kept growing, from {first} to {second} bytes");
 
-    // The last connections are closed a moment after their clients have what they wanted.
+    // The last connections close a moment after their clients have received everything.
     let left = (0..1000).map(|_| server.get("/")).find(|_| server.descriptors() <= descriptors + 2);
     assert!(left.is_some(), "there were {descriptors} descriptors, and now there are {}", server.descriptors());
 
@@ -110,15 +110,15 @@ fn ten_thousand_requests_leave_no_instance_behind() {
         let local = Local::start(local::component("misbehaves"), Arc::clone(&ended) as _);
         ask_all(local.addr, 0..REQUESTS);
         local.stop();
-        assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each was told of once");
+        assert_eq!(ended.0.load(Ordering::Relaxed), REQUESTS, "L5: each exchange ends once");
     });
 }
 
 #[test]
-fn what_a_storm_has_left_in_memory_is_given_back() {
+fn memory_is_returned_after_a_burst_of_requests() {
     const STACKS: usize = 48;
     let server = Launch::mounted(&["echo", "overflows_the_stack"]).start();
-    // So many at once that the pool has as many stacks, then so many deep ones that each of them is used to its end.
+    // First make the pool use this many stacks at once, then recurse deeply often enough to use all of each stack.
     let post = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n";
     let mut waiting: Vec<Client> = (0..STACKS).map(|_| server.connect()).collect();
     waiting.iter_mut().for_each(|client| client.send(post));
@@ -129,9 +129,9 @@ fn what_a_storm_has_left_in_memory_is_given_back() {
     }
     let deadline = Instant::now() + TIMEOUT;
     while server.peak() < server.resident() + (8 << 20) {
-        assert!(Instant::now() < deadline, "{} of {} octets are kept", server.resident(), server.peak());
+        assert!(Instant::now() < deadline, "{} of {} bytes are still resident", server.resident(), server.peak());
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(server.get("/overflows_the_stack").status, 500, "it goes on");
+    assert_eq!(server.get("/overflows_the_stack").status, 500, "the server still works");
     server.stop();
 }

@@ -1,4 +1,4 @@
-//! Each example does what its first lines say, and what rules.md asks of its forerunner.
+//! Each example does what its documentation says, and follows the rules.
 
 use wasmserve_tests::{
     client::End,
@@ -21,10 +21,10 @@ fn hello_says_hello() {
 }
 
 #[test]
-fn environ_tells_every_variable_once_and_in_order() {
+fn environ_prints_every_variable_once_and_in_order() {
     let server = Server::start("environ");
     let mut client = server.connect();
-    let local = client.sender().local_addr().expect("it is connected");
+    let local = client.sender().local_addr().expect("the client is connected");
     client.send(
         "POST /a%20path?a=query HTTP/1.1\r\nHost: test:1\r\nX-Mine: 1\r\nProxy: evil\r\nX_Mine: 2\r\nx-mine: caf\
                  \u{e9}\r\nContent-Type: text/x\r\nContent-Length: 0\r\n\r\n",
@@ -78,11 +78,11 @@ fn echo_sends_a_body_back_with_its_type() {
 }
 
 #[test]
-fn echo_sends_each_chunk_back_before_the_next_one_comes() {
+fn echo_sends_each_chunk_back_before_the_next_one_arrives() {
     let server = Server::start("echo");
     let mut client = server.connect();
     let mut sender = client.sender();
-    let mut send = |octets: &[u8]| std::io::Write::write_all(&mut sender, octets).expect("the server takes it");
+    let mut send = |bytes: &[u8]| std::io::Write::write_all(&mut sender, bytes).expect("the server accepts it");
     send(b"POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nContent-Type: text/x\r\n\r\n");
     send(b"5;ext=1\r\nhello\r\n");
     let head = client.head().expect("the head leaves with the first chunk");
@@ -97,7 +97,7 @@ fn echo_sends_each_chunk_back_before_the_next_one_comes() {
 }
 
 #[test]
-fn dump_has_the_exact_octets_of_the_request() {
+fn dump_prints_the_exact_bytes_of_the_request() {
     let requests: [&[u8]; 3] = [
         b"POST /a?b=%zz HTTP/1.1\r\nhOsT:x\r\nX-B:  2 \t\r\nX-a: 1\r\nx-b: caf\xe9\r\nEmpty:\r\nContent-Length: \
           7\r\n\r\nabc=def",
@@ -123,7 +123,7 @@ fn dump_has_the_exact_octets_of_the_request() {
 }
 
 #[test]
-fn dump_shows_a_body_in_chunks_without_its_chunk_sizes() {
+fn dump_shows_a_chunked_body_without_its_chunk_sizes() {
     let server = Shared::program("dump");
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n";
     let response = server.ask(format!("{head}4\r\nabc=\r\n3\r\ndef\r\n0\r\n\r\n"));
@@ -131,7 +131,7 @@ fn dump_shows_a_body_in_chunks_without_its_chunk_sizes() {
 }
 
 #[test]
-fn verbs_have_a_method_each_and_the_others_are_501() {
+fn verbs_has_a_function_for_each_method_and_the_others_are_501() {
     let server = Server::start("verbs");
     let mut client = server.connect();
     let mut ask = |method: &str, body: &str| {
@@ -154,7 +154,7 @@ fn verbs_have_a_method_each_and_the_others_are_501() {
 }
 
 #[test]
-fn form_logs_what_parse_qs_makes_of_it() {
+fn form_logs_the_fields_as_parse_qs_does() {
     let server = Server::start("form");
     let body = "abc=def&n=1&n=2&blank=&e=%C3%A9+x";
     let response = server.ask(format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
@@ -167,7 +167,7 @@ fn form_logs_what_parse_qs_makes_of_it() {
 }
 
 #[test]
-fn router_has_an_answer_for_each_path_and_method() {
+fn router_answers_by_path_and_method() {
     let server = Shared::program("router");
     assert_eq!(server.get("/greet/caf%C3%A9").text(), "Hello, café!\n", "T10");
     assert_eq!(server.get("/greet/nobody").status, 204);
@@ -204,7 +204,7 @@ fn router_works_below_a_mount() {
 }
 
 #[test]
-fn json_takes_and_gives_json_and_says_what_is_none() {
+fn json_accepts_and_sends_json_and_rejects_other_bodies() {
     let server = Shared::program("json");
     let post = |content_type: &str, body: &str| {
         let length = body.len();
@@ -232,15 +232,15 @@ fn cookies_count_the_visits_of_a_client() {
     let server = Shared::program("cookies");
     let first = server.get("/");
     assert_eq!(first.text(), "visit 1\n");
-    let cookie = first.field("Set-Cookie").expect("it is set");
-    let (pair, attributes) = cookie.split_once("; ").expect("it has attributes");
+    let cookie = first.field("Set-Cookie").expect("the cookie is set");
+    let (pair, attributes) = cookie.split_once("; ").expect("the cookie has attributes");
     assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
     let second = server.ask(format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: a=b\r\nCookie: {pair}\r\n\r\n"));
     assert_eq!(second.text(), "visit 2\n", "H3");
 }
 
 #[test]
-fn middleware_goes_around_the_application() {
+fn middleware_wraps_the_application() {
     let server = Server::start("middleware");
     let asked = server.get("/");
     assert_eq!((asked.status, asked.field("Cache-Control")), (401, Some("no-store")));
@@ -257,7 +257,7 @@ fn logsink_prints_a_record_of_pythons_http_handler() {
     let record = "name=MR_HANDLER.HTTP&msg=Received+arguments%3A+%5B%25s%5D+%5B%25s%5D&args=%28%27abc%27%2C+%27d%C3%A9f\
                   %27%29&levelname=ERROR&levelno=40&created=1413734400.25&exc_info=None&exc_text=None";
     let mut client = server.connect();
-    // The client sends head and body apart, and the names of fields in a case of its own.
+    // As Python's client does it: head and body in separate writes, and field names in its own case.
     client.send(format!(
         "POST / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\nContent-type: \
          application/x-www-form-urlencoded\r\nContent-length: {}\r\n\r\n",
@@ -280,20 +280,20 @@ fn ticks_arrive_one_by_one() {
     let response = server.get("/?n=2");
     assert_eq!((response.text(), response.end), ("tick 1\ntick 2\n", End::Whole));
 
-    // Half a minute of them: when the first is there, the response is far from its end.
+    // Half a minute of ticks: when the first one arrives, the response is far from complete.
     let mut client = server.connect();
     client.send("GET /?n=29 HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.head().expect("the head leaves with the first tick");
     assert_eq!(client.body(&head).next().as_deref(), Some(&b"tick 1\n"[..]));
-    assert!(!server.log().iter().any(|line| line.contains("n=29")), "it has ended");
+    assert!(!server.log().iter().any(|line| line.contains("n=29")), "the response has ended");
 
-    // K10: when the client leaves the next tick is the last.
+    // K10: when the client disconnects, the next tick is the last.
     drop(client);
     server.line_with("\"GET /?n=29 HTTP/1.1\" 499 -");
 }
 
 #[test]
-fn stuck_is_stopped_and_told_where_it_was() {
+fn stuck_is_stopped_and_its_stack_is_logged() {
     let server = Launch::program("stuck").flags(["--timeout", "300ms"]).start();
     let stuck_here = |log: &[String]| log.iter().any(|line| line.starts_with("[1]   at stuck::stuck_here"));
     for exchange in 1..=2 {

@@ -1,6 +1,6 @@
-//! What needs no server as a process: tables, the house, and servers in this process. Seconds.
+//! Tests that start no server process: tables, the codebase, and servers in this process.
 //!
-//! A name is a claim, and starts with the rule that it stands for where there is one.
+//! They take seconds. The name of a test is a claim, and starts with the number of the rule that it tests, if any.
 
 mod behaviour;
 mod bindings;

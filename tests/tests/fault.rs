@@ -1,26 +1,26 @@
-//! Whatever a handler does, the client gets what was promised, the log tells why, and the next request is fine.
+//! Faults of handlers: the client gets the documented response, the log has the reason, and the server still works.
 
 use wasmserve_tests::{
     client::{End, Response},
     server::{Launch, Server, Shared},
 };
 
-/// What a request to a guest leads to, as long as its head has not left.
-struct Promise {
+/// The expected result of a request whose handler fails before the response head is sent.
+struct Failure {
     program: &'static str,
     flags: &'static [&'static str],
     target: &'static str,
     status: &'static str,
     kind: &'static str,
-    /// What the client is told.
+    /// The client's error message.
     public: &'static str,
-    /// What the log tells.
+    /// Part of the reason in the log.
     reason: &'static str,
-    /// A target that the same guest answers well, if it has one.
+    /// A target that the same guest answers with a 200, if any.
     fine: Option<&'static str>,
 }
 
-const FAILED: Promise = Promise {
+const FAILED: Failure = Failure {
     program: "",
     flags: &[],
     target: "/",
@@ -31,7 +31,7 @@ const FAILED: Promise = Promise {
     fine: Some("/fine"),
 };
 
-const LATE: Promise = Promise {
+const LATE: Failure = Failure {
     flags: &["--timeout", "300ms"],
     status: "504 Gateway Timeout",
     kind: "wall-limit",
@@ -40,8 +40,8 @@ const LATE: Promise = Promise {
     ..FAILED
 };
 
-impl Promise {
-    fn is_kept(&self) {
+impl Failure {
+    fn check(&self) {
         let Self { program, target, status, kind, public, reason, .. } = *self;
         let server = Launch::program(program).flags(self.flags).start();
         let mut client = server.connect();
@@ -50,21 +50,21 @@ impl Promise {
             client.response()
         };
         for exchange in 1..=2 {
-            // K4: the connection lives on.
+            // K4: the connection stays open.
             let response = ask(target);
             assert_eq!(format!("{} {}", response.status, response.reason), status, "{program}");
             assert_eq!(response.end, End::Whole);
             assert_eq!(response.field("Wasmserve-Fault"), Some(kind));
             assert_eq!(response.field("Content-Type"), Some("text/plain; charset=utf-8"));
-            // The id is the same as in the log, and nothing of the handler's inside is told.
+            // The id matches the log, and the response reveals no detail of the handler.
             assert_eq!(response.text(), format!("{status}: {public} (exchange {exchange})\n"), "{program}");
 
             let prefix = format!("[{exchange}] {} {kind}: ", &status[..3]);
             let line = server.line(|line| line.starts_with(&prefix));
-            let told = line[prefix.len()..].strip_suffix(&format!(" (GET {target} HTTP/1.1)"));
-            let told = told.unwrap_or_else(|| panic!("the request is told: {line}"));
-            assert!(told.contains(reason), "{program}: {line}");
-            assert!(told.len() < 2048, "F8: {line}");
+            let logged = line[prefix.len()..].strip_suffix(&format!(" (GET {target} HTTP/1.1)"));
+            let logged = logged.unwrap_or_else(|| panic!("the line ends with the request: {line}"));
+            assert!(logged.contains(reason), "{program}: {line}");
+            assert!(logged.len() < 2048, "F8: {line}");
         }
         if let Some(fine) = self.fine {
             let response = ask(fine);
@@ -72,7 +72,7 @@ impl Promise {
         }
         let log = server.stop();
         let faults = |line: &&String| line.starts_with("[1] ") && line.contains(&format!(" {kind}: "));
-        assert_eq!(log.iter().filter(faults).count(), 1, "a fault is told in one line: {log:#?}");
+        assert_eq!(log.iter().filter(faults).count(), 1, "a fault is one line: {log:#?}");
         let access = log.iter().filter(|line| line.contains(&format!("\"GET {target} HTTP/1.1\" {} -", &status[..3])));
         assert_eq!(access.count(), 2, "L5: {log:#?}");
         assert!(!log.concat().contains("wasm backtrace"), "one readable line: {log:#?}");
@@ -81,52 +81,52 @@ impl Promise {
 
 #[test]
 fn f8_a_trap_is_a_500() {
-    Promise { program: "traps", reason: "unreachable", ..FAILED }.is_kept();
+    Failure { program: "traps", reason: "unreachable", ..FAILED }.check();
 }
 
 #[test]
 fn f8_a_panic_is_a_500_and_the_log_has_its_message_and_place() {
-    Promise { program: "panics", target: "/pot", reason: "panics.rs:", ..FAILED }.is_kept();
-    Promise { program: "panics", target: "/pot", reason: "no coffee in /pot", ..FAILED }.is_kept();
+    Failure { program: "panics", target: "/pot", reason: "panics.rs:", ..FAILED }.check();
+    Failure { program: "panics", target: "/pot", reason: "no coffee in /pot", ..FAILED }.check();
 }
 
 #[test]
 fn x1_an_error_is_a_500_even_if_the_response_was_started() {
-    Promise { program: "returns_an_error", kind: "exception", reason: "the database\\x0ais away", ..FAILED }.is_kept();
+    Failure { program: "returns_an_error", kind: "exception", reason: "the database\\x0ais away", ..FAILED }.check();
 }
 
 #[test]
-fn x2_a_handler_that_never_answers_is_a_500() {
+fn x2_a_handler_that_never_starts_a_response_is_a_500() {
     let reason = "without calling start-response";
-    Promise { program: "returns_without_starting", kind: "no-start-response", reason, ..FAILED }.is_kept();
+    Failure { program: "returns_without_starting", kind: "no-start-response", reason, ..FAILED }.check();
 }
 
 #[test]
-fn s2_a_second_start_that_is_let_out_is_a_500() {
-    Promise { program: "starts_twice", reason: "start_response was called before", fine: Some("/caught"), ..FAILED }
-        .is_kept();
+fn s2_an_uncaught_second_start_is_a_500() {
+    Failure { program: "starts_twice", reason: "start_response was called before", fine: Some("/caught"), ..FAILED }
+        .check();
 }
 
 #[test]
 fn f12_a_bad_head_is_a_500() {
-    let bad = Promise { program: "starts_as_told", kind: "bad-response-head", fine: Some("/?chunk=a"), ..FAILED };
-    Promise { target: "/?status=099", reason: "the status is not", ..bad }.is_kept();
-    Promise { target: "/?field=a%20b:c", reason: "`a b`: the name is not a token", ..bad }.is_kept();
-    Promise { target: "/?field=Upgrade:c", reason: "`upgrade` is a hop-by-hop field", ..bad }.is_kept();
+    let bad = Failure { program: "starts_as_told", kind: "bad-response-head", fine: Some("/?chunk=a"), ..FAILED };
+    Failure { target: "/?status=099", reason: "the status is not", ..bad }.check();
+    Failure { target: "/?field=a%20b:c", reason: "`a b`: the name is not a token", ..bad }.check();
+    Failure { target: "/?field=Upgrade:c", reason: "`upgrade` is a hop-by-hop field", ..bad }.check();
 }
 
 #[test]
 fn f1_a_handler_that_spins_is_a_504() {
-    Promise { program: "spins", ..LATE }.is_kept();
+    Failure { program: "spins", ..LATE }.check();
 }
 
 #[test]
 fn f19_a_handler_that_sleeps_is_a_504() {
-    Promise { program: "sleeps", ..LATE }.is_kept();
+    Failure { program: "sleeps", ..LATE }.check();
 }
 
 #[test]
-fn f24_a_handler_that_spins_before_it_is_asked_is_a_504() {
+fn f24_a_handler_that_spins_during_instantiation_is_a_504() {
     let server = Launch::program("spins_at_start").flags(["--timeout", "300ms"]).start();
     assert_eq!(server.get("/").status, 504);
     assert_eq!(server.get("/").status, 504);
@@ -134,20 +134,20 @@ fn f24_a_handler_that_spins_before_it_is_asked_is_a_504() {
 }
 
 #[test]
-fn f3_a_handler_that_wants_too_much_memory_is_a_500() {
+fn f3_a_handler_that_exceeds_its_memory_is_a_500() {
     let reason = "--max-memory";
-    let grows = Promise { program: "grows_memory", kind: "memory-limit", reason, fine: Some("/careful"), ..FAILED };
-    Promise { flags: &["--max-memory", "32MiB"], ..grows }.is_kept();
+    let grows = Failure { program: "grows_memory", kind: "memory-limit", reason, fine: Some("/careful"), ..FAILED };
+    Failure { flags: &["--max-memory", "32MiB"], ..grows }.check();
 }
 
 #[test]
-fn f3_a_handler_that_asks_how_much_memory_there_is_gets_it() {
+fn f3_a_handler_can_grow_its_memory_up_to_the_limit() {
     for (flags, limit) in [(&[][..], 128), (&["--max-memory", "16MiB"][..], 16)] {
         let server = Launch::program("grows_memory").flags(flags).start();
         for _ in 0..2 {
             let response = server.get("/careful");
             assert_eq!(response.status, 200);
-            let got: u64 = response.text().parse().expect("it is a number");
+            let got: u64 = response.text().parse().expect("a number");
             assert!((limit / 2..=limit).contains(&got), "{got} of {limit} MiB");
         }
     }
@@ -155,19 +155,19 @@ fn f3_a_handler_that_asks_how_much_memory_there_is_gets_it() {
 
 #[test]
 fn f6_a_handler_that_overflows_its_stack_is_a_500() {
-    Promise { program: "overflows_the_stack", kind: "stack-overflow", ..FAILED }.is_kept();
+    Failure { program: "overflows_the_stack", kind: "stack-overflow", ..FAILED }.check();
 }
 
 #[test]
 fn a_handler_that_exits_is_a_500() {
-    let exits = Promise { program: "exits", kind: "exited", fine: Some("/answered?code=0"), ..FAILED };
-    Promise { reason: "exit(1)", ..exits }.is_kept();
+    let exits = Failure { program: "exits", kind: "exited", fine: Some("/answered?code=0"), ..FAILED };
+    Failure { reason: "exit(1)", ..exits }.check();
     let reason = "without calling start-response";
-    Promise { target: "/?code=0", kind: "no-start-response", reason, ..exits }.is_kept();
+    Failure { target: "/?code=0", kind: "no-start-response", reason, ..exits }.check();
 }
 
 #[test]
-fn a_handler_that_exits_well_has_answered() {
+fn a_handler_that_exits_with_0_after_its_response_succeeds() {
     let server = Shared::program("exits");
     let response = server.get("/answered?code=0");
     assert_eq!((response.status, response.text(), response.end), (200, "answered", End::Whole));
@@ -175,8 +175,8 @@ fn a_handler_that_exits_well_has_answered() {
     assert_eq!((response.status, response.end), (200, End::Cut));
 }
 
-/// A response that has begun is visibly cut: no clean end, no text of an error in its body (rule X3).
-fn is_cut(program: &str, target: &str, flags: &[&str], fault: &str) {
+/// Checks that a response that has begun is visibly truncated, without an error text in its body (rule X3).
+fn assert_truncated(program: &str, target: &str, flags: &[&str], fault: &str) {
     let server = Launch::program(program).flags(flags).start();
     let mut client = server.connect();
     client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
@@ -187,26 +187,26 @@ fn is_cut(program: &str, target: &str, flags: &[&str], fault: &str) {
     server.line_with(&format!("\"GET {target} HTTP/1.1\" "));
     let log = server.stop();
     let (start, end) = (format!("[1] {fault}"), format!("(GET {target} HTTP/1.1)"));
-    let told = log.iter().filter(|line| line.starts_with(&start) && line.ends_with(&end));
-    assert_eq!(told.count(), 1, "{log:#?}");
+    let logged = log.iter().filter(|line| line.starts_with(&start) && line.ends_with(&end));
+    assert_eq!(logged.count(), 1, "{log:#?}");
 }
 
 #[test]
-fn x3_what_fails_after_the_head_is_cut() {
-    is_cut("traps_after_first_write", "/", &[], "500 trap: ");
-    is_cut("traps_after_first_write", "/length", &[], "500 trap: ");
-    is_cut("panics", "/late", &[], "500 trap: ");
-    is_cut("returns_an_error", "/late", &[], "500 exception: the database");
+fn x3_a_response_that_fails_after_its_head_is_truncated() {
+    assert_truncated("traps_after_first_write", "/", &[], "500 trap: ");
+    assert_truncated("traps_after_first_write", "/length", &[], "500 trap: ");
+    assert_truncated("panics", "/late", &[], "500 trap: ");
+    assert_truncated("returns_an_error", "/late", &[], "500 exception: the database");
 }
 
 #[test]
-fn x3_what_takes_too_long_after_the_head_is_cut() {
-    is_cut("spins", "/late", &["--timeout", "500ms"], "504 wall-limit: ");
-    is_cut("sleeps", "/late", &["--timeout", "500ms"], "504 wall-limit: ");
+fn x3_a_response_that_times_out_after_its_head_is_truncated() {
+    assert_truncated("spins", "/late", &["--timeout", "500ms"], "504 wall-limit: ");
+    assert_truncated("sleeps", "/late", &["--timeout", "500ms"], "504 wall-limit: ");
 }
 
 #[test]
-fn what_fails_after_the_end_does_not_concern_the_client() {
+fn a_fault_after_a_complete_response_does_not_affect_the_client() {
     let server = Server::start("goes_on_after_finishing");
     let mut client = server.connect();
     for exchange in 1..=3 {
@@ -219,25 +219,25 @@ fn what_fails_after_the_end_does_not_concern_the_client() {
 }
 
 #[test]
-fn f1_handlers_that_spin_do_not_stop_the_others() {
+fn f1_spinning_handlers_do_not_block_others() {
     let server = Server::start("spins");
     let mut spinning: Vec<_> = (0..8).map(|_| server.connect()).collect();
     let mut before = server.connect();
     for client in &mut spinning {
         client.send("GET /late HTTP/1.1\r\nHost: test\r\n\r\n");
-        assert_eq!(client.head().expect("it begins").status, 200);
+        assert_eq!(client.head().expect("a response head").status, 200);
     }
-    // They all spin by now, and will for half a minute.
+    // All of them spin by now, and continue for half a minute.
     for _ in 0..20 {
         before.send("GET /fine HTTP/1.1\r\nHost: test\r\n\r\n");
-        assert_eq!(before.response().text(), "fine", "on a connection from before");
+        assert_eq!(before.response().text(), "fine", "on an older connection");
         assert_eq!(server.get("/fine").text(), "fine", "on a new connection");
     }
     assert!(!server.log().iter().any(|line| line.contains("/late")), "they still spin");
 }
 
 #[test]
-fn x4_a_thousand_traps_among_others_harm_nobody() {
+fn x4_a_thousand_traps_do_not_affect_other_requests() {
     let server = Server::start("traps");
     let mut client = server.connect();
     for _ in 0..1000 {
@@ -248,7 +248,7 @@ fn x4_a_thousand_traps_among_others_harm_nobody() {
 }
 
 #[test]
-fn f8_the_same_fault_again_and_again_does_not_flood_the_log() {
+fn f8_a_repeated_fault_does_not_flood_the_log() {
     let server = Server::start("traps");
     let mut client = server.connect();
     for _ in 0..200 {
@@ -256,16 +256,16 @@ fn f8_the_same_fault_again_and_again_does_not_flood_the_log() {
         assert_eq!(client.response().status, 500);
     }
     let log = server.stop();
-    let told = log.iter().filter(|line| line.contains("] 500 trap: ")).count();
+    let logged = log.iter().filter(|line| line.contains("] 500 trap: ")).count();
     let counted = log.iter().filter_map(|line| line.strip_prefix('(')?.split_once(" more times: 500 trap: "));
-    let counted: usize = counted.map(|(times, _)| times.parse::<usize>().expect("it is a number")).sum();
-    assert_eq!(told + counted, 200, "each is told or counted: {log:#?}");
+    let counted: usize = counted.map(|(times, _)| times.parse::<usize>().expect("a number")).sum();
+    assert_eq!(logged + counted, 200, "each fault is logged or counted: {log:#?}");
     assert!(counted > 0, "{log:#?}");
     assert_eq!(log.iter().filter(|line| line.contains("\" 500 -")).count(), 200, "L5");
 }
 
 #[test]
-fn debug_tells_the_client_what_is_wrong_in_the_form_that_it_accepts() {
+fn debug_shows_the_reason_in_a_format_that_the_client_accepts() {
     let server = Launch::program("panics").flags(["--debug"]).start();
     for (accept, content_type) in [
         ("text/html", "text/html; charset=utf-8"),

@@ -1,8 +1,8 @@
-//! One instance serves one request, always: no octet of one request can be read in another.
+//! Each instance serves one request, so no byte of one request can be read in another.
 
 use wasmserve_tests::server::Shared;
 
-/// What the first instance of `counts` answers, whatever came before it.
+/// The response of a fresh instance of `counts`.
 const FIRST: &str = "1 None";
 
 #[test]

@@ -1,16 +1,16 @@
-//! What the program says of itself.
+//! Help, completions, manual pages and the version.
 
 use wasmserve_tests::{
     real::{run, system},
     server::Launch,
 };
 
-/// What it prints and no more.
+/// The output of a command, which must succeed and print nothing on stderr.
 fn prints(words: &[&str]) -> String {
-    told(Launch::bare().flags(words))
+    stdout_of(Launch::bare().flags(words))
 }
 
-fn told(launch: Launch) -> String {
+fn stdout_of(launch: Launch) -> String {
     let ended = launch.run();
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
     ended.stdout
@@ -25,7 +25,7 @@ fn help_is_one_screen() {
     for word in ["HANDLER", "--addr", "--timeout", "--max-memory", "--dir", "--env", "--allow-net", "--help-all"] {
         assert!(help.contains(word), "{word}");
     }
-    assert!(!help.contains("--max-fields"), "what few need is left out");
+    assert!(!help.contains("--max-fields"), "rarely needed flags are left out");
     for command in &COMMANDS[..6] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}");
     }
@@ -40,7 +40,7 @@ fn all_help_has_every_flag_in_its_group() {
     let in_order =
         ["Commands:", "  completions", "Options:", "--linger", "Limits:", "--max-fields", "Grants:", "--env"];
     assert!(in_order.map(at).is_sorted(), "{help}");
-    assert!(!help.contains("--compile-only"), "it is the program's own");
+    assert!(!help.contains("--compile-only"), "--compile-only is internal");
 
     let help = prints(&["logs", "--help-all"]);
     assert!(help.contains("--max-fields") && help.contains("Usage: wasmserve logs"), "{help}");
@@ -55,22 +55,22 @@ fn every_command_has_help() {
 }
 
 #[test]
-fn version_is_no_error() {
+fn version_is_not_an_error() {
     assert_eq!(prints(&["--version"]), "wasmserve 0.1.0\n");
 }
 
 #[test]
-fn help_has_colours_where_they_are_wanted_only() {
+fn help_has_colours_only_where_they_are_wanted() {
     let bare = || Launch::bare().flags(["--help"]);
-    assert!(!told(bare()).contains('\x1b'), "into a pipe");
-    // As a terminal would have it.
-    assert!(told(bare().env("CLICOLOR_FORCE", "1")).contains('\x1b'));
-    assert!(!told(bare().env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).contains('\x1b'));
-    assert!(!told(Launch::bare().flags(["--help-all"]).env("NO_COLOR", "1")).contains('\x1b'));
+    assert!(!stdout_of(bare()).contains('\x1b'), "into a pipe");
+    // As in a terminal.
+    assert!(stdout_of(bare().env("CLICOLOR_FORCE", "1")).contains('\x1b'));
+    assert!(!stdout_of(bare().env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).contains('\x1b'));
+    assert!(!stdout_of(Launch::bare().flags(["--help-all"]).env("NO_COLOR", "1")).contains('\x1b'));
 }
 
 #[test]
-fn completions_know_all_commands_and_flags() {
+fn completions_have_all_commands_and_flags() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = prints(&["completions", shell]);
         for word in COMMANDS.iter().chain(&["max-fields", "reply", "crate", "help-all"]) {
@@ -95,7 +95,7 @@ fn the_manual_has_all_commands_and_flags() {
         let of_it = prints(&["man", command]).replace('\\', "");
         assert!(of_it.contains(&format!("\n.TH wasmserve-{command} 1 ")), "{of_it}");
     }
-    assert!(!page.contains("(1)"), "it names no page that is not there: {page}");
+    assert!(!page.contains("(1)"), "it refers to no missing page: {page}");
     let refused = Launch::bare().flags(["man", "nonsense"]).run();
     assert_eq!(refused.stderr, "wasmserve: no manual page for `nonsense`; see --help\n");
 }

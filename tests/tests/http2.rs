@@ -1,4 +1,4 @@
-//! HTTP/2 by prior knowledge: the same promises on other frames.
+//! HTTP/2 with prior knowledge, which follows the same rules as HTTP/1.
 
 mod connection;
 mod flood;
@@ -13,13 +13,13 @@ fn connect(server: &Door) -> Http2 {
     Http2::connect(server.addr())
 }
 
-/// The fields of an ordinary request, and more.
+/// The fields of an ordinary request, and others.
 fn with<'a>(method: &'a str, path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [fields(method, path), more.to_vec()].concat()
 }
 
 #[test]
-fn e5_a_request_of_http2_has_the_environ_of_any_other() {
+fn e5_an_http2_request_has_the_same_environ_as_others() {
     let server = Server::start("environ");
     let mut client = connect(&server);
     let more = [("cookie", "a=1"), ("x-mine", "caf\u{e9}"), ("cookie", "b=2"), ("x-mine", ""), ("x_mine", "no")];
@@ -53,7 +53,7 @@ fn e5_a_request_of_http2_has_the_environ_of_any_other() {
 }
 
 #[test]
-fn streams_of_one_connection_run_at_once_and_each_has_an_instance_of_its_own() {
+fn streams_of_one_connection_run_concurrently_in_separate_instances() {
     let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let streams: Vec<u32> = (0..50).map(|_| client.begin(&fields("POST", "/eager"))).collect();
@@ -77,7 +77,7 @@ fn streams_of_one_connection_run_at_once_and_each_has_an_instance_of_its_own() {
 }
 
 #[test]
-fn b7_a_chunk_is_there_before_the_end() {
+fn b7_a_chunk_arrives_before_the_response_ends() {
     let server = Shared::program("echo");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/"));
@@ -91,7 +91,7 @@ fn b7_a_chunk_is_there_before_the_end() {
 }
 
 #[test]
-fn e4_i1_a_body_may_tell_its_length_or_not() {
+fn e4_i1_a_body_may_come_with_or_without_a_length() {
     let server = Shared::program("environ");
     let mut client = connect(&server);
     let mut length = |more: &[(&str, &str)], body: Option<&str>| {
@@ -128,7 +128,7 @@ fn i4_trailers_reach_the_handler_and_never_the_environ() {
 }
 
 #[test]
-fn b9_b10_what_has_no_body_has_none() {
+fn b9_b10_responses_without_a_body_have_no_data() {
     let server = Shared::program("hello");
     let mut client = connect(&server);
     let stream = client.ask(&fields("HEAD", "/"));
@@ -166,7 +166,7 @@ fn s11_s12_s15_fields_keep_their_order_and_have_a_date_and_a_server() {
 }
 
 #[test]
-fn x1_what_fails_before_the_head_is_a_500_and_the_connection_goes_on() {
+fn x1_a_fault_before_the_head_is_a_500_and_the_connection_stays_open() {
     let server = Server::start("traps");
     let mut client = connect(&server);
     for exchange in [1, 3] {
@@ -179,7 +179,7 @@ fn x1_what_fails_before_the_head_is_a_500_and_the_connection_goes_on() {
 }
 
 #[test]
-fn x3_what_fails_after_the_head_is_reset_and_never_ended() {
+fn x3_a_response_that_fails_after_its_head_is_reset_and_never_ended() {
     let cases = [
         ("traps_after_first_write", "/", &[][..], "500 trap: "),
         ("traps_after_first_write", "/length", &[], "500 trap: "),
@@ -211,7 +211,7 @@ fn t2_any_method_reaches_the_handler() {
 }
 
 #[test]
-fn x5_what_a_gateway_refuses_is_answered_and_the_connection_goes_on() {
+fn x5_a_refused_request_is_answered_and_the_connection_stays_open() {
     let server = Launch::program("dump").flags(["--max-body", "1KiB"]).start();
     let mut client = connect(&server);
     let long = format!("/{}", "a".repeat(8192));
@@ -253,11 +253,11 @@ fn x5_what_a_gateway_refuses_is_answered_and_the_connection_goes_on() {
     let lines = |status| log.iter().filter(|line| line.contains(&format!(" HTTP/2\" {status} -"))).count();
     let counts: Vec<_> = [413, 414, 417, 431, 501].into_iter().map(lines).collect();
     assert_eq!(counts, [1, 1, 1, 2, 1], "L5: {log:#?}");
-    assert!(!log.iter().any(|line| line.contains(" log: POST")), "no handler has seen it: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains(" log: POST")), "no handler was called: {log:#?}");
 }
 
 #[test]
-fn i7_a_body_that_is_too_long_is_a_413() {
+fn i7_a_body_over_the_limit_is_a_413() {
     let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
     let mut client = connect(&server);
     let mut post = |more: &[(&str, &str)], length: usize| {
@@ -270,17 +270,17 @@ fn i7_a_body_that_is_too_long_is_a_413() {
     let response = post(&[], 1025);
     assert_eq!((response.status, response.field("wasmserve-fault")), (413, Some("body-too-large")));
     assert_eq!(post(&[("content-length", "1025")], 1025).status, 413);
-    assert_eq!(post(&[], 3).text(), "3 octets, trailers []\n", "the connection goes on");
+    assert_eq!(post(&[], 3).text(), "3 octets, trailers []\n", "the connection stays open");
 }
 
 #[test]
-fn i5_a_body_of_another_length_than_was_said_is_never_taken_for_a_whole_one() {
+fn i5_a_body_that_differs_from_its_length_is_never_complete() {
     let server = Server::start("reads_input");
     let mut client = connect(&server);
     for (body, rest) in [("hell", ""), ("hello", "!"), ("hello!", ""), ("", "")] {
         let stream = client.begin(&with("POST", "/stubborn", &[("content-length", "5")]));
         client.data(stream, body);
-        // A server that has refused it may have forgotten the stream.
+        // After a refusal the server may no longer know the stream.
         client.last(stream, rest);
         assert_eq!(client.end(stream), End::Reset(code::PROTOCOL_ERROR), "{body:?} {rest:?}");
         assert!(client.head(stream).is_none(), "{body:?} {rest:?}");
@@ -300,7 +300,7 @@ fn i5_a_body_of_another_length_than_was_said_is_never_taken_for_a_whole_one() {
 }
 
 #[test]
-fn i10_expect_does_not_keep_anybody_waiting() {
+fn i10_expect_does_not_make_the_client_wait() {
     let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let stream = client.begin(&with("POST", "/", &[("expect", "100-continue"), ("content-length", "5")]));
@@ -317,10 +317,10 @@ fn i10_expect_does_not_keep_anybody_waiting() {
 }
 
 #[test]
-fn k5_a_body_that_nobody_reads_is_none_of_the_others_business() {
+fn k5_an_unread_body_does_not_affect_other_streams() {
     let server = Shared::program("ignores_input");
     let mut client = connect(&server);
-    // What it may send at all comes before the answer.
+    // The server's settings and window must arrive before its first response.
     client.settle();
     for _ in 0..100 {
         let stream = client.begin(&fields("POST", "/"));
@@ -332,7 +332,7 @@ fn k5_a_body_that_nobody_reads_is_none_of_the_others_business() {
 }
 
 #[test]
-fn k10_a_request_that_is_taken_back_ends_its_handler() {
+fn k10_a_reset_stream_ends_its_handler() {
     let server = Server::start("reads_input");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/eager"));
@@ -341,19 +341,19 @@ fn k10_a_request_that_is_taken_back_ends_its_handler() {
     server.line_with("\"POST /eager HTTP/2\" 499 -");
     server.line_with("[1] log: read failed after 0 octets: the client went away");
 
-    // Before there is a head as well.
+    // Also before the response head.
     let stream = client.begin(&fields("POST", "/waits"));
     client.settle();
     client.reset(stream);
     server.line_with("\"POST /waits HTTP/2\" 499 -");
-    assert_eq!(client.get("/").status, 200, "the connection goes on");
+    assert_eq!(client.get("/").status, 200, "the connection stays open");
 
-    // And with the whole connection.
+    // And when the whole connection closes.
     let stream = client.begin(&fields("POST", "/eager"));
     assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
     drop(client);
     server.line_with("[4] log: read failed after 0 octets: the client went away");
     let log = server.stop();
     assert_eq!(log.iter().filter(|line| line.contains("HTTP/2\" 499 -")).count(), 3, "L5: {log:#?}");
-    assert!(!log.iter().any(|line| line.contains(" 500 ")), "it is not the handler's fault: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains(" 500 ")), "a reset is not a handler's fault: {log:#?}");
 }

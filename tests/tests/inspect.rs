@@ -1,4 +1,4 @@
-//! What `wasmserve inspect` tells of a component.
+//! `wasmserve inspect` describes a component.
 
 use std::path::Path;
 
@@ -8,29 +8,29 @@ use wasmserve_tests::{
     server::{Launch, refuses},
 };
 
-/// What it tells, and its exit code: 0 for what can be served.
+/// The exit code, which is 0 if the file can be served, and the report.
 fn inspect(file: &Path) -> (Option<i32>, String) {
     let ended = Launch::bare().flags(["inspect"]).flags([file]).run();
     assert!(ended.stderr.is_empty() || ended.stderr.contains(", which is new .."), "{}", ended.stderr);
     (ended.code, ended.stdout)
 }
 
-/// The lines under a title, or in the line of the title itself.
-fn told<'a>(report: &'a str, title: &str) -> Vec<&'a str> {
+/// The lines of a report under a title, including the line of the title itself.
+fn section<'a>(report: &'a str, title: &str) -> Vec<&'a str> {
     let mut lines = report.lines().skip_while(|line| line[..9].trim_end() != title);
-    let first = lines.next().unwrap_or_else(|| panic!("nothing of {title} in {report}"));
+    let first = lines.next().unwrap_or_else(|| panic!("no {title} in {report}"));
     let rest = lines.take_while(|line| line[..9].trim().is_empty());
     [first].into_iter().chain(rest).map(|line| &line[10..]).collect()
 }
 
 #[test]
-fn a_handler_and_all_that_it_imports() {
+fn a_handler_is_described_with_its_imports() {
     let (code, report) = inspect(guest::program("connects"));
     assert_eq!(code, Some(0), "{report}");
-    assert_eq!(told(&report, "served"), ["yes"]);
-    assert_eq!(told(&report, "world"), ["a handler: exports `wasmserve:gateway/handler@0.1.0`"]);
-    assert!(told(&report, "exports").contains(&"wasmserve:gateway/handler@0.1.0"), "{report}");
-    let imports = told(&report, "imports");
+    assert_eq!(section(&report, "served"), ["yes"]);
+    assert_eq!(section(&report, "world"), ["a handler: exports `wasmserve:gateway/handler@0.1.0`"]);
+    assert!(section(&report, "exports").contains(&"wasmserve:gateway/handler@0.1.0"), "{report}");
+    let imports = section(&report, "imports");
     for (interface, what) in [
         ("wasmserve:gateway/environ@", "the request and its response"),
         ("wasi:cli/environment@", "environment variables (--env)"),
@@ -40,73 +40,73 @@ fn a_handler_and_all_that_it_imports() {
         let is_it = |line: &&str| line.starts_with(interface) && line.ends_with(what);
         assert!(imports.iter().any(is_it), "{interface} {what} is not in {report}");
     }
-    let reach = told(&report, "access").concat();
-    let (always, granted) = reach.split_once("; if granted: ").expect("some needs a grant");
+    let reach = section(&report, "access").concat();
+    let (always, granted) = reach.split_once("; if granted: ").expect("some access needs a grant");
     assert!(always.contains("clocks") && !always.contains("files"), "{reach}");
     assert!(granted.contains("files") && granted.contains("the network"), "{reach}");
-    assert!(told(&report, "memory")[0].ends_with("initially, at most what --max-memory allows"), "{report}");
-    assert_eq!(told(&report, "stacks"), ["show function names, and files and lines with --debug"]);
-    let tools = told(&report, "made with").concat();
+    assert!(section(&report, "memory")[0].ends_with("initially, at most what --max-memory allows"), "{report}");
+    assert_eq!(section(&report, "stacks"), ["show function names, and files and lines with --debug"]);
+    let tools = section(&report, "made with").concat();
     assert!(tools.contains("language: ") && tools.contains("Rust") && tools.contains("rustc 1."), "{tools}");
 }
 
 #[test]
-fn what_cannot_be_served_and_why() {
+fn a_component_that_cannot_be_served_is_explained() {
     let place = Place::new();
     let text = r#"(component
         (import "acme:db/sql@1.0.0" (instance (export "ask" (func))))
         (import "wasi:random/insecure@0.2.0" (instance (export "get-insecure-random-u64" (func (result u64)))))
         (core module (memory 2 3) (func))
     )"#;
-    let file = place.file("odd.wasm", wat::parse_str(text).expect("it is well-formed"));
+    let file = place.file("odd.wasm", wat::parse_str(text).expect("valid WAT"));
     let (code, report) = inspect(&file);
     assert_eq!(code, Some(4), "{report}");
-    let why = told(&report, "served").concat();
+    let why = section(&report, "served").concat();
     assert!(why.starts_with("no: the host has no import `acme:db/sql@1.0.0`; it does not export "), "{why}");
-    assert_eq!(told(&report, "world"), ["unknown: does not export `wasmserve:gateway/handler@0.1.0`"]);
+    assert_eq!(section(&report, "world"), ["unknown: does not export `wasmserve:gateway/handler@0.1.0`"]);
     assert_eq!(
-        told(&report, "imports"),
+        section(&report, "imports"),
         [
             "acme:db/sql@1.0.0           missing: the host has no such import",
             "wasi:random/insecure@0.2.0  random numbers"
         ]
     );
-    assert_eq!(told(&report, "access"), ["random numbers"]);
-    assert_eq!(told(&report, "memory"), ["128.0 KiB initially, at most 192.0 KiB"]);
-    assert_eq!(told(&report, "stacks"), ["show function numbers only: it was built without names"]);
+    assert_eq!(section(&report, "access"), ["random numbers"]);
+    assert_eq!(section(&report, "memory"), ["128.0 KiB initially, at most 192.0 KiB"]);
+    assert_eq!(section(&report, "stacks"), ["show function numbers only: it was built without names"]);
 }
 
 #[test]
-fn a_component_for_another_server_is_named() {
+fn a_component_for_another_server_is_recognized() {
     let place = Place::new();
     for (export, what) in [
         ("wasi:http/incoming-handler@0.2.0", "a wasi:http component; serve it with `wasmtime serve`"),
         ("wasmserve:gateway/handler@9.0.0", "a handler for another version: exports `wasmserve:gateway/handler@9.0.0`"),
     ] {
         let text = format!(r#"(component (instance $i) (export "{export}" (instance $i)))"#);
-        let file = place.file("other.wasm", wat::parse_str(text).expect("it is well-formed"));
+        let file = place.file("other.wasm", wat::parse_str(text).expect("valid WAT"));
         let (code, report) = inspect(&file);
         assert_eq!(code, Some(4));
-        assert!(told(&report, "world")[0].starts_with(what), "{report}");
+        assert!(section(&report, "world")[0].starts_with(what), "{report}");
     }
 }
 
 #[test]
-fn names_out_of_the_file_do_nothing_to_a_terminal() {
+fn names_from_the_file_are_escaped() {
     let place = Place::new();
     let text = r#"(component
         (@custom "producers" "\01\08language\01\04\1b[2J\041\0d\0a2")
         (@custom "producers" "this is none")
         (@custom "name" "\ff")
     )"#;
-    let file = place.file("evil.wasm", wat::parse_str(text).expect("it is well-formed"));
+    let file = place.file("evil.wasm", wat::parse_str(text).expect("valid WAT"));
     let (_, report) = inspect(&file);
-    assert!(report.bytes().all(|octet| octet == b'\n' || (b' '..=b'~').contains(&octet)), "{report:?}");
-    assert_eq!(told(&report, "made with"), ["language: \\x1b[2J 1\\x0d\\x0a2"]);
+    assert!(report.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{report:?}");
+    assert_eq!(section(&report, "made with"), ["language: \\x1b[2J 1\\x0d\\x0a2"]);
 }
 
 #[test]
-fn what_is_no_component_is_told_in_one_line() {
+fn a_file_that_is_not_a_component_is_reported_in_one_line() {
     let place = Place::new();
     let refused = |content: &[u8], parts: &[&str]| {
         let file = place.file("x.wasm", content);
@@ -114,7 +114,7 @@ fn what_is_no_component_is_told_in_one_line() {
     };
     refused(b"", &["x.wasm` is empty"]);
     refused(b"#!/bin/sh", &["is not a wasm component", "wasm32-wasip2"]);
-    refused(&wat::parse_str("(module)").expect("it is well-formed"), &["is a core module", "wasm-tools component new"]);
+    refused(&wat::parse_str("(module)").expect("valid WAT"), &["is a core module", "wasm-tools component new"]);
     refused(b"\0asm\x0d\0\x01\0\x07\xff\xff", &["is not a valid component"]);
     refuses(Launch::bare().flags(["inspect", "missing.wasm"]), 4, &["missing.wasm", "No such file"]);
     refuses(Launch::bare().flags(["inspect"]), 2, &["HANDLER.WASM"]);

@@ -1,4 +1,4 @@
-//! What must stay true of the code: who may use what, and where a thing is done.
+//! Invariants of the code: which modules may use which crates and system interfaces.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ impl Source {
         lines.filter(|line| !line.trim_start().starts_with("//"))
     }
 
-    /// Whether the code has one of these words, as a whole word.
-    fn says(&self, words: &[&str]) -> bool {
+    /// Whether the code contains one of these words.
+    fn mentions(&self, words: &[&str]) -> bool {
         let is_part = |char: char| char.is_alphanumeric() || char == '_';
-        let mut spoken = self.code().flat_map(|line| line.split(|char| !is_part(char)));
-        spoken.any(|word| words.contains(&word))
+        let mut found = self.code().flat_map(|line| line.split(|char| !is_part(char)));
+        found.any(|word| words.contains(&word))
     }
 
     /// Whether the code uses one of these crates: `name::`, also in a `use`.
@@ -44,15 +44,15 @@ fn sources(package: &str) -> Vec<Source> {
     collect(&root, &mut paths);
     paths.sort();
     let read = |path: PathBuf| Source {
-        path: path.strip_prefix(&root).expect("it is below").to_string_lossy().into_owned(),
-        text: fs::read_to_string(&path).expect("it is readable"),
+        path: path.strip_prefix(&root).expect("the file is below the root").to_string_lossy().into_owned(),
+        text: fs::read_to_string(&path).expect("the file is readable"),
     };
     paths.into_iter().map(read).collect()
 }
 
 fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("it is a directory of ours") {
-        let path = entry.expect("it is readable").path();
+    for entry in fs::read_dir(directory).expect("the directory is readable") {
+        let path = entry.expect("the entry is readable").path();
         if path.is_dir() {
             collect(&path, paths);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -61,50 +61,51 @@ fn collect(directory: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Asserts that of the host's sources only those in these rooms are found by `is_found`, and that some are.
-fn only_in(rooms: &[&str], what: &str, is_found: impl Fn(&Source) -> bool) {
+/// Asserts that `is_found` finds at least one of the host's sources, and only sources in these modules.
+fn only_in(modules: &[&str], what: &str, is_found: impl Fn(&Source) -> bool) {
     let found: Vec<String> =
         sources("host/src").into_iter().filter(|source| is_found(source)).map(|it| it.path).collect();
-    assert!(!found.is_empty(), "{what} is not found anywhere: does this test still look for it?");
+    assert!(!found.is_empty(), "{what} is not found anywhere: does this test still search for the right names?");
     for path in found {
-        let is_allowed = rooms.iter().any(|room| path == *room || room.ends_with('/') && path.starts_with(room));
-        assert!(is_allowed, "host/src/{path} knows {what}, and only {rooms:?} may");
+        let is_allowed =
+            modules.iter().any(|module| path == *module || module.ends_with('/') && path.starts_with(module));
+        assert!(is_allowed, "host/src/{path} uses {what}, but only {modules:?} may");
     }
 }
 
 #[test]
-fn wasmtime_is_known_to_the_wasm_kinds_only() {
+fn only_the_wasm_kind_uses_wasmtime() {
     let crates = ["wasmparser", "wasmtime", "wasmtime_wasi", "wasmtime_wasi_http", "wasmtime_wasi_io"];
     only_in(&["kind/wasm.rs", "kind/wasm/"], "wasmtime", |source| source.uses(&crates));
 }
 
 #[test]
-fn hyper_is_known_in_transport_only() {
+fn only_transport_uses_hyper() {
     only_in(&["transport.rs", "transport/"], "hyper", |source| source.uses(&["hyper", "hyper_util"]));
 }
 
 #[test]
-fn clap_is_known_in_args_only() {
+fn only_args_uses_clap() {
     let crates = ["anstream", "clap", "clap_complete", "clap_mangen"];
     only_in(&["program/args.rs", "program/args/"], "clap", |source| source.uses(&crates));
 }
 
 #[test]
-fn notify_is_known_in_watch_only() {
+fn only_watch_uses_notify() {
     only_in(&["source/watch.rs"], "notify", |source| source.uses(&["notify"]));
 }
 
 #[test]
-fn other_programs_are_run_where_that_is_asked_for_only() {
+fn other_programs_are_run_only_where_that_is_the_purpose() {
     let runs = |source: &Source| source.code().any(|line| line.contains("Command::new("));
-    let rooms = ["source/build/cargo.rs", "kind/wasm/compile.rs", "lifecycle/browser.rs", "lifecycle/exec.rs"];
-    only_in(&rooms, "how to run a program", runs);
+    let modules = ["source/build/cargo.rs", "kind/wasm/compile.rs", "lifecycle/browser.rs", "lifecycle/exec.rs"];
+    only_in(&modules, "other programs", runs);
 }
 
 #[test]
-fn sockets_are_known_where_they_are_made_and_served_only() {
+fn sockets_are_used_only_where_they_are_made_and_served() {
     let sockets = ["TcpListener", "TcpStream", "TcpSocket", "UdpSocket", "UnixListener", "UnixStream"];
-    let rooms = [
+    let modules = [
         "server.rs",
         "server/accept.rs",
         "server/socket.rs",
@@ -115,20 +116,20 @@ fn sockets_are_known_where_they_are_made_and_served_only() {
         "program/commands/dump.rs",
         "program/commands/serve.rs",
     ];
-    only_in(&rooms, "sockets", |source| source.says(&sockets));
+    only_in(&modules, "sockets", |source| source.mentions(&sockets));
 }
 
 #[test]
-fn the_environment_is_read_at_start_only() {
+fn the_environment_is_read_only_at_start() {
     let reads = |source: &Source| source.code().any(|line| line.contains("env::var") || line.contains("env::args"));
-    let rooms = ["program/args.rs", "program/args/value.rs", "base/dirs.rs", "lifecycle/browser.rs"];
-    only_in(&rooms, "the environment", reads);
+    let modules = ["program/args.rs", "program/args/value.rs", "base/dirs.rs", "lifecycle/browser.rs"];
+    only_in(&modules, "the environment", reads);
 }
 
 #[test]
-fn p19_the_wall_clock_is_for_stamps_only() {
-    let rooms = ["event/exchange.rs", "exchange/in_progress.rs", "kind/wasm/cache.rs"];
-    only_in(&rooms, "the wall clock", |source| source.says(&["SystemTime"]));
+fn p19_the_wall_clock_is_used_only_for_timestamps() {
+    let modules = ["event/exchange.rs", "exchange/in_progress.rs", "kind/wasm/cache.rs"];
+    only_in(&modules, "the wall clock", |source| source.mentions(&["SystemTime"]));
 }
 
 #[test]
@@ -136,52 +137,57 @@ fn an_engine_is_built_in_one_place() {
     let builds = |source: &Source| {
         source.code().any(|line| line.contains("wasmtime::Engine::new") || line.contains("Config::new()"))
     };
-    only_in(&["kind/wasm/settings.rs"], "how to build an engine", builds);
+    only_in(&["kind/wasm/settings.rs"], "`Engine::new`", builds);
 }
 
 #[test]
-fn the_gateway_reads_no_clock_and_touches_nothing() {
+fn the_gateway_reads_no_clock_and_does_no_io() {
     for source in sources("host/gateway/src") {
-        assert!(!source.says(&["fs", "thread", "Instant", "SystemTime", "TcpStream"]), "{} is not pure", source.path);
+        assert!(
+            !source.mentions(&["fs", "thread", "Instant", "SystemTime", "TcpStream"]),
+            "{} is not pure",
+            source.path
+        );
     }
 }
 
 #[test]
 fn main_only_dispatches() {
     let sources = sources("host/src");
-    let main = sources.iter().find(|source| source.path == "main.rs").expect("there is a main");
+    let main = sources.iter().find(|source| source.path == "main.rs").expect("main.rs exists");
     assert!(main.text.lines().count() < 40, "host/src/main.rs does more than dispatch");
 }
 
 #[test]
-fn nothing_but_the_generated_bindings_and_one_call_may_be_unsafe() {
-    // The workspace's lints deny it; who wants it has to say so.
+fn only_the_generated_bindings_and_one_call_are_unsafe() {
+    // The workspace's lints deny unsafe code, so each exception has to be stated.
     for package in ["host", "guest-sdk", "examples"] {
-        for source in sources(package).iter().filter(|source| source.says(&["unsafe_code"])) {
+        for source in sources(package).iter().filter(|source| source.mentions(&["unsafe_code"])) {
             let excepted = [("guest-sdk", "src/lib.rs"), ("host", "src/kind/wasm/footprint.rs")];
             assert!(excepted.contains(&(package, &*source.path)), "{package}: {}", source.path);
         }
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("Cargo.toml");
-        let manifest = fs::read_to_string(manifest).expect("it is there");
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{package} has lints of its own");
+        let manifest = fs::read_to_string(manifest).expect("the file is readable");
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{package} does not use the workspace's lints");
     }
 }
 
 #[test]
 fn every_profile_unwinds() {
-    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).expect("it is there");
+    let manifest =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).expect("the file is readable");
     let panics: Vec<&str> = manifest.lines().filter(|line| line.starts_with("panic")).collect();
-    assert_eq!(panics, ["panic = \"unwind\""; 2], "a panic in a host function ends one exchange, not the process");
+    assert_eq!(panics, ["panic = \"unwind\""; 2], "a panic in a host function must end one exchange, not the process");
 }
 
 #[test]
-fn every_file_says_what_it_is_for_and_is_named_for_it() {
+fn every_file_has_module_docs_and_a_meaningful_name() {
     for package in ["host", "guest-sdk", "examples", "tests"] {
         for Source { path, text } in sources(package) {
-            assert!(text.starts_with("//!") || path == "src/bindings.rs", "{package}/{path} does not open with `//!`");
+            assert!(text.starts_with("//!") || path == "src/bindings.rs", "{package}/{path} does not start with `//!`");
             let name = path.rsplit('/').next().unwrap_or(&path);
             let nameless = ["mod.rs", "util.rs", "utils.rs", "common.rs", "helper.rs", "helpers.rs", "misc.rs"];
-            assert!(!nameless.contains(&name), "{package}/{path} has a name that says nothing");
+            assert!(!nameless.contains(&name), "{package}/{path} has a meaningless name");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How long a server lives: as long as it is of use, and not any longer.
+//! The lifecycle of a server: when it stops by itself, what it runs, and what it gets from its parent.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use wasmserve_tests::{
 
 use super::process::running;
 
-/// A client for command lines.
+/// A command-line client.
 const ASK: &str = env!("CARGO_BIN_EXE_ask");
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -26,16 +26,17 @@ fn start(program: &str, flags: &[&str]) -> Server {
     Launch::program(program).flags(flags).start()
 }
 
-/// The end of the response of [`running`].
+/// Finishes the exchange of [`running`].
 fn finish(mut client: Client) {
     client.send("hello");
-    let (octets, close) = client.rest();
-    let text = String::from_utf8_lossy(&octets);
+    let (bytes, close) = client.rest();
+    let text = String::from_utf8_lossy(&bytes);
     assert!(text.ends_with("5 octets, trailers []\n\r\n0\r\n\r\n"), "a whole answer: {text:?}");
     assert_eq!(close, Close::Orderly);
 }
 
-/// How a server ends by itself: its exit code and its log. Whoever still has its stderr open would be waited for as well.
+/// Waits until a server ends by itself, and returns its exit code and its log. Also waits for other processes that
+/// hold its stderr.
 fn ended(server: Server) -> (Option<i32>, Vec<String>) {
     server.wait()
 }
@@ -46,7 +47,7 @@ fn exchanges(log: &[String]) -> Vec<&String> {
 }
 
 #[test]
-fn once_tells_by_its_exit_code_how_the_exchange_ended() {
+fn once_reports_the_end_of_its_exchange_as_exit_code() {
     for (program, request, status, code) in [
         ("hello", GET, 200, 0),
         ("traps", GET, 500, 10),
@@ -64,11 +65,11 @@ fn once_tells_by_its_exit_code_how_the_exchange_ended() {
 }
 
 #[test]
-fn once_tells_of_a_client_that_left_and_of_a_body_that_was_cut() {
+fn once_reports_a_disconnect_and_a_truncated_body() {
     let server = start("downloads", &["--once"]);
     let mut client = server.connect();
     client.send(GET);
-    assert_eq!(client.head().expect("it begins").status, 200);
+    assert_eq!(client.head().expect("a response head").status, 200);
     drop(client);
     assert_eq!(ended(server).0, Some(11));
 
@@ -79,17 +80,17 @@ fn once_tells_of_a_client_that_left_and_of_a_body_that_was_cut() {
 }
 
 #[test]
-fn once_is_for_one_exchange_whoever_else_is_there() {
+fn once_serves_one_exchange_despite_other_connections() {
     let server = start("reads_input", &["--once"]);
-    // Clients that say nothing are no exchanges.
+    // A silent client is not an exchange.
     let mut silent = server.connect();
     let mut client = running(&server);
-    assert_eq!(silent.rest(), (Vec::new(), Close::Orderly), "it is told that nothing comes of it");
-    assert!(TcpStream::connect(server.addr()).is_err(), "nobody else is let in");
-    // What comes behind is not looked at.
+    assert_eq!(silent.rest(), (Vec::new(), Close::Orderly), "a silent client is closed");
+    assert!(TcpStream::connect(server.addr()).is_err(), "no new connection is accepted");
+    // Data after the request is ignored.
     client.send(format!("hello{GET}"));
-    let (octets, _) = client.rest();
-    assert!(octets.ends_with(b"5 octets, trailers []\n\r\n0\r\n\r\n"), "{}", octets.escape_ascii());
+    let (bytes, _) = client.rest();
+    assert!(bytes.ends_with(b"5 octets, trailers []\n\r\n0\r\n\r\n"), "{}", bytes.escape_ascii());
     drop((silent, client));
     let (code, log) = ended(server);
     assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
@@ -107,7 +108,7 @@ fn once_answers_the_first_of_many_requests_on_one_connection() {
     let (code, log) = ended(server);
     assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
 
-    // In HTTP/2 the others may have begun by then. Those are told so.
+    // In HTTP/2 the others may have begun by then. Those get a 503.
     let server = start("hello", &["--once"]);
     let mut client = Http2::connect(server.addr());
     let streams: Vec<u32> = (0..5).map(|_| client.stream()).collect();
@@ -125,7 +126,7 @@ fn once_answers_the_first_of_many_requests_on_one_connection() {
 }
 
 #[test]
-fn once_gives_its_exchange_all_the_time_that_exchanges_have() {
+fn once_gives_its_exchange_the_usual_time() {
     let server = start("drips", &["--once", "--drain", "1ms"]);
     let response = server.get("/?n=3&ms=200");
     assert_eq!((response.end, response.text().lines().count()), (End::Whole, 3));
@@ -133,10 +134,10 @@ fn once_gives_its_exchange_all_the_time_that_exchanges_have() {
 }
 
 #[test]
-fn f34_once_can_be_stopped_like_any_other() {
+fn f34_once_can_be_stopped_like_any_server() {
     let server = start("hello", &["--once"]);
     server.signal(Signal::TERM);
-    assert_eq!(ended(server).0, Some(13), "nobody came");
+    assert_eq!(ended(server).0, Some(13), "no request came");
 
     // Ctrl-C in the middle of the exchange lets it end.
     let server = start("reads_input", &["--once", "--drain", "1h"]);
@@ -146,7 +147,7 @@ fn f34_once_can_be_stopped_like_any_other() {
     finish(client);
     assert_eq!(ended(server).0, Some(0));
 
-    // A second one does not.
+    // A second signal does not.
     let server = start("reads_input", &["--once", "--drain", "1h"]);
     let client = running(&server);
     server.signal(Signal::INT);
@@ -157,7 +158,7 @@ fn f34_once_can_be_stopped_like_any_other() {
 
     let server = start("reads_input", &["--once", "--ttl", "3s", "--drain", "1ms"]);
     let client = running(&server);
-    assert_eq!(ended(server).0, Some(13), "it was cut");
+    assert_eq!(ended(server).0, Some(13), "the exchange was cut");
     drop(client);
 }
 
@@ -175,11 +176,11 @@ fn requests_counts_exchanges_and_not_connections() {
     }
     assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
     let (code, log) = ended(server);
-    assert_eq!((code, exchanges(&log).len()), (Some(10), 4), "one was not answered well: {log:#?}");
+    assert_eq!((code, exchanges(&log).len()), (Some(10), 4), "one of them failed: {log:#?}");
 }
 
 #[test]
-fn ttl_is_over_whatever_happens() {
+fn ttl_ends_idle_and_busy_servers() {
     let (idle, busy) = (start("hello", &["--ttl", "3s"]), start("reads_input", &["--ttl", "3s", "--drain", "1ms"]));
     let kept = idle.connect();
     let client = running(&busy);
@@ -192,15 +193,15 @@ fn ttl_is_over_whatever_happens() {
 }
 
 #[test]
-fn idle_exit_needs_no_request_and_does_not_mind_who_is_connected() {
+fn idle_exit_needs_no_request_and_ignores_idle_connections() {
     let never = start("hello", &["--idle-exit", "300ms", "--keep-alive", "1h", "--head-timeout", "1h"]);
     let (code, log) = ended(never);
     assert_eq!(code, Some(0), "{log:#?}");
     assert!(log.last().is_some_and(|line| line.contains("--idle-exit")), "{log:#?}");
 
-    // Whoever comes before it begins cannot be late.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
-    let addr = listener.local_addr().expect("it is bound");
+    // Clients that connect before the server starts cannot be late.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("the socket is bound");
     let mut kept = Client::connect(addr);
     kept.send(GET);
     let silent = Client::connect(addr);
@@ -213,11 +214,11 @@ fn idle_exit_needs_no_request_and_does_not_mind_who_is_connected() {
 }
 
 #[test]
-fn idle_exit_waits_for_what_runs() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
-    let mut client = Client::connect(listener.local_addr().expect("it is bound"));
+fn idle_exit_waits_for_running_exchanges() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut client = Client::connect(listener.local_addr().expect("the socket is bound"));
     client.send("GET /?n=2&ms=400 HTTP/1.1\r\nHost: x\r\n\r\n");
-    // If it did not, it would cut it.
+    // Otherwise the response would be truncated.
     let flags = ["--idle-exit", "200ms", "--drain", "1ms"];
     let server = Launch::program("drips").flags(flags).passing(listener, "").start();
     let response = client.response();
@@ -225,59 +226,59 @@ fn idle_exit_waits_for_what_runs() {
     assert_eq!(ended(server).0, Some(0));
 }
 
-/// A server that runs this in the shell.
+/// A server that runs this command in the shell.
 fn exec(command: &str) -> Launch {
     Launch::program("hello").flags(["--exec", command])
 }
 
 #[test]
-fn exec_runs_a_command_that_finds_the_server_and_its_exit_code_counts() {
+fn exec_runs_a_command_with_the_servers_url_and_returns_its_exit_code() {
     let place = Place::new();
     let answer = place.join("answer");
     let (code, log) = ended(exec(&format!("{ASK} $WASMSERVE_URL/ > {}", answer.display())).start());
     assert_eq!((code, exchanges(&log).len()), (Some(0), 1), "{log:#?}");
-    assert_eq!(fs::read_to_string(answer).expect("it was written"), "Hello, World!\n");
+    assert_eq!(fs::read_to_string(answer).expect("the file was written"), "Hello, World!\n");
 
     for (command, code) in [("exit 7", 7), ("kill -9 $$", 137), ("no-such-command-at-all", 127), ("true", 0)] {
         assert_eq!(ended(exec(command).start()).0, Some(code), "{command}");
     }
-    // An address that stands for all of them is none that a client could use.
+    // A client cannot connect to an unspecified address.
     let url = place.join("url");
     let everywhere = ["--addr", "0.0.0.0:0", "--exec", &format!("echo $WASMSERVE_URL > {}", url.display())];
     let hello = wasmserve_tests::guest::program("hello");
     assert_eq!(ended(Launch::bare().flags([hello]).flags(everywhere).start()).0, Some(0));
-    let url = fs::read_to_string(url).expect("it was written");
+    let url = fs::read_to_string(url).expect("the file was written");
     assert!(url.starts_with("http://127.0.0.1:") && !url.ends_with(":0\n"), "{url}");
 }
 
 #[test]
-fn exec_lets_what_still_runs_end() {
+fn exec_lets_running_exchanges_finish() {
     let place = Place::new();
     let done = place.join("done");
     let command = format!("while ! [ -e {} ]; do sleep 0.01; done", done.display());
     let server = Launch::program("reads_input").flags(["--exec", &command]).start();
     let client = running(&server);
     let mut idle = server.connect();
-    fs::write(done, "").expect("a place is writable");
+    fs::write(done, "").expect("the test directory is writable");
     assert_eq!(idle.rest(), (Vec::new(), Close::Orderly), "the server stops");
     finish(client);
     assert_eq!(ended(server).0, Some(0));
 }
 
 #[test]
-fn exec_goes_with_the_other_flags() {
+fn exec_works_with_other_flags() {
     let place = Place::new();
     let (port, answer) = (place.join("port"), place.join("answer"));
     let command = format!("{ASK} http://127.0.0.1:$(cat {})/ > {}; exit 3", port.display(), answer.display());
     let flags = ["--port-file", &*port.to_string_lossy(), "--once", "--access-log-format", "none"].map(String::from);
     let (code, _) = ended(exec(&command).flags(flags).start());
-    // The command is not cut off when it has its answer.
+    // The command is not killed once it has its response.
     assert_eq!(code, Some(3));
-    assert_eq!(fs::read_to_string(answer).expect("it was written"), "Hello, World!\n");
+    assert_eq!(fs::read_to_string(answer).expect("the file was written"), "Hello, World!\n");
     assert!(!port.exists());
 }
 
-/// Starts a command that does not end by itself, and says when it is there.
+/// Starts a server with a command that does not end by itself, and waits until the command runs.
 fn endless(launch: Launch) -> Server {
     let server = launch.start();
     server.line(|line| line == "ready");
@@ -285,20 +286,20 @@ fn endless(launch: Launch) -> Server {
 }
 
 #[test]
-fn exec_is_ended_by_what_ends_the_server() {
-    // A shell and what it waits for.
+fn exec_ends_when_the_server_is_stopped() {
+    // A shell and its child.
     let server = endless(exec("echo ready >&2; sleep 1000; true"));
     server.signal(Signal::TERM);
-    assert_eq!(ended(server).0, Some(143), "and nobody is left who has its stderr open");
+    assert_eq!(ended(server).0, Some(143), "no process still holds its stderr");
 
-    // One that wants to say something before.
+    // A command that prints something before it ends.
     let server = endless(exec("trap 'echo bye >&2; exit 5' TERM; echo ready >&2; while :; do sleep 0.01; done"));
     server.signal(Signal::TERM);
     let (code, log) = ended(server);
     assert_eq!(code, Some(5));
     assert!(log.iter().any(|line| line == "bye"), "{log:#?}");
 
-    // Ctrl-C reaches both. In one process: dash can lose a signal while it begins another one.
+    // Ctrl-C reaches both. The command is one process, because dash can lose a signal while it starts another one.
     let server = endless(exec("echo ready >&2; exec sleep 1000").as_a_group());
     server.signal_group(Signal::INT);
     assert_eq!(ended(server).0, Some(130));
@@ -310,7 +311,7 @@ fn exec_is_ended_by_what_ends_the_server() {
 }
 
 #[test]
-fn exec_that_does_not_want_to_end_is_ended() {
+fn exec_kills_a_command_that_ignores_signals() {
     let stubborn = "trap '' INT TERM; echo ready >&2; sleep 1000; sleep 1000";
     let server = endless(exec(stubborn).flags(["--drain", "10ms"]));
     server.signal(Signal::INT);
@@ -318,21 +319,21 @@ fn exec_that_does_not_want_to_end_is_ended() {
 
     let server = endless(exec(stubborn).flags(["--drain", "1h"]));
     let mut idle = server.connect();
-    // Once it has its answer it has been accepted.
+    // A response shows that the connection has been accepted.
     idle.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(idle.response().status, 200);
     server.signal(Signal::TERM);
     assert_eq!(idle.rest(), (Vec::new(), Close::Orderly));
     drop(idle);
     server.signal(Signal::TERM);
-    assert_eq!(ended(server).0, Some(130), "a second signal is the last");
+    assert_eq!(ended(server).0, Some(130), "a second signal stops it at once");
 }
 
 #[test]
-fn open_shows_it_in_the_browser_and_a_failure_is_a_note() {
+fn open_starts_the_browser_and_reports_a_failure() {
     let place = Place::new();
     let browser = place.file("browser", format!("#!/bin/sh\nexec {ASK} \"$1/from-the-browser\"\n"));
-    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).expect("we own the file");
     let server = Launch::program("hello").flags(["--open", "--once"]).env("BROWSER", &browser).start();
     let (code, log) = ended(server);
     assert_eq!(code, Some(0));
@@ -352,13 +353,13 @@ fn port_file(program: &str, file: &Path) -> Launch {
 }
 
 #[test]
-fn port_file_says_the_port_as_long_as_the_server_is_there() {
+fn port_file_contains_the_port_while_the_server_runs() {
     let place = Place::new();
-    // As one that was killed has left it.
+    // As a killed server leaves it.
     let file = place.file("port", "65535\n");
     let server = port_file("hello", &file).start();
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), format!("{}\n", server.addr().port()));
-    assert_eq!(place.files(), [&*file], "and nothing beside it");
+    assert_eq!(fs::read_to_string(&file).expect("the file is readable"), format!("{}\n", server.addr().port()));
+    assert_eq!(place.files(), [&*file], "no other file");
     server.stop();
     assert!(!file.exists());
 
@@ -366,7 +367,7 @@ fn port_file_says_the_port_as_long_as_the_server_is_there() {
     let client = running(&server);
     server.signal(Signal::INT);
     server.line_with("1 handler is running");
-    assert!(file.exists(), "it has not ended yet");
+    assert!(file.exists(), "the server has not ended yet");
     server.signal(Signal::INT);
     assert_eq!(ended(server).0, Some(130));
     assert!(!file.exists());
@@ -374,27 +375,27 @@ fn port_file_says_the_port_as_long_as_the_server_is_there() {
 }
 
 #[test]
-fn port_file_replaces_nobody_elses() {
+fn port_file_does_not_replace_foreign_files() {
     let place = Place::new();
     let file = place.file("handler.rs", "fn main() {}\n");
     refuses(port_file("hello", &file), 1, &["--port-file", "a file with other content exists there"]);
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), "fn main() {}\n");
+    assert_eq!(fs::read_to_string(&file).expect("the file is readable"), "fn main() {}\n");
     refuses(port_file("hello", &place.join("no/such/place")), 1, &["--port-file", "No such file"]);
 
-    // Nor does it remove what another server has written meanwhile.
+    // It also keeps what another server has written meanwhile.
     let file = place.join("port");
     let server = port_file("hello", &file).start();
     assert_eq!(server.get("/").status, 200);
-    fs::write(&file, "1\n").expect("it is ours");
+    fs::write(&file, "1\n").expect("we own the file");
     server.stop();
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), "1\n");
+    assert_eq!(fs::read_to_string(&file).expect("the file is readable"), "1\n");
 }
 
 #[test]
-fn a_socket_that_was_passed_is_served_and_who_waits_there_is_answered() {
+fn a_passed_socket_is_served_and_waiting_clients_are_answered() {
     for variables in ["", "LISTEN_PID= "] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
-        let addr = listener.local_addr().expect("it is bound");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("the socket is bound");
         let mut early = Client::connect(addr);
         early.send(GET);
         let server = Launch::program("hello").passing(listener, variables).start();
@@ -403,15 +404,15 @@ fn a_socket_that_was_passed_is_served_and_who_waits_there_is_answered() {
         drop(early);
         let log = server.stop();
         assert!(log[0].contains("LISTEN_FDS") && log[0].contains("--addr"), "{log:#?}");
-        assert!(TcpStream::connect(addr).is_err(), "nobody else has it open");
+        assert!(TcpStream::connect(addr).is_err(), "no other process has it open");
     }
 }
 
 #[test]
-fn a_socket_that_was_passed_need_not_listen_yet_and_its_end_is_the_end() {
-    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).expect("there are sockets");
-    let any: std::net::SocketAddr = "[::1]:0".parse().expect("it is an address");
-    socket.bind(&any.into()).expect("there are ports left");
+fn a_passed_socket_need_not_listen_yet_and_is_not_inherited() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).expect("a free descriptor");
+    let any: std::net::SocketAddr = "[::1]:0".parse().expect("a valid address");
+    socket.bind(&any.into()).expect("a free port");
     let command = format!("{ASK} $WASMSERVE_URL >&2; [ ! -e /proc/$$/fd/3 ] && [ -z \"$LISTEN_FDS\" ]");
     let flags = ["--once", "--exec", &*command];
     let (code, log) = ended(Launch::program("hello").flags(flags).passing(socket, "").start());
@@ -420,24 +421,25 @@ fn a_socket_that_was_passed_need_not_listen_yet_and_its_end_is_the_end() {
 }
 
 #[test]
-fn what_was_passed_and_cannot_be_served_is_an_error() {
-    let listener = || TcpListener::bind("127.0.0.1:0").expect("there are ports left");
+fn a_passed_descriptor_that_cannot_be_served_is_an_error() {
+    let listener = || TcpListener::bind("127.0.0.1:0").expect("a free port");
     let hello = || Launch::program("hello");
     refuses(hello().passing(listener(), "LISTEN_FDS=2"), 3, &["2 sockets", "LISTEN_FDS"]);
-    let file = fs::File::open("/dev/null").expect("it is there");
+    let file = fs::File::open("/dev/null").expect("the file is readable");
     refuses(hello().passing(file, ""), 3, &["LISTEN_FDS", "not a socket"]);
     let used = listener();
-    let connected = TcpStream::connect(used.local_addr().expect("it is bound")).expect("it listens");
+    let connected =
+        TcpStream::connect(used.local_addr().expect("the socket is bound")).expect("the listener accepts connections");
     refuses(hello().passing(connected, ""), 3, &["LISTEN_FDS"]);
 
-    // What is for another process is none of ours.
+    // Sockets for another process are ignored.
     let server = hello().passing(listener(), "LISTEN_PID=1").start();
     assert!(!server.log().concat().contains("LISTEN_FDS"));
     server.stop();
 }
 
 #[test]
-fn flags_of_life_that_are_wrong() {
+fn invalid_lifecycle_flags_are_refused() {
     for (flags, part) in [
         (&["--once", "--requests", "3"][..], "--requests"),
         (&["--requests", "0"], "--requests"),

@@ -1,4 +1,4 @@
-//! What a client may cost: each limit of a head and of waiting, with its flag.
+//! Limits for request heads and for waiting, each with its flag.
 
 use wasmserve_tests::{
     client::{Client, Close},
@@ -9,17 +9,17 @@ fn server(flags: &[&str]) -> Server {
     Launch::program("reads_input").flags(flags).start()
 }
 
-/// The server is as good as new.
+/// Checks that the server still works.
 fn serves(server: &Server) {
     assert_eq!(server.get("/").status, 200);
 }
 
-/// That the server ends the connection, without a word.
+/// Checks that the server closes the connection without a response.
 fn is_closed(mut client: Client) {
     assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
 }
 
-/// That the server ends it with the status for those who are too slow.
+/// Checks that the server answers with a 408 and closes the connection.
 fn is_refused(mut client: Client) {
     let refused = client.response();
     assert_eq!((refused.status, refused.field("connection")), (408, Some("close")));
@@ -46,22 +46,22 @@ fn t12_fields_beyond_max_fields_are_431() {
 }
 
 #[test]
-fn t12_max_fields_may_be_more_than_the_parser_is_used_to() {
+fn t12_max_fields_may_exceed_the_parsers_default() {
     let server = server(&["--max-fields", "500"]);
     let fields: String = (0..400).map(|number| format!("A{number}: 1\r\n")).collect();
     assert_eq!(server.ask(format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n")).status, 200);
 }
 
 #[test]
-fn c1_a_client_that_says_nothing_is_left() {
+fn c1_a_silent_client_is_closed() {
     let server = server(&["--head-timeout", "300ms", "--keep-alive", "1h"]);
     is_closed(server.connect());
     serves(&server);
-    assert_eq!(server.stop().len(), 2, "nothing is logged but the start and the one request");
+    assert_eq!(server.stop().len(), 2, "only the start and one request are logged");
 }
 
 #[test]
-fn c1_a_head_that_does_not_end_is_given_up() {
+fn c1_an_incomplete_head_times_out() {
     let server = server(&["--head-timeout", "300ms", "--keep-alive", "1h"]);
     for begun in ["G", "GET /slow HTTP/1.1\r\nHost: te"] {
         let mut client = server.connect();
@@ -69,7 +69,7 @@ fn c1_a_head_that_does_not_end_is_given_up() {
         is_refused(client);
     }
     server.line_with("408 refused: the request head did not arrive in time (GET /slow HTTP/1.1)");
-    // Where no head has begun there is nothing to answer.
+    // Without the beginning of a head there is nothing to answer.
     for begun in ["\r\n", "PRI * HTTP/2.0\r\n"] {
         let mut client = server.connect();
         client.send(begun);
@@ -79,7 +79,7 @@ fn c1_a_head_that_does_not_end_is_given_up() {
 }
 
 #[test]
-fn c1_the_head_of_a_later_request_has_its_own_time() {
+fn c1_the_head_of_a_later_request_has_its_own_timeout() {
     let server = server(&["--head-timeout", "300ms", "--keep-alive", "1h"]);
     let mut client = server.connect();
     for _ in 0..3 {
@@ -103,12 +103,12 @@ fn k11_an_idle_connection_is_closed_after_keep_alive() {
 }
 
 #[test]
-fn k11_a_handler_that_takes_its_time_is_not_idle() {
+fn k11_a_connection_with_a_slow_handler_is_not_idle() {
     let server = server(&["--head-timeout", "300ms", "--keep-alive", "300ms"]);
     let mut client = server.connect();
     client.send("POST /eager HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
-    let head = client.head().expect("it begins");
-    // Another client is given up meanwhile, so that the time has passed.
+    let head = client.head().expect("a response head");
+    // Two other clients time out meanwhile, so the timeout has passed.
     is_closed(server.connect());
     is_closed(server.connect());
     client.send("hello");
@@ -117,7 +117,7 @@ fn k11_a_handler_that_takes_its_time_is_not_idle() {
 }
 
 #[test]
-fn i12_a_body_that_stops_coming_times_out() {
+fn i12_a_stalled_body_times_out() {
     let server = server(&["--body-timeout", "300ms"]);
     for body in ["Content-Length: 5\r\n\r\nhel", "Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n"] {
         let refused = server.ask(format!("POST / HTTP/1.1\r\nHost: test\r\n{body}"));
@@ -128,11 +128,11 @@ fn i12_a_body_that_stops_coming_times_out() {
 }
 
 #[test]
-fn c3_a_client_that_takes_nothing_of_its_response_is_left_and_the_handler_is_told() {
+fn c3_a_client_that_does_not_read_its_response_is_reset() {
     let server = Launch::program("misbehaves").flags(["--write-timeout", "300ms", "--min-rate", "0"]).start();
     let mut client = server.connect();
     client.send("GET /streams HTTP/1.1\r\nHost: test\r\n\r\n");
-    // Nothing is read until the server has given up.
+    // The client reads nothing until the server has given up.
     server.line_with("\"GET /streams HTTP/1.1\" 499");
     let (_, close) = client.rest();
     assert_eq!(close, Close::Reset);
@@ -140,20 +140,20 @@ fn c3_a_client_that_takes_nothing_of_its_response_is_left_and_the_handler_is_tol
 }
 
 #[test]
-fn c3_b8_little_is_made_for_a_client_that_takes_nothing() {
+fn c3_b8_little_is_buffered_for_a_client_that_does_not_read() {
     let flags = ["--write-timeout", "300ms", "--access-log-format", "json"];
     let server = Launch::program("downloads").flags(flags).start();
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     let line = server.line_with("\"status\":499");
-    let entry: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
-    let sent = entry["sent"].as_u64().expect("it is a number");
-    // The system alone would keep four times that, if it were let.
-    assert!((1..=1 << 20).contains(&sent), "{sent} octets were taken of the handler");
+    let entry: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+    let sent = entry["sent"].as_u64().expect("a number");
+    // Without a limit, the kernel alone would buffer four times that.
+    assert!((1..=1 << 20).contains(&sent), "{sent} bytes were accepted from the handler");
 }
 
 #[test]
-fn c3_the_handler_learns_whether_its_client_was_too_slow_or_left() {
+fn c3_the_handler_learns_whether_its_client_was_slow_or_disconnected() {
     let flags = ["--write-timeout", "300ms", "--min-rate", "0"];
     let server = Launch::program("downloads").flags(flags).start();
     let mut slow = server.connect();

@@ -1,12 +1,12 @@
-//! What handlers say, and what the server says of them.
+//! The log: the output of handlers, and the server's own lines.
 
 use rustix::process::Signal;
 use wasmserve_tests::server::{Launch, Server};
 
-/// So many lines do not fit into a pipe that nobody reads: it takes 64 KiB, and a line has more than 50 octets.
+/// This many lines do not fit into an unread pipe: it holds 64 KiB, and a line has more than 50 bytes.
 const UNREAD: usize = 2000;
 
-/// Has a server answer that many requests on one connection.
+/// Makes this many requests on one connection.
 fn answers(server: &Server, requests: usize) {
     let mut client = server.connect();
     for _ in 0..requests {
@@ -16,7 +16,7 @@ fn answers(server: &Server, requests: usize) {
 }
 
 #[test]
-fn p18_a_stderr_that_nobody_reads_does_not_stop_a_request() {
+fn p18_an_unread_stderr_does_not_block_requests() {
     let server = Launch::program("hello").start_unread();
     answers(&server, UNREAD);
     server.read_on();
@@ -25,9 +25,9 @@ fn p18_a_stderr_that_nobody_reads_does_not_stop_a_request() {
 }
 
 #[test]
-fn p18_lines_that_nobody_reads_are_dropped_in_the_end_and_counted() {
+fn p18_unread_lines_are_eventually_dropped_and_counted() {
     const REQUESTS: usize = 700;
-    // Four MiB may wait.
+    // Up to four MiB may wait.
     let request = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(8000));
     let server = Launch::program("hello").start_unread();
     let mut client = server.connect();
@@ -41,12 +41,12 @@ fn p18_lines_that_nobody_reads_are_dropped_in_the_end_and_counted() {
     let dropped = log
         .iter()
         .filter_map(|line| line.strip_prefix('(')?.strip_suffix(" log lines dropped: stderr is read too slowly)"));
-    let dropped: usize = dropped.map(|number| number.parse::<usize>().expect("it is a number")).sum();
+    let dropped: usize = dropped.map(|number| number.parse::<usize>().expect("a number")).sum();
     assert!(dropped > 0 && written + dropped == REQUESTS, "{written} and {dropped}");
 }
 
 #[test]
-fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
+fn p18_an_unread_stderr_does_not_prevent_a_graceful_stop() {
     let server = Launch::program("hello").start_unread();
     answers(&server, UNREAD);
     server.signal(Signal::TERM);
@@ -54,32 +54,32 @@ fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping() {
 }
 
 #[test]
-fn p18_a_stderr_that_nobody_reads_does_not_keep_the_server_from_stopping_at_once() {
+fn p18_an_unread_stderr_does_not_prevent_an_immediate_stop() {
     let server = Launch::program("reads_input").flags(["--drain", "1h"]).start_unread();
     answers(&server, UNREAD);
     let mut running = server.connect();
     running.send("POST /eager HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
-    let head = running.head().expect("it begins");
+    let head = running.head().expect("a response head");
     assert_eq!(running.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
     let mut idle = server.connect();
     server.signal(Signal::TERM);
-    assert_eq!(idle.rest().0, b"", "it is closed when the first signal has arrived");
+    assert_eq!(idle.rest().0, b"", "an idle connection is closed after the first signal");
     server.signal(Signal::TERM);
     assert_eq!(server.wait_unread(), Some(130));
 }
 
-/// The lines that one exchange has in the log.
-fn said(log: &[String], exchange: u32) -> Vec<&str> {
+/// The lines of one exchange in the log.
+fn lines_of(log: &[String], exchange: u32) -> Vec<&str> {
     let prefix = format!("[{exchange}] ");
     log.iter().filter_map(|line| line.strip_prefix(&prefix)).collect()
 }
 
 #[test]
-fn l7_each_line_says_whose_it_is_and_can_pass_for_no_other() {
+fn l7_each_line_names_its_exchange_and_cannot_be_forged() {
     let server = Server::start("prints");
     assert_eq!(server.get("/").text(), "printed");
     let log = server.stop();
-    let mut lines = said(&log, 1);
+    let mut lines = lines_of(&log, 1);
     lines.sort_unstable();
     assert_eq!(
         lines,
@@ -97,23 +97,23 @@ fn l7_each_line_says_whose_it_is_and_can_pass_for_no_other() {
 }
 
 #[test]
-fn f21_a_flood_is_cut_with_a_notice() {
+fn f21_a_flood_of_output_is_cut_with_a_notice() {
     let server = Server::start("floods_logs");
     assert_eq!(server.get("/").text(), "flooded");
     assert_eq!(server.get("/").text(), "flooded");
     let log = server.stop();
     for exchange in [1, 2] {
-        let lines = said(&log, exchange);
+        let lines = lines_of(&log, exchange);
         assert!(lines[0].starts_with("log: xxx") && lines[0].ends_with("bytes dropped)"), "{}", lines[0]);
         assert!(lines[0].len() < 9000, "a line is cut at 8 KiB");
-        let octets: usize = lines.iter().map(|line| line.len()).sum();
-        assert!(octets < 300_000, "an exchange is cut at 256 KiB, and this has {octets}");
+        let bytes: usize = lines.iter().map(|line| line.len()).sum();
+        assert!(bytes < 300_000, "an exchange is cut at 256 KiB, but this one has {bytes}");
         assert!(lines.last().is_some_and(|line| line.contains("exceeds 262144 bytes")), "{:?}", lines.last());
     }
 }
 
 #[test]
-fn l5_each_request_has_one_line_in_the_access_log_whatever_became_of_it() {
+fn l5_each_request_has_one_line_in_the_access_log_however_it_ended() {
     let server = Server::start("misbehaves");
     assert_eq!(server.get("/fine").status, 200);
     assert_eq!(server.get("/traps").status, 500);
@@ -121,7 +121,7 @@ fn l5_each_request_has_one_line_in_the_access_log_whatever_became_of_it() {
     assert_eq!(server.ask("GET /bad-field HTTP/1.1\r\nbad field: 1\r\n\r\n").status, 400);
     let mut client = server.connect();
     client.send("GET /streams HTTP/1.1\r\nHost: test\r\n\r\n");
-    let head = client.head().expect("it begins");
+    let head = client.head().expect("a response head");
     assert_eq!(head.status, 200);
     drop(client);
     server.line_with("/streams");
@@ -144,12 +144,12 @@ fn l5_each_request_has_one_line_in_the_access_log_whatever_became_of_it() {
 }
 
 #[test]
-fn l1_the_access_log_has_the_form_of_http_server_and_escapes_the_request_line() {
+fn l1_the_access_log_looks_like_http_server_and_escapes_the_request_line() {
     let server = Server::start("hello");
     server.ask(b"GET /\"\\?\xff HTTP/1.1\r\nHost: test\r\n\r\n");
     let line = server.line_with("- - [");
-    let (before, after) = line.split_once(" - - [").expect("it was just found");
-    let (time, request) = after.split_once("] ").expect("the time ends");
+    let (before, after) = line.split_once(" - - [").expect("the line has the separator");
+    let (time, request) = after.split_once("] ").expect("the end of the time");
     assert_eq!((before, request), ("127.0.0.1", "\"GET /\\\"\\\\?\\xFF HTTP/1.1\" 400 -"));
     // `19/Oct/2014 15:28:47`
     let shape = |char: char| {

@@ -1,4 +1,4 @@
-//! Several handlers in one server, and what else is said about where a handler is.
+//! Several handlers in one server, and the variables that describe where a handler is.
 
 use std::fs;
 
@@ -9,13 +9,13 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-/// The value of a variable that the example `environ` shows.
+/// The value of a variable in the output of the example `environ`.
 fn variable<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
 }
 
 #[test]
-fn e3_the_longest_mount_answers_and_the_path_is_split_between_the_two_names() {
+fn e3_the_longest_mount_wins_and_the_path_is_split_into_two_variables() {
     let at = |path: &str, name: &str| format!("{path}={}", guest::program(name).display());
     let server = Launch::program("hello")
         .flags(["--mount", &at("/app", "environ"), "--mount", &at("/app/echo/", "echo")])
@@ -36,7 +36,7 @@ fn e3_the_longest_mount_answers_and_the_path_is_split_between_the_two_names() {
 }
 
 #[test]
-fn f32_e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
+fn f32_e3_a_path_without_a_mount_is_a_404_and_the_connection_stays_open() {
     let mount = format!("/app={}", guest::program("hello").display());
     let server = Launch::bare().flags(["--addr", "127.0.0.1:0", "--mount", &mount]).start();
     let mut client = server.connect();
@@ -48,9 +48,9 @@ fn f32_e3_a_path_that_no_mount_covers_is_404_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_handler_is_what_its_bytes_say_it_is_or_what_a_prefix_says() {
+fn the_kind_of_a_handler_comes_from_its_bytes_or_a_prefix() {
     let place = Place::new();
-    let component = fs::read(guest::program("hello")).expect("it was built");
+    let component = fs::read(guest::program("hello")).expect("the guest is built");
     let odd = place.file("odd.rs", component);
     let at = |path: &str, handler: &str| format!("{path}={handler}{}", odd.display());
     let flags = ["--addr", "127.0.0.1:0", "--mount", &at("/bytes", ""), "--mount", &at("/prefix", "component:")];
@@ -75,7 +75,7 @@ fn t5_asterisk_is_answered_by_the_host_or_by_the_handler() {
 }
 
 #[test]
-fn e6_server_name_is_the_address_or_what_the_user_says() {
+fn e6_server_name_is_the_address_unless_the_user_sets_it() {
     let server = environ(&[]);
     let answer = server.ask("GET / HTTP/1.1\r\nHost: evil:1\r\n\r\n");
     assert_eq!(variable(&answer, "SERVER_NAME"), Some("\"127.0.0.1\""));
@@ -85,7 +85,7 @@ fn e6_server_name_is_the_address_or_what_the_user_says() {
 }
 
 #[test]
-fn k9_k10_a_half_closed_client_is_answered_or_given_up_as_the_user_says() {
+fn k9_k10_a_flag_decides_whether_a_half_closed_client_is_answered() {
     let hello = |flags: &[&str]| {
         let server = Launch::program("reads_input").flags(flags).start();
         let mut client = server.connect();
@@ -94,7 +94,7 @@ fn k9_k10_a_half_closed_client_is_answered_or_given_up_as_the_user_says() {
         client.try_response().map(|answer| answer.status)
     };
     assert_eq!(hello(&[]), Some(200));
-    // Whoever waits for its client sees it leave.
+    // With the flag, a half-close ends the exchange.
     let server = Launch::program("sleeps").flags(["--abort-on-half-close"]).start();
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -1,4 +1,4 @@
-//! A handler to begin with: what `wasmserve new` writes is what it says, and works.
+//! `wasmserve new` writes a handler to start from.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use wasmserve_tests::{
     server::{Launch, refuses},
 };
 
-/// Has it write something, which must succeed: what it says.
+/// Runs `wasmserve new`, which must succeed, and returns its output.
 fn new(words: &[&str], at: &Path) -> String {
     let ended = Launch::bare().flags(["new"]).flags(words).at(at).run();
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{words:?}");
@@ -16,7 +16,7 @@ fn new(words: &[&str], at: &Path) -> String {
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name).with_extension("rs");
-    fs::read_to_string(path).expect("it is an example")
+    fs::read_to_string(path).expect("the example is readable")
 }
 
 #[test]
@@ -30,15 +30,15 @@ fn a_template_is_an_example() {
         ("dump", "dump"),
         ("stream", "ticks"),
     ] {
-        let said = new(&[template, "--template", template], &place);
-        assert!(said.contains(&format!("wasmserve {template}.rs\n")), "it says what to do next: {said}");
-        let text = fs::read_to_string(place.join(template).with_extension("rs")).expect("it is there");
+        let output = new(&[template, "--template", template], &place);
+        assert!(output.contains(&format!("wasmserve {template}.rs\n")), "the output names the next step: {output}");
+        let text = fs::read_to_string(place.join(template).with_extension("rs")).expect("the file is readable");
         assert!(text == example(of), "{template}");
     }
 }
 
 #[test]
-fn hello_is_for_those_who_did_not_choose() {
+fn hello_is_the_default_template() {
     let place = Place::new();
     new(&["first.rs"], &place);
     assert!(fs::read_to_string(place.join("first.rs")).is_ok_and(|text| text == example("hello")));
@@ -46,19 +46,19 @@ fn hello_is_for_those_who_did_not_choose() {
 }
 
 #[test]
-fn what_is_there_stays_as_it_is() {
+fn existing_files_are_not_overwritten() {
     let place = Place::new();
     let file = place.file("hello.rs", "mine");
     let twice = |words: &[&str]| Launch::bare().flags(["new"]).flags(words).at(&place);
     refuses(twice(&["hello"]), 1, &["`hello.rs`", "already exists"]);
-    fs::create_dir(place.join("greet")).expect("a place is writable");
+    fs::create_dir(place.join("greet")).expect("the test directory is writable");
     refuses(twice(&["greet", "--crate"]), 1, &["`greet`", "already exists"]);
     assert_eq!(place.files(), std::slice::from_ref(&file));
     assert!(fs::read(file).is_ok_and(|text| text == b"mine"));
 }
 
 #[test]
-fn a_name_that_is_none_is_told() {
+fn invalid_names_are_refused() {
     let place = Place::new();
     let refused = |words: &[&str], code, parts: &[&str]| {
         refuses(Launch::bare().flags(["new"]).flags(words).at(&place), code, parts);

@@ -1,5 +1,4 @@
-//! What only time can show: limits as they are without any flag, and those that no flag makes shorter. `tests/limit.rs` has the
-//! others.
+//! Timeouts that take long: the defaults, and those that no flag can shorten. `tests/limit.rs` tests the others.
 
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use wasmserve_tests::{
 };
 
 #[test]
-fn c1_connections_that_say_nothing_more_are_closed() {
+fn c1_silent_connections_are_closed() {
     let server = Server::start("hello");
     let whole = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut clients = ["", "G", "GET / HTTP/1.1\r\nHost: x\r\n", whole].map(|begun| {
@@ -26,8 +25,8 @@ fn c1_connections_that_say_nothing_more_are_closed() {
 }
 
 #[test]
-fn c2_a_body_that_comes_too_slowly_times_out() {
-    // So much a second that even the first pause is too long; the rate is measured over five seconds.
+fn c2_a_body_that_arrives_too_slowly_times_out() {
+    // The rate is so high that even the first pause is too long. It is measured over five seconds.
     let server = Launch::program("reads_input").flags(["--min-rate", "1000000"]).start();
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nhello");
@@ -37,16 +36,16 @@ fn c2_a_body_that_comes_too_slowly_times_out() {
 }
 
 #[test]
-fn a_connection_that_is_idle_is_asked_whether_it_is_there_and_closed_in_the_end() {
+fn an_idle_http2_connection_is_pinged_and_eventually_closed() {
     let server = Server::start("hello");
     let (mut silent, mut idle) = (Http2::connect(server.addr()), Http2::connect(server.addr()));
     assert_eq!(idle.get("/").status, 200);
     silent.ignore_pings();
     let began = Instant::now();
-    // It would be closed for nothing more than that as well, but later.
+    // It would be closed as idle too, but later.
     _ = silent.closed();
     let silent_for = began.elapsed();
-    let (told, close) = idle.closed();
-    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
-    assert!(silent_for < began.elapsed(), "whoever does not answer is closed before");
+    let (goaway, close) = idle.closed();
+    assert_eq!((goaway.map(|goaway| goaway.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    assert!(silent_for < began.elapsed(), "a client that does not answer pings is closed earlier");
 }

@@ -1,4 +1,4 @@
-//! The guests of the tests.
+//! Every guest of the tests has a test and is built.
 
 use std::{
     fs,
@@ -9,10 +9,10 @@ use wasmserve_tests::guest;
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The Rust files and components in text in a directory of this package, and below it if asked.
+/// The Rust and WAT files in a directory, and below it if `is_deep`.
 fn sources(directory: &Path, is_deep: bool) -> Vec<PathBuf> {
-    let files = fs::read_dir(directory).expect("it is a directory of ours");
-    let paths = files.map(|file| file.expect("it is readable").path());
+    let files = fs::read_dir(directory).expect("the directory is readable");
+    let paths = files.map(|file| file.expect("the entry is readable").path());
     let below = |path: PathBuf| match path.is_dir() {
         true if is_deep => sources(&path, true),
         _ => vec![path],
@@ -26,16 +26,16 @@ fn sources(directory: &Path, is_deep: bool) -> Vec<PathBuf> {
 #[test]
 fn every_program_has_a_test_and_is_built() {
     let here = Path::new(HERE);
-    let read = |suite: PathBuf| fs::read_to_string(suite).expect("it is readable");
-    // The sieges and the behaviours have tests, which ask for all the guests of their tables.
+    let read = |suite: PathBuf| fs::read_to_string(suite).expect("the file is readable");
+    // The tests of the sieges and of the behaviours use all guests in their tables.
     let suites =
         ["tests", "src/siege", "src/behaviour"].iter().flat_map(|directory| sources(&here.join(directory), true));
     let suites: String = suites.map(read).collect();
     let programs = sources(&here.join("programs"), false);
     assert!(!programs.is_empty());
     for program in programs {
-        let name = program.file_stem().expect("it has a name").to_string_lossy();
-        assert!(suites.contains(&format!("\"{name}\"")), "no test asks for {}", program.display());
+        let name = program.file_stem().expect("the file has a name").to_string_lossy();
+        assert!(suites.contains(&format!("\"{name}\"")), "no test uses {}", program.display());
         assert!(guest::program(&name).is_file(), "tests/programs/Cargo.toml does not list {name}.rs");
     }
 }

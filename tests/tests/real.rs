@@ -1,4 +1,4 @@
-//! The clients that people use. `tests/clients/install` brings them.
+//! Third-party clients, which `tests/clients/install` installs.
 
 mod curl;
 mod hand;
@@ -17,14 +17,14 @@ fn url(server: &Server) -> String {
     format!("http://{}/", server.addr())
 }
 
-/// What a program prints that does all that a library can do with five guests. It is given their URLs.
+/// The output of a program that exercises a library with five guests. It gets their URLs as arguments.
 fn transcript(command: &mut Command, program: &str) -> String {
     let servers = ["hello", "echo", "environ", "ticks", "traps_after_first_write"].map(Server::start);
     told(command.arg(program).args(servers.iter().map(url)), "")
 }
 
-/// What it is to print, whatever the library: so they are tried alike.
-const SAID: &str = "\
+/// The output that is expected with every library.
+const EXPECTED: &str = "\
 get 200 OK b'Hello, World!\\n'
 post 200 text/x b'abc=def'
 upload 200 b'one two three'

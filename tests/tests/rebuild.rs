@@ -1,4 +1,4 @@
-//! Handlers in Rust that change while they are served.
+//! Rust handlers that change while they are served.
 
 use std::{
     env,
@@ -14,13 +14,13 @@ use wasmserve_tests::{
     source::{handler, krate, tools},
 };
 
-/// What a browser gets.
+/// The response to a browser.
 fn browse(server: &Server, fields: &str) -> wasmserve_tests::client::Response {
     server.ask(format!("GET / HTTP/1.1\r\nHost: test\r\nAccept: text/html,*/*;q=0.8\r\n{fields}\r\n"))
 }
 
 #[test]
-fn a_saved_file_is_served_anew_however_it_is_saved() {
+fn a_saved_file_is_reloaded_however_it_is_saved() {
     let place = Place::new();
     let file = place.file("hello.rs", handler("0"));
     let server = Launch::file(&file).start();
@@ -31,20 +31,20 @@ fn a_saved_file_is_served_anew_however_it_is_saved() {
     server.served_anew(1);
     assert_eq!(server.get("/").text(), "1");
 
-    // A new file with the old one's name.
-    fs::rename(place.file(".hello.rs.swp", handler("2")), &file).expect("a place is writable");
+    // By renaming a new file to the old name.
+    fs::rename(place.file(".hello.rs.swp", handler("2")), &file).expect("the test directory is writable");
     server.served_anew(2);
     assert_eq!(server.get("/").text(), "2");
 
-    // The old one is put aside first.
-    fs::rename(&file, place.join("hello.rs~")).expect("a place is writable");
+    // By renaming the old file first.
+    fs::rename(&file, place.join("hello.rs~")).expect("the test directory is writable");
     place.file("hello.rs", handler("3"));
     server.served_anew(3);
     assert_eq!(server.get("/").text(), "3");
 }
 
 #[test]
-fn a_file_is_built_again_when_what_it_includes_changes() {
+fn a_file_is_rebuilt_when_an_included_file_changes() {
     let place = Place::new();
     place.file("page.txt", "old");
     let text = handler("x").replace("\"x\"", "include_str!(\"page.txt\")");
@@ -56,7 +56,7 @@ fn a_file_is_built_again_when_what_it_includes_changes() {
 }
 
 #[test]
-fn what_does_not_build_leaves_the_old_one_and_is_told_to_browsers_with_debug() {
+fn a_failed_build_keeps_the_old_version_and_is_shown_to_browsers_with_debug() {
     let place = Place::new();
     place.file("hello.rs", handler("old"));
     let server = Launch::file(&place.join("hello.rs")).flags(["--debug"]).start();
@@ -75,7 +75,7 @@ fn what_does_not_build_leaves_the_old_one_and_is_told_to_browsers_with_debug() {
     assert!(page.text().contains("hello.rs:6:5") && page.text().contains("&lt;script&gt;alert(1)"), "{}", page.text());
     assert!(!page.text().contains("<script>alert"), "{}", page.text());
 
-    // The page waits, and knows as soon as the handler builds.
+    // The page waits, and is answered as soon as the handler builds.
     let mut waiting = server.connect();
     waiting.send("HEAD / HTTP/1.1\r\nHost: test\r\nAccept: text/html\r\nWasmserve-Build: 1\r\n\r\n");
     place.file("hello.rs", handler("new"));
@@ -85,20 +85,19 @@ fn what_does_not_build_leaves_the_old_one_and_is_told_to_browsers_with_debug() {
 }
 
 #[test]
-fn what_does_not_build_is_told_once_however_many_steps_saving_takes() {
+fn a_failed_build_is_reported_once_however_many_steps_saving_takes() {
     let place = Place::new();
-    let octets = |name| fs::read(guest::program(name)).expect("it was just built");
-    let other = place.file("handler.wasm", octets("hello"));
+    let bytes = |name| fs::read(guest::program(name)).expect("the guest is built");
+    let other = place.file("handler.wasm", bytes("hello"));
     place.file("broken.rs", handler("old"));
-    // A cargo that says that it is called, and may have to wait.
+    // A cargo that prints when it is called, and can be held up.
     let hold = place.join("hold");
     let cargo = env::var("CARGO").unwrap_or_else(|_| env!("CARGO").into());
     let script = format!(
         "echo cargo is called >&2; while [ -e '{}' ]; do sleep 0.01; done; exec '{cargo}' \"$@\"",
         hold.display()
     );
-    let path =
-        format!("{}:{}", tools(&place, &[("cargo", &script)]).display(), env::var("PATH").expect("there is one"));
+    let path = format!("{}:{}", tools(&place, &[("cargo", &script)]).display(), env::var("PATH").expect("PATH is set"));
     let mount = format!("/broken={}", place.join("broken.rs").display());
     let server = Launch::file(&other).flags(["--mount", &mount]).env("PATH", path).start();
     place.file("broken.rs", handler("new"));
@@ -109,24 +108,24 @@ fn what_does_not_build_is_told_once_however_many_steps_saving_takes() {
     place.file("hold", "");
     let broken = place.file("broken.rs", handler("x").replace("\"x\"", "1"));
     server.lines(calls + 1, is_call);
-    // One more step, of an editor that is slow.
-    fs::set_permissions(broken, Permissions::from_mode(0o600)).expect("it is ours");
-    fs::remove_file(hold).expect("it is there");
+    // One more step, by a slow editor.
+    fs::set_permissions(broken, Permissions::from_mode(0o600)).expect("we own the file");
+    fs::remove_file(hold).expect("the file is readable");
     server.kept(1);
-    // What comes later is noticed later.
-    fs::write(&other, octets("environ")).expect("a place is writable");
+    // Later changes are noticed later.
+    fs::write(&other, bytes("environ")).expect("the test directory is writable");
     server.served_anew(2);
     assert_eq!(server.kept(1).len(), 1, "{:#?}", server.log());
 }
 
 #[test]
-fn what_does_not_build_is_no_clients_business_without_debug() {
+fn a_failed_build_is_hidden_from_clients_without_debug() {
     let place = Place::new();
     let server = Launch::file(&place.file("hello.rs", handler("old"))).start();
     place.file("hello.rs", "fn main() { 1 }\n");
     server.kept(1);
     assert_eq!((server.get("/").text(), browse(&server, "Wasmserve-Build: 1\r\n").text()), ("old", "old"));
-    // The author has changed his mind.
+    // The change is undone.
     place.file("hello.rs", handler("old"));
     server.line_with("is back to the version being served");
 }
@@ -137,7 +136,7 @@ fn a_crate_is_watched_with_all_its_sources() {
     let directory = krate(&place, "", &[("main.rs", "old")]);
     let server = Launch::file(&directory).start();
     assert_eq!(server.get("/").text(), "old");
-    fs::create_dir_all(directory.join("src/deep")).expect("a place is writable");
+    fs::create_dir_all(directory.join("src/deep")).expect("the test directory is writable");
     place.file("greet/src/deep/words.rs", "pub const WORDS: &str = \"deep\";\n");
     place.file(
         "greet/src/main.rs",
@@ -151,9 +150,9 @@ fn a_crate_is_watched_with_all_its_sources() {
 }
 
 #[test]
-fn a_handler_that_may_write_into_its_source_is_not_built_anew() {
+fn a_handler_that_may_write_to_its_source_is_not_rebuilt() {
     let place = Place::new();
-    fs::create_dir(place.join("data")).expect("a place is writable");
+    fs::create_dir(place.join("data")).expect("the test directory is writable");
     let file = place.file("hello.rs", handler("x"));
     let with = |host: &Path, mode: &str| {
         Launch::file(&file).flags(["--dir", &format!("{}::/data{mode}", host.display())]).start()

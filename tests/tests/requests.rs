@@ -1,4 +1,4 @@
-//! The cases of `tests/requests`, each on a connection to a real server. `tests/cases.rs` has them without one.
+//! Runs the cases of `tests/requests` against a real server. `tests/cases.rs` checks them without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use wasmserve_tests::{
 };
 
 #[test]
-fn every_case_is_as_its_file_says() {
+fn every_case_matches_its_file() {
     let mut by_flags = BTreeMap::<&[String], Vec<&Case>>::new();
     for case in CASES.iter() {
         by_flags.entry(&case.flags).or_default().push(case);
@@ -22,14 +22,14 @@ fn every_case_is_as_its_file_says() {
             let result = case.check(|| running.connect()).and_then(|()| has_logged(running, logged, case));
             if let Err(problem) = result {
                 problems.push(problem);
-                // The next case has nothing to do with it.
+                // The next case gets a new server.
                 server = None;
             }
         }
         if let Some(Run { server, logged }) = server {
             let log = server.stop();
             if exchanges(&log) != logged {
-                problems.push(format!("{flags:?}: the log has more than was asked for:\n{}", log.join("\n")));
+                problems.push(format!("{flags:?}: the log has more exchanges than the cases:\n{}", log.join("\n")));
             }
         }
     }
@@ -49,7 +49,7 @@ impl Run {
     }
 }
 
-/// Waits until the log has all exchanges of a case besides those that it must have, and adds them to these.
+/// Waits until the log has all exchanges of a case besides the earlier ones, and adds them to `logged`.
 fn has_logged(server: &Server, logged: &mut Vec<Logged>, case: &Case) -> Result<(), String> {
     let before = logged.len();
     logged.extend(case.logged());
@@ -65,7 +65,7 @@ fn has_logged(server: &Server, logged: &mut Vec<Logged>, case: &Case) -> Result<
     Err(format!("{}.case: L5, X5: expected in the log {expected:?}, got {got:?}", case.name))
 }
 
-/// The exchanges in an access log of JSON lines, and which of them a handler has seen.
+/// The exchanges in an access log of JSON lines, and whether a handler was called for them.
 fn exchanges(log: &[String]) -> Vec<Logged> {
     let handled: BTreeSet<u64> =
         log.iter().filter_map(|line| line.strip_prefix('[')?.strip_suffix("] log: handled")?.parse().ok()).collect();

@@ -1,17 +1,17 @@
-//! What handlers may say in `start_response` and `write`, and what leaves for the client then (rules S and B).
+//! `start_response` and `write`: what handlers may pass, and what is sent to the client (rules S and B).
 
 use wasmserve_tests::{
     client::{End, Response},
     server::{Door, Server, Shared},
 };
 
-/// Has `starts_as_told` do what a query says.
-fn tell(server: &Door, query: &str) -> Response {
+/// Makes `starts_as_told` respond as the query says.
+fn start(server: &Door, query: &str) -> Response {
     server.get(&format!("/?{query}"))
 }
 
 #[test]
-fn s6_s7_status_and_reason_reach_the_wire_or_are_refused() {
+fn s6_s7_status_and_reason_are_sent_or_refused() {
     let server = Server::start("starts_as_told");
     let taken = [
         ("200%20OK", 200, "OK"),
@@ -23,24 +23,24 @@ fn s6_s7_status_and_reason_reach_the_wire_or_are_refused() {
         ("200%20caf%C3%A9", 200, "caf\u{c3}\u{a9}"),
     ];
     for (status, code, reason) in taken {
-        let response = tell(&server, &format!("status={status}&chunk=x"));
+        let response = start(&server, &format!("status={status}&chunk=x"));
         assert_eq!((response.status, &*response.reason, &*response.body), (code, reason, &b"x"[..]), "{status}");
     }
     for status in
         ["099%20Low", "1000%20High", "100%20Continue", "101%20Switching", "OK", "20x%20OK", "200%0D%0AX:1", ""]
     {
-        let response = tell(&server, &format!("status={status}"));
+        let response = start(&server, &format!("status={status}"));
         assert_eq!(response.status, 500, "{status}");
         assert_eq!(response.field("Wasmserve-Fault"), Some("bad-response-head"), "{status}");
     }
     server.line_with("log: start: BadStatus");
     server.line_with("500 bad-response-head: the status is not three digits");
-    // Trap 2: the server survives them all.
-    assert_eq!(tell(&server, "chunk=fine").text(), "fine");
+    // The server survives all of them.
+    assert_eq!(start(&server, "chunk=fine").text(), "fine");
 }
 
 #[test]
-fn s8_s10_malformed_fields_are_refused_and_none_splits_the_response() {
+fn s8_s10_malformed_fields_are_refused_and_cannot_split_the_response() {
     let server = Server::start("starts_as_told");
     let fields = [
         ":empty",
@@ -59,7 +59,7 @@ fn s8_s10_malformed_fields_are_refused_and_none_splits_the_response() {
         "Content-Length:1&field=Content-Length:1",
     ];
     for field in fields {
-        let response = tell(&server, &format!("field={field}"));
+        let response = start(&server, &format!("field={field}"));
         assert_eq!((response.status, response.end), (500, End::Whole), "{field}");
         assert_eq!(response.field("Wasmserve-Fault"), Some("bad-response-head"), "{field}");
         assert_eq!(response.field("Evil"), None, "{field}");
@@ -67,13 +67,13 @@ fn s8_s10_malformed_fields_are_refused_and_none_splits_the_response() {
     server.line_with("500 bad-response-head: bad header: `X A`: the name is not a token");
     server.line_with("log: start: BadHeader");
     let many = "field=A:1&".repeat(101);
-    assert_eq!(tell(&server, &many).status, 500, "F12");
+    assert_eq!(start(&server, &many).status, 500, "F12");
     let large = format!("field=A:{}", "x".repeat(7000));
-    assert_eq!(tell(&server, &large).status, 200, "below 32 KiB");
+    assert_eq!(start(&server, &large).status, 200, "below 32 KiB");
 }
 
 #[test]
-fn s9_hop_by_hop_fields_are_the_hosts() {
+fn s9_hop_by_hop_fields_are_refused() {
     let server = Server::start("starts_as_told");
     let names = [
         "Connection",
@@ -87,16 +87,16 @@ fn s9_hop_by_hop_fields_are_the_hosts() {
         "Upgrade",
     ];
     for name in names {
-        assert_eq!(tell(&server, &format!("field={name}:x")).status, 500, "{name}");
+        assert_eq!(start(&server, &format!("field={name}:x")).status, 500, "{name}");
     }
     server.line_with("start: HopByHop(\"transfer-encoding\")");
     server.line_with("500 bad-response-head: `upgrade` is a hop-by-hop field");
 }
 
 #[test]
-fn s11_to_s14_other_fields_leave_as_they_are() {
+fn s11_to_s14_other_fields_are_sent_unchanged() {
     let server = Shared::program("starts_as_told");
-    let response = tell(
+    let response = start(
         &server,
         "field=Set-Cookie:a=1&field=X-Ws:%20%20x%20y%09&field=Set-Cookie:b=2&field=Date:today&field=Server:mine\
          &field=Status:404&field=X-Empty:&field=X-High:caf%C3%A9&chunk=x",
@@ -105,7 +105,7 @@ fn s11_to_s14_other_fields_leave_as_they_are() {
     assert_eq!(response.values("set-cookie"), ["a=1", "b=2"], "S11");
     assert_eq!(response.field("X-Ws"), Some("x y"), "S8");
     assert_eq!(response.field("X-Empty"), Some(""));
-    assert_eq!(response.field("X-High"), Some("caf\u{c3}\u{a9}"), "S8: octets stay");
+    assert_eq!(response.field("X-High"), Some("caf\u{c3}\u{a9}"), "S8: bytes stay");
     assert_eq!(response.field("Date"), Some("today"), "S12");
     assert_eq!(response.field("Server"), Some("mine"), "S12");
     assert_eq!(response.field("Content-Type"), None, "S13");
@@ -120,7 +120,7 @@ fn s2_a_second_start_is_refused_and_the_first_one_stands() {
 }
 
 #[test]
-fn s3_an_error_before_the_head_has_left_replaces_status_and_all_fields() {
+fn s3_an_error_before_the_head_is_sent_replaces_status_and_all_fields() {
     let server = Server::start("starts_twice");
     let response = server.get("/replaced");
     assert_eq!((response.status, &*response.reason, response.text()), (503, "Later", "None"));
@@ -129,16 +129,16 @@ fn s3_an_error_before_the_head_has_left_replaces_status_and_all_fields() {
 }
 
 #[test]
-fn s4_an_error_after_the_head_has_left_is_too_late() {
+fn s4_an_error_after_the_head_is_sent_is_too_late() {
     let server = Server::start("starts_twice");
     let response = server.get("/late");
-    assert_eq!((response.status, response.end), (200, End::Cut), "the host makes sure that it looks incomplete");
+    assert_eq!((response.status, response.end), (200, End::Cut), "the host truncates the response");
     assert!(response.text().starts_with("first"));
     server.line_with("the backend is away");
 }
 
 #[test]
-fn b1_no_more_octets_leave_than_were_announced() {
+fn b1_no_more_bytes_are_sent_than_announced() {
     let server = Server::start("long_body");
     let mut client = server.connect();
     for _ in 0..2 {
@@ -148,13 +148,13 @@ fn b1_no_more_octets_leave_than_were_announced() {
         assert_eq!(response.field("Content-Length"), Some("3"));
     }
     let server = Server::start("starts_as_told");
-    tell(&server, "field=Content-Length:3&chunk=ab&chunk=cd&chunk=e");
+    start(&server, "field=Content-Length:3&chunk=ab&chunk=cd&chunk=e");
     server.line_with("write: Ok");
     server.line_with("write: Err(PastContentLength)");
 }
 
 #[test]
-fn b1_what_is_cut_off_is_noted_once() {
+fn b1_dropped_bytes_are_noted_once() {
     let server = Server::start("long_body");
     assert_eq!(server.get("/").text(), "abc");
     let log = server.stop();
@@ -163,7 +163,7 @@ fn b1_what_is_cut_off_is_noted_once() {
 }
 
 #[test]
-fn b2_fewer_octets_than_were_announced_are_visibly_too_few() {
+fn b2_a_body_shorter_than_announced_is_visibly_truncated() {
     let server = Server::start("short_body");
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -177,12 +177,12 @@ fn b2_fewer_octets_than_were_announced_are_visibly_too_few() {
 #[test]
 fn b3_to_b6_the_host_frames_the_body() {
     let server = Shared::program("starts_as_told");
-    let response = tell(&server, "chunk=a&chunk=&chunk=b");
+    let response = start(&server, "chunk=a&chunk=&chunk=b");
     assert_eq!((response.text(), response.end), ("ab", End::Whole));
     assert_eq!(response.field("Transfer-Encoding"), Some("chunked"), "B4");
 
     for query in ["", "chunk="] {
-        let response = tell(&server, query);
+        let response = start(&server, query);
         assert_eq!((response.status, response.field("Content-Length")), (200, Some("0")), "B5, B6");
     }
 
@@ -200,7 +200,7 @@ fn b9_head_has_the_fields_and_no_body() {
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n");
     let head = client.response_to_head();
     assert_eq!((head.status, head.field("Content-Length")), (200, Some("14")));
-    // An octet of a body would be in the way of the next response.
+    // A byte of a body would corrupt the next response.
     assert_eq!(client.response().text(), "Hello, World!\n");
 
     let server = Shared::program("starts_as_told");
@@ -211,7 +211,7 @@ fn b9_head_has_the_fields_and_no_body() {
 }
 
 #[test]
-fn b9_a_head_of_a_body_without_end_is_answered() {
+fn b9_head_of_an_endless_body_is_answered() {
     let server = Server::start("downloads");
     let mut client = server.connect();
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\nGET /?blocks=0 HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -236,7 +236,7 @@ fn b10_some_statuses_have_no_body() {
         assert_eq!(response.field("Content-Length"), length, "{status} {query}");
         assert_eq!(response.field("Transfer-Encoding"), None, "{status} {query}");
     }
-    // Nothing of their bodies is on the wire.
+    // No byte of their bodies was sent.
     client.send("GET /?chunk=next HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.response().text(), "next");
 }
@@ -244,13 +244,13 @@ fn b10_some_statuses_have_no_body() {
 #[test]
 fn b10_a_304_keeps_the_length_that_the_handler_gave() {
     let server = Shared::program("starts_as_told");
-    let response = tell(&server, "status=304&field=Content-Length:4&chunk=body");
+    let response = start(&server, "status=304&field=Content-Length:4&chunk=body");
     assert_eq!((response.status, &*response.body), (304, &b""[..]));
     assert_eq!(response.field("content-length"), Some("4"));
 }
 
 #[test]
-fn b11_octets_are_not_touched() {
+fn b11_bytes_are_not_changed() {
     let server = Shared::program("echo");
     let all: Vec<u8> = (0..=255).chain(*b"\r\n\n\r\r\n\0").collect();
     let mut request = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", all.len()).into_bytes();
@@ -259,7 +259,7 @@ fn b11_octets_are_not_touched() {
 }
 
 #[test]
-fn f11_what_is_written_before_the_start_is_refused_and_not_sent() {
+fn f11_a_write_before_the_start_is_refused_and_not_sent() {
     let server = Server::start("writes_before_starting");
     let response = server.get("/");
     assert_eq!((response.status, response.field("Wasmserve-Fault")), (500, Some("no-start-response")));

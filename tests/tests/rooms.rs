@@ -1,4 +1,4 @@
-//! The rooms of the host and of the gateway: which file may use which, and whether the map is right.
+//! Checks the module graph of the host and the gateway, and the map in ARCHITECTURE.md.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use wasmserve_tests::{graph::Graph, place::Place};
 
-/// The rooms of the host. Each uses only those before it.
+/// The top-level modules of the host, called rooms. Each may use only those before it.
 const ROOMS: [&str; 14] = [
     "base",
     "fault",
@@ -40,7 +40,7 @@ fn room(file: &str) -> String {
 }
 
 #[test]
-fn no_file_uses_another_one_that_leads_back_to_it() {
+fn no_file_takes_part_in_a_circular_dependency() {
     for sources in ["host/src", "host/gateway/src"] {
         let graph = graph(sources);
         assert!(graph.arrows.len() > 20, "{sources}: {graph:?}");
@@ -69,14 +69,14 @@ fn a_room_uses_only_those_before_it() {
 }
 
 #[test]
-fn every_file_belongs_to_the_tree_of_modules() {
+fn every_file_belongs_to_the_module_tree() {
     for sources in ["host/src", "host/gateway/src"] {
         let mut files = BTreeSet::new();
         collect(&workspace().join(sources), &mut files);
         let root = workspace().join(sources);
         let files: BTreeSet<String> = files
             .iter()
-            .map(|file| file.strip_prefix(&root).expect("it is below").to_string_lossy().into_owned())
+            .map(|file| file.strip_prefix(&root).expect("the file is below the root").to_string_lossy().into_owned())
             .filter(|file| file != "main.rs")
             .collect();
         assert_eq!(files, graph(sources).files);
@@ -85,9 +85,9 @@ fn every_file_belongs_to_the_tree_of_modules() {
 
 #[test]
 fn the_map_names_every_file_once_and_no_other() {
-    let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("it is there");
-    let map = text.split("## The map").nth(1).expect("there is a map");
-    let map = map.split("```").nth(1).expect("the map is a block");
+    let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("the file is readable");
+    let map = text.split("## The map").nth(1).expect("the section exists");
+    let map = map.split("```").nth(1).expect("the map is a code block");
     let mut named: BTreeMap<String, u32> = BTreeMap::new();
     let words = map.lines().filter_map(|line| line.split_whitespace().next()).filter(|word| word.ends_with(".rs"));
     for path in words.flat_map(expand) {
@@ -100,28 +100,28 @@ fn the_map_names_every_file_once_and_no_other() {
     let root = workspace();
     let mut wrong = Vec::new();
     for file in &files {
-        let path = file.strip_prefix(&root).expect("it is below").to_string_lossy().into_owned();
+        let path = file.strip_prefix(&root).expect("the file is below the root").to_string_lossy().into_owned();
         match named.remove(&path) {
             Some(1) => {}
             Some(_) => wrong.push(format!("named more than once: {path}")),
             None => wrong.push(format!("not named: {path}")),
         }
     }
-    wrong.extend(named.keys().map(|path| format!("not there: {path}")));
+    wrong.extend(named.keys().map(|path| format!("does not exist: {path}")));
     assert!(wrong.is_empty(), "the map of ARCHITECTURE.md is wrong:\n{}", wrong.join("\n"));
 }
 
 /// `a/{b,c}.rs` is `a/b.rs` and `a/c.rs`.
 fn expand(path: &str) -> Vec<String> {
     let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
-    let (names, after) = rest.split_once('}').unwrap_or_else(|| panic!("{path}: there is no }}"));
+    let (names, after) = rest.split_once('}').unwrap_or_else(|| panic!("{path}: missing }}"));
     names.split(',').map(|name| format!("{before}{name}{after}")).collect()
 }
 
 /// All Rust sources below a directory.
 fn collect(directory: &Path, files: &mut BTreeSet<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("it is a directory of ours") {
-        let path = entry.expect("it is readable").path();
+    for entry in fs::read_dir(directory).expect("the directory is readable") {
+        let path = entry.expect("the entry is readable").path();
         if path.is_dir() && !path.ends_with("target") {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -131,22 +131,22 @@ fn collect(directory: &Path, files: &mut BTreeSet<PathBuf>) {
 }
 
 #[test]
-fn the_gateway_is_pure_by_its_manifest() {
-    let manifest = fs::read_to_string(workspace().join("host/gateway/Cargo.toml")).expect("it is there");
+fn the_gateways_manifest_rules_out_io() {
+    let manifest = fs::read_to_string(workspace().join("host/gateway/Cargo.toml")).expect("the file is readable");
     let dependencies = manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split('[').next());
     let names: Vec<&str> = dependencies
-        .expect("it has dependencies")
+        .expect("the manifest has dependencies")
         .lines()
         .filter_map(|line| line.split_once('.').map(|(name, _)| name))
         .collect();
-    assert_eq!(names, ["bytes", "http", "http-body", "memchr"], "what else it could depend on does I/O");
+    assert_eq!(names, ["bytes", "http", "http-body", "memchr"], "other dependencies could do I/O");
 }
 
-/// The graph has to see what a reader sees, or it proves nothing.
+/// The tests above prove something only if the graph has all dependencies.
 #[test]
 fn the_graph_sees_nested_braces_inline_paths_macros_and_re_exports() {
     let place = Place::new();
-    fs::create_dir(place.join("b")).expect("a place is writable");
+    fs::create_dir(place.join("b")).expect("the test directory is writable");
     for (file, text) in [
         ("lib.rs", "mod a; mod b; mod c; mod d; mod e;"),
         ("a.rs", "use crate::{b::{self, Inner as Renamed}, c};\nfn f(_: Renamed) { c::f() }"),

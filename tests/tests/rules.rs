@@ -1,4 +1,4 @@
-//! Every rule has a test, and every number in a test's name stands for something.
+//! Every rule has a test, and every number in the name of a test is a rule or a fault.
 
 use std::{
     collections::BTreeSet,
@@ -6,16 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A number in a list: the letter of its group, and which of the group it is. `H8` is a rule of the request's fields, and says
-/// nothing of `F8`, a fault of handlers.
+/// The number of a rule or fault: the letter of its group, and its number there. `H8` is a rule about request fields,
+/// and `F8` is a fault of handlers.
 type Number = (char, u32);
 
-/// What looks like a number in a list.
+/// Parses the number of a rule or fault.
 fn number(word: &str) -> Option<Number> {
     let mut chars = word.chars();
     let group = chars.next().filter(char::is_ascii_alphabetic)?;
     let digits = chars.as_str();
-    let is_plain = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit()) && !digits.starts_with('0');
+    let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     Some((group.to_ascii_uppercase(), digits.parse().ok().filter(|_| is_plain)?))
 }
 
@@ -24,7 +24,7 @@ fn root() -> PathBuf {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).expect("it is readable")
+    fs::read_to_string(root().join(path)).expect("the file is readable")
 }
 
 /// The rules in `tests/rules.md`.
@@ -33,15 +33,15 @@ fn rules() -> BTreeSet<Number> {
     text.lines().filter_map(|line| number(line.strip_prefix("- ")?.split_once(':')?.0)).collect()
 }
 
-/// The faults in the tables of `docs/faults.md`: what each row begins with, if that is one number.
+/// The faults in the tables of `docs/faults.md`: the first cell of each row, if that is a number.
 fn faults() -> BTreeSet<Number> {
     let text = read("docs/faults.md");
     text.lines().filter_map(|line| number(line.strip_prefix("| ")?.split_once(" |")?.0)).collect()
 }
 
 fn files(directory: &Path, files_found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("it is a directory of ours") {
-        let path = entry.expect("it is readable").path();
+    for entry in fs::read_dir(directory).expect("the directory is readable") {
+        let path = entry.expect("the entry is readable").path();
         if path.is_dir() {
             files(&path, files_found);
         } else {
@@ -68,7 +68,7 @@ fn in_name(line: &str) -> Vec<Number> {
         .collect()
 }
 
-/// What looks like a rule's number: in the name of a test, as a word in the row of a table (`"T1"`), or at the beginning of a
+/// All numbers in a text: in the name of a test, as a word in the row of a table (`"T1"`), or at the beginning of a
 /// case file (`# T1: ..`).
 fn named(text: &str) -> Vec<Number> {
     let in_line = |line: &str| match line.trim() {
@@ -92,7 +92,7 @@ fn every_rule_has_a_test() {
     ];
     let named: BTreeSet<Number> = sources(&directories).iter().flat_map(|(_, text)| named(text)).collect();
     let rules = rules();
-    assert!(rules.len() > 100, "the list is found");
+    assert!(rules.len() > 100, "the rules are not found");
     let missing: Vec<_> = rules.difference(&named).collect();
     assert!(missing.is_empty(), "no test names {missing:?}");
 }
@@ -104,18 +104,19 @@ fn every_fault_has_a_test_or_a_siege() {
     let faults = faults();
     let all: BTreeSet<Number> = (1..=34).map(|number| ('F', number)).collect();
     let of_handlers: BTreeSet<Number> = faults.iter().copied().filter(|(group, _)| *group == 'F').collect();
-    assert_eq!(of_handlers, all, "docs/faults.md lists them all");
-    // A host that panics cannot be had; that there was none is counted after each siege. P7 is a word in a test of addresses.
+    assert_eq!(of_handlers, all, "docs/faults.md must list all of them");
+    // A panic of the host (F26) cannot be caused; each siege counts that there was none. P7 is part of a message in a
+    // test of addresses.
     let missing: Vec<_> = faults.difference(&named).filter(|fault| ![('F', 26), ('P', 7)].contains(fault)).collect();
-    assert!(missing.is_empty(), "nothing shows {missing:?}");
+    assert!(missing.is_empty(), "no test names {missing:?}");
 }
 
 #[test]
-fn every_number_in_the_name_of_a_test_is_in_a_list_and_no_letter_is_in_two() {
+fn every_number_in_a_test_name_is_listed_and_no_letter_is_in_two_lists() {
     let (rules, faults) = (rules(), faults());
     let groups = |list: &BTreeSet<Number>| list.iter().map(|(group, _)| *group).collect::<BTreeSet<char>>();
     let shared: Vec<_> = groups(&rules).intersection(&groups(&faults)).copied().collect();
-    assert!(shared.is_empty(), "{shared:?} would stand for rules and for faults");
+    assert!(shared.is_empty(), "letters of both rules and faults: {shared:?}");
     for (path, text) in sources(&["host/gateway/src", "host/src", "guest-sdk/src", "examples", "tests/tests"]) {
         for (line, before) in text.lines().skip(1).zip(text.lines()) {
             if before.trim() != "#[test]" {
@@ -123,7 +124,7 @@ fn every_number_in_the_name_of_a_test_is_in_a_list_and_no_letter_is_in_two() {
             }
             for number in in_name(line) {
                 let is_listed = rules.contains(&number) || faults.contains(&number);
-                assert!(is_listed, "{}: {number:?} is in no list: {}", path.display(), line.trim());
+                assert!(is_listed, "{}: {number:?} is not listed: {}", path.display(), line.trim());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What handlers do, and what comes of it, with the real server. `tests/behaviour.rs` has the same in this process.
+//! Runs the behaviours against the real server. `tests/behaviour.rs` runs them in this process.
 
 use wasmserve_tests::behaviour::{Stage, play_all, play_random};
 

@@ -1,5 +1,6 @@
-//! The sieges in their short form: what is a count must be right on any machine. `cargo run --release -p wasmserve-tests
-//! --bin siege -- all` lays the long ones, and tells times too.
+//! The sieges in their short form, whose counts must be right on any machine.
+//!
+//! `cargo run --release -p wasmserve-tests --bin siege -- all` runs the long forms, and reports times too.
 
 use wasmserve_tests::siege::{self, Scale};
 
@@ -9,7 +10,7 @@ fn withstands(name: &str) {
 }
 
 #[test]
-fn f1_f27_spinning_handlers_leave_the_others_alone_and_end_with_their_clients() {
+fn f1_f27_spinning_handlers_do_not_affect_others_and_end_with_their_clients() {
     withstands("spin");
 }
 
@@ -29,17 +30,17 @@ fn too_many_requests_are_answered_or_refused_and_none_hangs() {
 }
 
 #[test]
-fn a_server_without_descriptors_goes_on_when_it_has_some_again() {
+fn a_server_without_descriptors_recovers_when_it_has_some_again() {
     withstands("descriptors");
 }
 
 #[test]
-fn k12_a_server_that_is_stopped_under_load_cuts_nothing() {
+fn k12_a_server_that_is_stopped_under_load_truncates_no_response() {
     withstands("drain");
 }
 
 #[test]
-fn f28_an_instance_finds_nothing_of_another() {
+fn f28_an_instance_finds_no_data_of_another() {
     withstands("isolation");
 }
 

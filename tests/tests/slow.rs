@@ -1,14 +1,17 @@
-//! What takes long: the clients that people use, handlers that cargo builds while the test runs, sieges, ten thousand requests,
-//! bodies of a gibibyte, limits at their defaults, the benchmark in its short form. It runs only when it is asked for by its name:
+//! Slow tests: third-party clients, handlers that cargo builds, sieges, ten thousand requests, bodies of a gibibyte,
+//! default timeouts, and the benchmark in its short form.
+//!
+//! They run only when asked for by name:
 //!
 //! ```sh
 //! tests/clients/install
 //! cargo test --locked --test slow
 //! ```
 //!
-//! The first line brings the clients, from curl to nginx. What is built is built offline, of what this workspace has fetched.
+//! The first command installs the clients, from curl to nginx. Builds are offline, with the packages that this
+//! workspace has fetched.
 //!
-//! A name is a claim, and starts with the rule or the fault that it stands for where there is one.
+//! The name of a test is a claim, and starts with the number of the rule or fault that it tests, if any.
 
 mod bench;
 mod endurance;

@@ -1,4 +1,4 @@
-//! From Rust to a server: one file, or a crate.
+//! Handlers that are served from Rust files and crates.
 
 use std::{
     env, fs,
@@ -14,21 +14,21 @@ use wasmserve_tests::{
     source::{handler, krate},
 };
 
-/// A package beside a handler's file that it can depend on.
+/// Writes a package that a handler beside it can depend on.
 fn neighbour(place: &Place) {
-    fs::create_dir_all(place.join("neighbour/src")).expect("a place is writable");
+    fs::create_dir_all(place.join("neighbour/src")).expect("the test directory is writable");
     place.file("neighbour/Cargo.toml", "[package]\nname = \"neighbour\"\nedition = \"2021\"\n");
     place.file("neighbour/src/lib.rs", "pub const TEXT: &str = \"from next door\";\n");
 }
 
-/// The file and line at which the compiler points.
+/// Checks that the compiler points at this file and line.
 fn points_at(ended: &Ended, place: &str) {
     let is_it = |line: &str| line.trim_start().strip_prefix("--> ").is_some_and(|at| at.contains(place));
     assert!(ended.stderr.lines().any(is_it), "`{place}` is not pointed at: {}", ended.stderr);
 }
 
 #[test]
-fn a_file_is_built_and_served_and_the_second_time_there_is_nothing_to_build() {
+fn a_file_is_built_once_and_served() {
     let place = Place::new();
     let file = place.file("hello.rs", handler("Hello!"));
     for is_new in [true, false] {
@@ -40,7 +40,7 @@ fn a_file_is_built_and_served_and_the_second_time_there_is_nothing_to_build() {
 }
 
 #[test]
-fn files_of_the_same_name_are_not_taken_for_each_other() {
+fn files_with_the_same_name_are_not_confused() {
     let (one, other) = (Place::new(), Place::new());
     let mount = |at: &str, file: PathBuf| ["--mount".to_owned(), format!("{at}={}", file.display())];
     let launch = Launch::bare().flags(["--addr", "127.0.0.1:0"]);
@@ -50,15 +50,15 @@ fn files_of_the_same_name_are_not_taken_for_each_other() {
 }
 
 #[test]
-fn what_does_not_compile_is_told_in_the_compilers_words_at_the_files_own_lines() {
+fn compiler_errors_are_shown_with_the_files_own_lines() {
     let place = Place::new();
     neighbour(&place);
     let wrong = handler("x").replace("\"x\"", "1");
-    let said = "[dependencies]\nneighbour = { path = \"neighbour\" }\n";
-    let comment: String = said.lines().map(|line| format!("//! {line}\n")).collect();
+    let dependencies = "[dependencies]\nneighbour = { path = \"neighbour\" }\n";
+    let comment: String = dependencies.lines().map(|line| format!("//! {line}\n")).collect();
     for (file, text, line) in [
         ("plain.rs", wrong.clone(), 6),
-        ("frontmatter.rs", format!("#!/usr/bin/env wasmserve\n---\n{said}---\n{wrong}"), 11),
+        ("frontmatter.rs", format!("#!/usr/bin/env wasmserve\n---\n{dependencies}---\n{wrong}"), 11),
         ("comment.rs", format!("//! ```cargo\n{comment}//! ```\n{wrong}"), 10),
     ] {
         let path = place.file(file, text);
@@ -128,9 +128,9 @@ fn build_only_builds() {
 }
 
 #[test]
-fn stacks_of_a_file_tell_its_functions_and_with_debug_its_lines_under_the_name_that_was_typed() {
+fn stacks_show_functions_and_with_debug_lines_under_the_name_as_typed() {
     let place = Place::new();
-    fs::create_dir(place.join("below")).expect("a place is writable");
+    fs::create_dir(place.join("below")).expect("the test directory is writable");
     let deeply = "#[inline(never)]\nfn deeply() -> &'static str {\n    panic!(\"on purpose\")\n}\n";
     let text = format!("{}\n{deeply}", handler("x").replace("\"x\"", "deeply()"));
     let frontmatter = format!("---\n[dependencies]\n---\n{text}");
@@ -153,31 +153,32 @@ fn stacks_of_a_file_tell_its_functions_and_with_debug_its_lines_under_the_name_t
 }
 
 #[test]
-fn what_cargo_remembers_of_a_compiler_that_could_not_run_is_forgotten() {
+fn cargos_record_of_a_compiler_that_could_not_run_is_discarded() {
     let place = Place::new();
     place.file("hello.rs", handler("hello"));
     let build =
         || Launch::bare().flags(["build", "hello.rs"]).at(&place).env("XDG_CACHE_HOME", place.join("cache")).run();
     assert_eq!(build().code, Some(0));
 
-    // As after a build in a directory that was removed just then.
+    // As after a build in a directory that was removed meanwhile.
     let is_memory = |path: &PathBuf| path.ends_with(".rustc_info.json");
-    let memory = place.files().into_iter().find(is_memory).expect("cargo remembers its compiler");
-    let mut info: Value = serde_json::from_slice(&fs::read(&memory).expect("it is readable")).expect("it is JSON");
-    let outputs = info["outputs"].as_object_mut().expect("it has what the compiler said");
+    let memory = place.files().into_iter().find(is_memory).expect("cargo caches information about its compiler");
+    let mut info: Value =
+        serde_json::from_slice(&fs::read(&memory).expect("the file is readable")).expect("valid JSON");
+    let outputs = info["outputs"].as_object_mut().expect("the cached output of the compiler");
     for output in
         outputs.values_mut().filter(|output| !output["stdout"].as_str().unwrap_or_default().starts_with("rustc "))
     {
         output["success"] = false.into();
         output["code"] = 1.into();
     }
-    fs::write(&memory, info.to_string()).expect("a place is writable");
+    fs::write(&memory, info.to_string()).expect("the test directory is writable");
     place.file("hello.rs", handler("hello again"));
     let ended = build();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
-/// Has cargo do something in a crate as its user would: not as a part of these tests.
+/// Runs cargo in a crate as a user would, without the environment of these tests.
 fn cargo(directory: &Path, words: &[&str]) -> String {
     let mut cargo = Command::new("cargo");
     for (name, _) in env::vars_os() {
@@ -185,7 +186,7 @@ fn cargo(directory: &Path, words: &[&str]) -> String {
             cargo.env_remove(name);
         }
     }
-    // What it depends on is there, as this workspace depends on it too.
+    // Its dependencies have been fetched, because this workspace has them too.
     let built = place::base().join("crate");
     cargo.envs(place::environment()).env_remove("RUSTFLAGS").env("CARGO_TARGET_DIR", &built).current_dir(directory);
     let ended = run(cargo.args(words).arg("--offline"), "");
@@ -194,13 +195,14 @@ fn cargo(directory: &Path, words: &[&str]) -> String {
 }
 
 #[test]
-fn a_crate_of_new_passes_its_test_and_is_served() {
+fn a_crate_from_new_passes_its_tests_and_is_served() {
     let place = Place::new();
-    let said = Launch::bare().flags(["new", "greet", "--crate", "--template", "verbs"]).at(&place).run();
-    assert_eq!((said.code, &*said.stderr), (Some(0), ""));
-    assert!(said.stdout.contains("cd greet\n"), "{}", said.stdout);
+    let ended = Launch::bare().flags(["new", "greet", "--crate", "--template", "verbs"]).at(&place).run();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    assert!(ended.stdout.contains("cd greet\n"), "{}", ended.stdout);
     let directory = place.join("greet");
-    let verbs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/verbs.rs")).expect("it is there");
+    let verbs =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/verbs.rs")).expect("the file is readable");
     assert!(fs::read_to_string(directory.join("src/main.rs")).is_ok_and(|text| text == verbs));
     assert!(cargo(&directory, &["test"]).contains("test result: ok. 2 passed; 0 failed"));
     cargo(&directory, &["build", "--release", "--target=wasm32-wasip2"]);

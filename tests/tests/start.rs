@@ -1,4 +1,4 @@
-//! From the command line to a server that listens; and each way in which it does not come to that, in one clear line.
+//! How a server starts, and the one clear line that it prints for each reason not to.
 
 use std::{
     fs::{self, File, FileTimes},
@@ -14,10 +14,10 @@ use wasmserve_tests::{
     server::{Launch, refuses},
 };
 
-/// A guest that compiles in a moment, and answers 200.
+/// A guest that compiles quickly and answers with a 200.
 const SMALL: &str = "remembers";
 
-/// Starts a server that cannot use its cache, and checks that it warns and serves all the same. Gives its log.
+/// Starts a server that cannot use its cache, checks that it warns but serves, and returns its log.
 fn serves_without_cache(cache: &Path) -> Vec<String> {
     let server = Launch::program(SMALL).env("XDG_CACHE_HOME", cache).start();
     assert_eq!(server.get("/").status, 200);
@@ -26,7 +26,7 @@ fn serves_without_cache(cache: &Path) -> Vec<String> {
     log
 }
 
-/// Has it serve a file with this content.
+/// Checks that a file with this content is refused, and returns the message.
 fn refuses_content(content: impl AsRef<[u8]>, parts: &[&str]) -> String {
     let place = Place::new();
     let file = place.file("handler.wasm", content);
@@ -36,57 +36,57 @@ fn refuses_content(content: impl AsRef<[u8]>, parts: &[&str]) -> String {
 }
 
 fn component(text: &str) -> Vec<u8> {
-    wat::parse_str(text).expect("it is well-formed")
+    wat::parse_str(text).expect("valid WAT")
 }
 
 #[test]
-fn no_such_file() {
+fn a_missing_file_is_refused() {
     let place = Place::new();
     refuses(Launch::file(&place.join("missing.wasm")), 4, &["missing.wasm", "No such file"]);
 }
 
 #[test]
-fn a_directory() {
+fn a_directory_is_refused() {
     refuses(Launch::file(&Place::new()), 4, &["directory"]);
 }
 
 #[test]
-fn not_wasm() {
+fn a_file_that_is_not_wasm_is_refused() {
     let parts = ["handler.wasm` is not a wasm component", "`#!/\\x1b[2J`", "wasm32-wasip2", "a Rust file or a crate"];
     refuses_content("#!/\x1b[2J", &parts);
 }
 
 #[test]
-fn an_empty_file() {
+fn an_empty_file_is_refused() {
     refuses_content("", &["handler.wasm` is empty"]);
 }
 
 #[test]
-fn a_core_module() {
+fn a_core_module_is_refused() {
     refuses_content(b"\0asm\x01\0\0\0", &["is a core module, not a component", "wasm32-wasip2"]);
 }
 
 #[test]
-fn a_component_of_a_newer_version() {
+fn a_component_of_a_newer_version_is_refused() {
     refuses_content(b"\0asm\x0e\0\x01\0", &["newer"]);
 }
 
 #[test]
-fn a_precompiled_component() {
+fn a_precompiled_component_is_refused() {
     let precompiled = wasmtime::Engine::default().precompile_component(&component("(component)"));
     let precompiled = precompiled.expect("wasmtime can compile it");
     refuses_content(precompiled, &["is a precompiled component, which is native code"]);
 }
 
 #[test]
-fn a_component_that_was_cut_short() {
-    let hello = fs::read(guest::program("hello")).expect("it was just built");
+fn a_truncated_component_is_refused() {
+    let hello = fs::read(guest::program("hello")).expect("the guest is built");
     refuses_content(&hello[..hello.len() / 2], &["is not a valid component"]);
     refuses_content(&hello[..8], &["does not export `wasmserve:gateway/handler@0.1.0`"]);
 }
 
 #[test]
-fn a_component_of_another_world_with_all_that_is_missing() {
+fn a_component_of_another_world_is_refused_with_all_that_is_missing() {
     let other = component(
         r#"(component
             (import "acme:store/blobs@1.0.0" (instance (export "open" (func)) (export "blob" (type (sub resource)))))
@@ -103,11 +103,11 @@ fn a_component_of_another_world_with_all_that_is_missing() {
             "does not export `wasmserve:gateway/handler@0.1.0`",
         ],
     );
-    assert!(!line.contains("wasi:cli"), "what is there is not missing: {line}");
+    assert!(!line.contains("wasi:cli"), "existing imports are not reported: {line}");
 }
 
 #[test]
-fn a_wasi_http_component() {
+fn a_wasi_http_component_is_refused() {
     let proxy = component(
         r#"(component
             (import "wasi:http/types@0.2.0" (instance $types
@@ -126,7 +126,7 @@ fn a_wasi_http_component() {
 }
 
 #[test]
-fn a_handler_of_the_wrong_type() {
+fn a_handler_of_the_wrong_type_is_refused() {
     let wrong = component(
         r#"(component
             (core module $module (func (export "handle")))
@@ -139,32 +139,32 @@ fn a_handler_of_the_wrong_type() {
 }
 
 #[test]
-fn a_component_that_needs_more_than_the_limit() {
+fn a_component_that_needs_more_memory_than_the_limit_is_refused() {
     let line = refuses(Launch::program("hello").flags(["--max-memory", "64KiB"]), 4, &["--max-memory"]);
     assert!(line.contains("its memory starts with"), "{line}");
 }
 
 #[test]
-fn an_address_in_use() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports left");
-    let taken = listener.local_addr().expect("it is bound");
+fn an_address_in_use_is_refused_with_a_free_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = listener.local_addr().expect("the socket is bound");
     let addr = taken.to_string();
     let hello = guest::program("hello");
     let parts = [&*addr, "another process listens there", "--addr"];
     let line = refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &parts);
     let (_, free) = line.split_once("(--addr ").expect("P7: the line has a remedy");
-    let free: SocketAddr = free.trim_end_matches(" is free)").parse().expect("it can be typed as it is");
+    let free: SocketAddr = free.trim_end_matches(" is free)").parse().expect("a valid address");
     assert!(free.ip() == taken.ip() && free.port() > taken.port(), "{line}");
 
-    // The same between two of our own, which both reuse addresses.
+    // The same with two servers, which both reuse addresses.
     let server = Launch::file(hello).start();
     let addr = server.addr().to_string();
     refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &["another process listens there"]);
-    assert_eq!(server.get("/").status, 200, "the first one does not mind");
+    assert_eq!(server.get("/").status, 200, "the first server still works");
 }
 
 #[test]
-fn an_address_that_cannot_be_bound() {
+fn an_address_that_cannot_be_bound_is_refused() {
     let on = |addr| Launch::bare().flags([guest::program("hello")]).flags(["--addr", addr]);
     refuses(on("203.0.113.1:0"), 3, &["`203.0.113.1:0`", "does not have that address"]);
     for addr in ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":"] {
@@ -173,7 +173,7 @@ fn an_address_that_cannot_be_bound() {
 }
 
 #[test]
-fn flags_that_are_wrong() {
+fn invalid_flags_are_refused() {
     refuses(Launch::bare(), 2, &["no handler given", "wasmserve hello.rs"]);
     let cases: [(&[&str], &[&str]); 15] = [
         (&["--nonsense"], &["--nonsense"]),
@@ -198,8 +198,8 @@ fn flags_that_are_wrong() {
 }
 
 #[test]
-fn what_is_typed_wrong_is_told_with_its_remedy() {
-    for (words, said) in [
+fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
+    for (words, message) in [
         ("", "no handler given; name one, as in `wasmserve hello.rs`; see --help"),
         ("nwe", "no file or command is named `nwe`; see --help"),
         (
@@ -231,7 +231,7 @@ fn what_is_typed_wrong_is_told_with_its_remedy() {
         ("a.rs --once --requests 3", "--once and --requests cannot be used together; see --help"),
     ] {
         let ended = Launch::bare().flags(words.split_whitespace()).run();
-        assert_eq!(ended.stderr, format!("wasmserve: {said}\n"), "{words}");
+        assert_eq!(ended.stderr, format!("wasmserve: {message}\n"), "{words}");
         assert_eq!(ended.code, Some(if words == "nwe" { 4 } else { 2 }), "{words}");
     }
 }
@@ -252,32 +252,32 @@ fn grants_are_shown_and_secrets_are_not() {
     assert_eq!(log.len(), 1, "one line when it is ready: {log:?}");
 }
 
-/// The compiled components in a cache, and what would change if they were written again.
+/// The compiled components in a cache, with inodes and times that show whether they are written again.
 fn entries(cache: &Place) -> Vec<(PathBuf, u64, SystemTime)> {
     let is_entry = |path: &PathBuf| path.extension().is_none();
     let components = |path: &PathBuf| path.starts_with(cache.join("wasmserve/components"));
     let entries = cache.files().into_iter().filter(components).filter(is_entry);
     entries
         .map(|path| {
-            let metadata = fs::metadata(&path).expect("it was just listed");
-            (path, metadata.ino(), metadata.modified().expect("Linux tells"))
+            let metadata = fs::metadata(&path).expect("the entry exists");
+            (path, metadata.ino(), metadata.modified().expect("the file system records the time"))
         })
         .collect()
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    fs::metadata(path).expect("the file is readable").permissions().mode() & 0o777
 }
 
 #[test]
-fn the_second_start_finds_the_component_compiled() {
+fn the_second_start_uses_the_compiled_component() {
     let cache = Place::new();
     let start = || Launch::program(SMALL).env("XDG_CACHE_HOME", &*cache).start();
     assert_eq!(start().get("/").status, 200);
     let first = entries(&cache);
     assert_eq!(first.len(), 1, "one component, one entry: {:?}", cache.files());
     for directory in ["components", "compiled"] {
-        assert_eq!(mode(&cache.join("wasmserve").join(directory)), 0o700, "it decides what native code is run");
+        assert_eq!(mode(&cache.join("wasmserve").join(directory)), 0o700, "its content is run as native code");
     }
 
     assert_eq!(start().get("/").status, 200);
@@ -285,18 +285,18 @@ fn the_second_start_finds_the_component_compiled() {
 }
 
 #[test]
-fn a_cache_that_others_could_write_to_is_closed_to_them() {
+fn a_cache_that_others_could_write_to_is_made_private() {
     let cache = Place::new();
     let directory = cache.join("wasmserve/components");
-    fs::create_dir_all(&directory).expect("a place is writable");
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::create_dir_all(&directory).expect("the test directory is writable");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("we own the file");
     let server = Launch::program(SMALL).env("XDG_CACHE_HOME", &*cache).start();
     assert_eq!(mode(&directory), 0o700);
     server.stop();
 }
 
 #[test]
-fn what_others_may_have_put_into_the_cache_is_never_run() {
+fn entries_that_others_may_have_written_to_the_cache_are_never_run() {
     let compiled = |program: &str| {
         let cache = Place::new();
         drop(Launch::program(program).env("XDG_CACHE_HOME", &*cache).start());
@@ -304,11 +304,12 @@ fn what_others_may_have_put_into_the_cache_is_never_run() {
         (entry.clone(), cache)
     };
     let ((entry, cache), (foreign, _foreign)) = (compiled(SMALL), compiled("divides_by_zero"));
-    // Code of another component under the name of this one, in a directory that was open once.
+    // The code of another component under this one's name, in a directory that was once open to others.
     for open in [cache.join("wasmserve/components"), cache.join("wasmserve")] {
-        fs::create_dir_all(entry.parent().expect("it is in a directory")).expect("a place is writable");
-        fs::copy(&foreign, &entry).expect("a place is writable");
-        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("it is ours");
+        fs::create_dir_all(entry.parent().expect("the entry has a parent directory"))
+            .expect("the test directory is writable");
+        fs::copy(&foreign, &entry).expect("the test directory is writable");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("we own the file");
         let server = Launch::program(SMALL).env("XDG_CACHE_HOME", &*cache).start();
         assert_eq!(server.get("/").text(), "0000000000", "{}", open.display());
         assert_eq!(mode(&open), 0o700);
@@ -320,23 +321,23 @@ fn a_cache_that_others_could_replace_is_a_warning() {
     let place = Place::new();
     let open = place.join("open");
     let mut caches = vec![open.clone(), open.join("below")];
-    fs::create_dir(&open).expect("a place is writable");
-    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("it is ours");
-    symlink(&open, place.join("link")).expect("a place is writable");
+    fs::create_dir(&open).expect("the test directory is writable");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("we own the file");
+    symlink(&open, place.join("link")).expect("the test directory is writable");
     caches.push(place.join("link/below"));
     let foreign = place.join("foreign");
-    fs::create_dir(&foreign).expect("a place is writable");
-    // Only the administrator can give a directory away.
+    fs::create_dir(&foreign).expect("the test directory is writable");
+    // Only root can change the owner of a directory.
     if chown(&foreign, Some(65534), None).is_ok() {
         caches.push(foreign);
     }
     for cache in caches {
         let log = serves_without_cache(&cache);
-        assert!(log[0].ends_with("set XDG_CACHE_HOME to a directory you own"), "a remedy comes last: {log:?}");
+        assert!(log[0].ends_with("set XDG_CACHE_HOME to a directory you own"), "the remedy comes last: {log:?}");
     }
-    assert_eq!(fs::read_dir(&open).expect("it is there").count(), 0, "nothing is written there");
-    // As in /tmp: what is ours there cannot be removed by other users.
-    fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).expect("it is ours");
+    assert_eq!(fs::read_dir(&open).expect("the directory is readable").count(), 0, "nothing is written there");
+    // As in /tmp, where other users cannot remove our files.
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).expect("we own the file");
     let log = Launch::program(SMALL).env("XDG_CACHE_HOME", &open).start().stop();
     assert!(!log.iter().any(|line| line.contains("warning")), "{log:?}");
 }
@@ -356,23 +357,27 @@ fn a_cache_that_cannot_be_used_is_a_warning() {
 #[test]
 fn p15_a_cache_that_is_not_ours_or_cannot_be_written_is_a_warning() {
     let place = Place::new();
-    // Nobody can write there, not even the administrator.
+    // Not even root can write there.
     let mut caches = vec![PathBuf::from("/proc/wasmserve-tests")];
     let linked = place.join("linked");
-    fs::create_dir_all(linked.join("wasmserve")).expect("a place is writable");
-    symlink(place.join("elsewhere"), linked.join("wasmserve/components")).expect("a place is writable");
-    fs::create_dir(place.join("elsewhere")).expect("a place is writable");
+    fs::create_dir_all(linked.join("wasmserve")).expect("the test directory is writable");
+    symlink(place.join("elsewhere"), linked.join("wasmserve/components")).expect("the test directory is writable");
+    fs::create_dir(place.join("elsewhere")).expect("the test directory is writable");
     caches.push(linked);
     let foreign = place.join("foreign");
-    fs::create_dir_all(foreign.join("wasmserve/components")).expect("a place is writable");
-    // Only the administrator can give a directory away.
+    fs::create_dir_all(foreign.join("wasmserve/components")).expect("the test directory is writable");
+    // Only root can change the owner of a directory.
     if chown(foreign.join("wasmserve/components"), Some(65534), None).is_ok() {
         caches.push(foreign);
     }
     for cache in caches {
         serves_without_cache(&cache);
     }
-    assert_eq!(fs::read_dir(place.join("elsewhere")).expect("it is there").count(), 0, "nothing is written there");
+    assert_eq!(
+        fs::read_dir(place.join("elsewhere")).expect("the directory is readable").count(),
+        0,
+        "nothing is written there"
+    );
 }
 
 #[test]
@@ -381,29 +386,29 @@ fn p14_a_corrupt_entry_in_the_cache_is_compiled_again() {
     let start = || Launch::program(SMALL).env("XDG_CACHE_HOME", &*cache).start();
     drop(start());
     let [(entry, ..)] = &*entries(&cache) else { panic!("one component, one entry: {:?}", cache.files()) };
-    let whole = fs::read(entry).expect("it was just written");
+    let whole = fs::read(entry).expect("the entry is readable");
     for corrupt in [&b""[..], b"corrupt", &whole[..whole.len() / 2]] {
-        fs::write(entry, corrupt).expect("it is ours");
+        fs::write(entry, corrupt).expect("we own the file");
         assert_eq!(start().get("/").status, 200);
-        assert_eq!(fs::read(entry).expect("it is there").len(), whole.len(), "the component is kept again");
+        assert_eq!(fs::read(entry).expect("the file is readable").len(), whole.len(), "the component is cached again");
     }
 }
 
 #[test]
-fn what_a_killed_process_left_in_the_cache_is_removed() {
+fn leftovers_of_a_killed_process_are_removed_from_the_cache() {
     let cache = Place::new();
     let start = || Launch::program(SMALL).env("XDG_CACHE_HOME", &*cache).start();
     drop(start());
     let [(entry, ..)] = &*entries(&cache) else { panic!("one component, one entry: {:?}", cache.files()) };
-    fs::remove_file(entry).expect("it is ours");
+    fs::remove_file(entry).expect("we own the file");
     let leftover = entry.with_extension("wip-atomic-write-mod");
-    fs::write(&leftover, "half").expect("a place is writable");
+    fs::write(&leftover, "half").expect("the test directory is writable");
 
     drop(start());
     assert!(leftover.exists(), "another server may be writing it right now");
     let old = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(120));
-    File::open(&leftover).and_then(|file| file.set_times(old)).expect("it is ours");
+    File::open(&leftover).and_then(|file| file.set_times(old)).expect("we own the file");
     drop(start());
     assert!(!leftover.exists());
-    assert!(entry.exists(), "the component is kept again");
+    assert!(entry.exists(), "the component is cached again");
 }

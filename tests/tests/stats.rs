@@ -1,8 +1,8 @@
-//! The books: what was accepted was answered, aborted or shed, exactly; and nothing stays in the pool.
+//! The counters: each accepted request was answered, aborted or shed, and nothing stays in the pool.
 
 use wasmserve_tests::server::{Launch, Server};
 
-/// A server that tells its statistics, and a way to read one.
+/// A server with `--stats`, and a function that reads one of its metrics.
 fn server(program: &str, flags: &[&str]) -> (Server, impl Fn(&str) -> u64) {
     let server = Launch::program(program).flags(["--stats", "127.0.0.1:0"]).flags(flags).start();
     let line = server.line(|line| line.starts_with("statistics on http://"));
@@ -12,13 +12,13 @@ fn server(program: &str, flags: &[&str]) -> (Server, impl Fn(&str) -> u64) {
         client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         let answer = client.response();
         let value = answer.text().lines().find_map(|line| line.strip_prefix(&format!("wasmserve_{name} ")));
-        value.unwrap_or_else(|| panic!("no {name} in {}", answer.text())).parse().expect("it is a number")
+        value.unwrap_or_else(|| panic!("no {name} in {}", answer.text())).parse().expect("a number")
     };
     (server, read)
 }
 
 #[test]
-fn every_request_is_in_the_books_once_and_the_pool_is_empty_again() {
+fn every_request_is_counted_once_and_the_pool_is_empty_again() {
     let (server, read) = server("misbehaves", &["--timeout", "1s"]);
     for number in 0..60 {
         let mut client = server.connect();
@@ -27,9 +27,9 @@ fn every_request_is_in_the_books_once_and_the_pool_is_empty_again() {
             1 => client.send("GET /traps HTTP/1.1\r\nHost: x\r\n\r\n"),
             2 => client.send("nonsense\r\n\r\n"),
             3 => {
-                // Leaves in the middle of the response.
+                // Disconnects in the middle of the response.
                 client.send("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n");
-                assert_eq!(client.head().expect("it begins").status, 200);
+                assert_eq!(client.head().expect("a response head").status, 200);
                 continue;
             }
             4 => client.send("POST /waits HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello"),
@@ -63,11 +63,11 @@ fn a_fault_after_a_complete_response_is_counted_and_changes_nothing_else() {
 }
 
 #[test]
-fn f33_what_is_too_much_is_shed_with_a_503_and_is_in_the_books() {
+fn f33_requests_beyond_the_limits_are_shed_with_a_503_and_counted() {
     let (server, read) = server("reads_input", &["--max-exchanges", "1", "--max-queue", "0"]);
     let mut first = server.connect();
     first.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
-    let head = first.head().expect("it begins");
+    let head = first.head().expect("a response head");
     let shed = server.get("/");
     assert_eq!((shed.status, shed.field("retry-after"), shed.field("wasmserve-fault")), (503, Some("1"), Some("busy")));
     first.send("hello");
@@ -75,16 +75,16 @@ fn f33_what_is_too_much_is_shed_with_a_503_and_is_in_the_books() {
     while read("instances_live") > 0 {
         std::thread::yield_now();
     }
-    assert_eq!(server.get("/").status, 200, "there is room again");
+    assert_eq!(server.get("/").status, 200, "a place is free again");
     assert_eq!((read("requests_accepted_total"), read("requests_shed_total")), (3, 1));
 }
 
 #[test]
-fn who_waits_for_room_gets_it() {
+fn queued_requests_are_admitted_when_a_place_is_free() {
     let (server, _) = server("reads_input", &["--max-exchanges", "1", "--queue-wait", "1m"]);
     let mut first = server.connect();
     first.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
-    assert_eq!(first.head().expect("it begins").status, 200);
+    assert_eq!(first.head().expect("a response head").status, 200);
     let mut waiting: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for client in &mut waiting {
         client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -96,7 +96,7 @@ fn who_waits_for_room_gets_it() {
 }
 
 #[test]
-fn statistics_are_told_to_this_machine_only() {
+fn statistics_are_served_on_loopback_only() {
     let ended = Launch::program("counts").flags(["--stats", "0.0.0.0:0"]).run();
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("loopback"), "{}", ended.stderr);

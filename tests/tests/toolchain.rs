@@ -1,4 +1,4 @@
-//! What can keep the server from building a handler before any compiler has seen it.
+//! Builds that fail before the compiler reads the handler.
 
 use std::{
     fs::{self, File},
@@ -13,21 +13,21 @@ use wasmserve_tests::{
 };
 
 #[test]
-fn dependencies_that_are_no_toml_are_told_with_their_line() {
+fn invalid_dependencies_are_reported_with_their_line() {
     let place = Place::new();
     let file = place.file("hello.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
     refuses(Launch::file(&file), 4, &["hello.rs`", "in line 3", "TOML"]);
 }
 
 #[test]
-fn what_is_wrong_with_dependencies_is_told_while_others_build() {
+fn invalid_dependencies_are_reported_even_while_another_build_runs() {
     let place = Place::new();
     let ended = launch_with(&place, &tools(&place, &[("rustc", "exit 1"), ("cargo", "exit 1")])).run();
     assert_eq!(ended.code, Some(4), "{ended:?}");
     let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
     let lock = place.files().into_iter().find(|path| is_lock(path) && !path.ends_with("Cargo.lock"));
-    let held = File::open(lock.expect("whoever builds holds a lock")).expect("it is readable");
-    held.lock().expect("nobody builds any more");
+    let held = File::open(lock.expect("a build creates a lock file")).expect("the file is readable");
+    held.lock().expect("no build holds the lock");
     let file = place.file("wrong.rs", format!("---\n[dependencies]\nserde = = 1\n---\n{}", handler("x")));
     refuses(Launch::file(&file).env("XDG_CACHE_HOME", place.join("cache")), 4, &["wrong.rs`", "in line 3", "TOML"]);
 }
@@ -36,27 +36,31 @@ fn what_is_wrong_with_dependencies_is_told_while_others_build() {
 fn a_build_cache_that_others_could_replace_is_refused() {
     let place = Place::new();
     let file = place.file("hello.rs", handler("x"));
-    fs::create_dir(place.join("open")).expect("a place is writable");
-    fs::set_permissions(place.join("open"), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::create_dir(place.join("open")).expect("the test directory is writable");
+    fs::set_permissions(place.join("open"), fs::Permissions::from_mode(0o777)).expect("we own the file");
     let launch = Launch::file(&file).env("XDG_CACHE_HOME", place.join("open"));
     let ended = launch.run();
     assert_eq!(ended.code, Some(4), "{ended:?}");
-    // The line before it is about the compile cache, which a server can do without.
-    let line = ended.stderr.lines().last().expect("it says why");
+    // The line before it is about the compile cache, which is optional.
+    let line = ended.stderr.lines().last().expect("an error message");
     for part in ["hello.rs`", "other users can write to", "set XDG_CACHE_HOME to a directory you own"] {
         assert!(line.contains(part), "`{part}` is not in: {line}");
     }
-    assert_eq!(fs::read_dir(place.join("open")).expect("it is there").count(), 0, "nothing is written there");
+    assert_eq!(
+        fs::read_dir(place.join("open")).expect("the directory is readable").count(),
+        0,
+        "nothing is written there"
+    );
 }
 
-/// A server with these programs and no others, and with a cache of its own.
+/// A server whose PATH has only these programs, with its own cache.
 fn launch_with(place: &Place, tools: &Path) -> Launch {
     let file = place.file("hello.rs", handler("x"));
     Launch::file(&file).env("PATH", tools).env("XDG_CACHE_HOME", place.join("cache"))
 }
 
 #[test]
-fn without_rust_there_is_one_clear_line() {
+fn without_rust_the_error_is_one_clear_line() {
     let place = Place::new();
     refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "cargo is not installed", "https://rustup.rs"]);
     let without_target = tools(&place, &[("rustc", "echo /nowhere/lib"), ("cargo", "exit 1")]);
@@ -68,7 +72,7 @@ fn without_rust_there_is_one_clear_line() {
 }
 
 #[test]
-fn a_missing_target_is_added_and_that_is_said() {
+fn a_missing_target_is_added_with_a_notice() {
     let place = Place::new();
     let added = place.join("added");
     let rustup = format!("echo \"$@\" > '{}'", added.display());
@@ -78,6 +82,6 @@ fn a_missing_target_is_added_and_that_is_said() {
     assert_eq!(ended.code, Some(4), "{ended:?}");
     assert_eq!(fs::read_to_string(added).ok().as_deref(), Some("target add wasm32-wasip2\n"));
     let lines: Vec<&str> = ended.stderr.lines().collect();
-    let says = "wasmserve: the target wasm32-wasip2 is missing; adding it with `rustup target add wasm32-wasip2`";
-    assert_eq!(lines[..2], [says, "is run"], "{ended:?}");
+    let notice = "wasmserve: the target wasm32-wasip2 is missing; adding it with `rustup target add wasm32-wasip2`";
+    assert_eq!(lines[..2], [notice, "is run"], "{ended:?}");
 }

@@ -10,15 +10,15 @@ use wasmserve_tests::{
 
 /// The component of a guest, as a file that may change.
 fn component(place: &Place, name: &str) -> PathBuf {
-    place.file("handler.wasm", octets(name))
+    place.file("handler.wasm", bytes(name))
 }
 
-fn octets(name: &str) -> Vec<u8> {
-    fs::read(guest::program(name)).expect("it was just built")
+fn bytes(name: &str) -> Vec<u8> {
+    fs::read(guest::program(name)).expect("the guest is built")
 }
 
 #[test]
-fn a_page_that_waits_does_not_hold_up_the_end_of_the_server() {
+fn a_waiting_page_does_not_delay_the_stop() {
     let place = Place::new();
     let server = Launch::file(&component(&place, "hello")).flags(["--debug", "--drain", "60s"]).start();
     place.file("handler.wasm", "no wasm");
@@ -29,32 +29,32 @@ fn a_page_that_waits_does_not_hold_up_the_end_of_the_server() {
 }
 
 #[test]
-fn a_component_is_watched_and_what_is_none_is_told_in_one_line() {
+fn a_component_is_watched_and_an_invalid_one_is_reported_in_one_line() {
     let place = Place::new();
     let file = component(&place, "hello");
     let server = Launch::file(&file).start();
     assert_eq!(server.get("/").text(), "Hello, World!\n");
-    let hello = octets("hello");
+    let hello = bytes("hello");
     for (times, wrong) in [&hello[..hello.len() / 2], b"no wasm", b""].into_iter().enumerate() {
         place.file("handler.wasm", wrong);
         let line = server.kept(times + 1).pop().unwrap_or_default();
         assert!(line.starts_with("wasmserve: ") && line.contains("handler.wasm"), "{line}");
         assert_eq!(server.get("/").text(), "Hello, World!\n");
     }
-    place.file("handler.wasm", octets("returns_without_starting"));
+    place.file("handler.wasm", bytes("returns_without_starting"));
     server.served_anew(1);
     assert_eq!(server.get("/").status, 500);
 }
 
 #[test]
-fn a_request_that_runs_keeps_its_handler() {
+fn a_running_request_keeps_its_handler() {
     let place = Place::new();
     let server = Launch::file(&component(&place, "echo")).start();
     let mut client = server.connect();
     client.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nold ");
     let head = client.response_to_head();
     assert_eq!(head.status, 200);
-    place.file("handler.wasm", octets("hello"));
+    place.file("handler.wasm", bytes("hello"));
     server.served_anew(1);
     assert_eq!(server.get("/").text(), "Hello, World!\n");
     client.send("echo");
@@ -63,16 +63,16 @@ fn a_request_that_runs_keeps_its_handler() {
 }
 
 #[test]
-fn a_directory_may_go_and_come_back() {
+fn a_directory_may_be_removed_and_restored() {
     let place = Place::new();
     let directory = place.join("release");
     let write = |name: &str| {
-        fs::create_dir_all(&directory).expect("a place is writable");
-        place.file("release/handler.wasm", octets(name));
+        fs::create_dir_all(&directory).expect("the test directory is writable");
+        place.file("release/handler.wasm", bytes(name));
     };
     write("hello");
     let server = Launch::file(&directory.join("handler.wasm")).start();
-    fs::remove_dir_all(&directory).expect("a place is writable");
+    fs::remove_dir_all(&directory).expect("the test directory is writable");
     server.kept(1);
     assert_eq!(server.get("/").text(), "Hello, World!\n");
     write("environ");
@@ -81,7 +81,7 @@ fn a_directory_may_go_and_come_back() {
 }
 
 #[test]
-fn nothing_is_watched_if_that_is_not_wanted() {
+fn no_watch_disables_watching() {
     assert!(Server::start("hello").watches());
     assert!(!Launch::program("hello").flags(["--no-watch"]).start().watches());
 }

@@ -1,6 +1,7 @@
-//! The real server, and our own clients. A minute or two; nothing is needed but what builds the server, and a shell.
+//! Tests of the real server with our own clients.
 //!
-//! A name is a claim, and starts with the rule or the fault that it stands for where there is one.
+//! They take a minute or two, and need only what builds the server, and a shell. The name of a test is a claim, and
+//! starts with the number of the rule or fault that it tests, if any.
 
 mod bulk;
 mod capacity;

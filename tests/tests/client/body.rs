@@ -1,4 +1,4 @@
-//! Bodies: their framing, their ends and their limits.
+//! Request bodies: framing, ends and limits.
 
 use wasmserve_tests::{
     client::{Close, End},
@@ -6,7 +6,7 @@ use wasmserve_tests::{
 };
 
 #[test]
-fn i1_i4_a_body_in_chunks_arrives_with_its_trailers_and_without_its_framing() {
+fn i1_i4_a_chunked_body_arrives_with_its_trailers_and_without_its_framing() {
     let server = Shared::program("reads_input");
     let chunks = "5;a=\"b\"\r\nhello\r\n06\r\n world\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nContent-Length: 9\r\n\r\n";
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -15,7 +15,7 @@ fn i1_i4_a_body_in_chunks_arrives_with_its_trailers_and_without_its_framing() {
 }
 
 #[test]
-fn f30_i5_a_body_that_was_cut_short_has_no_end_for_the_handler() {
+fn f30_i5_a_truncated_body_never_ends_cleanly_for_the_handler() {
     let bodies = [
         ("Content-Length: 10\r\n\r\nhello", 5),
         ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 5),
@@ -29,7 +29,7 @@ fn f30_i5_a_body_that_was_cut_short_has_no_end_for_the_handler() {
         client.end();
         let exchange = exchange + 1;
         server.line_with(&format!("[{exchange}] log: read failed after {length} octets: the client went away"));
-        // K9: whoever only ended its side can be told.
+        // K9: a client that ended only its side can read the response.
         assert_eq!(client.response().status, 400, "I6: {body:?}");
         server.line_with(&format!("[{exchange}] 400 bad-input: "));
     }
@@ -37,11 +37,11 @@ fn f30_i5_a_body_that_was_cut_short_has_no_end_for_the_handler() {
 }
 
 #[test]
-fn i5_a_client_that_leaves_during_its_upload_leaves_nothing_behind() {
+fn i5_a_client_that_disconnects_during_its_upload_leaves_nothing_behind() {
     let server = Server::start("reads_input");
     let mut client = server.connect();
     client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
-    let head = client.head().expect("it begins");
+    let head = client.head().expect("a response head");
     assert_eq!(client.body(&head).next().as_deref(), Some(&b"reading\n"[..]));
     drop(client);
     server.line_with("[1] log: read failed after 5 octets: the client went away");
@@ -50,7 +50,7 @@ fn i5_a_client_that_leaves_during_its_upload_leaves_nothing_behind() {
 }
 
 #[test]
-fn i6_a_body_with_broken_chunks_is_an_error_and_the_last_of_its_connection() {
+fn i6_a_body_with_malformed_chunks_is_an_error_and_closes_the_connection() {
     let bodies: [&[u8]; 9] = [
         b"x\r\nhello\r\n0\r\n\r\n",
         b"-1\r\nhello\r\n0\r\n\r\n",
@@ -79,7 +79,7 @@ fn i6_a_body_with_broken_chunks_is_an_error_and_the_last_of_its_connection() {
 }
 
 #[test]
-fn f31_i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
+fn f31_i7_a_body_over_the_limit_is_a_413_that_reaches_the_client() {
     let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
     let post = |body: String| server.ask(format!("POST / HTTP/1.1\r\nHost: x\r\n{body}"));
     assert_eq!(post(format!("Content-Length: 1024\r\n\r\n{}", "x".repeat(1024))).status, 200);
@@ -95,7 +95,7 @@ fn f31_i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
     });
     server.line_with("[3] 413 body-too-large: ");
 
-    // A client that goes on sending, and listens only then.
+    // A client that sends everything before it reads.
     let mut client = server.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 2 << 20));
     _ = client.try_send(vec![b'x'; 2 << 20]);
@@ -106,11 +106,11 @@ fn f31_i7_a_body_that_is_too_long_is_a_413_and_the_answer_arrives() {
     assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
     drop(client);
     let log = server.stop();
-    assert!(!log.iter().any(|line| line.starts_with("[4] log:")), "no handler has seen it: {log:#?}");
+    assert!(!log.iter().any(|line| line.starts_with("[4] log:")), "no handler was called: {log:#?}");
 }
 
 #[test]
-fn i9_a_client_that_waits_is_told_to_go_on_once_and_only_if_somebody_reads() {
+fn i9_expect_continue_is_sent_once_and_only_when_the_body_is_read() {
     let server = Shared::program("reads_input");
     for expect in ["100-continue", "100-Continue"] {
         let mut client = server.connect();
@@ -118,7 +118,7 @@ fn i9_a_client_that_waits_is_told_to_go_on_once_and_only_if_somebody_reads() {
         assert_eq!(client.head().expect("an interim response").status, 100);
         client.send("hello");
         let response = client.response();
-        assert_eq!((response.status, response.text()), (200, "5 octets, trailers []\n"), "exactly one");
+        assert_eq!((response.status, response.text()), (200, "5 octets, trailers []\n"), "100 Continue comes once");
     }
     // Without a body, and in HTTP/1.0, there is nothing to wait for.
     let mut client = server.connect();
@@ -136,7 +136,7 @@ fn i9_a_client_that_waits_is_told_to_go_on_once_and_only_if_somebody_reads() {
 }
 
 #[test]
-fn i11_a_client_that_still_waits_when_it_is_answered_is_told_that_the_connection_closes() {
+fn i11_a_response_before_100_continue_closes_the_connection() {
     let server = Shared::program("ignores_input");
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");

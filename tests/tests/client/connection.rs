@@ -1,4 +1,4 @@
-//! Connections: which stay open, and what becomes of clients that leave.
+//! Connections: which ones stay open, and what happens when a client disconnects.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use wasmserve_tests::{
 };
 
 #[test]
-fn k1_k2_a_connection_stays_open_as_the_client_wants() {
+fn k1_k2_the_client_decides_whether_a_connection_stays_open() {
     let server = Shared::program("hello");
     let closes = |request: &str| {
         let mut client = server.connect();
@@ -33,7 +33,7 @@ fn k1_k2_a_connection_stays_open_as_the_client_wants() {
 }
 
 #[test]
-fn k2_a_client_of_http_1_0_is_not_promised_what_is_not_kept() {
+fn k2_an_http_1_0_client_gets_close_when_the_connection_closes() {
     let keep = "HTTP/1.0\r\nConnection: keep-alive\r\n";
     let says_close = |guest: &str, request: String, status: u16| {
         let server = Server::start(guest);
@@ -43,7 +43,7 @@ fn k2_a_client_of_http_1_0_is_not_promised_what_is_not_kept() {
         assert_eq!((response.status, response.field("Connection")), (status, Some("close")), "{request}");
         assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{request}");
     };
-    // No length, a fault, a body that nobody wants to read, and one that is refused.
+    // No length, a fault, a body that is not read, and a body that is refused.
     says_close("echo", format!("POST / {keep}Content-Length: 5\r\n\r\nhello"), 200);
     says_close("hello", format!("GET * {keep}\r\n"), 400);
     says_close("ignores_input", format!("POST / {keep}Content-Length: 1000000\r\n\r\n"), 200);
@@ -67,7 +67,7 @@ fn k3_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn k5_the_next_request_after_a_body_that_nobody_read_is_served() {
+fn k5_the_next_request_after_an_unread_body_is_served() {
     let server = Shared::program("ignores_input");
     let mut client = server.connect();
     for length in [0, 10, 100_000] {
@@ -80,11 +80,11 @@ fn k5_the_next_request_after_a_body_that_nobody_read_is_served() {
 }
 
 #[test]
-fn k5_after_a_long_body_that_nobody_read_the_connection_closes_and_the_answer_arrives() {
+fn k5_after_a_long_unread_body_the_response_arrives_and_the_connection_closes() {
     let server = Server::start("ignores_input");
     let mut client = server.connect();
     client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 3 << 20));
-    // The server is done with it before it has all.
+    // The server may close before it has received everything.
     _ = client.try_send(vec![b'x'; 3 << 20]);
     let response = client.response();
     assert_eq!((response.status, response.text(), response.end), (200, "ignored", End::Whole));
@@ -93,9 +93,9 @@ fn k5_after_a_long_body_that_nobody_read_the_connection_closes_and_the_answer_ar
 }
 
 #[test]
-fn k5_the_client_is_told_of_that_even_by_a_handler_that_takes_its_time() {
+fn k5_the_close_is_announced_even_if_the_handler_is_slow() {
     let server = Server::start("ignores_input");
-    // The first `/slowly` has computed for long enough to be moved to the slow lane.
+    // The handler of `/slowly` computes for long enough to be moved to the slow lane.
     let mut client = server.connect();
     client.send(format!("POST /slowly HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 3 << 20));
     let response = client.response();
@@ -105,7 +105,7 @@ fn k5_the_client_is_told_of_that_even_by_a_handler_that_takes_its_time() {
 }
 
 #[test]
-fn a_client_that_sends_on_behind_what_is_no_tunnel_reads_the_answer() {
+fn a_client_that_sends_data_after_a_refused_tunnel_reads_the_response() {
     let server = Shared::program("hello");
     let upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n";
     for (request, status) in [("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501), (upgrade, 200)] {
@@ -116,13 +116,13 @@ fn a_client_that_sends_on_behind_what_is_no_tunnel_reads_the_answer() {
         assert_eq!((response.status, response.end), (status, End::Whole));
         assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
     }
-    // What hyper cannot read behind it is refused as always.
+    // Data after it that hyper cannot parse is refused as usual.
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n\0\r\n\r\n");
     assert_eq!(client.response().status, 200);
     assert_eq!(client.response().status, 400);
     assert_eq!(client.rest(), (Vec::new(), Close::Orderly));
-    // With an upgrade that nobody wants the connection goes on.
+    // After an ignored upgrade the connection stays open.
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
     assert_eq!(client.response().status, 200);
@@ -133,7 +133,7 @@ fn a_client_that_sends_on_behind_what_is_no_tunnel_reads_the_answer() {
 }
 
 #[test]
-fn k6_a_body_that_nobody_read_is_never_taken_for_a_request() {
+fn k6_an_unread_body_is_never_parsed_as_a_request() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let last = "GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let bodies = [
@@ -145,7 +145,7 @@ fn k6_a_body_that_nobody_read_is_never_taken_for_a_request() {
         let mut client = server.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{body}{last}"));
         assert_eq!(client.response().text(), "ignored");
-        // Closing instead would be right as well, if it was said.
+        // An announced close would be correct too.
         if let Some(response) = client.try_response() {
             assert_eq!(response.text(), "ignored");
         }
@@ -155,7 +155,7 @@ fn k6_a_body_that_nobody_read_is_never_taken_for_a_request() {
 }
 
 #[test]
-fn k7_a_request_with_two_lengths_is_the_last_of_its_connection() {
+fn k7_a_request_with_two_lengths_is_the_last_on_its_connection() {
     let server = Server::start("environ");
     let mut client = server.connect();
     client.send(
@@ -173,7 +173,7 @@ fn k7_a_request_with_two_lengths_is_the_last_of_its_connection() {
 }
 
 #[test]
-fn k9_a_client_that_ends_its_side_is_answered() {
+fn k9_a_half_closed_client_is_answered() {
     let server = Shared::program("reads_input");
     for request in [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -191,34 +191,34 @@ fn k9_a_client_that_ends_its_side_is_answered() {
 }
 
 #[test]
-fn k10_when_the_client_leaves_during_its_response_the_handler_is_told_and_the_log_has_a_499() {
+fn k10_a_disconnect_during_the_response_reaches_the_handler_and_is_logged_as_499() {
     let server = Server::start("downloads");
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    let head = client.head().expect("it begins");
+    let head = client.head().expect("a response head");
     assert_eq!(client.body(&head).next().map(|chunk| chunk.len()), Some(64 << 10));
     drop(client);
     server.line_with("\"GET / HTTP/1.1\" 499 -");
     server.line_with("[1] log: sent less than asked for: the client is gone");
     let log = server.stop();
-    assert!(!log.iter().any(|line| line.contains(" 500 ")), "it is not the handler's fault: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains(" 500 ")), "a disconnect is not a handler's fault: {log:#?}");
 }
 
-/// A client that has begun to receive the response of a handler that neither writes nor reads any more.
+/// A client in the middle of a response whose handler no longer reads or writes.
 fn waiting(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.head().expect("it begins").status, 200);
+    assert_eq!(client.head().expect("a response head").status, 200);
     client
 }
 
 #[test]
-fn f27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it() {
+fn f27_k10_a_reset_is_noticed_while_the_handler_does_no_io() {
     for program in ["spins", "sleeps"] {
         let server = Launch::program(program).flags(["--timeout", "1h"]).start();
         let client = waiting(&server);
-        // As when a process ends that has not read all: a reset.
-        SockRef::from(&client.sender()).set_linger(Some(Duration::ZERO)).expect("a socket can be that");
+        // A reset, as from a process that exits with unread data.
+        SockRef::from(&client.sender()).set_linger(Some(Duration::ZERO)).expect("the socket accepts the option");
         drop(client);
         server.line_with("\"GET /late HTTP/1.1\" 499 -");
         assert_eq!(server.get("/fine").status, 200);
@@ -226,12 +226,12 @@ fn f27_k10_a_client_that_is_gone_is_seen_though_the_handler_does_nothing_for_it(
 }
 
 #[test]
-fn f27_k10_a_client_that_closes_while_the_handler_has_said_nothing_is_seen() {
+fn f27_k10_a_close_before_the_response_is_noticed() {
     for program in ["spins", "sleeps"] {
         let server = Launch::program(program).flags(["--timeout", "1h", "--cpu-time", "1h"]).start();
         let mut client = server.connect();
         client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        // As Ctrl-C does it: nothing is left to read, so that the end looks like that of a client which still waits.
+        // As after Ctrl-C. Nothing is unread, so this looks like the half-close of a client that still waits.
         drop(client);
         server.line_with("\"GET / HTTP/1.1\" 499 -");
         assert_eq!(server.get("/fine").status, 200);
@@ -239,25 +239,25 @@ fn f27_k10_a_client_that_closes_while_the_handler_has_said_nothing_is_seen() {
 }
 
 #[test]
-fn k9_a_client_that_has_ended_its_side_is_asked_whether_it_still_waits_and_answered() {
+fn k9_a_half_closed_client_is_probed_with_102_and_answered() {
     let server = Server::start("drips");
     for (version, asked) in [("1.1", "HTTP/1.1 102 Processing\r\n\r\n"), ("1.0", "")] {
         let mut client = server.connect();
         client.send(format!("GET /?n=1&ms=700 HTTP/{version}\r\nHost: x\r\n\r\n"));
         client.end();
-        let (octets, close) = client.rest();
-        let text = String::from_utf8_lossy(&octets);
+        let (bytes, close) = client.rest();
+        let text = String::from_utf8_lossy(&bytes);
         assert!(text.starts_with(&format!("{asked}HTTP/{version} 200 OK\r\n")), "{text}");
         assert_eq!(close, Close::Orderly);
     }
 }
 
 #[test]
-fn k9_a_client_that_has_only_ended_its_side_gets_the_end_of_its_response_and_then_the_connection_ends() {
+fn k9_a_client_that_half_closes_during_its_response_gets_the_rest_and_then_a_close() {
     let server = Server::start("drips");
     let mut client = server.connect();
     client.send("GET /?n=3&ms=50 HTTP/1.1\r\nHost: x\r\n\r\n");
-    let head = client.head().expect("it begins");
+    let head = client.head().expect("a response head");
     client.end();
     let body: Vec<u8> = client.body(&head).flatten().collect();
     assert_eq!(String::from_utf8_lossy(&body), "line 1 of 3\nline 2 of 3\nline 3 of 3\n");
@@ -265,7 +265,7 @@ fn k9_a_client_that_has_only_ended_its_side_gets_the_end_of_its_response_and_the
 }
 
 #[test]
-fn k11_a_client_that_waits_for_its_answer_is_not_idle_however_its_half_close_is_taken() {
+fn k11_a_client_that_waits_for_its_response_is_not_idle() {
     for flags in [&["--keep-alive", "100ms"][..], &["--keep-alive", "100ms", "--abort-on-half-close"]] {
         let server = Launch::program("drips").flags(flags).start();
         let response = server.get("/?n=1&ms=500");

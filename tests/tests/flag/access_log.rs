@@ -1,15 +1,15 @@
-//! `--access-log-format`: a line for each exchange, in the form that is asked for.
+//! `--access-log-format`: one line for each exchange, in the chosen format.
 
 use serde_json::Value;
 use wasmserve_tests::server::{Launch, Server};
 
-/// Makes requests of every kind of end, and gives the log.
+/// Makes exchanges that end in different ways, and returns the log.
 fn exchanges(format: &str) -> Vec<String> {
     // Local time is five and a half hours ahead.
     let server = Launch::program("misbehaves").flags(["--access-log-format", format]).env("TZ", "TST-5:30").start();
-    let told = "Referer: http://x/\"\r\nUser-Agent: a\\b\r\n";
+    let fields = "Referer: http://x/\"\r\nUser-Agent: a\\b\r\n";
     assert_eq!(server.ask("GET /plain HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
-    assert_eq!(server.ask(format!("GET /told?a=b HTTP/1.1\r\nHost: x\r\n{told}\r\n")).status, 200);
+    assert_eq!(server.ask(format!("GET /told?a=b HTTP/1.1\r\nHost: x\r\n{fields}\r\n")).status, 200);
     let mut client = server.connect();
     client.send("HEAD /head HTTP/1.0\r\n\r\n");
     assert_eq!(client.response_to_head().status, 200);
@@ -18,14 +18,14 @@ fn exchanges(format: &str) -> Vec<String> {
     assert_eq!(server.ask("GET /\"bad\" field\r\n\r\n").status, 400);
     let mut client = server.connect();
     client.send("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.head().expect("it begins").status, 200);
+    assert_eq!(client.head().expect("a response head").status, 200);
     drop(client);
-    // A line of the server's own may come first, if compiling took long.
+    // If compiling took long, the log starts with a line of the server.
     let is_own = |line: &&String| line.starts_with("listening on ") || line.starts_with("wasmserve: ");
     server.stop().iter().skip_while(is_own).map(ToOwned::to_owned).collect()
 }
 
-/// The times in brackets, which must look like that (digits as 9, letters as a), and the lines without them.
+/// Checks the shape of the times in brackets (digits as 9, letters as a), and returns the sorted lines without them.
 fn untimed(log: &[String], shape: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for line in log.iter().filter(|line| !line.starts_with('[')) {
@@ -63,7 +63,7 @@ fn l1_l5_basehttp_is_the_default_and_looks_like_pythons() {
     assert_eq!(untimed(&server.stop()[1..], "99/aaa/9999 99:99:99"), ["127.0.0.1 - - [] \"GET / HTTP/1.1\" 200 -"]);
 }
 
-/// The line of the exchange that was left, without what it has sent.
+/// A line without its size, if the client disconnected.
 fn without_size(line: &str) -> String {
     match line.split_once("\" 499 ") {
         Some((before, after)) => {
@@ -73,18 +73,19 @@ fn without_size(line: &str) -> String {
     }
 }
 
-/// The octets that the host says of a fault by itself.
+/// The length of the host's own response to a trap.
 const TRAPPED: usize = "500 Internal Server Error: the handler failed (exchange 4)\n".len();
 
 #[test]
-fn l2_l3_l4_l5_common_and_combined_look_like_those_of_apache() {
+fn l2_l3_l4_l5_common_and_combined_look_like_apache() {
     const SHAPE: &str = "99/aaa/9999:99:99:99 +9999";
     let log = exchanges("common");
     assert!(log.iter().any(|line| line.contains(" +0530] ")), "in local time: {log:#?}");
     let common: Vec<String> = untimed(&log, SHAPE).iter().map(|line| without_size(line)).collect();
-    let refused = log.iter().find_map(|line| line.split_once("no-host HTTP/1.1\" 400 ")).expect("it has a line").1;
+    let refused =
+        log.iter().find_map(|line| line.split_once("no-host HTTP/1.1\" 400 ")).expect("the request is in the log").1;
     let expected = [
-        // hyper's own answer has no body.
+        // The response to a head that hyper cannot parse.
         r#"127.0.0.1 - - [] "GET /\"bad\" field" 400 89"#.to_owned(),
         format!(r#"127.0.0.1 - - [] "GET /no-host HTTP/1.1" 400 {refused}"#),
         r#"127.0.0.1 - - [] "GET /plain HTTP/1.1" 200 4"#.to_owned(),
@@ -106,20 +107,20 @@ fn l2_l3_l4_l5_common_and_combined_look_like_those_of_apache() {
 }
 
 #[test]
-fn l5_l6_json_is_one_object_for_each_request() {
+fn l5_l6_json_is_one_object_per_request() {
     let log = exchanges("json");
     let objects: Vec<Value> = log
         .iter()
         .filter(|line| !line.starts_with('['))
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
         .collect();
-    let mut told: Vec<(&str, u64)> = objects
+    let mut requests: Vec<(&str, u64)> = objects
         .iter()
         .map(|object| (object["request"].as_str().expect("text"), object["status"].as_u64().expect("a number")))
         .collect();
-    told.sort_unstable();
+    requests.sort_unstable();
     assert_eq!(
-        told,
+        requests,
         [
             ("GET /\"bad\" field", 400),
             ("GET /no-host HTTP/1.1", 400),
@@ -132,7 +133,7 @@ fn l5_l6_json_is_one_object_for_each_request() {
     );
     let mut ids: Vec<u64> = objects.iter().map(|object| object["id"].as_u64().expect("a number")).collect();
     ids.sort_unstable();
-    assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7], "each exchange has its own");
+    assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7], "each exchange has its own id");
     for object in &objects {
         assert_eq!(object["remote"], "127.0.0.1");
         assert!(object["took_us"].is_u64() && object["sent"].is_u64(), "{object}");
@@ -147,7 +148,7 @@ fn l5_l6_json_is_one_object_for_each_request() {
 }
 
 #[test]
-fn without_an_access_log_faults_are_still_told() {
+fn without_an_access_log_faults_are_still_logged() {
     let log = exchanges("none");
     assert!(log.iter().all(|line| line.starts_with('[')), "{log:#?}");
     assert!(log.iter().any(|line| line.starts_with("[4] 500 trap: ")), "{log:#?}");

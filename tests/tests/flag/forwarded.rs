@@ -1,4 +1,4 @@
-//! `--forwarded-allow-ips`: whom the gateway believes where a request comes from.
+//! `--forwarded-allow-ips`: which proxies the gateway trusts.
 
 use std::{net::TcpListener, path::PathBuf};
 
@@ -9,7 +9,7 @@ use wasmserve_tests::{
 
 use super::{start, variable};
 
-/// Where a request seems to come from, and over what: `REMOTE_ADDR`, `wsgi.url_scheme` and `HTTPS`.
+/// The origin of a request as its handler sees it: `REMOTE_ADDR`, `wsgi.url_scheme` and `HTTPS`.
 fn origin(server: &Server, fields: &str) -> (String, String, Option<String>) {
     let response = server.ask(format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
     assert_eq!(response.status, 200, "{response:?}");
@@ -27,7 +27,7 @@ fn tls(addr: &str) -> (String, String, Option<String>) {
 }
 
 #[test]
-fn h11_a_proxy_is_believed_if_it_is_named() {
+fn h11_only_listed_proxies_are_trusted() {
     let both = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n";
     let trusted = start("environ", &["--forwarded-allow-ips", "10.0.0.1,127.0.0.1"]);
     assert_eq!(origin(&trusted, both), tls("192.0.2.7"));
@@ -39,42 +39,42 @@ fn h11_a_proxy_is_believed_if_it_is_named() {
         let server = start("environ", flags);
         assert_eq!(origin(&server, both), plain("127.0.0.1"), "{flags:?}");
         let text = server.ask(format!("GET / HTTP/1.1\r\nHost: x\r\n{both}\r\n")).text().to_owned();
-        assert_eq!(variable(&text, "HTTP_X_FORWARDED_FOR"), Some("192.0.2.7"), "it is a header like others: {text}");
+        assert_eq!(variable(&text, "HTTP_X_FORWARDED_FOR"), Some("192.0.2.7"), "it is an ordinary header: {text}");
     }
 }
 
 #[test]
-fn h11_the_client_is_the_last_hop_that_is_no_proxy_of_ours() {
+fn h11_the_client_is_the_last_hop_that_is_not_a_trusted_proxy() {
     let server = start("environ", &["--forwarded-allow-ips", "127.0.0.1,10.0.0.1,2001:db8::1"]);
     let hops = |value: &str| origin(&server, &format!("X-Forwarded-For: {value}\r\n")).0;
-    assert_eq!(hops("6.6.6.6, 192.0.2.7"), "192.0.2.7", "what a client says of itself is not believed");
+    assert_eq!(hops("6.6.6.6, 192.0.2.7"), "192.0.2.7", "the client's own claim is not trusted");
     assert_eq!(hops("6.6.6.6, 192.0.2.7, 10.0.0.1"), "192.0.2.7");
     assert_eq!(hops("192.0.2.7\r\nX-Forwarded-For: 10.0.0.1"), "192.0.2.7");
     assert_eq!(hops("192.0.2.7:4711, 10.0.0.1:80"), "192.0.2.7");
     assert_eq!(hops("2001:db8::7, 2001:db8::1"), "2001:db8::7");
     assert_eq!(hops("[2001:db8::7]:4711"), "2001:db8::7");
     assert_eq!(hops("::ffff:192.0.2.7, ::ffff:10.0.0.1"), "192.0.2.7");
-    assert_eq!(hops("10.0.0.1"), "127.0.0.1", "only proxies: nobody knows more");
+    assert_eq!(hops("10.0.0.1"), "127.0.0.1", "all hops are proxies");
     for garbage in ["", ",", "unknown", "192.0.2.7, _hidden", "999.1.1.1", "192.0.2", "<script>", "[::1", "\u{e9}"] {
         assert_eq!(hops(garbage), "127.0.0.1", "{garbage:?}");
     }
 }
 
 #[test]
-fn h11_a_scheme_that_contradicts_itself_is_a_400() {
+fn h11_contradicting_schemes_are_a_400() {
     let server = start("environ", &["--forwarded-allow-ips", "127.0.0.1"]);
     let twice = |a, b| format!("X-Forwarded-Proto: {a}\r\nX-Forwarded-Proto: {b}\r\n");
     let response = server.ask(format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", twice("https", "http")));
     assert_eq!((response.status, response.field("Connection")), (400, Some("close")));
     server.line_with("[1] 400 refused: the X-Forwarded-Proto fields contradict each other");
     assert_eq!(origin(&server, &twice("https", "HTTPS")), tls("127.0.0.1"));
-    assert_eq!(origin(&server, "X-Forwarded-Proto: gopher\r\n"), plain("127.0.0.1"), "nobody knows that");
+    assert_eq!(origin(&server, "X-Forwarded-Proto: gopher\r\n"), plain("127.0.0.1"), "an unknown scheme is ignored");
 }
 
 #[test]
-fn h11_a_proxy_may_have_an_address_of_ipv6() {
+fn h11_a_proxy_may_have_an_ipv6_address() {
     if TcpListener::bind("[::1]:0").is_err() {
-        // This machine has none.
+        // This machine has no IPv6.
         return;
     }
     let start = |trusted: &str| {

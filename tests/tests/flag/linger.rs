@@ -1,4 +1,4 @@
-//! `--linger`, and what it is for.
+//! `--linger`, and restarts on a port with old connections.
 
 use std::fs;
 
@@ -10,9 +10,9 @@ use wasmserve_tests::{
 
 use super::start;
 
-/// How many connections from that port wait for stragglers (`TIME_WAIT`).
+/// How many connections of this port are in `TIME_WAIT`.
 fn time_waits(port: u16) -> usize {
-    let table = fs::read_to_string("/proc/net/tcp").expect("Linux tells");
+    let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp is readable");
     let local = format!("0100007F:{port:04X}");
     let states = table.lines().skip(1).filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -21,7 +21,7 @@ fn time_waits(port: u16) -> usize {
     states.filter(|is_waiting| *is_waiting).count()
 }
 
-/// Has the server close a connection: how the client sees it.
+/// Makes the server close a connection, and returns how the client sees it.
 fn closed(server: &Server) -> Close {
     let mut client: Client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -48,7 +48,7 @@ fn linger_0s_resets_connections_and_leaves_nothing_waiting() {
 }
 
 #[test]
-fn a_server_that_is_started_again_listens_at_once() {
+fn a_restarted_server_listens_at_once() {
     for flags in [&[][..], &["--linger", "0s"]] {
         let server = start("hello", flags);
         let addr = server.addr();
@@ -56,8 +56,8 @@ fn a_server_that_is_started_again_listens_at_once() {
             closed(&server);
         }
         let waiting = time_waits(addr.port());
-        assert!(waiting > 0 || !flags.is_empty(), "there is something in the way");
-        // Killed, without any goodbye.
+        assert!(waiting > 0 || !flags.is_empty(), "no connection is in TIME_WAIT");
+        // Kill the server.
         drop(server);
         let again = Launch::bare().flags([guest::program("hello")]).flags(["--addr", &addr.to_string()]).flags(flags);
         let server = again.start();

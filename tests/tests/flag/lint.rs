@@ -1,16 +1,16 @@
-//! `--lint`: what is odd in requests.
+//! `--lint`: reports unusual requests.
 
 use wasmserve_tests::server::Server;
 
 use super::start;
 
-/// What `--lint` says of a request: the clauses.
+/// The clauses that `--lint` reports for a request.
 fn findings(server: &Server, exchange: usize, request: &[u8]) -> Vec<String> {
     let mut client = server.connect();
     client.send(request);
     client.end();
     let status = client.response().status;
-    // The line of the access log comes after all others.
+    // The line of the access log comes last.
     server.lines(exchange, |line| line.starts_with("127.0.0.1 - - "));
     let prefix = format!("[{exchange}] lint: ");
     let log = server.log();
@@ -72,7 +72,7 @@ const ODDITIES: [(&[u8], &[&str]); 33] = [
 ];
 
 #[test]
-fn lint_tells_what_is_odd_in_each_request_and_the_clause_that_says_so() {
+fn lint_reports_each_unusual_request_with_its_clause() {
     let server = start("ignores_input", &["--lint"]);
     for (number, (request, clauses)) in ODDITIES.iter().enumerate() {
         assert_eq!(findings(&server, number + 1, request), *clauses, "{}", request.escape_ascii());
@@ -85,5 +85,5 @@ fn lint_tells_what_is_odd_in_each_request_and_the_clause_that_says_so() {
         _ = client.response();
     }
     let log = server.stop();
-    assert!(!log.iter().any(|line| line.contains("lint")), "nobody has asked: {log:#?}");
+    assert!(!log.iter().any(|line| line.contains("lint")), "only with --lint: {log:#?}");
 }

@@ -1,4 +1,4 @@
-//! A connection of HTTP/2 as a whole: how it begins and ends, and who speaks it.
+//! How HTTP/2 connections begin and end.
 
 use rustix::process::Signal;
 use wasmserve_tests::{
@@ -10,7 +10,7 @@ use wasmserve_tests::{
 use super::{connect, with};
 
 #[test]
-fn k12_a_server_that_stops_says_so_and_lets_what_runs_end() {
+fn k12_a_stopping_server_sends_goaway_and_finishes_running_streams() {
     let server = Server::start("reads_input");
     let (mut idle, mut client) = (connect(&server), connect(&server));
     assert_eq!(idle.get("/").status, 200);
@@ -18,42 +18,45 @@ fn k12_a_server_that_stops_says_so_and_lets_what_runs_end() {
     assert_eq!(client.piece(stream).as_deref(), Some(&b"reading\n"[..]));
     server.signal(Signal::TERM);
     assert_eq!(client.go_away().code, code::NO_ERROR);
-    let (told, close) = idle.closed();
-    assert_eq!((told.map(|told| told.code), close), (Some(code::NO_ERROR), Close::Orderly));
+    let (goaway, close) = idle.closed();
+    assert_eq!((goaway.map(|goaway| goaway.code), close), (Some(code::NO_ERROR), Close::Orderly));
     client.last(stream, "hello");
     let response = client.response(stream);
     assert_eq!((response.text(), response.end), ("5 octets, trailers []\n", End::Whole));
-    let (told, close) = client.closed();
-    assert_eq!((told.map(|told| (told.last, told.code)), close), (Some((stream, code::NO_ERROR)), Close::Orderly));
+    let (goaway, close) = client.closed();
+    assert_eq!(
+        (goaway.map(|goaway| (goaway.last, goaway.code)), close),
+        (Some((stream, code::NO_ERROR)), Close::Orderly)
+    );
     let (code, log) = server.wait();
     assert_eq!(code, Some(0), "{log:#?}");
     assert!(log.iter().any(|line| line.contains("\"POST /eager HTTP/2\" 200 -")), "{log:#?}");
 }
 
 #[test]
-fn the_preface_may_come_octet_by_octet() {
+fn the_preface_may_arrive_byte_by_byte() {
     let server = Shared::program("hello");
     let mut client = Http2::silent(server.addr());
-    for octet in PREFACE {
-        client.send([*octet]);
+    for byte in PREFACE {
+        client.send([*byte]);
     }
-    for octet in frame(kind::SETTINGS, 0, 0, b"") {
-        client.send([octet]);
+    for byte in frame(kind::SETTINGS, 0, 0, b"") {
+        client.send([byte]);
     }
-    for octet in headers(1, &fields("GET", "/"), END_STREAM) {
-        client.send([octet]);
+    for byte in headers(1, &fields("GET", "/"), END_STREAM) {
+        client.send([byte]);
     }
     let response = client.response(1);
     assert_eq!((response.status, response.text()), (200, "Hello, World!\n"));
 }
 
 #[test]
-fn what_only_begins_like_the_preface_is_answered_as_http1() {
+fn a_request_that_only_begins_like_the_preface_is_answered_as_http1() {
     let server = Server::start("dump");
     let mut client = server.connect();
     client.send("PRI");
     client.send(" /x HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.response().text(), "PRI /x HTTP/1.1\r\nHost: x\r\n\r\n", "it is a method like others");
+    assert_eq!(client.response().text(), "PRI /x HTTP/1.1\r\nHost: x\r\n\r\n", "PRI is an ordinary method");
 
     for wrong in ["PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\n\n\n\n", "PRI * HTTP/2.1\r\n\r\n"]
     {
@@ -62,7 +65,7 @@ fn what_only_begins_like_the_preface_is_answered_as_http1() {
         assert_eq!(client.response().status, 400, "{wrong:?}");
         assert_eq!(client.rest(), (Vec::new(), Close::Orderly), "{wrong:?}");
     }
-    // Behind the preface there must be SETTINGS (RFC 9113 section 3.4).
+    // SETTINGS must follow the preface (RFC 9113 section 3.4).
     let mut client = Http2::silent(server.addr());
     client.send([PREFACE, b"GET / HTTP/1.1\r\n\r\n"].concat());
     _ = client.closed();
@@ -71,7 +74,7 @@ fn what_only_begins_like_the_preface_is_answered_as_http1() {
 }
 
 #[test]
-fn lint_looks_at_http2_as_well() {
+fn lint_covers_http2() {
     let server = Launch::program("ignores_input").flags(["--lint"]).start();
     let mut client = connect(&server);
     let stream = client.ask(&with("POST", "/", &[("content-type", "a/b"), ("accept", "*/*")]));

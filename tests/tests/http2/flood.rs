@@ -1,4 +1,4 @@
-//! Floods of frames, which harm nobody but their own connection.
+//! Floods of frames, which harm only their own connection.
 
 use std::{
     io::Write as _,
@@ -15,14 +15,14 @@ use wasmserve_tests::{
 
 use super::connect;
 
-/// Something that a client does to a server and to no end.
+/// Something that a client repeats again and again.
 struct Flood {
     name: &'static str,
-    /// What is sent again and again, given the number of the round.
+    /// The bytes of a round, given its number.
     round: fn(u32) -> Vec<u8>,
     rounds: u32,
-    /// What the server says when it has enough of it.
-    told: (u32, &'static str),
+    /// The code and reason of the server's GOAWAY.
+    goaway: (u32, &'static str),
 }
 
 /// A request with a window that overflows: the server has to reset the stream by itself.
@@ -32,17 +32,17 @@ fn overflowing(round: u32) -> Vec<u8> {
     [headers(stream, &fields("POST", "/waits"), 0), update].concat()
 }
 
-/// A request that is taken back at once.
+/// A request that is reset at once.
 fn reset(round: u32) -> Vec<u8> {
     let stream = 2 * round + 1;
     let reset = frame(kind::RST_STREAM, 0, stream, code::CANCEL.to_be_bytes());
     [headers(stream, &fields("POST", "/waits"), 0), reset].concat()
 }
 
-/// One field of four thousand octets, and then the same again and again, an octet each.
+/// A field of four thousand bytes, and then one-byte references to it.
 fn bomb(round: u32) -> Vec<u8> {
     let mut block = wasmserve_tests::http2::block(&fields("GET", "/"));
-    // A literal that is remembered (RFC 7541 section 6.2.1): `x`, and 4000 octets.
+    // An indexed literal (RFC 7541 section 6.2.1): `x`, and 4000 bytes.
     block.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
     block.extend([b'x'; 4000]);
     block.extend([0x80 | 62; 8000]);
@@ -50,12 +50,12 @@ fn bomb(round: u32) -> Vec<u8> {
 }
 
 const FLOODS: [Flood; 8] = [
-    Flood { name: "rapid reset", round: reset, rounds: 2000, told: (code::ENHANCE_YOUR_CALM, "too_many_resets") },
+    Flood { name: "rapid reset", round: reset, rounds: 2000, goaway: (code::ENHANCE_YOUR_CALM, "too_many_resets") },
     Flood {
         name: "MadeYouReset",
         round: overflowing,
         rounds: 3000,
-        told: (code::ENHANCE_YOUR_CALM, "too_many_internal_resets"),
+        goaway: (code::ENHANCE_YOUR_CALM, "too_many_internal_resets"),
     },
     Flood {
         name: "CONTINUATION",
@@ -64,7 +64,7 @@ const FLOODS: [Flood; 8] = [
             _ => frame(kind::CONTINUATION, 0, 1, wasmserve_tests::http2::block(&[("x", "y")])),
         },
         rounds: 5000,
-        told: (code::ENHANCE_YOUR_CALM, "too_many_continuations"),
+        goaway: (code::ENHANCE_YOUR_CALM, "too_many_continuations"),
     },
     Flood {
         name: "empty DATA",
@@ -73,34 +73,39 @@ const FLOODS: [Flood; 8] = [
             _ => frame(kind::DATA, 0, 1, b""),
         },
         rounds: 50_000,
-        told: (code::ENHANCE_YOUR_CALM, "too_many_data_frames"),
+        goaway: (code::ENHANCE_YOUR_CALM, "too_many_data_frames"),
     },
-    Flood { name: "HPACK bomb", round: bomb, rounds: 10, told: (code::ENHANCE_YOUR_CALM, "header_list_way_too_large") },
+    Flood {
+        name: "HPACK bomb",
+        round: bomb,
+        rounds: 10,
+        goaway: (code::ENHANCE_YOUR_CALM, "header_list_way_too_large"),
+    },
     Flood {
         name: "PING",
         round: |_| frame(kind::PING, 0, 0, b"flooding"),
         rounds: 20_000,
-        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+        goaway: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
     },
     Flood {
         name: "SETTINGS",
         round: |_| frame(kind::SETTINGS, 0, 0, b""),
         rounds: 20_000,
-        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+        goaway: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
     },
     Flood {
         name: "PRIORITY",
         round: |_| frame(kind::PRIORITY, 0, 1, [0, 0, 0, 3, 1]),
         rounds: 20_000,
-        told: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
+        goaway: (code::ENHANCE_YOUR_CALM, "too_many_control_frames"),
     },
 ];
 
 impl Flood {
-    /// Sends it all, or as much as the server takes, and gives what the server has to say.
+    /// Sends everything, or as much as the server accepts, and returns the server's GOAWAY and how it closed.
     fn pour(&self, client: &mut Http2) -> (Option<GoAway>, Close) {
-        let octets: Vec<u8> = (0..self.rounds).flat_map(self.round).collect();
-        for part in octets.chunks(64 << 10) {
+        let bytes: Vec<u8> = (0..self.rounds).flat_map(self.round).collect();
+        for part in bytes.chunks(64 << 10) {
             if client.try_send(part).is_err() {
                 break;
             }
@@ -110,7 +115,7 @@ impl Flood {
 }
 
 #[test]
-fn floods_end_their_own_connection_and_harm_nobody_else() {
+fn floods_end_only_their_own_connection() {
     let server = Server::start("misbehaves");
     let mut before = connect(&server);
     assert_eq!(before.get("/").text(), "well");
@@ -118,17 +123,17 @@ fn floods_end_their_own_connection_and_harm_nobody_else() {
     let descriptors = server.descriptors();
     for flood in &FLOODS {
         let mut client = connect(&server);
-        let (told, close) = flood.pour(&mut client);
-        match told {
-            Some(GoAway { code, why, .. }) => assert_eq!((code, &*why), flood.told, "{}", flood.name),
-            // What a client does not read before it is reset is its own loss.
-            None => assert_eq!(close, Close::Reset, "{}: nothing is said", flood.name),
+        let (goaway, close) = flood.pour(&mut client);
+        match goaway {
+            Some(GoAway { code, why, .. }) => assert_eq!((code, &*why), flood.goaway, "{}", flood.name),
+            // A reset may discard the GOAWAY before the client reads it.
+            None => assert_eq!(close, Close::Reset, "{}: neither a GOAWAY nor a reset", flood.name),
         }
         drop(client);
         assert_eq!(connect(&server).get("/").text(), "well", "after {}: on a new connection", flood.name);
-        assert_eq!(before.get("/").text(), "well", "after {}: on one from before", flood.name);
+        assert_eq!(before.get("/").text(), "well", "after {}: on an older one", flood.name);
     }
-    // The last connections are closed a moment after their clients have what they wanted.
+    // The last connections close a moment after their clients have received everything.
     let left = (0..1000).map(|_| server.get("/")).find(|_| server.descriptors() <= descriptors + 2);
     assert!(left.is_some(), "there were {descriptors} descriptors, and now there are {}", server.descriptors());
     drop(before);
@@ -137,21 +142,22 @@ fn floods_end_their_own_connection_and_harm_nobody_else() {
 }
 
 #[test]
-fn whoever_reads_is_told_that_there_were_too_many_control_frames() {
+fn too_many_control_frames_are_reported_in_the_goaway() {
     let server = Shared::program("hello");
     let mut client = connect(&server);
     assert_eq!(client.get("/").status, 200);
-    // The client's own acknowledgements count, as nothing is open. One at a time, so that nothing is left unread when it ends.
+    // The client's acknowledgements count too, because no stream is open. Sending one frame at a time leaves nothing
+    // unread at the end.
     let answered = (0..=1000).take_while(|_| client.is_answered()).count();
     assert!((900..=1000).contains(&answered), "{answered} were answered");
-    let (told, close) = client.closed();
+    let (goaway, close) = client.closed();
     let why = "too_many_control_frames".into();
-    assert_eq!(told, Some(GoAway { last: 1, code: code::ENHANCE_YOUR_CALM, why }));
+    assert_eq!(goaway, Some(GoAway { last: 1, code: code::ENHANCE_YOUR_CALM, why }));
     assert_eq!(close, Close::Orderly);
 }
 
 #[test]
-fn control_frames_beside_an_exchange_or_between_many_are_no_flood() {
+fn control_frames_during_and_between_exchanges_are_not_a_flood() {
     let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/eager"));
@@ -170,7 +176,7 @@ fn control_frames_beside_an_exchange_or_between_many_are_no_flood() {
 }
 
 #[test]
-fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
+fn a_body_in_one_byte_frames_is_accepted_as_fast_as_it_is_read() {
     let server = Shared::program("echo");
     let mut client = connect(&server);
     let stream = client.begin(&fields("POST", "/"));
@@ -178,7 +184,7 @@ fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
         client.send(frame(kind::DATA, 0, stream, b"x").repeat(500));
         let mut back = 0;
         while back < 500 {
-            back += client.piece(stream).expect("it goes on").len();
+            back += client.piece(stream).expect("the response continues").len();
         }
     }
     client.last(stream, "");
@@ -186,7 +192,7 @@ fn a_body_in_frames_of_one_octet_is_taken_as_fast_as_it_is_read() {
 }
 
 #[test]
-fn more_than_a_hundred_streams_at_once_are_refused_and_the_hundred_are_served() {
+fn streams_beyond_a_hundred_are_refused_and_the_hundred_are_served() {
     let server = Shared::program("reads_input");
     let mut client = connect(&server);
     let streams: Vec<u32> = (0..300).map(|_| client.begin(&fields("POST", "/eager"))).collect();
@@ -198,17 +204,17 @@ fn more_than_a_hundred_streams_at_once_are_refused_and_the_hundred_are_served() 
         client.last(*stream, "x");
         assert_eq!(client.response(*stream).text(), "reading\n1 octets, trailers []\n");
     }
-    assert_eq!(client.get("/").status, 200, "there is room again");
+    assert_eq!(client.get("/").status, 200, "new streams are accepted again");
 }
 
-/// Counts how the exchanges have ended.
+/// Collects the statuses of the exchanges.
 #[derive(Default)]
 struct Ended(Mutex<Vec<u16>>);
 
 impl Listener for Ended {
     fn on_event(&self, event: &Event<'_>) {
         if let Event::Ended { outcome, .. } = event {
-            self.0.lock().expect("nobody panics in here").push(outcome.status);
+            self.0.lock().expect("the lock is not poisoned").push(outcome.status);
         }
     }
 }
@@ -223,11 +229,11 @@ fn floods_leave_no_instance_behind() {
             _ = flood.pour(&mut Http2::connect(addr));
             local.settle();
         }
-        // A client that takes its requests back one after the other, while they run.
+        // A client that resets its requests one after the other while they run.
         let mut client = Http2::connect(addr);
         for _ in 0..50 {
             let streams = [client.begin(&fields("POST", "/waits")), client.ask(&fields("GET", "/streams"))];
-            assert_eq!(client.head(streams[1]).expect("it begins").status, 200);
+            assert_eq!(client.head(streams[1]).expect("a response head").status, 200);
             for stream in streams {
                 client.reset(stream);
             }
@@ -236,25 +242,25 @@ fn floods_leave_no_instance_behind() {
         assert_eq!(client.get("/").status, 200);
         drop(client);
         local.stop();
-        let ended = ended.0.lock().expect("nobody panics in here");
+        let ended = ended.0.lock().expect("the lock is not poisoned");
         assert_eq!(
             ended.iter().filter(|status| **status == 200).count(),
             1,
-            "of all these one was answered: {ended:?}"
+            "only the last request was answered: {ended:?}"
         );
         assert!(ended.iter().filter(|status| **status == 499).count() >= 100, "L5: {ended:?}");
     });
 }
 
 #[test]
-fn a_gigantic_frame_is_refused_before_it_is_here() {
+fn a_gigantic_frame_is_refused_before_it_has_arrived() {
     let server = Shared::program("hello");
     let mut client = server.connect();
     client.send([PREFACE, &frame(kind::SETTINGS, 0, 0, b""), b"\xff\xff\xff\0\0\0\0\0\x01"].concat());
     let mut sender = client.sender();
-    // It need not take any of it.
+    // The server need not read any of it.
     _ = sender.write_all(&[0; 1 << 20]);
-    let (told, _) = client.rest();
-    drop(told);
+    let (response, _) = client.rest();
+    drop(response);
     assert_eq!(server.get("/").status, 200);
 }

@@ -1,5 +1,6 @@
-//! Requests that RFC 9113 calls malformed: who refuses them, and what else ends with them. What h2 does by itself is told in
-//! `host/src/connection/http2/head.rs`.
+//! Malformed requests (RFC 9113), and whether they end only their stream or the whole connection.
+//!
+//! `host/src/transport/http2/head.rs` describes what h2 does by itself.
 
 use wasmserve_tests::{
     http2::{END_HEADERS, END_STREAM, End, Http2, block, code, fields, frame, headers, kind},
@@ -13,28 +14,31 @@ const PRIORITY: u8 = 0x20;
 
 type Fields<'a> = Vec<(&'a str, &'a str)>;
 
-/// An ordinary request with another value for one of its fields, or without it.
+/// An ordinary request with one field changed or removed.
 fn but<'a>(name: &str, value: Option<&'a str>) -> Fields<'a> {
     let set = |(known, old)| if known == name { value.map(|value| (known, value)) } else { Some((known, old)) };
     fields("GET", "/smuggled").into_iter().filter_map(set).collect()
 }
 
-/// Shows that the connection goes on.
-fn go_on(client: &mut Http2, what: &dyn std::fmt::Debug) {
+/// Checks that the connection still works.
+fn still_works(client: &mut Http2, what: &dyn std::fmt::Debug) {
     assert_eq!(client.get("/next").text(), "GET /next HTTP/2\r\nhost: test\r\n\r\n", "after {what:?}");
 }
 
-/// Stops a server that has seen malformed requests, and gives its log.
+/// Stops a server that received malformed requests, and returns its log.
 fn stopped(client: Http2, server: Server) -> Vec<String> {
-    // A client that does not answer its goodbye would hold it up.
+    // A client that does not answer the GOAWAY would delay the stop.
     drop(client);
     let log = server.stop();
-    assert!(!log.iter().any(|line| line.contains(" log: ") && line.contains("smuggled")), "a handler has it: {log:#?}");
+    assert!(
+        !log.iter().any(|line| line.contains(" log: ") && line.contains("smuggled")),
+        "a handler received it: {log:#?}"
+    );
     log
 }
 
 #[test]
-fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works() {
+fn h4_h8_x5_a_malformed_request_that_h2_accepts_is_a_400_and_the_next_stream_works() {
     let get = |more: &[(&'static str, &'static str)]| with("GET", "/smuggled", more);
     let white = "the value of a header has surrounding white space or a control character";
     let host = "the Host of the request differs from its authority";
@@ -72,13 +76,13 @@ fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works
         assert_eq!((response.status, response.end), (400, End::Whole), "{request:?}");
         assert_eq!(response.field("wasmserve-fault"), Some("refused"), "{request:?}");
         assert!(response.text().contains(why), "{request:?}: {}", response.text());
-        go_on(&mut client, request);
+        still_works(&mut client, request);
     }
-    // With a body on its way as well.
+    // Also while its body is being sent.
     let stream = client.begin(&with("POST", "/smuggled", &[("host", "other")]));
     client.data(stream, "x=1");
     assert_eq!(client.response(stream).status, 400);
-    go_on(&mut client, &"a body");
+    still_works(&mut client, &"a body");
 
     let log = stopped(client, server);
     let lines = log.iter().filter(|line| line.contains("HTTP/2\" 400 -")).count();
@@ -89,7 +93,7 @@ fn h4_h8_x5_a_malformed_request_that_h2_takes_is_a_400_and_the_next_stream_works
 }
 
 #[test]
-fn h4_a_host_may_repeat_the_authority_and_https_may_have_ended_before_us() {
+fn h4_host_may_repeat_the_authority_and_the_scheme_may_be_https() {
     let server = Shared::program("dump");
     let mut client = connect(&server);
     let host = |authority, host| [but(":authority", Some(authority)), vec![("host", host)]].concat();
@@ -108,7 +112,7 @@ fn h4_a_host_may_repeat_the_authority_and_https_may_have_ended_before_us() {
 }
 
 #[test]
-fn h3_crumbs_of_cookies_reach_the_handler_as_one_field() {
+fn h3_cookie_crumbs_reach_the_handler_as_one_field() {
     let server = Shared::program("dump");
     let mut client = connect(&server);
     let stream = client.ask(&with("GET", "/", &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "")]));
@@ -117,7 +121,7 @@ fn h3_crumbs_of_cookies_reach_the_handler_as_one_field() {
 }
 
 #[test]
-fn what_h2_finds_malformed_ends_its_stream_alone() {
+fn a_request_that_h2_finds_malformed_ends_only_its_stream() {
     let get = |more: &[(&'static str, &'static str)]| with("GET", "/smuggled", more);
     let connect_to = |more: &[(&'static str, &'static str)]| [&[(":method", "CONNECT")], more].concat();
     let server = Server::start("dump");
@@ -168,7 +172,7 @@ fn what_h2_finds_malformed_ends_its_stream_alone() {
         let stream = client.ask(&request);
         assert_eq!(client.end(stream), End::Reset(code::PROTOCOL_ERROR), "{request:?}");
         assert!(client.head(stream).is_none(), "{request:?}");
-        go_on(&mut client, &request);
+        still_works(&mut client, &request);
     }
     let stream = client.ask(&with("GET", "/", &[("te", "trailers")]));
     assert_eq!(client.response(stream).status, 200);
@@ -176,9 +180,9 @@ fn what_h2_finds_malformed_ends_its_stream_alone() {
     assert!(!log.iter().any(|line| line.contains("smuggled")), "{log:#?}");
 }
 
-/// Once one of these ends its stream alone, h2 has changed, and what is said of it in `head.rs` as well.
+/// If one of these ends only its stream, h2 has changed, and the text in `head.rs` must change too.
 #[test]
-fn what_h2_cannot_read_ends_its_connection_and_no_other() {
+fn a_head_that_h2_cannot_parse_ends_only_its_connection() {
     let get = |more: &[(&'static str, &'static str)]| with("GET", "/smuggled", more);
     let server = Server::start("dump");
     let mut other = connect(&server);
@@ -203,9 +207,9 @@ fn what_h2_cannot_read_ends_its_connection_and_no_other() {
         let stream = client.ask(&request);
         assert_eq!(client.end(stream), End::Cut, "{request:?}");
         assert_eq!(client.go_away().code, code::PROTOCOL_ERROR, "{request:?}");
-        go_on(&mut other, &request);
+        still_works(&mut other, &request);
     }
-    // What is malformed before a CONTINUATION.
+    // A malformed field before a CONTINUATION.
     let mut client = connect(&server);
     let stream = client.stream();
     client.send(frame(kind::HEADERS, END_STREAM, stream, block(&get(&[("connection", "close")]))));
@@ -216,7 +220,7 @@ fn what_h2_cannot_read_ends_its_connection_and_no_other() {
 }
 
 #[test]
-fn t8_what_h2_drops_from_a_head_is_nowhere() {
+fn t8_parts_that_h2_drops_from_a_head_reach_no_handler() {
     let server = Shared::program("dump");
     let mut client = connect(&server);
     for (path, target) in
@@ -225,10 +229,10 @@ fn t8_what_h2_drops_from_a_head_is_nowhere() {
         let stream = client.ask(&but(":path", Some(path)));
         assert_eq!(client.response(stream).text(), format!("GET {target} HTTP/2\r\nhost: test\r\n\r\n"), "{path:?}");
     }
-    // Without an authority its scheme is gone.
+    // Without an authority h2 drops the scheme.
     let stream = client.ask(&[(":method", "GET"), (":scheme", "ftp"), (":path", "/"), ("host", "a")]);
     assert_eq!(client.response(stream).text(), "GET / HTTP/2\r\nhost: a\r\n\r\n");
-    // What makes a block malformed is forgotten where a frame ends in the middle of a later field.
+    // h2 forgets that a block is malformed if a frame ends within a later field.
     for more in [("connection", "close"), (":path", "/smuggled"), (":authority", "smuggled"), ("te", "smuggled")] {
         let block = block(&with("GET", "/", &[more, ("x", "y")]));
         let stream = client.stream();
@@ -240,7 +244,7 @@ fn t8_what_h2_drops_from_a_head_is_nowhere() {
 }
 
 #[test]
-fn a_head_is_the_same_wherever_its_frames_end_and_whatever_surrounds_it() {
+fn a_head_is_the_same_however_its_frames_are_split_or_padded() {
     let server = Shared::program("dump");
     let mut client = connect(&server);
     let block = block(&with("GET", "/x", &[("cookie", "a=1"), ("x-mine", "1"), ("cookie", "b=2"), ("x-mine", "2")]));
@@ -252,7 +256,7 @@ fn a_head_is_the_same_wherever_its_frames_end_and_whatever_surrounds_it() {
         client.send(frame(kind::CONTINUATION, END_HEADERS, stream, second));
         assert_eq!(client.response(stream).text(), whole, "cut at {cut}");
     }
-    // As many frames as h2 lets a head have, of a byte each.
+    // The most frames that h2 allows for a head, of one byte each.
     let stream = client.stream();
     client.send(frame(kind::HEADERS, END_STREAM, stream, &block[..1]));
     for at in 1..=5 {
@@ -275,7 +279,7 @@ fn a_head_is_the_same_wherever_its_frames_end_and_whatever_surrounds_it() {
 }
 
 #[test]
-fn i4_i6_malformed_trailers_are_no_end_of_a_body() {
+fn i4_i6_malformed_trailers_do_not_end_a_body() {
     let server = Launch::program("reads_input").start();
     let mut client = connect(&server);
     let mut post = |trailers: &[(&str, &str)]| {
@@ -286,22 +290,22 @@ fn i4_i6_malformed_trailers_are_no_end_of_a_body() {
         client.head(stream).map(|_| client.response(stream).text().to_owned()).ok_or(end)
     };
     for trailer in [("x", " a"), ("x", "a\t"), ("x", " "), ("\"x\"", "a"), ("host", " evil")] {
-        let text = post(&[("y", "1"), trailer]).expect("it is answered");
+        let text = post(&[("y", "1"), trailer]).expect("a response");
         assert_eq!(text, "5 octets, trailers []\n", "{trailer:?}");
         server.line_with("log: read failed after 5 octets");
     }
-    // h2 by itself.
+    // h2 refuses these by itself.
     for trailer in [("connection", "close"), ("transfer-encoding", "chunked"), ("te", "gzip")] {
         assert_eq!(post(&[trailer]), Err(End::Reset(code::PROTOCOL_ERROR)), "{trailer:?}");
     }
-    // h2 drops these before we see them, and nothing else.
+    // h2 drops these before we see them, but nothing else.
     for pseudo in [":path", ":authority", ":scheme"] {
-        let text = post(&[(pseudo, "/evil"), ("x", "1")]).expect("it is answered");
+        let text = post(&[(pseudo, "/evil"), ("x", "1")]).expect("a response");
         assert_eq!(text, "5 octets, trailers [(\"x\", \"1\")]\n", "{pseudo}");
     }
-    // What is beyond the largest list of fields, too.
+    // It also drops fields beyond the maximum header list size.
     let large = "x".repeat(70 << 10);
-    let text = post(&[("x", "1"), ("large", &large), ("y", "2")]).expect("it is answered");
+    let text = post(&[("x", "1"), ("large", &large), ("y", "2")]).expect("a response");
     assert_eq!(text, "5 octets, trailers [(\"x\", \"1\")]\n");
     assert_eq!(client.get("/").status, 200);
 
@@ -314,18 +318,18 @@ fn i4_i6_malformed_trailers_are_no_end_of_a_body() {
     assert_eq!(client.get("/").status, 200);
 }
 
-/// Once it does not, hyper has changed, and what is said of it in `head.rs` as well.
+/// If it does not, hyper has changed, and the text in `head.rs` must change too.
 #[test]
-fn t6_connect_is_a_501_and_one_with_a_length_ends_its_connection() {
+fn t6_connect_is_a_501_and_with_a_length_it_ends_the_connection() {
     let server = Shared::program("dump");
     let mut client = connect(&server);
     let request = [(":method", "CONNECT"), (":authority", "a:443")];
     let stream = client.begin(&request);
     client.data(stream, "hello");
     assert_eq!(client.response(stream).status, 501);
-    go_on(&mut client, &request);
+    still_works(&mut client, &request);
     let stream = client.begin(&[&request[..], &[("content-length", "5")]].concat());
     assert_ne!(client.end(stream), End::Whole);
     _ = client.closed();
-    go_on(&mut connect(&server), &request);
+    still_works(&mut connect(&server), &request);
 }

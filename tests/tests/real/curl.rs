@@ -1,4 +1,4 @@
-//! `curl`, in all versions of HTTP that it speaks to us, and with the flags that people find in its manual.
+//! `curl` with all versions of HTTP that it shares with the server, and with many of its flags.
 
 use std::fs;
 
@@ -11,23 +11,23 @@ use wasmserve_tests::{
 
 use super::url;
 
-/// The versions that both sides speak: the flag, and what `curl` calls it.
+/// The versions that both sides support: the flag, and the version as `curl` prints it.
 const VERSIONS: [(&str, &str); 3] = [("--http1.0", "1"), ("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")];
 
-/// In how many seconds `curl` has to be done: a limit for what hangs.
+/// A time limit in seconds, in case `curl` hangs.
 const TIME: [&str; 2] = ["--max-time", "50"];
 
-/// What `curl` prints. It must not fail, and have nothing to complain of.
+/// The output of `curl`, which must succeed and print nothing on stderr.
 fn curl(words: &[&str]) -> String {
     fed("", words)
 }
 
-/// The same for one that reads this.
+/// The same with this input.
 fn fed(input: impl AsRef<[u8]>, words: &[&str]) -> String {
     told(system("curl").arg("-sS").args(TIME).args(words), input)
 }
 
-/// How `curl` ends that may fail.
+/// Runs `curl`, which may fail.
 fn ended(words: &[&str]) -> Ended {
     run(system("curl").arg("-sS").args(TIME).args(words), "")
 }
@@ -46,9 +46,9 @@ fn curl_gets_hello_in_every_version() {
         let text = curl(&["-i", flag, &url(&server)]);
         assert!(text.starts_with(&format!("HTTP/{version}")) && text.ends_with("\r\n\r\nHello, World!\n"), "{text}");
     }
-    // It asks for an upgrade, and takes no for an answer.
+    // It asks for an upgrade, and goes on without one.
     assert_eq!(curl(&["--http2", "-w", "%{http_version}", &url(&server)]), "Hello, World!\n1.1");
-    // It would take an answer without a head.
+    // It would accept a response without a head.
     assert_eq!(curl(&["--http0.9", "-w", "%{http_version}", &url(&server)]), "Hello, World!\n1.1");
 }
 
@@ -63,7 +63,7 @@ fn b9_curls_head_has_the_length_and_no_body() {
 }
 
 #[test]
-fn k1_k2_curl_uses_its_connection_again_where_the_version_allows() {
+fn k1_k2_curl_reuses_its_connection_where_the_version_allows() {
     let server = Server::start("echo");
     let connects = |words: &[&str]| curl(&[words, &["-w", "%{num_connects} "], &[&*url(&server); 3]].concat());
     for words in [&[][..], &["-d", "body"], &["-d", "body", "-H", "Transfer-Encoding: chunked"], &["-I"]] {
@@ -72,7 +72,7 @@ fn k1_k2_curl_uses_its_connection_again_where_the_version_allows() {
     }
     assert_eq!(connects(&["--http1.0", "-d", "x"]), "x1 x1 x1 ");
     assert_eq!(connects(&["-d", "x", "-H", "Connection: close"]), "x1 x1 x1 ");
-    // With a length, and when the client asks for it.
+    // HTTP/1.0 reuses the connection if there is a length and the client asks for it.
     let server = Server::start("hello");
     let words = ["--http1.0", "-H", "Connection: keep-alive", "-w", "%{num_connects} "];
     let text = curl(&[&words[..], &[&*url(&server); 2]].concat());
@@ -95,17 +95,17 @@ fn curl_uploads_a_file_with_its_length_and_in_chunks() {
     for flags in [&[][..], &chunked, &eager, &both, &old, &new] {
         let words = ["-T", &file, "-o", &back.to_string_lossy(), &url(&server)];
         curl(&[flags, &words].concat());
-        assert!(fs::read(&back).expect("it was written") == content, "{flags:?}");
+        assert!(fs::read(&back).expect("the file was written") == content, "{flags:?}");
     }
     for flags in [&[][..], &eager, &new] {
         let words = ["-T", "-", "-o", &back.to_string_lossy(), &url(&server)];
         fed(&content, &[flags, &words].concat());
-        assert!(fs::read(&back).expect("it was written") == content, "from a pipe, {flags:?}");
+        assert!(fs::read(&back).expect("the file was written") == content, "from a pipe, {flags:?}");
     }
 }
 
 #[test]
-fn e4_i4_curls_chunks_have_no_length_and_all_their_octets() {
+fn e4_i4_curls_chunks_have_no_length_and_arrive_completely() {
     let (environ, input) = (Server::start("environ"), Server::start("reads_input"));
     let chunked = ["-d", "abc=def", "-H", "Transfer-Encoding: chunked"];
     let text = curl(&[&chunked[..], &[&url(&environ)]].concat());
@@ -123,13 +123,13 @@ fn e4_i4_curls_chunks_have_no_length_and_all_their_octets() {
 }
 
 #[test]
-fn i9_curl_waits_for_100_continue_and_gets_it_once_if_somebody_reads() {
+fn i9_curl_gets_100_continue_once_and_only_when_the_body_is_read() {
     let wait = ["-i", "-H", "Expect: 100-continue", "--expect100-timeout", "50", "-d", "hello"];
     let server = Server::start("reads_input");
     let text = curl(&[&wait[..], &[&url(&server)]].concat());
     assert!(text.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{text}");
     assert!(text.ends_with("5 octets, trailers []\n"), "{text}");
-    // Not waiting for it is a client's right.
+    // A client need not wait for it.
     let text = curl(&["-i", "-H", "Expect:", "-d", "hello", &url(&server)]);
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("5 octets, trailers []\n"), "{text}");
 
@@ -141,7 +141,7 @@ fn i9_curl_waits_for_100_continue_and_gets_it_once_if_somebody_reads() {
 }
 
 #[test]
-fn i7_curl_is_told_that_its_upload_is_too_long() {
+fn i7_curl_gets_a_413_for_a_long_upload() {
     let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
     let long = vec![b'x'; 300_000];
     for flags in [&[][..], &["-H", "Expect:"]] {
@@ -153,7 +153,7 @@ fn i7_curl_is_told_that_its_upload_is_too_long() {
 }
 
 #[test]
-fn k5_curl_reads_the_answer_of_a_handler_that_ignores_its_upload() {
+fn k5_curl_reads_the_response_of_a_handler_that_ignores_its_upload() {
     let server = Server::start("ignores_input");
     let long = vec![b'x'; 3_000_000];
     for flags in [&[][..], &["-H", "Expect:"], &["--http1.0"]] {
@@ -162,7 +162,7 @@ fn k5_curl_reads_the_answer_of_a_handler_that_ignores_its_upload() {
 }
 
 #[test]
-fn curl_notices_a_response_that_was_cut() {
+fn curl_notices_a_truncated_response() {
     const PARTIAL_FILE: i32 = 18;
     const HTTP2_STREAM: i32 = 92;
     let server = Server::start("traps_after_first_write");
@@ -170,17 +170,17 @@ fn curl_notices_a_response_that_was_cut() {
         for (version, code) in [("--http1.1", PARTIAL_FILE), ("--http2-prior-knowledge", HTTP2_STREAM)] {
             let ended = ended(&[version, &format!("{}{path}", url(&server))]);
             assert_eq!(ended.code, Some(code), "{version} {path}: {ended:?}");
-            // In HTTP/2 it may drop what it has when the stream is reset.
+            // In HTTP/2 it may drop received data when the stream is reset.
             assert!(ended.stdout == "first" || version != "--http1.1", "{path}: {ended:?}");
         }
     }
-    // Without chunks, only a length can tell.
+    // Without chunks, only a length shows the truncation.
     let ended = ended(&["--http1.0", &format!("{}length", url(&server))]);
     assert_eq!((&*ended.stdout, ended.code), ("first", Some(PARTIAL_FILE)));
 }
 
 #[test]
-fn v1_curl_posts_a_form_and_brews_nothing() {
+fn v1_curl_posts_a_form_and_cannot_brew() {
     let server = Server::start("verbs");
     for (version, _) in VERSIONS {
         assert_eq!(curl(&[version, "-X", "POST", "-d", "abc=def", &url(&server)]), "Test from POST!");
@@ -191,7 +191,7 @@ fn v1_curl_posts_a_form_and_brews_nothing() {
 }
 
 #[test]
-fn v1_curl_sees_why_a_method_is_not_there() {
+fn v1_curl_gets_the_reason_for_a_501() {
     let server = Server::start("verbs");
     let text = curl(&["-i", "-X", "BREW", &url(&server)]);
     assert!(text.starts_with("HTTP/1.1 501 Unsupported method ('BREW')\r\n"), "{text}");
@@ -199,23 +199,26 @@ fn v1_curl_sees_why_a_method_is_not_there() {
 }
 
 #[test]
-fn t9_t10_curls_paths_arrive_as_they_are() {
+fn t9_t10_curls_paths_are_decoded_but_not_normalized() {
     let server = Server::start("environ");
     let path_of = |path: &str| {
         let text = curl(&["--path-as-is", &format!("http://{}{path}", server.addr())]);
-        text.lines().find_map(|line| line.strip_prefix("PATH_INFO = ")).expect("E2: it is always there").to_owned()
+        text.lines()
+            .find_map(|line| line.strip_prefix("PATH_INFO = "))
+            .expect("E2: PATH_INFO is always present")
+            .to_owned()
     };
     assert_eq!(path_of("/a/../b//c"), "\"/a/../b//c\"");
     assert_eq!(path_of("//a/./b;p=1"), "\"//a/./b;p=1\"");
     assert_eq!(path_of("/a%2Fb%20c%C3%A9%ff%zz"), "\"/a/b c\\xc3\\xa9\\xff%zz\"");
     assert_eq!(path_of("/\u{e9}"), "\"/\\xc3\\xa9\"", "T11");
-    // Without the flag it is `curl` that resolves the dots.
+    // Without the flag `curl` itself resolves the dots.
     let text = curl(&[&format!("http://{}/a/../b?x=1&y=%2F#z", server.addr())]);
     assert!(text.contains("\nPATH_INFO = \"/b\"\nQUERY_STRING = \"x=1&y=%2F\"\n"), "T3: {text}");
 }
 
 #[test]
-fn t5_curl_asks_for_the_options_of_the_server() {
+fn t5_curl_gets_the_options_of_the_server() {
     let server = Server::start("dump");
     for version in ["--http1.0", "--http1.1"] {
         let text = curl(&[version, "-i", "-X", "OPTIONS", "--request-target", "*", &url(&server)]);
@@ -223,11 +226,11 @@ fn t5_curl_asks_for_the_options_of_the_server() {
         assert!(text.contains("\r\nContent-Length: 0\r\n") && text.contains("\r\nAllow: "), "{text}");
         assert_eq!(status(&[version, "--request-target", "*", &url(&server)]), "400");
     }
-    assert!(!server.stop().iter().any(|line| line.contains(" log: ")), "a handler has seen it");
+    assert!(!server.stop().iter().any(|line| line.contains(" log: ")), "a handler was called");
 }
 
 #[test]
-fn t4_t6_curl_may_take_it_for_a_proxy() {
+fn t4_t6_curl_may_use_the_server_as_a_proxy_but_not_as_a_tunnel() {
     let server = Server::start("environ");
     let text = curl(&["-x", &url(&server), "http://other.test:99/p?q=1"]);
     for line in [
@@ -238,7 +241,7 @@ fn t4_t6_curl_may_take_it_for_a_proxy() {
     ] {
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     }
-    // The authority is what the client means, whatever its Host says.
+    // The authority of the target overrides Host.
     let text = curl(&["-x", &url(&server), "-H", "Host: liar.test", "http://other.test:99/p?q=1"]);
     assert!(text.contains("\nHTTP_HOST = \"other.test:99\"\n"), "{text}");
 
@@ -249,7 +252,7 @@ fn t4_t6_curl_may_take_it_for_a_proxy() {
 }
 
 #[test]
-fn h4_curl_without_a_host_is_refused_and_in_http_1_0_it_is_not() {
+fn h4_curl_needs_a_host_except_in_http_1_0() {
     let server = Server::start("environ");
     assert_eq!(status(&["-H", "Host:", &url(&server)]), "400");
     assert_eq!(status(&["-H", "Host: a b/c", &url(&server)]), "400");
@@ -282,7 +285,7 @@ fn h1_to_h10_curls_fields_become_variables() {
 }
 
 #[test]
-fn t12_curl_is_told_of_the_limits_of_a_head() {
+fn t12_curl_gets_414_and_431_for_large_heads() {
     let server = Server::start("hello");
     let long = format!("{}{}", url(&server), "a".repeat(9000));
     assert_eq!(status(&[&long]), "414");
@@ -291,14 +294,14 @@ fn t12_curl_is_told_of_the_limits_of_a_head() {
 }
 
 #[test]
-fn curl_sees_what_it_sends() {
+fn curl_gets_its_own_request_from_dump() {
     let server = Server::start("dump");
     let text = curl(&["-X", "POST", "-d", "abc=def", &url(&server)]);
     assert!(text.starts_with("POST / HTTP/1.1\r\nHost: 127.0.0.1:") && text.ends_with("\r\n\r\nabc=def"), "{text}");
     let text = curl(&["-F", "name=value", "-F", "file=@-;filename=empty.txt", &url(&server)]);
     assert!(text.contains("\r\nContent-Type: multipart/form-data; boundary=---"), "{text}");
     assert!(text.contains("; name=\"name\"\r\n\r\nvalue\r\n-") && text.contains("filename=\"empty.txt\""), "{text}");
-    // What it does not want compressed or in parts comes whole.
+    // The server ignores requests for compression and ranges.
     let text = curl(&["--compressed", "-r", "0-3", &url(&server)]);
     assert!(text.starts_with("GET / HTTP/1.1\r\n") && text.ends_with("\r\n\r\n"), "{text}");
 }
@@ -308,7 +311,7 @@ fn k10_curl_that_hangs_up_is_logged_as_499() {
     const TOO_LARGE: i32 = 23;
     let server = Server::start("misbehaves");
     for version in ["--http1.1", "--http2-prior-knowledge"] {
-        // Nothing can be written there, so it leaves with the first octets.
+        // Writes to /dev/full fail, so it exits at the first bytes.
         let ended = ended(&[version, "-o", "/dev/full", &format!("{}streams", url(&server))]);
         assert_eq!(ended.code, Some(TOO_LARGE), "{ended:?}");
     }
@@ -317,12 +320,12 @@ fn k10_curl_that_hangs_up_is_logged_as_499() {
 }
 
 #[test]
-fn curls_requests_in_parallel_are_all_answered() {
+fn curls_parallel_requests_are_all_answered() {
     let server = Server::start("hello");
-    // Before its version 8, it cannot use a connection of HTTP/2 twice; `h2load` and `httpx` can.
+    // Before version 8 it cannot reuse an HTTP/2 connection; `h2load` and `httpx` can.
     for version in ["--http1.0", "--http1.1"] {
         let urls = format!("{}[1-100]", url(&server));
-        // It has a line of progress on stderr that no flag turns off.
+        // It prints a progress line on stderr that no flag turns off.
         let ended = ended(&[version, "--parallel", "--parallel-max", "20", "-w", "%{http_code} ", &urls]);
         assert_eq!(ended.code, Some(0), "{version}: {ended:?}");
         let counts = ["Hello, World!\n", "200 "].map(|text| ended.stdout.matches(text).count());
@@ -331,12 +334,12 @@ fn curls_requests_in_parallel_are_all_answered() {
 }
 
 #[test]
-fn curl_that_waits_is_answered_by_the_raw_server() {
+fn dump_answers_a_waiting_curl() {
     let place = Place::new();
     let printed = place.join("printed");
     let launch = Launch::bare().flags(["dump", "--reply", "--addr", "127.0.0.1:0"]);
     let server = launch.into_file(&printed).start();
-    // What it holds back at first comes as well: more than curl sends without asking.
+    // The body that curl holds back arrives too. The second one is larger than what curl sends without waiting.
     let body = "x".repeat(2_000_000);
     for body in ["abc=def", &body] {
         let print = ["-o", "/dev/null", "-w", "%{http_code} %{size_upload}", "--data-binary", "@-", &url(&server)];
@@ -345,7 +348,7 @@ fn curl_that_waits_is_answered_by_the_raw_server() {
     server.lines(2, |line| line.contains("closed by the client"));
     server.signal(Signal::INT);
     assert_eq!(server.wait().0, Some(0));
-    let stdout = fs::read_to_string(printed).expect("it is ASCII");
+    let stdout = fs::read_to_string(printed).expect("ASCII");
     let of = |id: u64| stdout.lines().filter_map(|line| line.strip_prefix(&format!("[{id}] "))).collect::<String>();
     assert!(of(1).ends_with("\\r\\n\\r\\nabc=def"), "{stdout}");
     assert!(of(2).ends_with(&format!("\\r\\n\\r\\n{body}")));
@@ -357,7 +360,7 @@ fn i13_a_body_larger_than_any_window_passes_in_both_directions() {
     let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let (file, back) = (place.file("upload", &content), place.join("download"));
     let server = Server::start("echo");
-    let told = curl(&[
+    let output = curl(&[
         "--http2-prior-knowledge",
         "-w",
         "%{http_version} %{http_code}",
@@ -367,8 +370,8 @@ fn i13_a_body_larger_than_any_window_passes_in_both_directions() {
         &back.to_string_lossy(),
         &url(&server),
     ]);
-    assert_eq!(told, "2 200");
-    assert!(fs::read(&back).expect("it was written") == content);
+    assert_eq!(output, "2 200");
+    assert!(fs::read(&back).expect("the file was written") == content);
 }
 
 #[test]
@@ -379,9 +382,9 @@ fn curl_posts_over_http2() {
 }
 
 #[test]
-fn requests_of_five_hundred_curls_in_the_background_are_all_answered() {
+fn five_hundred_curls_in_the_background_are_all_answered() {
     let server = Launch::program("hello").flags(["--requests", "500"]).start();
-    // As the author of the first such server has tried it.
+    // As the author of the original server tested it.
     let script = format!("for i in $(seq 500); do curl -sS http://{}/ & done; wait", server.addr());
     let text = told(system("sh").args(["-c", &script]), "");
     assert_eq!(text, "Hello, World!\n".repeat(500));
@@ -391,7 +394,7 @@ fn requests_of_five_hundred_curls_in_the_background_are_all_answered() {
 }
 
 #[test]
-fn lint_has_nothing_to_say_of_curl() {
+fn lint_reports_nothing_for_curl() {
     let server = Launch::program("echo").flags(["--lint"]).start();
     let target = url(&server) + "a%20b?c=d";
     let words: [&[&str]; 8] = [

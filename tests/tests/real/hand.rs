@@ -1,4 +1,4 @@
-//! People who type, and the clients of textbooks.
+//! Requests that are typed by hand, and clients from textbooks.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,14 +13,14 @@ use wasmserve_tests::{
     server::Server,
 };
 
-/// What somebody types, octet by octet, each sent as soon as it is there; and what comes back until the server closes.
+/// Sends a text byte by byte, as if it was typed, and returns what the server sends until it closes.
 fn typed(server: &Server, text: &str) -> String {
     let mut line = TcpStream::connect(server.addr()).expect("the server listens");
-    line.set_nodelay(true).expect("it is a TCP socket");
-    line.set_read_timeout(Some(TIMEOUT)).expect("it is more than nothing");
-    for octet in text.bytes() {
-        line.write_all(&[octet]).expect("the server takes it");
-        // The server may have it before there is more.
+    line.set_nodelay(true).expect("the socket accepts the option");
+    line.set_read_timeout(Some(TIMEOUT)).expect("a positive timeout");
+    for byte in text.bytes() {
+        line.write_all(&[byte]).expect("the server accepts it");
+        // Let the server read it before the next byte.
         thread::yield_now();
     }
     let mut answer = String::new();
@@ -36,7 +36,7 @@ fn t13_a_request_may_be_typed_with_either_line_end() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nHello, World!\n"), "{answer}");
         let answer = typed(&server, &["GET / HTTP/1.0", "", ""].join(end));
         assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nHello, World!\n"), "{answer}");
-        // Somebody who presses the key once too often.
+        // With an extra line end.
         let answer = typed(&server, &["", "GET / HTTP/1.0", "", ""].join(end));
         assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
     }
@@ -52,7 +52,7 @@ fn a_body_may_be_typed() {
         let head = ["POST / HTTP/1.0", "Content-Length: 12", "", ""].join(end);
         let answer = typed(&echo, &format!("{head}hello\r\n\r\nyou"));
         assert!(answer.ends_with("\r\n\r\nhello\r\n\r\nyou"), "B11: {answer}");
-        // The lines of chunks end in both octets, whatever those of the head end in (RFC 9112 section 7.1).
+        // The lines of chunks end in CRLF, whatever the lines of the head end in (RFC 9112 section 7.1).
         let head = ["POST / HTTP/1.1", "Host: x", "Connection: close", "Transfer-Encoding: chunked", "", ""].join(end);
         let answer = typed(&input, &format!("{head}5\r\nhello\r\n6;by=hand\r\n, you!\r\n0\r\n\r\n"));
         assert!(answer.ends_with("\r\n\r\n11 octets, trailers []\n"), "{answer}");
@@ -60,7 +60,7 @@ fn a_body_may_be_typed() {
 }
 
 #[test]
-fn t1_http_0_9_is_not_spoken() {
+fn t1_http_0_9_is_not_supported() {
     let server = Server::start("hello");
     for line in ["GET /\r\n\r\n", "GET /\n\n", "GET / \r\n\r\n"] {
         let answer = typed(&server, line);
@@ -69,7 +69,7 @@ fn t1_http_0_9_is_not_spoken() {
 }
 
 #[test]
-fn mistakes_are_told_to_whoever_types() {
+fn typing_mistakes_get_a_400() {
     let server = Server::start("hello");
     for line in ["hello\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/1.1\r\nhost x\r\n\r\n", "EHLO me.test\r\n\r\n"] {
         let answer = typed(&server, line);
@@ -78,7 +78,7 @@ fn mistakes_are_told_to_whoever_types() {
 }
 
 #[test]
-fn a_letter_of_http2s_preface_is_no_promise() {
+fn methods_that_begin_like_the_http2_preface_are_served() {
     // PUT, POST and PATCH begin as the preface does.
     let server = Server::start("echo");
     for method in ["PUT", "POST", "PATCH", "P", "PRI", "PROPFIND"] {
@@ -87,7 +87,7 @@ fn a_letter_of_http2s_preface_is_no_promise() {
     }
 }
 
-/// `client3.py` of "Let's Build A Web Server": line feeds only, many at once, and none waits for its answer.
+/// `client3.py` of "Let's Build A Web Server": bare line feeds, many clients at once, and none reads its response.
 #[test]
 fn clients_that_exit_without_reading_leave_nothing_behind() {
     let server = Server::start("hello");
@@ -121,7 +121,7 @@ for pid in clients:
     assert!(left.is_some(), "there were {descriptors} descriptors, and now there are {}", server.descriptors());
     let log = server.stop();
     let of_theirs = log.iter().filter(|line| line.contains("\"GET /hello HTTP/1.1\""));
-    let ends = of_theirs.map(|line| line.rsplit(' ').nth(1).expect("there is a status"));
+    let ends = of_theirs.map(|line| line.rsplit(' ').nth(1).expect("a status"));
     let (answered, left): (Vec<_>, Vec<_>) = ends.partition(|status| *status == "200");
     assert_eq!(answered.len() + left.len(), 100, "L5: {log:#?}");
     assert!(left.iter().all(|status| *status == "499"), "{left:?}");

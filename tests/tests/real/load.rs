@@ -1,4 +1,4 @@
-//! The tools that measure servers: whatever they ask for is answered.
+//! Load generators, which get responses to all of their requests.
 
 use wasmserve_tests::{
     place::Place,
@@ -8,7 +8,7 @@ use wasmserve_tests::{
 
 use super::url;
 
-/// The number before or after some words in a report.
+/// The first number in the line of a report that starts with `line`.
 fn number(report: &str, line: &str) -> u64 {
     let line = report.lines().find(|it| it.trim_start().starts_with(line));
     let line = line.unwrap_or_else(|| panic!("{report}"));
@@ -54,12 +54,12 @@ fn wrk_has_no_failures() {
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
     let requests = report.lines().find(|line| line.contains(" requests in ")).unwrap_or_else(|| panic!("{report}"));
     assert!(!requests.trim_start().starts_with("0 "), "{report}");
-    // It leaves in the middle of its last ones.
+    // It disconnects during its last requests.
     let log = server.stop();
     assert!(!log.iter().any(|line| line.contains("\" 5") || line.contains("host-bug")));
 }
 
-/// What `h2load` does, with which flags, and its report.
+/// Runs `h2load` with these flags, and checks its report.
 fn h2load(server: &Server, flags: &[&str]) {
     let report = told(system("h2load").args(["-n1000", "-c4"]).args(flags).arg(url(server)), "");
     let done = "1000 total, 1000 started, 1000 done, 1000 succeeded, 0 failed, 0 errored, 0 timeout";
@@ -73,7 +73,7 @@ fn h2load_has_no_failures_in_either_version() {
     for flags in [&["-m1"][..], &["-m50"], &["-m100", "-w10", "-W10"], &["--h1"], &["--h1", "-m5"]] {
         h2load(&server, flags);
     }
-    // It has used four connections for a thousand requests, each time.
+    // Each run used four connections for a thousand requests.
     assert_eq!(server.stop().iter().filter(|line| line.ends_with("\" 200 -")).count(), 5000);
 }
 
@@ -87,13 +87,13 @@ fn h2load_has_no_failures_when_it_uploads() {
     }
 }
 
-/// What `nghttp` tells of each frame.
+/// The frames as `nghttp` prints them.
 fn nghttp(words: &[&str]) -> String {
     told(system("nghttp").arg("-v").args(words), "")
 }
 
 #[test]
-fn nghttp_gets_many_streams_of_one_connection() {
+fn nghttp_gets_many_streams_on_one_connection() {
     let server = Server::start("hello");
     let url = url(&server);
     let report = told(system("nghttp").args(["-ns", "-m20", &url]), "");
@@ -104,7 +104,7 @@ fn nghttp_gets_many_streams_of_one_connection() {
 }
 
 #[test]
-fn nghttp_reads_an_answer_that_comes_before_the_end_of_its_upload() {
+fn nghttp_reads_a_response_that_comes_before_its_upload_ends() {
     let place = Place::new();
     let body = place.file("body", vec![b'x'; 1_000_000]).to_string_lossy().into_owned();
     let refusing = Launch::program("echo").flags(["--max-body", "1KiB"]).start();
@@ -119,10 +119,10 @@ fn nghttp_reads_an_answer_that_comes_before_the_end_of_its_upload() {
 }
 
 #[test]
-fn x3_nghttp_gets_what_there_was_of_a_response_and_sees_that_it_was_cut() {
+fn x3_nghttp_gets_the_beginning_of_a_truncated_response() {
     let server = Server::start("traps_after_first_write");
     for path in ["", "length"] {
-        // How soon it leaves is up to another task than the one that learns of the trap.
+        // One task sends the beginning, and another one learns of the trap.
         for _ in 0..20 {
             let frames = run(system("nghttp").args(["-v", &format!("{}{path}", url(&server))]), "").stdout;
             let (_, response) = frames.split_once(":status: 200").unwrap_or_else(|| panic!("{frames}"));

@@ -1,4 +1,4 @@
-//! nginx in front, with its defaults and with what people change.
+//! nginx in front of the server, with its defaults and with common settings.
 
 use std::{
     collections::BTreeSet,
@@ -18,11 +18,11 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-/// nginx that runs. It is killed when it is dropped.
+/// A running nginx. Dropping it kills nginx.
 struct Nginx {
     child: Child,
     addr: SocketAddr,
-    /// What it says on stderr.
+    /// The lines of its stderr.
     lines: mpsc::Receiver<String>,
     /// Keeps the port.
     _reserved: Socket,
@@ -30,11 +30,11 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Passes all requests on to a server, with these lines in its `location`.
+    /// Starts nginx in front of a server, with these lines in its `location`.
     fn before(server: &Server, location: &str) -> Self {
         let place = Place::new();
         let reserved = reserve();
-        let addr = reserved.local_addr().ok().and_then(|addr| addr.as_socket()).expect("it is bound");
+        let addr = reserved.local_addr().ok().and_then(|addr| addr.as_socket()).expect("the socket is bound");
         let here = place.display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .iter()
@@ -73,11 +73,11 @@ http {{
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            // Its last lines are of no use to a test that has ended.
+            // A test that has ended does not need the last lines.
             BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok()
         });
         let nginx = Self { child, addr, lines, _reserved: reserved, _place: place };
-        // It tells of the system once it listens.
+        // It prints the name of the system once it listens.
         while !nginx.lines.recv_timeout(TIMEOUT).expect("nginx starts").contains("OS: ") {}
         nginx
     }
@@ -86,7 +86,7 @@ http {{
         Client::connect(self.addr)
     }
 
-    /// What `curl` gets from it.
+    /// The response that `curl` gets from nginx.
     fn curl(&self, words: &[&str]) -> String {
         told(system("curl").args(["-sS", "--max-time", "50"]).args(words).arg(format!("http://{}/", self.addr)), "")
     }
@@ -94,7 +94,7 @@ http {{
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Both fail only if it has ended.
+        // Both fail only if nginx has ended.
         _ = self.child.kill();
         _ = self.child.wait();
         if thread::panicking() {
@@ -106,22 +106,22 @@ impl Drop for Nginx {
     }
 }
 
-/// A port that is nginx's alone: who wants to share it must be of the same mind, and nobody else is.
+/// Reserves a port for nginx: only sockets with `SO_REUSEPORT` can share it, and no other process uses that.
 fn reserve() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are descriptors left");
-    socket.set_reuse_port(true).expect("the system can");
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("there are ports left");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a free descriptor");
+    socket.set_reuse_port(true).expect("the system supports SO_REUSEPORT");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
     socket
 }
 
-/// Connections to the server are kept.
+/// Reuses connections to the server.
 const KEEP_ALIVE: &str = "proxy_http_version 1.1; proxy_set_header Connection '';";
 
-/// Neither side waits for the whole of the other.
+/// Passes requests and responses on without buffering them.
 const UNBUFFERED: &str = "proxy_http_version 1.1; proxy_set_header Connection '';
             proxy_buffering off; proxy_request_buffering off;";
 
-/// Asks for many things from four connections to nginx: every answer is the server's own.
+/// Makes many different requests on four connections to nginx, and checks all responses.
 fn ask_a_lot(nginx: &Nginx) {
     let body = &"x".repeat(50_000);
     thread::scope(|scope| {
@@ -178,7 +178,7 @@ fn nginx_without_buffers_never_answers_502() {
 }
 
 #[test]
-fn nginx_passes_on_whatever_becomes_of_a_handler() {
+fn nginx_passes_on_responses_and_faults() {
     let server = Server::start("misbehaves");
     for flags in ["", KEEP_ALIVE, UNBUFFERED] {
         let nginx = Nginx::before(&server, flags);
@@ -194,7 +194,7 @@ fn nginx_passes_on_whatever_becomes_of_a_handler() {
 }
 
 #[test]
-fn k5_nginx_reads_the_answer_of_a_handler_that_ignores_an_upload() {
+fn k5_nginx_reads_the_response_of_a_handler_that_ignores_an_upload() {
     let server = Server::start("ignores_input");
     let body = "x".repeat(900_000);
     for flags in ["", KEEP_ALIVE, UNBUFFERED] {
@@ -208,16 +208,16 @@ fn k5_nginx_reads_the_answer_of_a_handler_that_ignores_an_upload() {
     }
 }
 
-/// What a proxy says of its client, as people configure it.
+/// The usual configuration for passing on the address of the client.
 const FORWARDED: &str = "proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto https;";
 
-/// Asks as somebody else, who says to be yet another.
+/// Flags for a client with another address, which claims to have a third one.
 const STRANGER: [&str; 4] = ["--interface", "127.0.0.2", "-H", "X-Forwarded-For: 192.0.2.1"];
 
 #[test]
-fn h11_nginx_is_believed_if_it_is_allowed_to() {
+fn h11_nginx_is_trusted_if_it_is_listed() {
     let server = Launch::program("environ").flags(["--forwarded-allow-ips", "127.0.0.1"]).start();
     let nginx = Nginx::before(&server, FORWARDED);
     let text = nginx.curl(&STRANGER);
@@ -225,7 +225,7 @@ fn h11_nginx_is_believed_if_it_is_allowed_to() {
     for line in ["REMOTE_ADDR = \"127.0.0.2\"", "wsgi.url_scheme = \"https\"", &host] {
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     }
-    // Who comes by another way is not.
+    // A client that does not come through nginx is not trusted.
     let direct = format!("http://{}/", server.addr());
     let words = ["-sS", "--interface", "127.0.0.2", "-H", "X-Forwarded-Proto: https", &direct];
     let text = told(system("curl").args(words), "");
@@ -233,7 +233,7 @@ fn h11_nginx_is_believed_if_it_is_allowed_to() {
 }
 
 #[test]
-fn h11_nginx_is_not_believed_unless_it_is_allowed_to() {
+fn h11_nginx_is_not_trusted_unless_it_is_listed() {
     let server = Server::start("environ");
     let text = Nginx::before(&server, FORWARDED).curl(&STRANGER);
     for line in [
@@ -252,17 +252,17 @@ fn b7_nginx_without_buffers_streams_both_ways() {
     let nginx = Nginx::before(&server, UNBUFFERED);
     let mut client = nginx.connect();
     client.send("POST /eager HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel");
-    let head = client.head().expect("it comes before the request has ended");
+    let head = client.head().expect("the response head comes before the request ends");
     let mut sender = client.sender();
     let mut body = client.body(&head);
     assert_eq!(body.next().as_deref(), Some(&b"reading\n"[..]));
-    std::io::Write::write_all(&mut sender, b"lo").expect("nginx takes it");
+    std::io::Write::write_all(&mut sender, b"lo").expect("nginx accepts it");
     assert_eq!(body.next().as_deref(), Some(&b"5 octets, trailers []\n"[..]));
     assert_eq!((body.next(), body.end()), (None, End::Whole));
 }
 
 #[test]
-fn x3_nginx_notices_a_response_that_was_cut() {
+fn x3_nginx_notices_a_truncated_response() {
     let server = Server::start("traps_after_first_write");
     for flags in [KEEP_ALIVE, UNBUFFERED] {
         let nginx = Nginx::before(&server, flags);
@@ -276,12 +276,12 @@ fn x3_nginx_notices_a_response_that_was_cut() {
 }
 
 #[test]
-fn k10_a_client_that_leaves_nginx_leaves_the_handler() {
+fn k10_a_disconnect_from_nginx_reaches_the_handler() {
     let server = Server::start("misbehaves");
     let nginx = Nginx::before(&server, UNBUFFERED);
     let mut client = nginx.connect();
     client.send("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.head().expect("it begins").status, 200);
+    assert_eq!(client.head().expect("a response head").status, 200);
     drop(client);
     server.line(|line| line.ends_with("\"GET /streams HTTP/1.1\" 499 -"));
 }

@@ -1,4 +1,4 @@
-//! Node's clients, and what is built on them.
+//! Node's HTTP clients, and libraries that use them.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -14,9 +14,9 @@ use wasmserve_tests::{
     source::handler,
 };
 
-use super::{SAID, transcript, url};
+use super::{EXPECTED, transcript, url};
 
-/// What all programs below begin with.
+/// The beginning of all programs below.
 const BEGIN: &str = r#"
 const [hello, echo, environ, ticks, traps] = process.argv.slice(1);
 const shown = (text) => `b'${String(text).replaceAll("\n", "\\n")}'`;
@@ -32,13 +32,13 @@ async function* lines(chunks) {
 }
 "#;
 
-fn says(program: &str) {
-    assert_eq!(transcript(node().args(["--input-type=module", "-e"]), &format!("{BEGIN}{program}")), SAID);
+fn check(program: &str) {
+    assert_eq!(transcript(node().args(["--input-type=module", "-e"]), &format!("{BEGIN}{program}")), EXPECTED);
 }
 
 #[test]
-fn nodes_http_does_all_that_it_can() {
-    says(
+fn nodes_http_passes_all_checks() {
+    check(
         r#"
 import http from "node:http";
 import { Readable } from "node:stream";
@@ -76,8 +76,8 @@ agent.destroy();
 }
 
 #[test]
-fn nodes_fetch_does_all_that_it_can() {
-    says(
+fn nodes_fetch_passes_all_checks() {
+    check(
         r#"
 let response = await fetch(hello);
 console.log("get", response.status, response.statusText, shown(await response.text()));
@@ -87,7 +87,7 @@ response = await fetch(echo, { method: "PUT", body: parts(), duplex: "half" });
 console.log("upload", response.status, shown(await response.text()));
 const texts = [];
 for (let i = 0; i < 5; i++) texts.push(await (await fetch(environ)).text());
-// It may take another one while the last response still has to end for it.
+// It may open another connection while it still reads the last response.
 console.log("keep", ports(texts) < texts.length ? 1 : "no connection");
 for (const method of ["HEAD", "GET"]) {
     response = await fetch(hello, { method });
@@ -104,13 +104,13 @@ for (const path of ["", "length"]) {
 }
 
 #[test]
-fn undici_does_all_that_it_can() {
-    says(
+fn undici_passes_all_checks() {
+    check(
         r#"
 import { Agent, errors, request, setGlobalDispatcher } from "undici";
 setGlobalDispatcher(new Agent({ connections: 1 }));
 let { statusCode, headers, body } = await request(hello);
-// It has no reason phrases.
+// undici does not show reason phrases.
 console.log("get", statusCode, "OK", shown(await body.text()));
 ({ statusCode, headers, body } = await request(echo, {
     method: "POST", body: "abc=def", headers: { "Content-Type": "text/x" },
@@ -135,7 +135,7 @@ for (const path of ["", "length"]) {
     );
 }
 
-/// What a program prints that is given one URL.
+/// The output of a program that gets one URL.
 fn script(url: &str, program: &str) -> String {
     told(node().args(["--input-type=module", "-e", program, url]), "")
 }
@@ -196,7 +196,7 @@ request.end();
 }
 
 #[test]
-fn k5_fetch_reads_the_answer_of_a_handler_that_ignores_its_upload() {
+fn k5_fetch_reads_the_response_of_a_handler_that_ignores_its_upload() {
     let server = Server::start("ignores_input");
     let text = script(
         &url(&server),
@@ -210,8 +210,8 @@ for (const length of [1_000, 100_000, 3_000_000]) {
     assert_eq!(text, "200 ignored\n".repeat(3));
 }
 
-/// What a browser does with the page of a handler that does not build: it runs the script on it, which asks until it is to load
-/// the page anew.
+/// Acts as a browser that shows the page of a failed build: it runs the script of the page, which polls until the page
+/// has to be reloaded.
 const BROWSER: &str = r#"
 import vm from "node:vm";
 const href = process.argv[1];
@@ -233,7 +233,7 @@ console.log("loads", page);
 "#;
 
 #[test]
-fn the_page_of_what_does_not_build_is_loaded_anew_when_it_does() {
+fn the_page_of_a_failed_build_reloads_after_a_successful_one() {
     let place = Place::new();
     place.file("hello.rs", handler("old"));
     let server = Launch::file(&place.join("hello.rs")).flags(["--debug"]).start();
@@ -243,12 +243,12 @@ fn the_page_of_what_does_not_build_is_loaded_anew_when_it_does() {
     let mut lines = BufReader::new(browser.stdout.take().expect("stdout is piped")).lines().map_while(Result::ok);
     assert_eq!(lines.next().as_deref(), Some("asks 1"));
     place.file("hello.rs", handler("new"));
-    // It asks again if building takes too long, or if what does not build was built twice.
+    // It polls again if the build takes long, or if the failing build ran twice.
     assert_eq!(lines.find(|line| line != "asks 1").as_deref(), Some("loads new"));
-    assert!(browser.wait().expect("it is our child").success());
+    assert!(browser.wait().expect("a child process").success());
 }
 
-/// What the first seed's client sends: a message and an exception. It is JSON: all envelopes, and all that came back.
+/// Sends a message and an exception with Sentry's client, and prints all envelopes and responses as JSON.
 const SENTRY: &str = r#"
 import http from "node:http";
 import * as Sentry from "@sentry/node";
@@ -258,7 +258,7 @@ const httpModule = {
     request: (options, then) => http.request(options, (response) => {
         answers.push(new Promise((resolve, reject) => {
             const parts = [];
-            // Sentry makes it text.
+            // Sentry has the stream decoded, so the parts are strings.
             response.on("data", (part) => parts.push(part));
             response.on("end", () => resolve(parts.join("")));
             response.on("error", reject);
@@ -275,19 +275,19 @@ const isFlushed = await Sentry.flush(30_000);
 console.log(JSON.stringify({ isFlushed, envelopes, answers: await Promise.all(answers) }));
 "#;
 
-/// What Sentry sent, and what came back for each; in no order.
+/// The envelopes that Sentry sent, and the responses, which may be in another order.
 fn sentry(server: &Server) -> (Vec<String>, Vec<String>) {
-    let told: Value = serde_json::from_str(&script(&url(server), SENTRY)).expect("it is JSON");
-    assert_eq!(told["isFlushed"], true, "{told}");
+    let printed: Value = serde_json::from_str(&script(&url(server), SENTRY)).expect("valid JSON");
+    assert_eq!(printed["isFlushed"], true, "{printed}");
     let texts = |name: &str| {
-        let texts = told[name].as_array().expect("it is a list").iter();
-        texts.map(|text| text.as_str().expect("they are texts").to_owned()).collect()
+        let texts = printed[name].as_array().expect("a list").iter();
+        texts.map(|text| text.as_str().expect("a string").to_owned()).collect()
     };
     (texts("envelopes"), texts("answers"))
 }
 
 #[test]
-fn sentrys_envelopes_arrive_to_the_last_octet() {
+fn sentrys_envelopes_arrive_completely() {
     let server = Server::start("dump");
     let (envelopes, answers) = sentry(&server);
     assert_eq!((envelopes.len(), answers.len()), (2, 2));
@@ -295,7 +295,7 @@ fn sentrys_envelopes_arrive_to_the_last_octet() {
         assert!(envelope.contains(what), "{envelope}");
         let is_it = |answer: &&String| answer.ends_with(&format!("\r\n\r\n{envelope}"));
         let answer = answers.iter().find(is_it).unwrap_or_else(|| panic!("{envelope} is not in {answers:?}"));
-        let (head, _) = answer.split_once("\r\n\r\n").expect("it has an end");
+        let (head, _) = answer.split_once("\r\n\r\n").expect("the head has an end");
         assert!(head.starts_with("POST /api/1/envelope/?sentry_key=public&sentry_version=7"), "{head}");
         assert!(head.contains("\r\nTransfer-Encoding: chunked"), "{head}");
         assert!(!head.contains("\r\nContent-"), "{head}");
@@ -303,7 +303,7 @@ fn sentrys_envelopes_arrive_to_the_last_octet() {
 }
 
 #[test]
-fn sentrys_requests_are_dumped_octet_by_octet() {
+fn dump_prints_all_bytes_of_sentrys_requests() {
     let server = Launch::bare().flags(["dump", "--reply", "--addr", "127.0.0.1:0"]).start();
     let (envelopes, answers) = sentry(&server);
     assert_eq!((envelopes.len(), answers), (2, vec![String::new(); 2]));
@@ -340,14 +340,14 @@ fn i8_sentrys_chunks_have_a_length_if_they_are_buffered() {
     assert_eq!(answers.len(), 2);
     for envelope in envelopes {
         let length = format!("\nCONTENT_LENGTH = \"{}\"\n", envelope.len());
-        // It is the first variable.
+        // CONTENT_LENGTH is the first variable.
         assert!(answers.iter().any(|answer| format!("\n{answer}").contains(&length)), "{length} {answers:?}");
     }
     assert!(!answers.iter().any(|answer| answer.contains("TRANSFER_ENCODING")), "{answers:?}");
 }
 
 #[test]
-fn node_speaks_http2_with_it() {
+fn node_works_over_http2() {
     let server = Server::start("echo");
     let program = r#"
         const session = require("node:http2").connect(process.argv[1]);

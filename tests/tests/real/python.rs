@@ -1,13 +1,13 @@
-//! Python's libraries.
+//! Python's HTTP clients and its logging library.
 
 use wasmserve_tests::{
     real::{python, system, told},
     server::{Launch, Server},
 };
 
-use super::{SAID, transcript, url};
+use super::{EXPECTED, transcript, url};
 
-/// What all programs below begin with.
+/// The beginning of all programs below.
 const BEGIN: &str = r#"
 import sys
 hello, echo, environ, ticks, traps = sys.argv[1:]
@@ -16,13 +16,13 @@ def ports(texts):
     return len({line for text in texts for line in text.splitlines() if line.startswith("REMOTE_PORT")})
 "#;
 
-fn says(program: &str) {
-    assert_eq!(transcript(python().arg("-c"), &format!("{BEGIN}{program}")), SAID);
+fn check(program: &str) {
+    assert_eq!(transcript(python().arg("-c"), &format!("{BEGIN}{program}")), EXPECTED);
 }
 
 #[test]
-fn pythons_http_client_does_all_that_it_can() {
-    says(
+fn pythons_http_client_passes_all_checks() {
+    check(
         r#"
 import http.client, urllib.parse, urllib.request
 def connect(url):
@@ -57,8 +57,8 @@ for path in "", "length":
 }
 
 #[test]
-fn requests_does_all_that_it_can() {
-    says(
+fn requests_passes_all_checks() {
+    check(
         r#"
 import requests
 response = requests.get(hello)
@@ -85,7 +85,7 @@ for path in "", "length":
     );
 }
 
-/// What httpx does in both versions of HTTP, with a `client`.
+/// The program for httpx with either version of HTTP, which needs a `client`.
 const HTTPX: &str = r#"
 response = client.get(hello)
 print("get", response.status_code, response.reason_phrase, response.content)
@@ -109,18 +109,18 @@ for path in "", "length":
 "#;
 
 #[test]
-fn httpx_does_all_that_it_can() {
-    says(&format!("import httpx\nclient = httpx.Client()\n{HTTPX}"));
+fn httpx_passes_all_checks() {
+    check(&format!("import httpx\nclient = httpx.Client()\n{HTTPX}"));
 }
 
 #[test]
-fn httpx_does_the_same_over_http2() {
-    says(&format!("import httpx\nclient = httpx.Client(http1=False, http2=True)\n{HTTPX}"));
+fn httpx_passes_all_checks_over_http2() {
+    check(&format!("import httpx\nclient = httpx.Client(http1=False, http2=True)\n{HTTPX}"));
 }
 
 #[test]
-fn aiohttp_does_all_that_it_can() {
-    says(
+fn aiohttp_passes_all_checks() {
+    check(
         r#"
 import aiohttp, asyncio
 async def generate():
@@ -157,7 +157,7 @@ asyncio.run(main())
 }
 
 #[test]
-fn a_hundred_requests_at_once_of_aiohttp_get_their_own_bodies_back() {
+fn a_hundred_concurrent_aiohttp_requests_get_their_own_bodies_back() {
     let server = Server::start("echo");
     let text = told(
         python().args(["-", &url(&server)]),
@@ -194,7 +194,7 @@ asyncio.run(main())
 }
 
 #[test]
-fn k5_requests_reads_the_answer_of_a_handler_that_ignores_its_upload() {
+fn k5_requests_reads_the_response_of_a_handler_that_ignores_its_upload() {
     let server = Server::start("ignores_input");
     let text = told(
         python().args(["-", &url(&server)]),
@@ -211,7 +211,7 @@ for length in 1_000, 100_000, 3_000_000:
 }
 
 #[test]
-fn i7_requests_is_told_that_its_upload_is_too_long() {
+fn i7_requests_gets_a_413_for_a_long_upload() {
     let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
     let text = told(
         python().args(["-", &url(&server)]),
@@ -224,7 +224,7 @@ for body in b"x" * 300_000, iter([b"x" * 1_000] * 300):
     assert_eq!(text, "413\n413\n");
 }
 
-/// Runs a program that logs by the `handler` of a `method`, as the seed did; its second argument is the method.
+/// Runs a program that logs through an `HTTPHandler` with this method.
 fn log(server: &Server, method: &str, program: &str) {
     let begin = r#"
 import logging, logging.handlers, sys
@@ -233,17 +233,17 @@ logger = logging.getLogger("MR_HANDLER.HTTP")
 logger.setLevel(logging.DEBUG)
 logger.addHandler(handler)
 "#;
-    // It tells of its own failures on stderr.
+    // `logging` reports its own failures on stderr, which must be empty.
     told(python().args(["-", &server.addr().to_string(), method]), format!("{begin}{program}"));
 }
 
-/// How a line of the log ends that tells of a record.
+/// The end of the log line for a record.
 fn line(level: &str, message: &str) -> String {
     format!("{:>42}  {level:>9}  {message}", "MR_HANDLER.HTTP")
 }
 
 #[test]
-fn pythons_http_handler_logs_arguments_and_every_alphabet() {
+fn pythons_http_handler_logs_arguments_and_unicode() {
     let server = Server::start("logsink");
     for method in ["post", "GET"] {
         log(
@@ -257,14 +257,14 @@ logger.debug("")
         );
     }
     let log = server.stop();
-    let told: Vec<&String> = log.iter().filter(|line| line.contains("] log: ")).collect();
+    let records: Vec<&String> = log.iter().filter(|line| line.contains("] log: ")).collect();
     let expected = [
         line("ERROR", "Received arguments: [%s] [%s]  ('abc', 'd\u{e9}f')"),
         line("WARNING", "\u{e9} \u{65e5}\u{672c} \u{1f980} & = + %% ; #"),
         line("DEBUG", ""),
     ];
-    assert_eq!(told.len(), 2 * expected.len(), "{log:#?}");
-    for (line, expected) in told.iter().zip(expected.iter().cycle()) {
+    assert_eq!(records.len(), 2 * expected.len(), "{log:#?}");
+    for (line, expected) in records.iter().zip(expected.iter().cycle()) {
         assert!(line.ends_with(expected), "{line}\n{expected}");
     }
 }
@@ -283,7 +283,7 @@ def fail():
     except KeyError:
         logger.exception("It failed")
 fail()
-# Another handler that is first makes a text of it, which then is part of the record.
+# If another handler formats the exception first, its text becomes part of the record.
 other = logging.NullHandler()
 other.handle = lambda record: logging.Formatter().format(record)
 logger.handlers.insert(0, other)
@@ -316,7 +316,7 @@ fn pythons_http_handler_logs_two_hundred_records_in_order() {
     for (number, record) in records.iter().enumerate() {
         assert!(record.ends_with(&line("INFO", &format!("record {} of a hundred", number % 100))), "{record}");
     }
-    // Nothing but the records was asked for, and each was taken.
+    // Only the records were sent, and each was accepted.
     assert_eq!(log.iter().filter(|line| line.ends_with("HTTP/1.1\" 204 -")).count(), 200);
 }
 

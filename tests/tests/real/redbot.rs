@@ -1,4 +1,4 @@
-//! `redbot`, which asks each example and tells what it thinks of the answers.
+//! `redbot`, which checks the responses of each example.
 
 use wasmserve_tests::{
     real::{python, told},
@@ -7,7 +7,7 @@ use wasmserve_tests::{
 
 use super::url;
 
-/// Prints the level and the summary of each note, on the response and on those to redbot's further requests.
+/// Prints the level and the summary of each note on the response, and on the responses to redbot's further requests.
 const CHECK: &str = r#"
 import configparser, sys
 import thor
@@ -32,7 +32,7 @@ for fetched in [resource, *resource.subreqs.values()]:
 print("status", resource.response.status_code, resource.response.complete)
 "#;
 
-/// What redbot says of a URL.
+/// Redbot's notes on a URL.
 fn checked(url: &str) -> String {
     told(python().args(["-", url]), CHECK)
 }
@@ -61,14 +61,14 @@ fn redbot_finds_nothing_bad_in_the_examples() {
 }
 
 #[test]
-fn redbot_finds_nothing_bad_in_the_servers_own_answers() {
+fn redbot_finds_nothing_bad_in_the_servers_own_responses() {
     let server = Server::start("traps");
     let notes = checked(&url(&server));
     assert!(notes.ends_with("status 500 True\n") && !notes.contains("\nbad "), "{notes}");
 }
 
 #[test]
-fn redbot_notices_a_response_that_was_cut() {
+fn redbot_notices_a_truncated_response() {
     let server = Server::start("traps_after_first_write");
     let notes = checked(&url(&server));
     assert!(notes.ends_with("status 200 False\n") && notes.contains("bad "), "{notes}");

@@ -1,8 +1,8 @@
-"""Reads what a server sends with h11, which takes nothing that is not well-formed.
+"""Reads the responses of a server with h11, which accepts only well-formed ones.
 
-Reads a list of exchanges as JSON: a port, the parts of what is sent, and the method of each request in it. A part after
-the first is sent when an interim response asks for it. Prints a line for each exchange: the statuses that came, and
-`cut` if the last response was; `kept` or `closed` for what became of the connection.
+Reads a list of exchanges as JSON: a port, the parts to send, and the method of each request in them. A part after the
+first is sent when an interim response asks for it. Prints a line for each exchange: the statuses of the responses, and
+`cut` if the last one was truncated, or `kept` or `closed` for the connection.
 """
 
 import json
@@ -11,19 +11,19 @@ import sys
 
 import h11
 
-PATIENCE = 60
+TIMEOUT = 60
 
 
 def exchange(port, parts, methods):
-    line = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    line = socket.create_connection(("127.0.0.1", port), TIMEOUT)
     parts = [part.encode("latin-1") for part in parts]
     line.sendall(parts.pop(0))
     reader = h11.Connection(h11.CLIENT)
-    said = []
+    result = []
     for number, method in enumerate(methods):
         if number > 0:
             reader.start_next_cycle()
-        # It needs to know the method; what was really sent is none of its business.
+        # h11 needs to know the method, but not what was really sent.
         reader.send(h11.Request(method=method, target="/", headers=[("Host", "x")]))
         reader.send(h11.EndOfMessage())
         while True:
@@ -32,14 +32,14 @@ def exchange(port, parts, methods):
             except h11.RemoteProtocolError as error:
                 if "closed connection without sending complete message body" not in str(error):
                     raise
-                return said + ["cut"]
+                return result + ["cut"]
             if event is h11.NEED_DATA:
                 reader.receive_data(received(line))
             elif isinstance(event, h11.InformationalResponse):
-                said.append(str(event.status_code))
+                result.append(str(event.status_code))
                 line.sendall(parts.pop(0))
             elif isinstance(event, h11.Response):
-                said.append(str(event.status_code))
+                result.append(str(event.status_code))
                 response = event
             elif isinstance(event, h11.EndOfMessage):
                 break
@@ -48,17 +48,17 @@ def exchange(port, parts, methods):
         says_close = reader.their_state is h11.MUST_CLOSE
         if says_close:
             break
-    # h11 holds that nothing is kept in HTTP/1.0.
+    # h11 assumes that HTTP/1.0 never keeps a connection.
     fields = dict(response.headers)
     if says_close and fields.get(b"connection", b"").lower() != b"keep-alive":
-        said.append("closed")
+        result.append("closed")
     else:
-        said.append("kept")
+        result.append("kept")
         line.shutdown(socket.SHUT_WR)
-    # Whatever is behind the last response belongs to none.
+    # Nothing may follow the last response.
     rest = reader.trailing_data[0] + received(line)
     assert rest == b"", rest
-    return said
+    return result
 
 
 def received(line):

@@ -1,4 +1,4 @@
-//! A strict reader of all that the server sends: h11.
+//! h11, a strict parser, reads the server's responses.
 
 use serde_json::json;
 use wasmserve_tests::{
@@ -6,21 +6,21 @@ use wasmserve_tests::{
     server::{Launch, Server},
 };
 
-/// An exchange: what is sent in which parts, the methods in it, and what the reader is to say.
+/// An exchange: the parts to send, the methods in them, and the expected result.
 struct Exchange {
-    octets: Vec<String>,
+    bytes: Vec<String>,
     methods: Vec<&'static str>,
     expected: &'static str,
 }
 
-/// One of a single request.
-fn one(octets: impl Into<String>, expected: &'static str) -> Exchange {
-    let octets = octets.into();
-    let method = if octets.starts_with("HEAD ") { "HEAD" } else { "GET" };
-    Exchange { octets: vec![octets], methods: vec![method], expected }
+/// An exchange with a single request.
+fn one(bytes: impl Into<String>, expected: &'static str) -> Exchange {
+    let bytes = bytes.into();
+    let method = if bytes.starts_with("HEAD ") { "HEAD" } else { "GET" };
+    Exchange { bytes: vec![bytes], methods: vec![method], expected }
 }
 
-/// One GET in HTTP/1.1.
+/// A GET request in HTTP/1.1.
 fn get(target: &str, expected: &'static str) -> Exchange {
     one(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"), expected)
 }
@@ -28,26 +28,26 @@ fn get(target: &str, expected: &'static str) -> Exchange {
 /// Several requests, sent at once.
 fn pipelined(requests: &[(&'static str, &str)], expected: &'static str) -> Exchange {
     Exchange {
-        octets: vec![requests.iter().map(|(_, octets)| *octets).collect()],
+        bytes: vec![requests.iter().map(|(_, bytes)| *bytes).collect()],
         methods: requests.iter().map(|(method, _)| *method).collect(),
         expected,
     }
 }
 
-/// Has all that a server sends read.
+/// Runs exchanges, and checks their results.
 fn read(server: &Server, exchanges: &[Exchange]) {
     let wanted: Vec<_> = exchanges
         .iter()
-        .map(|it| json!({ "port": server.addr().port(), "parts": it.octets, "methods": it.methods }))
+        .map(|it| json!({ "port": server.addr().port(), "parts": it.bytes, "methods": it.methods }))
         .collect();
-    let said = told(python().args(["-c", include_str!("strict.py")]), json!(wanted).to_string());
-    assert_eq!(said.lines().count(), exchanges.len(), "{said}");
-    for (said, Exchange { octets, expected, .. }) in said.lines().zip(exchanges) {
-        assert_eq!(said, *expected, "{}", octets.concat().escape_default());
+    let results = told(python().args(["-c", include_str!("strict.py")]), json!(wanted).to_string());
+    assert_eq!(results.lines().count(), exchanges.len(), "{results}");
+    for (result, Exchange { bytes, expected, .. }) in results.lines().zip(exchanges) {
+        assert_eq!(result, *expected, "{}", bytes.concat().escape_default());
     }
 }
 
-/// What is asked of every guest, whatever it makes of it.
+/// The requests that every guest gets.
 const ORDINARY: [&str; 7] = [
     "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "GET /?n=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -58,11 +58,11 @@ const ORDINARY: [&str; 7] = [
     "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 ];
 
-/// Asks a guest for all that is [`ORDINARY`].
+/// Sends all [`ORDINARY`] requests to a guest.
 fn ask(guest: &str, statuses: [&'static str; 7]) {
     let server = Server::start(guest);
     let exchanges: Vec<Exchange> =
-        ORDINARY.iter().zip(statuses).map(|(octets, expected)| one(*octets, expected)).collect();
+        ORDINARY.iter().zip(statuses).map(|(bytes, expected)| one(*bytes, expected)).collect();
     read(&server, &exchanges);
 }
 
@@ -74,7 +74,7 @@ const STREAMED: [&str; 7] = ["200 kept", "200 closed", "200 kept", "200 kept", "
 const FAILED: [&str; 7] = ["500 kept", "500 closed", "500 kept", "500 kept", "500 kept", "500 closed", "500 kept"];
 
 #[test]
-fn the_examples_send_what_a_strict_reader_takes() {
+fn a_strict_parser_accepts_the_examples() {
     for example in ["hello", "environ", "form", "cookies"] {
         ask(example, WELL);
     }
@@ -94,7 +94,7 @@ fn the_examples_send_what_a_strict_reader_takes() {
 }
 
 #[test]
-fn guests_that_misbehave_send_what_a_strict_reader_takes() {
+fn a_strict_parser_accepts_failing_guests() {
     for guest in [
         "exits",
         "grows_memory",
@@ -111,14 +111,14 @@ fn guests_that_misbehave_send_what_a_strict_reader_takes() {
 }
 
 #[test]
-fn guests_that_only_say_too_much_send_what_a_strict_reader_takes() {
+fn a_strict_parser_accepts_guests_that_write_too_much() {
     for guest in ["goes_on_after_finishing", "long_body", "misbehaves", "prints"] {
         ask(guest, WELL);
     }
 }
 
 #[test]
-fn x3_b2_a_strict_reader_notices_what_was_cut() {
+fn x3_b2_a_strict_parser_notices_truncated_responses() {
     let server = Server::start("traps_after_first_write");
     read(&server, &[get("/", "200 cut"), get("/length", "200 cut")]);
     let server = Server::start("short_body");
@@ -128,7 +128,7 @@ fn x3_b2_a_strict_reader_notices_what_was_cut() {
 }
 
 #[test]
-fn b9_b10_responses_without_a_body_are_what_a_strict_reader_takes() {
+fn b9_b10_a_strict_parser_accepts_responses_without_a_body() {
     let server = Server::start("starts_as_told");
     let head = |query: &str, expected| one(format!("HEAD /?{query} HTTP/1.1\r\nHost: x\r\n\r\n"), expected);
     let next = "GET /?chunk=next HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -167,7 +167,7 @@ fn b9_b10_responses_without_a_body_are_what_a_strict_reader_takes() {
 }
 
 #[test]
-fn k3_pipelined_responses_are_what_a_strict_reader_takes() {
+fn k3_a_strict_parser_accepts_pipelined_responses() {
     let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
     let chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let head = "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -179,7 +179,7 @@ fn k3_pipelined_responses_are_what_a_strict_reader_takes() {
             &[
                 pipelined(&[("POST", post), ("POST", chunked), ("HEAD", head), ("POST", post)], "200 200 200 200 kept"),
                 pipelined(&[("POST", chunked), ("GET", last)], "200 200 closed"),
-                // What is behind the last one gets no answer.
+                // A request after `Connection: close` gets no response.
                 pipelined(&[("GET", last), ("GET", last)], "200 closed"),
             ],
         );
@@ -187,11 +187,11 @@ fn k3_pipelined_responses_are_what_a_strict_reader_takes() {
 }
 
 #[test]
-fn i9_i11_interim_responses_are_what_a_strict_reader_takes() {
+fn i9_i11_a_strict_parser_accepts_interim_responses() {
     let head = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     let chunked = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n";
     let waits = |parts: [&str; 2], expected| Exchange {
-        octets: parts.map(str::to_owned).to_vec(),
+        bytes: parts.map(str::to_owned).to_vec(),
         methods: vec!["POST"],
         expected,
     };
@@ -205,7 +205,7 @@ fn i9_i11_interim_responses_are_what_a_strict_reader_takes() {
 }
 
 #[test]
-fn x5_refusals_are_what_a_strict_reader_takes() {
+fn x5_a_strict_parser_accepts_refusals() {
     let server = Launch::program("dump").flags(["--max-body", "1KiB"]).start();
     let with = |line: &str, fields: &str, expected| one(format!("{line}\r\nHost: x\r\n{fields}\r\n"), expected);
     read(
@@ -229,12 +229,12 @@ fn x5_refusals_are_what_a_strict_reader_takes() {
             with("GET * HTTP/1.0", "Connection: keep-alive\r\n", "400 closed"),
         ],
     );
-    // Nothing has reached the handler.
+    // No request has reached the handler.
     assert!(!server.stop().iter().any(|line| line.contains(" log: ")));
 }
 
 #[test]
-fn a_handler_that_takes_too_long_is_a_504_that_a_strict_reader_takes() {
+fn a_strict_parser_accepts_the_504_of_a_slow_handler() {
     for guest in ["spins", "sleeps", "stuck"] {
         let server = Launch::program(guest).flags(["--timeout", "200ms"]).start();
         read(&server, &[get("/", "504 kept")]);
