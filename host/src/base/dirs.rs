@@ -118,6 +118,6 @@ fn refused(why: String) -> io::Error {
 }
 
 #[cfg(not(unix))]
-pub fn make_private(directory: &Path) -> io::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }

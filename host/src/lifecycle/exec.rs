@@ -151,11 +151,11 @@ mod process_tree {
 mod process_tree {
     /// Empty: this system does not list descendants.
     #[derive(Default)]
-    pub(super) struct ProcessTree;
+    pub(super) struct ProcessTree(());
 
     impl ProcessTree {
         pub(super) fn of(_: u32) -> Self {
-            Self
+            Self(())
         }
 
         pub(super) fn join(&mut self, _: Self) {}

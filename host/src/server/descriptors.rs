@@ -32,7 +32,7 @@ pub(crate) fn make_room(connections: Option<usize>) {
 
 /// Does nothing: this system has no limit that could be raised.
 #[cfg(not(unix))]
-pub fn make_room(_: Option<usize>) {}
+pub(crate) fn make_room(_: Option<usize>) {}
 
 /// How many connections there are descriptors for, if the handler of each one opens a descriptor as well.
 pub(super) fn connections_max() -> usize {
