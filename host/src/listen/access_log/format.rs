@@ -1,10 +1,9 @@
 //! The formats of the access log.
 
 /// The format of the access log (rules L1 to L6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// The format of Python's `http.server`, in local time.
-    #[default]
     BaseHttp,
     /// The Common Log Format of Apache and nginx.
     Common,

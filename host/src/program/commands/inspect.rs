@@ -57,7 +57,7 @@ fn report(inspected: &Inspected) -> String {
     lines("exports", info.exports.iter().map(|export| printable(export)).collect());
     let width = info.imports.iter().map(|import| printable(import).chars().count()).max().unwrap_or(0).min(60);
     let import = |import: &String| {
-        let what = if missing.contains(import) { "missing: the host has no such import" } else { purpose(import) };
+        let what = if missing.contains(import) { "missing: the host has no such import" } else { purpose(import).0 };
         format!("{:width$}  {what}", printable(import))
     };
     lines("imports", info.imports.iter().map(import).collect());
@@ -100,23 +100,36 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// What an interface is for, and the flag that grants access to it.
-fn purpose(import: &str) -> &'static str {
+/// How much an interface gives access to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Something, for every handler.
+    Always,
+    /// Something, if a flag grants it.
+    Granted,
+    /// Nothing by itself.
+    Nothing,
+}
+
+/// What an interface is for, with the flag that grants access to it, and what it gives access to.
+fn purpose(import: &str) -> (&'static str, Access) {
+    use Access::{Always, Granted, Nothing};
     let purposes = [
-        ("wasmserve:gateway/", "the request and its response"),
-        ("wasi:cli/environment@", "environment variables (--env)"),
-        ("wasi:filesystem/", "files (--dir)"),
-        ("wasi:sockets/", "the network (--allow-net)"),
-        ("wasi:http/", "the network (--allow-net)"),
-        ("wasi:cli/exit@", "exiting"),
-        ("wasi:cli/stdout@", "the log"),
-        ("wasi:cli/stderr@", "the log"),
-        ("wasi:cli/", "nothing: stdin is empty, and there is no terminal"),
-        ("wasi:clocks/", "clocks"),
-        ("wasi:random/", "random numbers"),
-        ("wasi:io/", "streams"),
+        ("wasmserve:gateway/", "the request and its response", Always),
+        ("wasi:cli/environment@", "environment variables (--env)", Granted),
+        ("wasi:filesystem/", "files (--dir)", Granted),
+        ("wasi:sockets/", "the network (--allow-net)", Granted),
+        ("wasi:http/", "the network (--allow-net)", Granted),
+        ("wasi:cli/exit@", "exiting", Always),
+        ("wasi:cli/stdout@", "the log", Always),
+        ("wasi:cli/stderr@", "the log", Always),
+        ("wasi:cli/", "nothing: stdin is empty, and there is no terminal", Nothing),
+        ("wasi:clocks/", "clocks", Always),
+        ("wasi:random/", "random numbers", Always),
+        ("wasi:io/", "streams", Nothing),
     ];
-    purposes.iter().find(|(prefix, _)| import.starts_with(prefix)).map_or("granted", |(_, purpose)| purpose)
+    let found = purposes.iter().find(|(prefix, ..)| import.starts_with(prefix));
+    found.map_or(("granted", Always), |(_, purpose, access)| (purpose, *access))
 }
 
 /// What the component has access to, according to its imports.
@@ -124,10 +137,13 @@ fn reach(info: &ComponentInfo, missing: &[String]) -> String {
     let mut always: Vec<&str> = Vec::new();
     let mut granted: Vec<&str> = Vec::new();
     for import in info.imports.iter().filter(|import| !missing.contains(import)) {
-        let purpose = purpose(import);
-        let list = if purpose.contains("--") { &mut granted } else { &mut always };
-        let is_thing = !import.starts_with("wasi:io/") && !purpose.starts_with("nothing");
-        if is_thing && !list.contains(&purpose) {
+        let (purpose, access) = purpose(import);
+        let list = match access {
+            Access::Always => &mut always,
+            Access::Granted => &mut granted,
+            Access::Nothing => continue,
+        };
+        if !list.contains(&purpose) {
             list.push(purpose);
         }
     }
