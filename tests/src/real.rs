@@ -103,7 +103,7 @@ pub fn run(command: &mut Command, input: impl AsRef<[u8]>) -> Ended {
 /// # Panics
 ///
 /// It fails, writes to standard error, is not installed, or does not exit.
-pub fn told(command: &mut Command, input: impl AsRef<[u8]>) -> String {
+pub fn stdout_of(command: &mut Command, input: impl AsRef<[u8]>) -> String {
     let ended = run(command, input);
     assert!(ended.code == Some(0) && ended.stderr.is_empty(), "{}: {ended:#?}", words_of(command));
     ended.stdout

@@ -11,7 +11,7 @@ mod strict;
 
 use std::process::Command;
 
-use wasmserve_tests::{real::told, server::Server};
+use wasmserve_tests::{real::stdout_of, server::Server};
 
 fn url(server: &Server) -> String {
     format!("http://{}/", server.addr())
@@ -20,7 +20,7 @@ fn url(server: &Server) -> String {
 /// The output of a program that exercises a library with five guests. It gets their URLs as arguments.
 fn transcript(command: &mut Command, program: &str) -> String {
     let servers = ["hello", "echo", "environ", "ticks", "traps_after_first_write"].map(Server::start);
-    told(command.arg(program).args(servers.iter().map(url)), "")
+    stdout_of(command.arg(program).args(servers.iter().map(url)), "")
 }
 
 /// The output that is expected with every library.

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use wasmserve_tests::{
     place::Place,
-    real::{Ended, run, system, told},
+    real::{Ended, run, stdout_of, system},
     server::{Launch, Server},
 };
 
@@ -24,7 +24,7 @@ fn curl(words: &[&str]) -> String {
 
 /// The same with this input.
 fn fed(input: impl AsRef<[u8]>, words: &[&str]) -> String {
-    told(system("curl").arg("-sS").args(TIME).args(words), input)
+    stdout_of(system("curl").arg("-sS").args(TIME).args(words), input)
 }
 
 /// Runs `curl`, which may fail.
@@ -386,7 +386,7 @@ fn five_hundred_curls_in_the_background_are_all_answered() {
     let server = Launch::program("hello").flags(["--requests", "500"]).start();
     // As the author of the original server tested it.
     let script = format!("for i in $(seq 500); do curl -sS http://{}/ & done; wait", server.addr());
-    let text = told(system("sh").args(["-c", &script]), "");
+    let text = stdout_of(system("sh").args(["-c", &script]), "");
     assert_eq!(text, "Hello, World!\n".repeat(500));
     let (code, log) = server.wait();
     let exchanges = log.iter().filter(|line| line.contains(" HTTP/1.1\" ")).count();

@@ -9,7 +9,7 @@ use std::{
 use wasmserve_tests::{
     TIMEOUT,
     client::{Close, End},
-    real::{python, told},
+    real::{python, stdout_of},
     server::Server,
 };
 
@@ -93,7 +93,7 @@ fn clients_that_exit_without_reading_leave_nothing_behind() {
     let server = Server::start("hello");
     assert_eq!(server.get("/").status, 200);
     let descriptors = server.descriptors();
-    told(
+    stdout_of(
         python().args(["-", &server.addr().port().to_string()]),
         r#"
 import os, socket, sys

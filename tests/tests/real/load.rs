@@ -2,7 +2,7 @@
 
 use wasmserve_tests::{
     place::Place,
-    real::{run, system, told},
+    real::{run, stdout_of, system},
     server::{Launch, Server},
 };
 
@@ -20,7 +20,7 @@ fn number(report: &str, line: &str) -> u64 {
 fn k2_ab_has_no_failures_with_and_without_keep_alive() {
     let server = Server::start("hello");
     for (flags, kept) in [(&[][..], 0), (&["-k"], 500)] {
-        let report = told(system("ab").args(["-q", "-n500", "-c10"]).args(flags).arg(url(&server)), "");
+        let report = stdout_of(system("ab").args(["-q", "-n500", "-c10"]).args(flags).arg(url(&server)), "");
         assert_eq!(number(&report, "Complete requests:"), 500, "{report}");
         assert_eq!(number(&report, "Failed requests:"), 0, "{report}");
         assert!(!report.contains("Non-2xx") && !report.contains("Write errors"), "{report}");
@@ -39,7 +39,7 @@ fn ab_has_no_failures_when_it_uploads() {
         for flags in [&[][..], &["-k"]] {
             let command = &mut system("ab");
             let command = command.args(["-q", "-n200", "-c4", "-p"]).arg(&body).args(flags).arg(url(&server));
-            let report = told(command, "");
+            let report = stdout_of(command, "");
             assert_eq!(number(&report, "Complete requests:"), 200, "{guest} {flags:?}: {report}");
             assert_eq!(number(&report, "Failed requests:"), 0, "{guest} {flags:?}: {report}");
             assert!(!report.contains("Non-2xx"), "{guest} {flags:?}: {report}");
@@ -50,7 +50,7 @@ fn ab_has_no_failures_when_it_uploads() {
 #[test]
 fn wrk_has_no_failures() {
     let server = Server::start("hello");
-    let report = told(system("wrk").args(["-t2", "-c20", "-d1s"]).arg(url(&server)), "");
+    let report = stdout_of(system("wrk").args(["-t2", "-c20", "-d1s"]).arg(url(&server)), "");
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
     let requests = report.lines().find(|line| line.contains(" requests in ")).unwrap_or_else(|| panic!("{report}"));
     assert!(!requests.trim_start().starts_with("0 "), "{report}");
@@ -61,7 +61,7 @@ fn wrk_has_no_failures() {
 
 /// Runs `h2load` with these flags, and checks its report.
 fn h2load(server: &Server, flags: &[&str]) {
-    let report = told(system("h2load").args(["-n1000", "-c4"]).args(flags).arg(url(server)), "");
+    let report = stdout_of(system("h2load").args(["-n1000", "-c4"]).args(flags).arg(url(server)), "");
     let done = "1000 total, 1000 started, 1000 done, 1000 succeeded, 0 failed, 0 errored, 0 timeout";
     assert!(report.contains(done), "{flags:?}: {report}");
     assert!(report.contains("status codes: 1000 2xx, 0 3xx, 0 4xx, 0 5xx"), "{flags:?}: {report}");
@@ -89,14 +89,14 @@ fn h2load_has_no_failures_when_it_uploads() {
 
 /// The frames as `nghttp` prints them.
 fn nghttp(words: &[&str]) -> String {
-    told(system("nghttp").arg("-v").args(words), "")
+    stdout_of(system("nghttp").arg("-v").args(words), "")
 }
 
 #[test]
 fn nghttp_gets_many_streams_on_one_connection() {
     let server = Server::start("hello");
     let url = url(&server);
-    let report = told(system("nghttp").args(["-ns", "-m20", &url]), "");
+    let report = stdout_of(system("nghttp").args(["-ns", "-m20", &url]), "");
     assert_eq!(report.lines().filter(|line| line.ends_with(" 200   14 /")).count(), 20, "{report}");
     let frames = nghttp(&["-n", "-m20", &url]);
     assert_eq!(frames.matches(":status: 200").count(), 20, "{frames}");

@@ -14,7 +14,7 @@ use wasmserve_tests::{
     TIMEOUT,
     client::{Client, End},
     place::Place,
-    real::{spawn, system, told},
+    real::{spawn, stdout_of, system},
     server::{Launch, Server},
 };
 
@@ -88,7 +88,10 @@ http {{
 
     /// The response that `curl` gets from nginx.
     fn curl(&self, words: &[&str]) -> String {
-        told(system("curl").args(["-sS", "--max-time", "50"]).args(words).arg(format!("http://{}/", self.addr)), "")
+        stdout_of(
+            system("curl").args(["-sS", "--max-time", "50"]).args(words).arg(format!("http://{}/", self.addr)),
+            "",
+        )
     }
 }
 
@@ -228,7 +231,7 @@ fn h11_nginx_is_trusted_if_it_is_listed() {
     // A client that does not come through nginx is not trusted.
     let direct = format!("http://{}/", server.addr());
     let words = ["-sS", "--interface", "127.0.0.2", "-H", "X-Forwarded-Proto: https", &direct];
-    let text = told(system("curl").args(words), "");
+    let text = stdout_of(system("curl").args(words), "");
     assert!(text.contains("\nREMOTE_ADDR = \"127.0.0.2\"\n") && text.contains("url_scheme = \"http\"\n"), "{text}");
 }
 

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use wasmserve_tests::{
     place::Place,
-    real::{node, spawn, system, told},
+    real::{node, spawn, stdout_of, system},
     server::{Launch, Server},
     source::handler,
 };
@@ -137,7 +137,7 @@ for (const path of ["", "length"]) {
 
 /// The output of a program that gets one URL.
 fn script(url: &str, program: &str) -> String {
-    told(node().args(["--input-type=module", "-e", program, url]), "")
+    stdout_of(node().args(["--input-type=module", "-e", program, url]), "")
 }
 
 #[test]
@@ -362,6 +362,6 @@ fn node_works_over_http2() {
         });
         Promise.all(["one", "two", "three"].map(ask)).then((all) => console.log(all.join("\n"))).then(() => session.close());
     "#;
-    let text = told(system("node").args(["-e", program, &url(&server)]), "");
+    let text = stdout_of(system("node").args(["-e", program, &url(&server)]), "");
     assert_eq!(text, "200 text/x one\n200 text/x two\n200 text/x three\n");
 }

@@ -1,7 +1,7 @@
 //! Python's HTTP clients and its logging library.
 
 use wasmserve_tests::{
-    real::{python, system, told},
+    real::{python, stdout_of, system},
     server::{Launch, Server},
 };
 
@@ -159,7 +159,7 @@ asyncio.run(main())
 #[test]
 fn a_hundred_concurrent_aiohttp_requests_get_their_own_bodies_back() {
     let server = Server::start("echo");
-    let text = told(
+    let text = stdout_of(
         python().args(["-", &url(&server)]),
         r#"
 import aiohttp, asyncio, sys
@@ -179,7 +179,7 @@ asyncio.run(main())
 #[test]
 fn i9_aiohttp_waits_for_100_continue() {
     let server = Server::start("reads_input");
-    let text = told(
+    let text = stdout_of(
         python().args(["-", &url(&server)]),
         r#"
 import aiohttp, asyncio, sys
@@ -196,7 +196,7 @@ asyncio.run(main())
 #[test]
 fn k5_requests_reads_the_response_of_a_handler_that_ignores_its_upload() {
     let server = Server::start("ignores_input");
-    let text = told(
+    let text = stdout_of(
         python().args(["-", &url(&server)]),
         r#"
 import requests, sys
@@ -213,7 +213,7 @@ for length in 1_000, 100_000, 3_000_000:
 #[test]
 fn i7_requests_gets_a_413_for_a_long_upload() {
     let server = Launch::program("reads_input").flags(["--max-body", "1KiB"]).start();
-    let text = told(
+    let text = stdout_of(
         python().args(["-", &url(&server)]),
         r#"
 import requests, sys
@@ -234,7 +234,7 @@ logger.setLevel(logging.DEBUG)
 logger.addHandler(handler)
 "#;
     // `logging` reports its own failures on stderr, which must be empty.
-    told(python().args(["-", &server.addr().to_string(), method]), format!("{begin}{program}"));
+    stdout_of(python().args(["-", &server.addr().to_string(), method]), format!("{begin}{program}"));
 }
 
 /// The end of the log line for a record.
@@ -329,7 +329,7 @@ logger = logging.getLogger("my.logger")
 logger.addHandler(logging.handlers.HTTPHandler(sys.argv[1], "/", method="POST"))
 logger.error("Received arguments: [%s] [%s]", "abc", "def")
 "#;
-    told(system("python3").args(["-c", program, &server.addr().to_string()]), "");
+    stdout_of(system("python3").args(["-c", program, &server.addr().to_string()]), "");
     let line = server.line_with("] log: ");
     assert!(line.ends_with("my.logger      ERROR  Received arguments: [%s] [%s]  ('abc', 'def')"), "{line}");
 }

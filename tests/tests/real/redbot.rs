@@ -1,7 +1,7 @@
 //! `redbot`, which checks the responses of each example.
 
 use wasmserve_tests::{
-    real::{python, told},
+    real::{python, stdout_of},
     server::Server,
 };
 
@@ -34,7 +34,7 @@ print("status", resource.response.status_code, resource.response.complete)
 
 /// Redbot's notes on a URL.
 fn checked(url: &str) -> String {
-    told(python().args(["-", url]), CHECK)
+    stdout_of(python().args(["-", url]), CHECK)
 }
 
 #[test]

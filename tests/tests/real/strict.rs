@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wasmserve_tests::{
-    real::{python, told},
+    real::{python, stdout_of},
     server::{Launch, Server},
 };
 
@@ -40,7 +40,7 @@ fn read(server: &Server, exchanges: &[Exchange]) {
         .iter()
         .map(|it| json!({ "port": server.addr().port(), "parts": it.bytes, "methods": it.methods }))
         .collect();
-    let results = told(python().args(["-c", include_str!("strict.py")]), json!(wanted).to_string());
+    let results = stdout_of(python().args(["-c", include_str!("strict.py")]), json!(wanted).to_string());
     assert_eq!(results.lines().count(), exchanges.len(), "{results}");
     for (result, Exchange { bytes, expected, .. }) in results.lines().zip(exchanges) {
         assert_eq!(result, *expected, "{}", bytes.concat().escape_default());
