@@ -7,5 +7,6 @@ pub(crate) mod hex;
 pub(crate) mod limits;
 pub(crate) mod lock;
 pub(crate) mod options;
+pub(crate) mod output;
 pub(crate) mod size;
 pub(crate) mod stack;

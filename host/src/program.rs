@@ -10,23 +10,32 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
+
 use self::{
     commands::{build, dump, inspect, new, serve},
     task::Task,
 };
 use crate::{
-    base::exit::{Exit, StartError},
+    base::{
+        exit::{Exit, OrExit as _, StartError},
+        output,
+    },
     kind::wasm::compile,
 };
 
 /// Parses this process's command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     let exit = args::from_command_line().and_then(run).unwrap_or_else(|error| {
-        // If the output is closed, the exit code still shows the result.
-        _ = match error.exit() {
-            Exit::Done => io::stdout().write_all(error.message().as_bytes()),
-            _ => io::stderr().write_all(error.message().as_bytes()),
+        let error = match error.exit() {
+            Exit::Done => match print(error.message()) {
+                Ok(exit) => return exit,
+                Err(error) => error,
+            },
+            _ => error,
         };
+        // If stderr is closed, the exit code still shows the result.
+        _ = io::stderr().write_all(error.message().as_bytes());
         error.exit()
     });
     exit.into()
@@ -41,8 +50,8 @@ fn run(task: Task) -> Result<Exit, StartError> {
     match task {
         Task::Serve(config) => serve::run(*config),
         Task::Compile(options) => compile::compile_only(&options),
-        Task::New(new) => print(new::new(&new)),
-        Task::Eject(example) => print(new::eject(example)),
+        Task::New(new) => print_result(new::new(&new)),
+        Task::Eject(example) => print_result(new::eject(example)),
         Task::Inspect(inspect) => inspect::run(&inspect),
         Task::Dump(dump) => dump::run(&dump),
         Task::Build(build) => build::run(build),
@@ -50,9 +59,16 @@ fn run(task: Task) -> Result<Exit, StartError> {
 }
 
 /// Prints the result of a command on stdout.
-fn print(text: anyhow::Result<String>) -> Result<Exit, StartError> {
-    let text = text.map_err(|error| StartError::new(Exit::Failed, &error))?;
-    // The command has succeeded even if stdout is closed.
-    _ = io::stdout().write_all(text.as_bytes());
-    Ok(Exit::Done)
+fn print_result(text: anyhow::Result<String>) -> Result<Exit, StartError> {
+    print(&text.or_exit(Exit::Failed)?)
+}
+
+/// Prints a text on stdout. It is fine if its reader has seen enough.
+fn print(text: &str) -> Result<Exit, StartError> {
+    match output::print(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("stdout cannot be written").or_exit(Exit::Failed)
+        }
+        _ => Ok(Exit::Done),
+    }
 }

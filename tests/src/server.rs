@@ -40,7 +40,7 @@ pub fn refuses(launch: Launch, code: i32, parts: &[&str]) -> String {
     assert_eq!(ended.stdout, "");
     let text = ended.stderr.strip_suffix('\n').expect("the output ends in a line end");
     // On a busy machine, the server may first print that compiling takes time.
-    let notice = text.lines().next().filter(|line| line.starts_with("wasmserve: compiling `") && line.ends_with(".."));
+    let notice = text.lines().next().filter(|line| line.starts_with("wasmserve: compiling `") && line.ends_with('…'));
     let line = notice.and_then(|notice| text.strip_prefix(notice)).map_or(text, str::trim_start);
     assert!(line.starts_with("wasmserve: ") && !line.contains('\n'), "one line: {line}");
     for unwanted in ["panicked", "backtrace", "RUST_BACKTRACE", "Caused by"] {

@@ -380,6 +380,11 @@ fn port_file_does_not_replace_foreign_files() {
     let file = place.file("handler.rs", "fn main() {}\n");
     refuses(port_file("hello", &file), 1, &["--port-file", "a file with other content exists there"]);
     assert_eq!(fs::read_to_string(&file).expect("the file is readable"), "fn main() {}\n");
+    std::os::unix::fs::symlink("handler.rs", place.join("link")).expect("a place is writable");
+    refuses(port_file("hello", &place.join("link")), 1, &["--port-file", "a link exists there"]);
+    refuses(port_file("hello", &place), 1, &["--port-file", "a directory exists there"]);
+    refuses(port_file("hello", "/dev/null".as_ref()), 1, &["--port-file", "not a regular file"]);
+    assert_eq!(place.files(), [&*file, &place.join("link")]);
     refuses(port_file("hello", &place.join("no/such/place")), 1, &["--port-file", "No such file"]);
 
     // It also keeps what another server has written meanwhile.

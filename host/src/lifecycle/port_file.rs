@@ -1,13 +1,13 @@
 //! `--port-file`: a file that contains the port while the server listens.
 
 use std::{
-    fs::{self, File},
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
-    process,
 };
 
 use anyhow::{Context as _, bail};
+
+use crate::base::output;
 
 /// A file that contains the port. Dropping this removes the file.
 pub(super) struct PortFile {
@@ -24,34 +24,34 @@ impl PortFile {
     /// The file cannot be written, or a file that is not a port file has that name.
     pub(super) fn write(path: PathBuf, port: u16) -> anyhow::Result<Self> {
         let named = || format!("cannot write `{}` (--port-file)", path.display());
-        if !may_replace(&path) {
-            bail!("{}: a file with other content exists there; remove it, or choose another name", named());
+        if let Some(why) = why_not(&path) {
+            bail!("{}: {why}; remove it, or choose another name", named());
         }
         let content = format!("{port}\n");
-        let mut part = path.clone().into_os_string();
-        part.push(format!(".{}", process::id()));
-        let part = PathBuf::from(part);
-        let written = File::create_new(&part)
-            .and_then(|mut file| file.write_all(content.as_bytes()))
-            .and_then(|()| fs::rename(&part, &path));
-        if written.is_err() {
-            // Ignored, because removing it may fail for the same reason.
-            _ = fs::remove_file(&part);
-        }
-        written.with_context(named)?;
+        output::replace(&path, content.as_bytes()).with_context(named)?;
         Ok(Self { path, content })
     }
 }
 
-/// Whether the path is free, or has the port file of a server that was killed. Any other file must survive a mistyped
-/// path.
-fn may_replace(path: &Path) -> bool {
+/// Why there must be no port file at a path, unless it is free or has the port file of a server that was killed. Anything
+/// else must survive a mistyped path.
+fn why_not(path: &Path) -> Option<&'static str> {
     match fs::symlink_metadata(path) {
         // If the path exists but cannot be examined, replacing it will fail as well.
-        Err(_) => true,
-        Ok(metadata) if !metadata.is_file() || metadata.len() > 6 => false,
-        Ok(_) => fs::read_to_string(path).is_ok_and(|text| text.chars().all(|c| c.is_ascii_digit() || c == '\n')),
+        Err(_) => None,
+        Ok(metadata) if metadata.is_dir() => Some("a directory exists there"),
+        Ok(metadata) if metadata.is_symlink() => Some("a link exists there"),
+        Ok(metadata) if !metadata.is_file() => Some("something that is not a regular file exists there"),
+        Ok(metadata) if metadata.len() <= PORT_FILE_MAX && is_port_file(path) => None,
+        Ok(_) => Some("a file with other content exists there"),
     }
+}
+
+/// The length of the longest port file in bytes.
+const PORT_FILE_MAX: u64 = 6;
+
+fn is_port_file(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.chars().all(|c| c.is_ascii_digit() || c == '\n'))
 }
 
 impl Drop for PortFile {

@@ -111,6 +111,12 @@ impl Source {
         }
     }
 
+    /// The path as the user named it; a crate's directory if they named its manifest.
+    #[must_use]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the source has to be built.
     #[must_use]
     pub(crate) fn is_built(&self) -> bool {

@@ -1,38 +1,53 @@
 //! `wasmserve build`: builds a component from source and writes it to a file.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::PathBuf,
-    process,
-};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{anyhow, bail};
 
 use crate::{
-    base::exit::{Exit, OrExit as _, StartError},
+    base::{
+        exit::{Exit, OrExit as _, StartError},
+        output::{self, Output},
+    },
     program::task::Build,
     source::{
-        build::Failure,
+        build::{Component, Failure},
         locate::{Named, Source},
     },
 };
 
-/// Builds a handler, writes the component to a file and prints the file's name.
+/// Builds a handler, writes the component to a file and prints the file's name, unless the component goes to stdout.
 ///
 /// # Errors
 ///
 /// The source does not build, or the file cannot be written.
 pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
-    let Build { source, output, options } = task;
-    let built =
-        Source::new(Named::from(source)).build(&options).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
-    let output = output.unwrap_or_else(|| PathBuf::from(built.name).with_extension("wasm"));
-    // Written as a whole or not at all, because a server may be serving the previous version.
-    let new = output.with_extension(format!("{}.new", process::id()));
-    let written = fs::write(&new, built.bytes).and_then(|()| fs::rename(&new, &output));
-    written.with_context(|| format!("`{}` cannot be written", output.display())).or_exit(Exit::Failed)?;
-    // The file is written even if stdout is closed.
-    _ = writeln!(io::stdout(), "{}", output.display());
+    let Build { source, output: path, options } = task;
+    let source = Source::new(Named::from(source));
+    // A wrong name is reported before the build, which may take long.
+    let output = path.as_deref().map(Output::at).transpose().or_exit(Exit::Failed)?;
+    if output.as_ref().is_some_and(Output::is_terminal) {
+        let why = anyhow!("a component is not text for a terminal; redirect stdout, or name a file with -o");
+        return Err(StartError::new(Exit::Usage, &why));
+    }
+    let built = source.build(&options).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
+    let path = path.unwrap_or_else(|| PathBuf::from(&built.name).with_extension("wasm"));
+    let output = output.map_or_else(|| Output::at(&path), Ok).or_exit(Exit::Failed)?;
+    check_sources(&output, &source, &built).or_exit(Exit::Failed)?;
+    output.write(&built.bytes).or_exit(Exit::Failed)?;
+    if output != Output::Stdout {
+        // The file is written even if stdout is closed. The name is printed as it is, because scripts use it.
+        _ = output::print(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
+    }
     Ok(Exit::Done)
+}
+
+/// Checks that the component does not replace what it was built from.
+fn check_sources(output: &Output, source: &Source, built: &Component) -> anyhow::Result<()> {
+    let of_crate = ["Cargo.toml", "Cargo.lock"].map(|name| source.path().join(name));
+    let mut sources = built.sources.iter().chain(&of_crate).map(PathBuf::as_path).chain([source.path()]);
+    match sources.find(|source| output.is(source)) {
+        Some(source) => bail!("`{}` is what the component was built from; choose another name", source.display()),
+        None => Ok(()),
+    }
 }

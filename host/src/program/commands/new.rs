@@ -1,8 +1,7 @@
 //! `wasmserve new` and `--eject`: writes a handler's source, and never overwrites a file.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +9,7 @@ use anyhow::{anyhow, bail};
 use wasmserve_gateway::escape::escape;
 
 use crate::{
+    base::output,
     program::task::New,
     source::{example::Example, sdk},
 };
@@ -58,8 +58,7 @@ fn source_file(name: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
-    let written = File::create_new(file).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| unwritten(file, &error))
+    output::create(file, text.as_bytes()).map_err(|error| unwritten(file, &error))
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
