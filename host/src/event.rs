@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use self::{
     counters::{Counters, Tally},
-    exchange::{Exchange, Outcome},
+    exchange::{Exchange, Outcome, Sent},
     notice::{Level, Notice},
     snapshot::Snapshot,
 };
@@ -45,6 +45,8 @@ pub enum Event<'a> {
         exchange: &'a Exchange,
         /// Why it failed.
         fault: &'a Fault,
+        /// What its client has got by then.
+        sent: Sent,
     },
     /// The response head is being sent.
     HeadSent {

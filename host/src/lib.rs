@@ -65,7 +65,7 @@ pub use crate::{
     event::{
         Event, Events, Listener, Stream,
         counters::{Counters, Tally},
-        exchange::{CLIENT_LEFT, End, Exchange, Outcome},
+        exchange::{CLIENT_LEFT, End, Exchange, Outcome, Sent},
         notice::{Level, Notice},
         snapshot::Snapshot,
     },

@@ -7,6 +7,7 @@ mod browser;
 mod exec;
 pub(crate) mod options;
 mod port_file;
+pub(crate) mod process_tree;
 pub(crate) mod signals;
 
 use std::{
@@ -19,7 +20,8 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use self::{
@@ -36,6 +38,12 @@ pub(crate) type ExchangeProgress = Option<watch::Receiver<Progress>>;
 /// How long the command may take to exit after a signal.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A server whose exchanges end within this time does not say that it waits for them, unless Ctrl-C was pressed.
+const QUIET_TIME: Duration = Duration::from_secs(1);
+
+/// How long the end of the server may wait for its last report.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// The lifecycle of a listening server.
 pub(crate) struct Lifecycle {
     options: LifecycleOptions,
@@ -47,7 +55,23 @@ pub(crate) struct Lifecycle {
     /// Removes the file when dropped.
     _port_file: Option<PortFile>,
     began: Instant,
+    /// When it began, or when the process last continued after it was suspended.
+    awake: Instant,
     stage: Stage,
+    /// What was running when the server began to stop, if there was anything.
+    waiting: Option<Waiting>,
+}
+
+/// The exchanges that a stopping server waits for.
+struct Waiting {
+    /// How many there were.
+    exchanges: u64,
+    /// How many were left when they were cut.
+    cut: u64,
+    /// Prints what the server waits for, if that takes long enough. The result is whether it has.
+    report: JoinHandle<bool>,
+    /// Whether Ctrl-C has asked for it.
+    is_asked: bool,
 }
 
 /// How far the lifecycle has come.
@@ -69,7 +93,8 @@ enum Stage {
 enum End {
     Full,
     Interrupt,
-    Terminate,
+    /// A signal other than Ctrl-C.
+    Signal,
     Age,
     Idle,
     Command,
@@ -80,15 +105,15 @@ impl Lifecycle {
     ///
     /// # Errors
     ///
-    /// Signals cannot be received, or the port file cannot be written.
+    /// The port file cannot be written.
     pub(crate) fn begin(
         options: LifecycleOptions,
         drain: Duration,
         addr: SocketAddr,
         exchanges: Arc<Exchanges>,
         progress: ExchangeProgress,
+        signals: Signals,
     ) -> anyhow::Result<Self> {
-        let signals = Signals::new().context("cannot receive signals")?;
         let port_file = options.port_file.clone().map(|path| PortFile::write(path, addr.port())).transpose()?;
         Ok(Self {
             options,
@@ -99,7 +124,9 @@ impl Lifecycle {
             command: None,
             _port_file: port_file,
             began: Instant::now(),
+            awake: Instant::now(),
             stage: Stage::Serving,
+            waiting: None,
         })
     }
 
@@ -130,6 +157,7 @@ impl Lifecycle {
 
     /// Ends the command after the server has stopped, and returns the exit code of the process.
     pub(crate) async fn end(mut self) -> Exit {
+        self.report_end().await;
         let command = match self.command.take() {
             Some(command) => Some(self.end_command(command).await),
             None => None,
@@ -143,26 +171,21 @@ impl Lifecycle {
 
     /// Waits for the next reason to stop. Cancel safe: it can be dropped and called again at any time.
     async fn next_end(&mut self) -> End {
-        let Self { options, exchanges, progress, signals, command, began, stage, .. } = self;
+        let Self { options, exchanges, progress, signals, command, began, awake, stage, .. } = self;
         let is_serving = *stage == Stage::Serving;
         loop {
             tokio::select! {
+                // The time of `--idle-exit` may have passed while the process was suspended, and clients may wait.
+                biased;
                 signal = signals.recv() => match signal {
                     Signal::Report => exchanges.report_running().await,
-                    Signal::Interrupt => {
-                        // Something may be stuck, so stopping does not wait for the report.
-                        let exchanges = Arc::clone(exchanges);
-                        match exchanges.running() {
-                            0 => exchanges.report_running().await,
-                            _ => _ = tokio::spawn(async move { exchanges.report_running().await }),
-                        }
-                        return End::Interrupt;
-                    }
-                    Signal::Terminate => return End::Terminate,
+                    Signal::Continue => *awake = Instant::now(),
+                    Signal::Interrupt => return End::Interrupt,
+                    Signal::Terminate | Signal::HangUp => return End::Signal,
                 },
                 () = exchanges.all_begun(), if is_serving => return End::Full,
                 () = is_over(options.ttl.map(|ttl| *began + ttl)) => return End::Age,
-                () = is_idle(progress.clone(), options.idle, exchanges), if is_serving => return End::Idle,
+                () = is_idle(progress.clone(), options.idle, *awake, exchanges), if is_serving => return End::Idle,
                 () = has_ended(command) => return End::Command,
             }
         }
@@ -174,13 +197,14 @@ impl Lifecycle {
         let line = match end {
             End::Age => Some("stopping: the time of --ttl is over"),
             End::Idle => Some("stopping: no request for the time of --idle-exit"),
-            End::Full | End::Interrupt | End::Terminate | End::Command => None,
+            End::Full | End::Interrupt | End::Signal | End::Command => None,
         };
         if let Some(line) = line {
             self.exchanges.events().notice(Level::Info, line);
         }
+        self.report_start(end);
         // Ctrl-C has reached the command as well, and after the last exchange it may still be processing the response.
-        if let (End::Terminate | End::Age | End::Idle, Some(command)) = (end, &mut self.command) {
+        if let (End::Signal | End::Age | End::Idle, Some(command)) = (end, &mut self.command) {
             command.terminate();
         }
     }
@@ -199,6 +223,64 @@ impl Lifecycle {
         if timeout_at(until, second_signal(&mut self.signals, &self.exchanges)).await.is_ok() {
             self.stage = Stage::Interrupted;
         }
+        let left = self.exchanges.in_progress();
+        if let Some(waiting) = &mut self.waiting {
+            waiting.cut = left.min(waiting.exchanges);
+        }
+    }
+
+    /// Reports what the server waits for, if anything; after Ctrl-C, at once and beneath a list of what is running.
+    fn report_start(&mut self, end: End) {
+        let exchanges = Arc::clone(&self.exchanges);
+        let (in_progress, running) = (exchanges.in_progress(), exchanges.running());
+        let is_asked = end == End::Interrupt;
+        let awaited = match (in_progress, running) {
+            (0, 0) => None,
+            // After their responses.
+            (0, 1) => Some("1 handler".to_owned()),
+            (0, running) => Some(format!("{running} handlers")),
+            _ => Some(counted(in_progress)),
+        };
+        if awaited.is_none() && !is_asked {
+            return;
+        }
+        let hint = if is_asked || self.options.is_terminal { "; Ctrl-C again stops now" } else { "" };
+        let line = awaited.map(|awaited| format!("waiting up to {:?} for {awaited}{hint}", self.drain));
+        // Something may be stuck, so stopping does not wait for the list.
+        let report = tokio::spawn(async move {
+            if is_asked {
+                exchanges.report_running().await;
+            } else {
+                sleep(QUIET_TIME).await;
+            }
+            line.is_some_and(|line| {
+                exchanges.events().notice(Level::Info, line);
+                true
+            })
+        });
+        self.waiting = Some(Waiting { exchanges: in_progress, cut: 0, report, is_asked });
+    }
+
+    /// Reports what became of the exchanges that the server waited for.
+    async fn report_end(&mut self) {
+        let Some(Waiting { exchanges, cut, report, is_asked }) = self.waiting.take() else { return };
+        let abort = report.abort_handle();
+        // The lines stay in order. A list that takes too long is not worth waiting for.
+        let reported = match (is_asked, self.stage) {
+            (true, Stage::Draining { .. }) => timeout(REPORT_TIMEOUT, report).await,
+            _ => timeout(Duration::ZERO, report).await,
+        };
+        abort.abort();
+        let is_reported = matches!(reported, Ok(Ok(true)));
+        let finished = exchanges - cut;
+        let line = match (finished, cut) {
+            (_, 0) if !is_reported => return,
+            (0, 0) => return,
+            (_, 0) => format!("stopped: {} finished", counted(finished)),
+            (0, _) => format!("stopped: {} cut", counted(cut)),
+            _ => format!("stopped: {} finished, {cut} cut", counted(finished)),
+        };
+        self.exchanges.events().notice(Level::Info, line);
     }
 
     /// Waits for the command as long as for exchanges, then terminates it, then kills it.
@@ -246,10 +328,20 @@ fn url(mut addr: SocketAddr) -> String {
     format!("http://{addr}")
 }
 
-/// Completes when another signal asks to stop.
+/// A number of exchanges, in words.
+fn counted(exchanges: u64) -> String {
+    format!("{exchanges} exchange{}", if exchanges == 1 { "" } else { "s" })
+}
+
+/// Completes when another signal asks to stop at once. SIGHUP never does: shell and system both send it when a terminal
+/// closes, and systemd sends it right after SIGTERM.
 async fn second_signal(signals: &mut Signals, exchanges: &Exchanges) {
-    while signals.recv().await == Signal::Report {
-        exchanges.report_running().await;
+    loop {
+        match signals.recv().await {
+            Signal::Interrupt | Signal::Terminate => return,
+            Signal::Report => exchanges.report_running().await,
+            Signal::HangUp | Signal::Continue => {}
+        }
     }
 }
 
@@ -260,8 +352,8 @@ async fn is_over(deadline: Option<Instant>) {
     }
 }
 
-/// Completes when there was no exchange for `time`; never if it is `None`.
-async fn is_idle(progress: ExchangeProgress, time: Option<Duration>, exchanges: &Exchanges) {
+/// Completes when there was no exchange for `time`, counted from `awake` or later; never if it is `None`.
+async fn is_idle(progress: ExchangeProgress, time: Option<Duration>, awake: Instant, exchanges: &Exchanges) {
     let (Some(mut progress), Some(time)) = (progress, time) else { return pending().await };
     loop {
         let Progress { ended, since, .. } = *progress.borrow_and_update();
@@ -269,7 +361,7 @@ async fn is_idle(progress: ExchangeProgress, time: Option<Duration>, exchanges: 
         // The sender lives as long as the exchanges, which outlive this, so `changed` cannot fail.
         if is_any() {
             _ = progress.changed().await;
-        } else if timeout_at(since + time, progress.changed()).await.is_err() && !is_any() {
+        } else if timeout_at(since.max(awake) + time, progress.changed()).await.is_err() && !is_any() {
             return;
         }
     }

@@ -107,6 +107,12 @@ impl Launch {
         self.within_shell(&format!("ulimit -v {kib} && exec \"$0\" \"$@\""), Stdio::null())
     }
 
+    /// Starts it with this signal ignored, as `nohup` does with `HUP`.
+    #[must_use]
+    pub fn ignoring(self, signal: &str) -> Self {
+        self.within_shell(&format!("trap '' {signal} && exec \"$0\" \"$@\""), Stdio::null())
+    }
+
     /// Passes a socket as systemd does it: as descriptor 3, with variables that describe it. These variables may
     /// override them.
     #[must_use]
@@ -167,6 +173,20 @@ impl Launch {
     #[must_use]
     pub fn start_unread(self) -> Server {
         self.spawn_and_read(|line| !line.starts_with(READY)).wait_until_ready()
+    }
+
+    /// Starts it, waits until it listens, and closes the other end of its stderr.
+    ///
+    /// # Panics
+    ///
+    /// It does not start to listen.
+    #[must_use]
+    pub fn start_deaf(self) -> Server {
+        let server = self.start_unread();
+        server.log.lock().is_closed = true;
+        server.read_on();
+        drop(server.log.wait_while(|state| !state.is_at_end));
+        server
     }
 
     /// Starts it, and waits until it listens.
@@ -640,6 +660,7 @@ struct State {
     lines: Vec<String>,
     is_at_end: bool,
     is_paused: bool,
+    is_closed: bool,
 }
 
 impl Log {
@@ -662,11 +683,10 @@ impl Log {
             state.is_paused = !goes_on(&line);
             state.lines.push(line);
             self.changed.notify_all();
-            drop(
-                self.changed
-                    .wait_while(state, |state| state.is_paused)
-                    .expect("no thread panics while it holds the lock"),
-            );
+            let state = self.changed.wait_while(state, |state| state.is_paused);
+            if state.expect("no thread panics while it holds the lock").is_closed {
+                break;
+            }
         }
         self.lock().is_at_end = true;
         self.changed.notify_all();

@@ -159,6 +159,25 @@ fn many_connections_are_printed_without_loss() {
 }
 
 #[test]
+fn dump_prints_everything_before_a_signal_ends_it() {
+    for signal in [Signal::HUP, Signal::TERM, Signal::INT] {
+        let server = dump(&[]);
+        let mut client = server.connect();
+        client.send("one\n");
+        client.end();
+        server.line_with("[1] closed by the client");
+        server.signal(signal);
+        let ended = server.end();
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), "[1] one\\n\n"), "{signal:?}");
+    }
+    let server = Launch::bare().flags(["dump", "--addr", "127.0.0.1:0"]).ignoring("HUP").start();
+    server.signal(Signal::HUP);
+    server.connect().send("still here");
+    server.line_with("[1] closed by the client");
+    stop(server);
+}
+
+#[test]
 fn dump_ends_when_its_stdout_is_closed() {
     let server = dump(&[]).unheard();
     let mut client = server.connect();

@@ -15,7 +15,7 @@ use wasmserve_tests::{
     server::{Launch, Server, refuses},
 };
 
-use super::process::running;
+use super::process::{idle as kept, running};
 
 /// A command-line client.
 const ASK: &str = env!("CARGO_BIN_EXE_ask");
@@ -372,6 +372,179 @@ fn port_file_contains_the_port_while_the_server_runs() {
     assert_eq!(ended(server).0, Some(130));
     assert!(!file.exists());
     drop(client);
+}
+
+#[test]
+fn a_signal_that_would_end_the_process_stops_the_server_in_order() {
+    for signal in [Signal::HUP, Signal::ALARM, Signal::USR2, Signal::XCPU] {
+        let place = Place::new();
+        let file = place.join("port");
+        let command = "echo ready >&2; sleep 1000; true";
+        let server = port_file("reads_input", &file).flags(["--drain", "1h", "--exec", command]).start();
+        server.line(|line| line == "ready");
+        let client = running(&server);
+        let mut idle = kept(&server);
+        server.signal(signal);
+        assert_eq!(idle.rest(), (Vec::new(), Close::Orderly), "{signal:?}: the server stops");
+        assert!(file.exists(), "{signal:?}: it has not ended yet");
+        finish(client);
+        let (code, log) = ended(server);
+        assert_eq!(code, Some(143), "{signal:?}: the command was terminated, with its children: {log:#?}");
+        assert!(log.iter().any(|line| line.contains("\"POST /eager HTTP/1.1\" 200 -")), "{signal:?}: {log:#?}");
+        assert!(!file.exists(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_closes_twice_does_not_cut_exchanges() {
+    // The shell and the system both send SIGHUP, and systemd sends it after SIGTERM.
+    for first in [Signal::HUP, Signal::TERM] {
+        let server = start("reads_input", &["--drain", "1h"]);
+        let client = running(&server);
+        let mut idle = kept(&server);
+        server.signal(first);
+        assert_eq!(idle.rest(), (Vec::new(), Close::Orderly));
+        server.signal(Signal::HUP);
+        // In order: the report shows that the signal before it was received.
+        server.ask_by(Signal::USR1, |log| log.iter().any(|line| line == "1 handler is running:"));
+        finish(client);
+        assert_eq!(ended(server).0, Some(0));
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
+        let server = Launch::program("hello").ignoring(name).start();
+        server.signal(signal);
+        server.ask_by(Signal::USR1, |log| log.iter().any(|line| line == "no handler is running"));
+        assert_eq!(server.get("/").status, 200, "{name}");
+        server.signal(if signal == Signal::TERM { Signal::INT } else { Signal::TERM });
+        assert_eq!(ended(server).0, Some(0), "{name}");
+    }
+}
+
+#[test]
+fn a_report_can_be_asked_for_where_sigquit_was_ignored() {
+    let server = Launch::program("hello").ignoring("QUIT").start();
+    server.signal(Signal::QUIT);
+    server.line_with("no handler is running");
+    server.stop();
+}
+
+#[test]
+fn a_closed_stderr_does_not_delay_the_end() {
+    let place = Place::new();
+    let file = place.join("port");
+    let server = port_file("reads_input", &file).flags(["--drain", "1h"]).start_deaf();
+    let client = running(&server);
+    server.signal(Signal::HUP);
+    finish(client);
+    assert_eq!(server.wait_unread(), Some(0));
+    assert!(!file.exists());
+}
+
+#[test]
+fn idle_exit_counts_from_the_moment_at_which_a_suspended_server_continues() {
+    let server = start("hello", &["--idle-exit", "2s"]);
+    server.signal(Signal::STOP);
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    let mut client = server.connect();
+    client.send(GET);
+    server.signal(Signal::CONT);
+    assert_eq!(client.response().status, 200, "the client came while the server was suspended");
+    assert_eq!(ended(server).0, Some(0));
+}
+
+#[test]
+fn a_stopping_server_reports_what_it_waits_for_and_how_it_went() {
+    let server = start("reads_input", &[]);
+    let clients = [running(&server), running(&server)];
+    server.signal(Signal::INT);
+    server.line(|line| line == "wasmserve: waiting up to 10s for 2 exchanges; Ctrl-C again stops now");
+    clients.into_iter().for_each(finish);
+    let (code, log) = ended(server);
+    assert_eq!(code, Some(0));
+    assert_eq!(log.last().map(String::as_str), Some("wasmserve: stopped: 2 exchanges finished"), "{log:#?}");
+    let at = |part: &str| log.iter().position(|line| line.contains(part));
+    assert!(at("2 handlers are running:") < at("waiting up to"), "the list comes first: {log:#?}");
+
+    // Without a terminal, nothing but SIGINT is a Ctrl-C.
+    let server = start("reads_input", &[]);
+    let client = running(&server);
+    server.signal(Signal::TERM);
+    server.line(|line| line == "wasmserve: waiting up to 10s for 1 exchange");
+    finish(client);
+    assert_eq!(ended(server).1.last().map(String::as_str), Some("wasmserve: stopped: 1 exchange finished"));
+
+    let server = start("reads_input", &["--drain", "50ms", "--ttl", "3s"]);
+    let client = running(&server);
+    let log = ended(server).1;
+    assert!(log.iter().any(|line| line == "wasmserve: stopped: 1 exchange cut"), "{log:#?}");
+    drop(client);
+
+    // Nothing to wait for, nothing to report.
+    let server = start("hello", &[]);
+    server.signal(Signal::INT);
+    let log = ended(server).1;
+    assert_eq!(log.last().map(String::as_str), Some("no handler is running"), "{log:#?}");
+}
+
+#[test]
+fn a_signal_during_the_first_build_ends_cargo_as_well() {
+    for (command, signal, code) in [("", Signal::HUP, 129), ("", Signal::TERM, 143), ("build", Signal::INT, 130)] {
+        let place = Place::new();
+        place.file("Cargo.toml", "[package]\nname = \"slow\"\nedition = \"2024\"\n[workspace]\n");
+        // Keeps a FIFO open, so that reading it ends when cargo and its build script have.
+        place.file("build.rs", SLOW_BUILD);
+        fs::create_dir(place.join("src")).expect("the test directory is writable");
+        place.file("src/main.rs", "fn main() {}\n");
+        let port = place.join("port");
+        let launch = Launch::bare().flags(command.split_terminator(' ')).flags([&*place]);
+        let serves = command.is_empty().then(|| ["--addr", "127.0.0.1:0", "--port-file"].map(Into::into));
+        let serves = serves.map(|flags| [&flags[..], &[port.clone().into_os_string()]].concat());
+        let server = launch.flags(serves.unwrap_or_default()).env("STARTED", place.join("started")).spawn();
+        while !place.join("started").exists() {
+            std::thread::yield_now();
+        }
+        server.signal(signal);
+        let (ended, log) = ended(server);
+        assert_eq!(ended, Some(code), "no process still holds its stderr: {log:#?}");
+        assert!(!log.concat().contains("does not build"), "{log:#?}");
+        let id = fs::read_to_string(place.join("started")).expect("the file was written");
+        assert!(!Path::new("/proc").join(id).exists(), "the build script has ended");
+        assert!(!port.exists());
+    }
+}
+
+/// A build script that does not end by itself.
+const SLOW_BUILD: &str = "fn main() {
+    let path = std::env::var_os(\"STARTED\").unwrap();
+    let part = std::path::Path::new(&path).with_extension(\"part\");
+    std::fs::write(&part, std::process::id().to_string()).unwrap();
+    std::fs::rename(part, path).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1000));
+}
+";
+
+#[test]
+fn port_file_is_left_to_a_successor_on_the_same_port() {
+    let place = Place::new();
+    let file = place.join("port");
+    let first = port_file("reads_input", &file).flags(["--drain", "1h"]).start();
+    let addr = first.addr().to_string();
+    let client = running(&first);
+    let mut idle = kept(&first);
+    first.signal(Signal::TERM);
+    assert_eq!(idle.rest(), (Vec::new(), Close::Orderly), "the port is free");
+    drop(idle);
+    let flags = ["--addr".as_ref(), addr.as_ref(), "--port-file".as_ref(), file.as_os_str()];
+    let second = Launch::bare().flags([wasmserve_tests::guest::program("hello")]).flags(flags).start();
+    finish(client);
+    assert_eq!(ended(first).0, Some(0));
+    assert_eq!(fs::read_to_string(&file).expect("the second server runs"), format!("{}\n", second.addr().port()));
+    second.stop();
+    assert!(!file.exists());
 }
 
 #[test]

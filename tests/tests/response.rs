@@ -170,7 +170,7 @@ fn b2_a_body_shorter_than_announced_is_visibly_truncated() {
     let response = client.response();
     assert_eq!((response.status, response.text(), response.end), (200, "short", End::Cut));
     server.line(|line| {
-        line == "[1] 500 short-body: the handler wrote 5 bytes less than its Content-Length (GET / HTTP/1.1)"
+        line == "[1] 200 short-body: response cut: the handler wrote 5 bytes less than its Content-Length (GET / HTTP/1.1)"
     });
 }
 

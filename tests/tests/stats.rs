@@ -57,7 +57,7 @@ fn every_request_is_counted_once_and_the_pool_is_empty_again() {
 fn a_fault_after_a_complete_response_is_counted_and_changes_nothing_else() {
     let (server, read) = server("goes_on_after_finishing", &[]);
     assert_eq!(server.get("/").text(), "finished");
-    server.line_with("500 trap: ");
+    server.line_with("200 trap: after the response: ");
     assert_eq!(read("faults_total{kind=\"trap\"}"), 1);
     assert_eq!((read("requests_accepted_total"), read("requests_answered_total")), (1, 1));
 }

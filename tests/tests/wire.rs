@@ -23,6 +23,7 @@ mod limit;
 mod log;
 mod mount;
 mod new;
+mod outcome;
 mod output;
 mod process;
 mod requests;

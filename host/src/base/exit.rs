@@ -30,6 +30,8 @@ pub enum Exit {
     Unserved,
     /// The server was asked to stop a second time and stopped at once.
     Interrupted,
+    /// A signal ended the program before it served or built anything: 128 plus the number of the signal.
+    Unready(u8),
     /// The command given with `--exec` ended with this code, or with 128 plus the number of the signal that killed it.
     Command(u8),
 }
@@ -49,7 +51,7 @@ impl Exit {
             Exit::Refused => 12,
             Exit::Unserved => 13,
             Exit::Interrupted => 130,
-            Exit::Command(code) => code,
+            Exit::Unready(code) | Exit::Command(code) => code,
         }
     }
 }

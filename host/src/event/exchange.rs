@@ -28,12 +28,35 @@ pub enum End {
     Aborted,
 }
 
+/// How much of its response an exchange had sent when a fault occurred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Nothing: the fault decides the status.
+    Nothing,
+    /// The head, with this status, but not the whole body: the response is cut.
+    Part(u16),
+    /// The whole response, with this status.
+    All(u16),
+}
+
+impl Sent {
+    /// The one status of the exchange, in every place that shows one. `otherwise` is that of the fault.
+    #[must_use]
+    pub fn status(self, otherwise: u16) -> u16 {
+        match self {
+            Self::Nothing => otherwise,
+            Self::Part(status) | Self::All(status) => status,
+        }
+    }
+}
+
 /// The outcome of an exchange.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// How it ended.
     pub end: End,
-    /// The status sent, or [`CLIENT_LEFT`] if the client left before its response was complete.
+    /// The status of the head that was sent, even if the body was cut; that of the fault if no head was sent; or
+    /// [`CLIENT_LEFT`] if the client left before its response was complete.
     pub status: u16,
     /// The kind of its fault, if any.
     pub fault: Option<&'static str>,

@@ -92,6 +92,13 @@ impl Exchanges {
         self.events.counters().tally()
     }
 
+    /// How many exchanges have begun but not ended.
+    #[must_use]
+    pub(crate) fn in_progress(&self) -> u64 {
+        let Tally { accepted, answered, aborted, shed } = self.tally();
+        accepted.saturating_sub(answered + aborted + shed)
+    }
+
     /// How many handlers are running.
     #[must_use]
     pub(crate) fn running(&self) -> usize {

@@ -13,7 +13,7 @@ use crate::{
     admission::call_stats::CallStats,
     event::{
         Event, Stream,
-        exchange::{CLIENT_LEFT, End, Exchange, Outcome},
+        exchange::{CLIENT_LEFT, End, Exchange, Outcome, Sent},
     },
     fault::{Class, Fault},
 };
@@ -28,8 +28,18 @@ pub(super) struct InProgress {
     pub(super) stats: Option<Arc<CallStats>>,
     /// The status of the head that was sent.
     status: Option<u16>,
-    fault: Option<(&'static str, Class)>,
+    fault: Option<Recorded>,
+    /// A fault that is none if it turns out that the client has left.
+    presumed: Option<Fault>,
     is_finished: bool,
+}
+
+/// What the end of an exchange needs of its fault.
+#[derive(Clone, Copy)]
+struct Recorded {
+    kind: &'static str,
+    class: Class,
+    status: u16,
 }
 
 impl InProgress {
@@ -43,7 +53,16 @@ impl InProgress {
                 exchanges.events.emit(&Event::Line { id: exchange.id, stream: Stream::Lint, line: line.as_bytes() });
             }
         }
-        Self { exchanges, exchange, sent: 0, stats: None, status: None, fault: None, is_finished: false }
+        Self {
+            exchanges,
+            exchange,
+            sent: 0,
+            stats: None,
+            status: None,
+            fault: None,
+            presumed: None,
+            is_finished: false,
+        }
     }
 
     /// Records that the handler may run.
@@ -57,10 +76,24 @@ impl InProgress {
         self.exchanges.events.emit(&Event::Started(&self.exchange));
     }
 
-    /// Records a fault.
+    /// Records a fault that prevents the response, or cuts it. A body that ended early may only show that the client has
+    /// left (rule K10), so this is not certain until the client has got the answer.
     pub(super) fn failed(&mut self, fault: &Fault) {
-        self.fault = Some((fault.kind(), fault.class()));
-        self.exchanges.events.emit(&Event::Faulted { exchange: &self.exchange, fault });
+        if let (Fault::BadInput { .. }, None) = (fault, self.status) {
+            self.presumed = Some(fault.clone());
+            return;
+        }
+        self.record(fault, self.status.map_or(Sent::Nothing, Sent::Part));
+    }
+
+    /// Records a fault of a handler whose client has the whole response.
+    pub(super) fn failed_afterwards(&mut self, fault: &Fault) {
+        self.record(fault, self.status.map_or(Sent::Nothing, Sent::All));
+    }
+
+    fn record(&mut self, fault: &Fault, sent: Sent) {
+        self.fault = Some(Recorded { kind: fault.kind(), class: fault.class(), status: fault.status() });
+        self.exchanges.events.emit(&Event::Faulted { exchange: &self.exchange, fault, sent });
     }
 
     /// Records that the response head is being sent.
@@ -79,28 +112,37 @@ impl InProgress {
         self.is_finished
     }
 
-    /// Ends the exchange: the client got the whole response, or as much as there is after a fault.
+    /// Ends the exchange: the client got the whole response.
     pub(super) fn answered(&mut self) {
-        self.finish(End::Answered, self.status.unwrap_or(CLIENT_LEFT));
+        if let Some(fault) = self.presumed.take() {
+            self.record(&fault, Sent::Nothing);
+        }
+        self.finish(End::Answered);
     }
 
-    /// Ends the exchange: the client left, or the server was stopped.
+    /// Ends the exchange without the whole response: after a fault, because the server was stopped, or else because the
+    /// client left.
     pub(super) fn aborted(&mut self) {
-        if self.exchanges.is_stopped() {
+        // A fault that came before is the reason, and an exchange has one.
+        if self.fault.is_none() && self.exchanges.is_stopped() {
             self.failed(&Fault::Stopped);
         }
-        self.finish(End::Aborted, CLIENT_LEFT);
+        self.finish(End::Aborted);
     }
 
-    fn finish(&mut self, end: End, status: u16) {
+    fn finish(&mut self, end: End) {
         if mem::replace(&mut self.is_finished, true) {
             return;
         }
-        let is_shed = matches!(self.fault, Some((_, Class::Shed)));
+        let status = match self.fault {
+            None if end == End::Aborted => CLIENT_LEFT,
+            fault => self.status.or(fault.map(|fault| fault.status)).unwrap_or(CLIENT_LEFT),
+        };
+        let is_shed = self.fault.is_some_and(|fault| fault.class == Class::Shed);
         let outcome = Outcome {
             end: if is_shed { End::Shed } else { end },
             status,
-            fault: self.fault.map(|(kind, _)| kind),
+            fault: self.fault.map(|fault| fault.kind),
             sent: self.sent,
             cpu: self.stats.as_ref().map(|stats| stats.cpu()),
             memory: self.stats.as_ref().map(|stats| stats.memory()),

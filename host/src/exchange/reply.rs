@@ -16,7 +16,11 @@ use tokio::time::timeout;
 use wasmserve_gateway::response::{Cut, Reader};
 
 use super::in_progress::InProgress;
-use crate::{event::Event, fault::Fault, handler::lanes::CallFuture};
+use crate::{
+    event::{Event, exchange::Sent},
+    fault::Fault,
+    handler::lanes::CallFuture,
+};
 
 /// A call of a handler, and its progress.
 pub(super) struct Progress {
@@ -130,7 +134,7 @@ impl Reply {
             return;
         }
         if let Some(fault) = self.progress.fault.take() {
-            self.exchange.failed(&fault);
+            self.exchange.failed_afterwards(&fault);
         }
         self.exchange.answered();
     }
@@ -159,7 +163,7 @@ impl Body for Reply {
                 let fault = this.progress.fault.take();
                 let fault = fault.unwrap_or_else(|| Fault::HostBug("a response ended without a result".into()));
                 this.exchange.failed(&fault);
-                this.exchange.answered();
+                this.exchange.aborted();
                 Some(Err(fault))
             }
             None => {
@@ -183,7 +187,7 @@ impl Drop for Reply {
             self.run_without_client();
         } else if let Some(fault) = self.progress.fault.take() {
             self.exchange.failed(&fault);
-            self.exchange.answered();
+            self.exchange.aborted();
         } else {
             self.exchange.aborted();
             if let Some(mut call) = self.progress.call.take() {
@@ -199,9 +203,10 @@ impl Reply {
     fn run_without_client(&mut self) {
         let Some(mut call) = self.progress.call.take() else { return };
         let (exchange, events) = (self.exchange.exchange.clone(), Arc::clone(&self.exchange.exchanges.events));
+        let sent = self.exchange.status().map_or(Sent::Nothing, Sent::All);
         tokio::spawn(async move {
             if let Err(fault) = poll_fn(|cx| poll_or_catch(&mut call, cx)).await {
-                events.emit(&Event::Faulted { exchange: &exchange, fault: &fault });
+                events.emit(&Event::Faulted { exchange: &exchange, fault: &fault, sent });
             }
         });
     }

@@ -15,6 +15,8 @@ pub(crate) struct LifecycleOptions {
     pub exec: Option<OsString>,
     /// Whether to open a browser.
     pub open: bool,
+    /// Whether there is a terminal, where Ctrl-C can be pressed.
+    pub is_terminal: bool,
     /// A file that contains the port while the server listens.
     pub port_file: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! `--port-file`: a file that contains the port while the server listens.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -13,6 +13,8 @@ use crate::base::output;
 pub(super) struct PortFile {
     path: PathBuf,
     content: String,
+    /// The open file. Its inode cannot be used for another file as long as it is open.
+    file: File,
 }
 
 impl PortFile {
@@ -29,7 +31,8 @@ impl PortFile {
         }
         let content = format!("{port}\n");
         output::replace(&path, content.as_bytes()).with_context(named)?;
-        Ok(Self { path, content })
+        let file = File::open(&path).with_context(named)?;
+        Ok(Self { path, content, file })
     }
 }
 
@@ -56,10 +59,28 @@ fn is_port_file(path: &Path) -> bool {
 
 impl Drop for PortFile {
     fn drop(&mut self) {
-        // Another server may have taken the name.
-        if fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
+        // Another server may have taken the name, even with the same port, which was free as soon as this one stopped
+        // to accept.
+        if is_same(&self.file, &self.path)
+            && fs::read_to_string(&self.path).is_ok_and(|content| content == self.content)
+        {
             // Nothing can be done if this fails.
             _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether a path leads to this very file, and not to one that has replaced it.
+#[cfg(unix)]
+fn is_same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let ours = file.metadata().map(identity);
+    fs::symlink_metadata(path).map(identity).is_ok_and(|there| ours.is_ok_and(|ours| ours == there))
+}
+
+/// Always true: this system does not identify files.
+#[cfg(not(unix))]
+fn is_same(_: &File, _: &Path) -> bool {
+    true
 }

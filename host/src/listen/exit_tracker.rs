@@ -49,7 +49,7 @@ impl ExitTracker {
 impl Listener for ExitTracker {
     fn on_event(&self, event: &Event<'_>) {
         match *event {
-            Event::Faulted { exchange, fault } if exchange.id <= self.last => self.fail(exit_of(fault)),
+            Event::Faulted { exchange, fault, .. } if exchange.id <= self.last => self.fail(exit_of(fault)),
             Event::Ended { exchange: Exchange { id, .. }, outcome: Outcome { end, fault, .. } } => {
                 let counts = *id <= self.last;
                 if counts && fault.is_none() && *end == End::Aborted {

@@ -158,7 +158,7 @@ impl Listener for Records {
                 let record = state.by_id.entry(id).or_default();
                 record.reported.push(String::from_utf8_lossy(line).into_owned());
             }
-            Event::Faulted { exchange, fault } => {
+            Event::Faulted { exchange, fault, .. } => {
                 state.by_id.entry(exchange.id).or_default().fault = Some(fault.kind().to_owned());
             }
             Event::Ended { exchange, outcome } => {

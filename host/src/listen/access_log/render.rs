@@ -22,7 +22,7 @@ use crate::{
     event::{
         Event,
         counters::Tally,
-        exchange::{Exchange, Outcome},
+        exchange::{End, Exchange, Outcome, Sent},
         snapshot::Snapshot,
     },
     fault::Fault,
@@ -48,7 +48,7 @@ impl Renderer {
         match *event {
             Event::Notice(notice) => *text += &format!("{}\n", escape(notice.to_string().as_bytes())),
             Event::Line { id, stream, line } => *text += &format!("[{id}] {}: {}\n", stream.label(), escape(line)),
-            Event::Faulted { exchange, fault } => self.render_fault(exchange.id, &exchange.head, fault, text),
+            Event::Faulted { exchange, fault, sent } => self.render_fault(exchange, fault, sent, text),
             Event::Running { handlers, tally } => render_running(handlers, &tally, text),
             Event::Ended { exchange, outcome } => self.render_end(exchange, outcome, text),
             Event::Begun(_) | Event::Admitted(_) | Event::Started(_) | Event::HeadSent { .. } => {}
@@ -56,8 +56,16 @@ impl Renderer {
     }
 
     /// Appends a fault with its reason and stack, or less of it if it repeats.
-    fn render_fault(&self, id: u64, request: &RequestHead, fault: &Fault, text: &mut String) {
-        let reason = format!("{} {}: {}", fault.status(), fault.kind(), escape(fault.to_string().as_bytes()));
+    fn render_fault(&self, exchange: &Exchange, fault: &Fault, sent: Sent, text: &mut String) {
+        let Exchange { id, head: request, .. } = exchange;
+        // Before the reason, which may contain any text.
+        let effect = match sent {
+            Sent::Nothing => "",
+            Sent::Part(_) => "response cut: ",
+            Sent::All(_) => "after the response: ",
+        };
+        let status = sent.status(fault.status());
+        let reason = format!("{status} {}: {effect}{}", fault.kind(), escape(fault.to_string().as_bytes()));
         let show = lock(&self.repeats).show(&reason, Instant::now());
         if show != Show::Nothing {
             *text += &format!("[{id}] {reason} ({})\n", request_line(request));
@@ -65,14 +73,14 @@ impl Renderer {
         if show == Show::Full
             && let Some(stack) = fault.stack()
         {
-            render_stack(id, stack, text);
+            render_stack(*id, stack, text);
         }
     }
 
     /// Appends an exchange's line in the access log.
     fn render_end(&self, exchange: &Exchange, outcome: &Outcome, text: &mut String) {
         let Exchange { id, peer, head: request, .. } = exchange;
-        let Outcome { fault, status, sent, cpu, memory, at, took, .. } = outcome;
+        let Outcome { end, fault, status, sent, cpu, memory, at, took } = outcome;
         let remote = peer.remote.ip().to_canonical();
         let line = Quoted(request.line());
         let at = Timestamp::try_from(*at).unwrap_or_default();
@@ -100,6 +108,11 @@ impl Renderer {
                     "remote": remote.to_string(),
                     "request": escape(request.line()),
                     "status": status,
+                    "end": match end {
+                        End::Answered => "answered",
+                        End::Shed => "shed",
+                        End::Aborted => "aborted",
+                    },
                     "fault": fault,
                     "sent": sent,
                     "cpu_us": cpu.map(micros),
@@ -211,7 +224,7 @@ mod tests {
     use wasmserve_gateway::environ::Peer;
 
     use super::*;
-    use crate::event::{Stream, exchange::End};
+    use crate::event::Stream;
 
     fn rendered(event: &Event<'_>, format: Format) -> String {
         let mut text = String::new();

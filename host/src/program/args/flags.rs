@@ -306,6 +306,7 @@ impl Flags {
                 exec: self.exec,
                 open: self.open,
                 port_file: self.port_file,
+                is_terminal: value::is_terminal(),
             },
             linger: self.linger,
             stats: self.stats,

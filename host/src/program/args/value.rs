@@ -14,9 +14,14 @@ use wasmserve_gateway::mounts::Mount;
 
 use crate::{base::size, kind::wasm::settings::INSTANCES_MAX, source::locate::Named};
 
+/// Whether stderr is a terminal.
+pub(super) fn is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Whether stderr is a terminal and `NO_COLOR` does not forbid colours (<https://no-color.org>).
 pub(super) fn is_colorful() -> bool {
-    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+    is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// A mount, as in `/app=app.wasm`.

@@ -85,7 +85,7 @@ pub(crate) fn run(dump: &Dump) -> Result<Exit, StartError> {
         tokio::select! {
             () = accept_all(&listener, dump, &seen) => {}
             () = seen.closed() => {}
-            () = async { while signals.recv().await == Signal::Report {} } => {}
+            () = async { while matches!(signals.recv().await, Signal::Report | Signal::Continue) {} } => {}
         }
         Ok(())
     })?;

@@ -1,9 +1,13 @@
 //! `wasmserve HANDLER`: sets up the server from its configuration and runs it.
 
-use std::{net::SocketAddr, process, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic, process, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use tokio::{net::TcpListener, runtime::Builder};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    task::spawn_blocking,
+};
 use wasmserve_gateway::mounts::Mounts;
 
 use crate::{
@@ -15,7 +19,7 @@ use crate::{
     event::{Events, Listener, notice::Level},
     exchange::Exchanges,
     kind::wasm::engine::{Engine, Pool},
-    lifecycle::{ExchangeProgress, Lifecycle, options::LifecycleOptions},
+    lifecycle::{ExchangeProgress, Lifecycle, options::LifecycleOptions, process_tree::ProcessTree, signals::Signals},
     listen::{
         access_log::AccessLog,
         exit_tracker::ExitTracker,
@@ -39,7 +43,7 @@ use crate::{
 /// How long an immediate exit may take to write the log lines about cut exchanges.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Serves until SIGINT, SIGTERM or one of the [`LifecycleOptions`] stops the server.
+/// Serves until a signal or one of the [`LifecycleOptions`] stops the server.
 ///
 /// # Errors
 ///
@@ -60,6 +64,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log));
 
     check_grants(&config.grants)?;
+    // From here on, a signal that ends the server leaves neither processes nor files behind.
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?
+    };
     // Bound before compiling, which may take long, so that a wrong address is reported at once. It listens when all is
     // ready.
     let socket = match passed {
@@ -67,7 +76,10 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
             events.notice(Level::Info, "using the socket that was passed (LISTEN_FDS); --addr is ignored");
             socket
         }
-        None => runtime.block_on(bind(&config.addr, config.linger)).or_exit(Exit::Address)?,
+        None => match runtime.block_on(signals.unless_stopped(bind(&config.addr, config.linger))) {
+            Ok(bound) => bound.or_exit(Exit::Address)?,
+            Err(exit) => return Ok(end_early(exit, runtime, &log)),
+        },
     };
     let engine = start_engine(&config, &events)?;
     let loader = Loader {
@@ -77,7 +89,16 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         grants: config.grants.clone(),
         build: config.build,
     };
-    let (mounts, mut watched) = load(&loader, config.handlers)?;
+    let handlers = config.handlers;
+    let loading = async {
+        let loaded = spawn_blocking(move || (load(&loader, handlers), loader)).await;
+        loaded.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+    };
+    let (loaded, loader) = match runtime.block_on(signals.unless_stopped(loading)) {
+        Ok(loaded) => loaded,
+        Err(exit) => return Ok(end_early(exit, runtime, &log)),
+    };
+    let (mounts, mut watched) = loaded?;
     if config.watch {
         watched.retain(|watched| is_safe_to_watch(watched, &config.grants, &events));
         let served =
@@ -100,7 +121,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         }
         config.grants.to_string().lines().for_each(|grant| events.notice(Level::Status, grant));
         let has_command = config.lifecycle.exec.is_some();
-        let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, Arc::clone(&exchanges), progress)
+        let exchanges_too = Arc::clone(&exchanges);
+        let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, exchanges_too, progress, signals)
             .or_exit(Exit::Failed)?;
         events.notice(Level::Status, format!("listening on http://{addr}"));
         if has_command {
@@ -114,10 +136,20 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     if let Ok(Exit::Interrupted) = exit {
         // Does not wait for handlers, and only briefly for the log.
         log.flush_within(FLUSH_TIMEOUT);
+        ProcessTree::below_us().terminate();
         process::exit(Exit::Interrupted.code().into());
     }
     // Does not wait long for blocking calls of handlers, for example on a file system that does not respond.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    log.flush();
+    // A build may be running, whose result nothing needs any more.
+    ProcessTree::below_us().terminate();
+    exit
+}
+
+/// Ends a server that a signal has stopped before it listened. Does not wait for blocking work.
+fn end_early(exit: Exit, runtime: Runtime, log: &AccessLog) -> Exit {
+    runtime.shutdown_background();
     log.flush();
     exit
 }
