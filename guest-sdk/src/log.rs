@@ -48,15 +48,30 @@ where
 {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
         let errors = environ.errors();
-        // Escaped, so that a path cannot forge a line.
         let mount = environ.get("SCRIPT_NAME").unwrap_or_default();
-        let request = format!("{} \"{}{}\"", environ.method(), mount.escape_ascii(), environ.path().escape_ascii());
+        let request = format!("{} \"{}{}\"", environ.method(), in_line(&mount), in_line(&environ.path()));
         let gateway = environ.gateway.clone();
         let summary = Rc::new(Summary { below: gateway.below(), status: RefCell::default(), bytes: Cell::default() });
         let outcome = gateway.under(&summary, || self.0.run(environ, start_response));
         errors.log(format!("{request}: {}", summary.text(outcome.as_ref().err())));
         outcome
     }
+}
+
+/// A path in which nothing can end the line or the quotes. The host escapes the rest for the terminal, so what is escaped
+/// here is percent-encoded, as it was sent.
+fn in_line(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for part in path.utf8_chunks() {
+        for char in part.valid().chars() {
+            match char {
+                '"' | '\0'..='\x1f' | '\x7f' => text.push_str(&format!("%{:02X}", u32::from(char))),
+                char => text.push(char),
+            }
+        }
+        part.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+    }
+    text
 }
 
 /// The layer that `log` adds.
@@ -118,7 +133,7 @@ mod tests {
             Environ::for_test([("REQUEST_METHOD", "POST"), ("SCRIPT_NAME", "/app"), ("PATH_INFO", "/a\n\"b\"\u{e9}")]);
         let mut answer = call(log(application), environ);
         assert_eq!(answer.log.len(), 1, "{answer:?}");
-        answer.log.remove(0).strip_prefix(r#"POST "/app/a\n\"b\"\xc3\xa9": "#).unwrap().to_owned()
+        answer.log.remove(0).strip_prefix("POST \"/app/a%0A%22b%22\u{e9}\": ").unwrap().to_owned()
     }
 
     #[test]

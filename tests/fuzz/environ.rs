@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmserve::gateway::{
     environ::{self, Facts, Peer},
     escape::escape,
-    forwarded, lint,
+    forwarded::{self, Proxies},
+    lint,
     mounts::Mount,
     request::{RequestHead, RequestLimits},
 };
@@ -27,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     if head.check(RequestLimits::DEFAULT).is_err() {
         return;
     }
-    let Ok(forwarded) = forwarded::read(&head, peer.remote.ip(), &[peer.remote.ip()]) else { return };
+    let Ok(forwarded) = forwarded::read(&head, peer.remote.ip(), &[Proxies::All]) else { return };
 
     let mount: Mount = "/app".parse().expect("a path");
     let is_mounted = mount.covers(head.parts().path);

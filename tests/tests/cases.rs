@@ -1,12 +1,12 @@
 //! Checks the cases of `tests/requests` with the gateway's functions. `tests/requests.rs` runs them over sockets.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use wasmserve::{
     Limits,
     gateway::{
         environ::{self, Facts, Peer, Variable},
-        forwarded,
+        forwarded::{self, Proxies},
         mounts::Mount,
         request::{RequestHead, RequestLimits},
     },
@@ -15,7 +15,7 @@ use wasmserve_tests::case::{CASES, Case, template::Ends, view::HandlerView};
 
 /// The flags of a case, as settings for the gateway's functions.
 struct Settings {
-    trusted: Vec<IpAddr>,
+    trusted: Vec<Proxies>,
     env: Vec<Variable>,
     is_buffered: bool,
 }

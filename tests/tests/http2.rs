@@ -357,3 +357,25 @@ fn k10_a_reset_stream_ends_its_handler() {
     assert_eq!(log.iter().filter(|line| line.contains("HTTP/2\" 499 -")).count(), 3, "L5: {log:#?}");
     assert!(!log.iter().any(|line| line.contains(" 500 ")), "a reset is not a handler's fault: {log:#?}");
 }
+
+#[test]
+fn h3_cookie_crumbs_count_as_one_field() {
+    let server = Launch::program("environ").flags(["--max-fields", "4", "--max-head", "4KiB", "--lint"]).start();
+    let mut client = connect(&server);
+    let crumbs: Vec<String> = (0..50).map(|number| format!("c{number}={number}")).collect();
+    // Other fields may be between them.
+    let mut more: Vec<(&str, &str)> = crumbs.iter().map(|crumb| ("cookie", &**crumb)).collect();
+    more.insert(20, ("x-mine", "1"));
+    let stream = client.ask(&with("GET", "/", &more));
+    let response = client.response(stream);
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert!(response.text().contains(&format!("HTTP_COOKIE = \"{}\"\n", crumbs.join("; "))), "{}", response.text());
+    // The size of a head still limits them, and other fields count one by one.
+    let long = "c=".to_owned() + &"1".repeat(100);
+    let stream = client.ask(&with("GET", "/", &vec![("cookie", &*long); 41]));
+    assert_eq!(client.response(stream).status, 431);
+    let stream = client.ask(&with("GET", "/", &[("a", "1"), ("a", "2"), ("a", "3"), ("a", "4")]));
+    assert_eq!(client.response(stream).status, 431);
+    server.line_with("431 refused: the request has too many header lines");
+    assert!(!server.stop().iter().any(|line| line.contains("lint")), "crumbs are not unusual");
+}

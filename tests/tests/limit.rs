@@ -68,7 +68,7 @@ fn c1_an_incomplete_head_times_out() {
         client.send(begun);
         is_refused(client);
     }
-    server.line_with("408 refused: the request head did not arrive in time (GET /slow HTTP/1.1)");
+    server.line_with("408 refused: the request head took longer than --head-timeout allows (GET /slow HTTP/1.1)");
     // Without the beginning of a head there is nothing to answer.
     for begun in ["\r\n", "PRI * HTTP/2.0\r\n"] {
         let mut client = server.connect();
@@ -88,7 +88,7 @@ fn c1_the_head_of_a_later_request_has_its_own_timeout() {
     }
     client.send("GET /late HTTP/1.1\r\n");
     is_refused(client);
-    server.line_with("408 refused: the request head did not arrive in time (GET /late HTTP/1.1)");
+    server.line_with("408 refused: the request head took longer than --head-timeout allows (GET /late HTTP/1.1)");
     serves(&server);
 }
 

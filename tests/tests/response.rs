@@ -65,6 +65,7 @@ fn s8_s10_malformed_fields_are_refused_and_cannot_split_the_response() {
         assert_eq!(response.field("Evil"), None, "{field}");
     }
     server.line_with("500 bad-response-head: bad header: `X A`: the name is not a token");
+    server.line_with("500 bad-response-head: bad header: `X-B\\x0d\\x0aEvil`: the name is not a token");
     server.line_with("log: start: BadHeader");
     let many = "field=A:1&".repeat(101);
     assert_eq!(start(&server, &many).status, 500, "F12");

@@ -217,7 +217,7 @@ fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
         ("a.rs --min-rate x", "--min-rate cannot be `x`: write a whole number, as in 100"),
         (
             "a.rs --forwarded-allow-ips ::1,x",
-            "--forwarded-allow-ips cannot be `x`: write IP addresses, as in 127.0.0.1,::1",
+            "--forwarded-allow-ips cannot be `x`: write IP addresses or networks, as in 127.0.0.1,10.0.0.0/8, or *",
         ),
         ("a.rs --allow-net :80", "--allow-net cannot be `:80`: write HOST:PORT, as in 127.0.0.1:5432"),
         ("a.rs --asterisk who", "--asterisk cannot be `who`: it must be one of host, app"),

@@ -31,6 +31,20 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns bytes as text, with `\x..` for invalid UTF-8 and everything else as it is: for formats with escapes of their
+/// own, such as JSON.
+#[must_use]
+pub fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for part in bytes.utf8_chunks() {
+        text.push_str(part.valid());
+        for byte in part.invalid() {
+            _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
 /// Escapes bytes unambiguously: printable ASCII is kept, everything else becomes `\r`, `\n`, `\t` or `\x..`, and
 /// backslashes are doubled.
 #[must_use]

@@ -50,6 +50,30 @@ pub fn trim(value: &[u8]) -> &[u8] {
     rest
 }
 
+/// The elements of a list of tokens or addresses, without white space around them.
+///
+/// Empty elements are ignored (RFC 9110 section 5.6.1.2). Quotes have no meaning: one that a client leaves open must
+/// not hide what a proxy has appended.
+pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// Like [`elements`], with any separator, and for lists whose elements may contain it in a quoted string (RFC 9110
+/// section 5.6.4).
+pub fn quoted_elements(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let is_end = move |byte: &u8| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_quoted,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        *byte == separator && !is_quoted
+    };
+    value.split(is_end).map(trim).filter(|element| !element.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +99,29 @@ mod tests {
             assert_eq!(is_value(&[b'a', byte, b'a']), byte >= b' ' && byte != 0x7f || byte == b'\t', "{byte:#04x}");
         }
         assert!(is_value(b""));
+    }
+
+    #[test]
+    fn empty_elements_of_a_list_are_ignored() {
+        let list =
+            |value: &'static str| elements(value.as_bytes()).map(<[u8]>::escape_ascii).map(|one| one.to_string());
+        for (value, expected) in [
+            ("", &[][..]),
+            (" ,\t, ", &[]),
+            ("a", &["a"]),
+            ("a,", &["a"]),
+            (",a ,, \tb c\t,", &["a", "b c"]),
+            ("\"a,b", &["\\\"a", "b"]),
+        ] {
+            assert!(list(value).eq(expected.iter().copied()), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_string_may_contain_the_separator() {
+        let list = |value: &'static [u8]| quoted_elements(value, b',').collect::<Vec<_>>();
+        assert_eq!(list(b"a;b=\"c, d\", e"), [&b"a;b=\"c, d\""[..], b"e"]);
+        assert_eq!(list(b"\"a\\\",b\",c"), [&b"\"a\\\",b\""[..], b"c"]);
+        assert_eq!(list(b"a\\,b,\"c,d"), [&b"a\\"[..], b"b", b"\"c,d"]);
     }
 }

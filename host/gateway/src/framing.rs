@@ -32,6 +32,7 @@ impl<'a> FramingFields<'a> {
             self.length.get_or_insert(value);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             for coding in value.split(|byte| *byte == b',') {
+                // Empty elements count, unlike in other lists: parsers in front of us may read them differently.
                 self.codings += 1;
                 self.is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
             }

@@ -5,10 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::{
-    escape::escape,
-    field::{self, Field},
-};
+use crate::field::{self, Field};
 
 /// A head that passed every check and can be sent unchanged.
 #[derive(Clone, Debug)]
@@ -36,7 +33,7 @@ pub enum StartError {
     HeadersSent,
     /// The status line is malformed (rule S6).
     BadStatus,
-    /// A field is malformed; the text names it and says why (rules S8, S10).
+    /// A field is malformed; the text names it as the handler passed it, and says why (rules S8, S10).
     BadHeader(String),
     /// The named field may only be set by the host (rule S9).
     HopByHop(String),
@@ -97,7 +94,7 @@ impl ResponseHead {
         let mut checked = HeaderMap::with_capacity(fields.len() + 3);
         let mut length = None;
         for (name, value) in fields {
-            let bad = |why: &str| StartError::BadHeader(format!("`{}`: {why}", escape(name.as_bytes())));
+            let bad = |why: &str| StartError::BadHeader(format!("`{name}`: {why}"));
             let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("the name is not a token"))?;
             if HOP_BY_HOP.contains(&key.as_str()) {
                 return Err(StartError::HopByHop(key.as_str().to_owned()));

@@ -5,15 +5,15 @@
 use bytes::Bytes;
 
 use crate::{
-    escape::escape,
+    field,
     request::{RequestHead, Version, authority_and_path},
 };
 
 /// A property of a request that other servers may not understand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// A description of it.
-    pub what: String,
+    /// A description of it, with parts of the request as they were sent: escape it where it is shown.
+    pub what: Vec<u8>,
     /// The clause that it violates, or that describes it.
     pub clause: &'static str,
 }
@@ -48,15 +48,16 @@ pub fn check(head: &RequestHead) -> Vec<Finding> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, is_there: bool, clause: &'static str, what: impl Into<String>) {
+    fn add(&mut self, is_there: bool, clause: &'static str, what: impl Into<Vec<u8>>) {
         if is_there {
             self.0.push(Finding { what: what.into(), clause });
         }
     }
 }
 
-fn shown(bytes: &[u8]) -> String {
-    escape(&bytes[..bytes.len().min(80)])
+/// A description that quotes the beginning of what was sent.
+fn quoting(before: &str, sent: &[u8], after: &str) -> Vec<u8> {
+    [before.as_bytes(), b"`", &sent[..sent.len().min(80)], b"`", after.as_bytes()].concat()
 }
 
 /// Checks the raw lines.
@@ -66,27 +67,19 @@ fn check_bytes(raw: &Bytes, findings: &mut Findings) {
     findings.add(bare > 0, "RFC 9112 section 2.2", format!("{bare} lines end in LF instead of CRLF"));
     for line in lines.iter().skip(1).map(|line| line.trim_ascii_end()) {
         if let [b' ' | b'\t', ..] = line {
-            findings.add(true, "RFC 9112 section 5.2", format!("obsolete folding: `{}`", shown(line.trim_ascii())));
+            findings.add(true, "RFC 9112 section 5.2", quoting("obsolete folding: ", line.trim_ascii(), ""));
         } else if !line.is_empty() {
             match line.iter().position(|byte| *byte == b':') {
-                None => findings.add(true, "RFC 9112 section 5", format!("a line without a colon: `{}`", shown(line))),
+                None => findings.add(true, "RFC 9112 section 5", quoting("a line without a colon: ", line, "")),
                 Some(colon) => {
                     let name = &line[..colon];
                     let space = name.ends_with(b" ") || name.ends_with(b"\t");
-                    findings.add(
-                        space,
-                        "RFC 9112 section 5.1",
-                        format!("white space before the colon of `{}`", shown(name)),
-                    );
+                    findings.add(space, "RFC 9112 section 5.1", quoting("white space before the colon of ", name, ""));
                 }
             }
         }
         let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-        findings.add(
-            line.iter().any(is_control),
-            "RFC 9110 section 5.5",
-            format!("a control character in `{}`", shown(line)),
-        );
+        findings.add(line.iter().any(is_control), "RFC 9110 section 5.5", quoting("a control character in ", line, ""));
     }
 }
 
@@ -97,7 +90,7 @@ fn check_line(head: &RequestHead, findings: &mut Findings) {
     findings.add(
         lower,
         "RFC 9110 section 9.1",
-        format!("methods are case-sensitive, and `{}` is not a standard one", shown(method)),
+        quoting("methods are case-sensitive, and ", method, " is not a standard one"),
     );
     findings.add(!target.is_ascii(), "RFC 3986 section 2", "the target contains bytes that should be percent-encoded");
     findings.add(
@@ -121,8 +114,8 @@ fn check_line(head: &RequestHead, findings: &mut Findings) {
 fn check_fields(head: &RequestHead, findings: &mut Findings) {
     let has = |name| head.values(name).next().is_some();
     let connection_has = |token: &str| {
-        let mut tokens = head.values("connection").flat_map(|value| value.split(|byte| *byte == b','));
-        tokens.any(|known| known.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        let mut tokens = head.values("connection").flat_map(field::elements);
+        tokens.any(|known| known.eq_ignore_ascii_case(token.as_bytes()))
     };
     findings.add(!has("host"), "RFC 9112 section 3.2", "Host is missing");
     let empty = head.values("host").next().is_some_and(<[u8]>::is_empty);
@@ -139,9 +132,9 @@ fn check_fields(head: &RequestHead, findings: &mut Findings) {
         findings.add(
             name.iter().any(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-'),
             "RFC 9110 section 17.10",
-            format!("`{}` can be confused with another name in CGI, so servers may drop it or mix it up", shown(name)),
+            quoting("", name, " can be confused with another name in CGI, so servers may drop it or mix it up"),
         );
-        findings.add(!value.is_ascii(), "RFC 9110 section 5.5", format!("the value of `{}` is not ASCII", shown(name)));
+        findings.add(!value.is_ascii(), "RFC 9110 section 5.5", quoting("the value of ", name, " is not ASCII"));
     }
     findings.add(
         has("proxy"),
@@ -180,15 +173,16 @@ fn check_body(head: &RequestHead, findings: &mut Findings) {
     findings.add(
         unexpected,
         "RFC 9110 section 9.3.1",
-        format!("{} with a body, which has no defined meaning", shown(head.method())),
+        quoting("", head.method(), " with a body, which has no defined meaning"),
     );
     let unframed = matches!(head.method(), b"POST" | b"PUT" | b"PATCH") && length.is_none() && coding.is_none();
     findings.add(
         unframed && head.version() != Version::Http2,
         "RFC 9110 section 8.6",
-        format!(
-            "{} without Content-Length: the body counts as empty, and what follows is not read as a body",
-            shown(head.method())
+        quoting(
+            "",
+            head.method(),
+            " without Content-Length: the body counts as empty, and what follows is not read as a body",
         ),
     );
     let expects = head.values("expect").next().is_some();

@@ -172,13 +172,16 @@ impl RequestHead {
             return refuse(400, "the request has more than one Content-Type");
         }
         framing.framing(self.version())?;
-        if self.version() != Version::Http10
-            && values("expect").any(|expect| !expect.eq_ignore_ascii_case(b"100-continue"))
-        {
+        if self.version() != Version::Http10 && !values("expect").flat_map(field::elements).all(is_continue) {
             return refuse(417, "the only Expect supported is `100-continue`");
         }
         Ok(())
     }
+}
+
+/// Whether an expectation is the one that we support, in any case (RFC 9110 section 10.1.1).
+pub(super) fn is_continue(expectation: &[u8]) -> bool {
+    expectation.eq_ignore_ascii_case(b"100-continue")
 }
 
 /// The lines before the empty one. Lines end in CRLF or a bare LF (rule T13).
@@ -263,7 +266,10 @@ mod tests {
             ("H5", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: +3\r\n\r\n", 400),
             ("K8", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n\r\n", 0),
+            ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect: , 100-continue,\r\n\r\n", 0),
+            ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect:\r\n\r\n", 0),
             ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n", 417),
+            ("I10", "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue, more\r\n\r\n", 417),
         ];
         for (rule, text, status) in cases {
             let got = head(text).check(RequestLimits::DEFAULT).map_or_else(|refusal| refusal.status(), |()| 0);

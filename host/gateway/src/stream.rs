@@ -14,9 +14,10 @@ use bytes::Bytes;
 use self::chunks::{Chunk, Chunks};
 pub use crate::framing::Framing;
 use crate::{
+    field,
     framing::FramingFields,
     refusal::Refusal,
-    request::{RequestHead, RequestLimits},
+    request::{self, RequestHead, RequestLimits},
     version::Version,
 };
 
@@ -176,7 +177,7 @@ impl Parser {
             return None;
         }
         let head = mem::take(&mut self.partial);
-        Some(self.refuse(&head, Refusal::new(408, "the request head did not arrive in time")))
+        Some(self.refuse(&head, Refusal::new(408, "the request head took longer than --head-timeout allows")))
     }
 
     /// What the client must send next, and how many heads it has sent.
@@ -305,12 +306,12 @@ impl Parser {
         for (name, value) in head.fields() {
             fields.add(name, value);
             if name.eq_ignore_ascii_case(b"connection") {
-                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                for option in field::elements(value) {
                     closes |= option.eq_ignore_ascii_case(b"close");
                     keeps |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             } else if name.eq_ignore_ascii_case(b"expect") {
-                expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+                expects_continue |= field::elements(value).any(request::is_continue);
             }
         }
         let is_last = closes || fields.is_ambiguous() || version == Version::Http10 && !keeps;

@@ -1,9 +1,7 @@
 //! Options for how the gateway treats requests and responses.
 
-use std::net::IpAddr;
-
 use http::HeaderValue;
-use wasmserve_gateway::environ::SOFTWARE;
+use wasmserve_gateway::{environ::SOFTWARE, forwarded::Proxies};
 
 /// How the gateway treats requests and responses.
 #[derive(Clone, Debug)]
@@ -12,7 +10,7 @@ pub struct GatewayOptions {
     /// none.
     pub buffer_body: u64,
     /// The proxies whose `X-Forwarded-*` fields are trusted (rule H11).
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<Proxies>,
     /// Whether to log what is unusual in requests.
     pub lint: bool,
     /// Whether error pages show clients why and where a handler failed.

@@ -1,10 +1,15 @@
 //! The state that all exchanges share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
+use bytes::Bytes;
+use http::HeaderValue;
 use tokio::sync::Notify;
 use wasmserve_gateway::mounts::Mounts;
 
@@ -23,6 +28,7 @@ pub(crate) struct Exchanges {
     pub(super) mounts: Arc<Mounts<Live>>,
     pub(super) limits: Limits,
     pub(super) gateway: Arc<GatewayOptions>,
+    keep_alive: Option<HeaderValue>,
     pub(super) admission: Arc<Admission>,
     pub(super) events: Arc<Events>,
     begun: AtomicU64,
@@ -45,6 +51,7 @@ impl Exchanges {
     ) -> Self {
         Self {
             mounts,
+            keep_alive: keep_alive(limits.keep_alive),
             limits,
             gateway: Arc::new(gateway),
             admission: Arc::new(Admission::new(concurrency)),
@@ -72,6 +79,13 @@ impl Exchanges {
     #[must_use]
     pub(crate) fn events(&self) -> &Arc<Events> {
         &self.events
+    }
+
+    /// The value of `Keep-Alive` in responses after which an HTTP/1 connection is kept; `None` if it is not said (rule
+    /// K13).
+    #[must_use]
+    pub(crate) fn keep_alive(&self) -> Option<&HeaderValue> {
+        self.keep_alive.as_ref()
     }
 
     /// What one exchange may use.
@@ -148,4 +162,10 @@ impl Exchanges {
     pub(super) fn is_beyond_last(&self, id: u64) -> bool {
         id > self.last
     }
+}
+
+/// The field that says for how long a connection is kept, in whole seconds; `None` if it is kept for less than one.
+fn keep_alive(time: Duration) -> Option<HeaderValue> {
+    let seconds = Some(time.as_secs()).filter(|seconds| *seconds > 0)?;
+    HeaderValue::from_maybe_shared(Bytes::from(format!("timeout={seconds}"))).ok()
 }

@@ -49,8 +49,8 @@ impl InProgress {
         exchanges.events.emit(&Event::Begun(&exchange));
         if exchanges.gateway.lint {
             for lint::Finding { what, clause } in lint::check(&exchange.head) {
-                let line = format!("{what} ({clause})");
-                exchanges.events.emit(&Event::Line { id: exchange.id, stream: Stream::Lint, line: line.as_bytes() });
+                let line = [&*what, format!(" ({clause})").as_bytes()].concat();
+                exchanges.events.emit(&Event::Line { id: exchange.id, stream: Stream::Lint, line: &line });
             }
         }
         Self {

@@ -1,6 +1,10 @@
 //! Error pages: one line for clients, or all details with `--debug`, in the format the client accepts.
 
-use wasmserve_gateway::{escape::escape, request::RequestHead};
+use wasmserve_gateway::{
+    escape::{escape, readable},
+    field::quoted_elements,
+    request::RequestHead,
+};
 
 use crate::fault::Fault;
 
@@ -29,15 +33,8 @@ pub(super) fn public(status: &str, fault: &Fault, id: u64) -> Page {
 /// text.
 #[must_use]
 pub(super) fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) -> Page {
-    let reason = escape(fault.to_string().as_bytes());
-    let line = escape(head.line());
-    let stack: Vec<String> = fault
-        .stack()
-        .map(|stack| stack.lines())
-        .unwrap_or_default()
-        .iter()
-        .map(|line| escape(line.as_bytes()))
-        .collect();
+    let (reason, line) = (fault.to_string(), readable(head.line()));
+    let stack = fault.stack().map(|stack| stack.lines()).unwrap_or_default();
     if accepts(head, "text/html") {
         let stack: String = stack.iter().map(|line| format!("{}\n", html(line))).collect();
         let (status, kind, reason, line) = (html(status), fault.kind(), html(&reason), html(&line));
@@ -54,7 +51,8 @@ pub(super) fn debug(status: &str, fault: &Fault, id: u64, head: &RequestHead) ->
         });
         return Page { content_type: "application/json", text: format!("{object}\n") };
     }
-    let stack: String = stack.iter().map(|line| format!("  {line}\n")).collect();
+    let (reason, line) = (escape(reason.as_bytes()), escape(head.line()));
+    let stack: String = stack.iter().map(|line| format!("  {}\n", escape(line.as_bytes()))).collect();
     Page { content_type: TEXT, text: format!("{status}: {}: {reason}\n{stack}{line} (exchange {id})\n", fault.kind()) }
 }
 
@@ -102,17 +100,33 @@ fn plain(text: &str) -> String {
 
 /// Whether the client names this type explicitly. Clients that accept anything get text.
 fn accepts(head: &RequestHead, content_type: &str) -> bool {
-    head.values("accept").any(|value| {
-        let mut types = value.split(|byte| *byte == b',');
-        types.any(|one| {
-            let one = one.split(|byte| *byte == b';').next().unwrap_or_default();
-            one.trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
-        })
+    head.values("accept").flat_map(|value| quoted_elements(value, b',')).any(|one| {
+        let mut parts = quoted_elements(one, b';');
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(content_type.as_bytes()));
+        is_named && !parts.any(is_weight_of_zero)
     })
 }
 
+/// Whether a parameter says that the type is not acceptable: `q=0` (RFC 9110 section 12.4.2).
+fn is_weight_of_zero(parameter: &[u8]) -> bool {
+    matches!(parameter, [b'q' | b'Q', b'=', b'0', rest @ ..] if rest.iter().all(|byte| matches!(byte, b'.' | b'0')))
+}
+
+/// Escapes text for HTML. Control characters, which HTML cannot contain, become the same as in the log.
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    let mut html = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            '\n' | '\\' => html.push(char),
+            char => html.push_str(&escape(char.encode_utf8(&mut [0; 4]).as_bytes())),
+        }
+    }
+    html
 }
 
 #[cfg(test)]
@@ -136,6 +150,39 @@ mod tests {
         assert!(!page.text.contains("<script>") && !page.text.contains('\u{1b}'), "{}", page.text);
         assert!(page.text.contains("&lt;script&gt;alert(&#39;&amp;&#39;)"), "{}", page.text);
         assert!(page.text.contains("at app::&lt;impl &quot;x&quot;&gt; (a.rs:7)"), "{}", page.text);
+    }
+
+    #[test]
+    fn a_type_is_accepted_if_the_list_names_it_with_a_weight() {
+        let accepts = |value: &str| {
+            let head = format!("GET / HTTP/1.1\r\nAccept: {value}\r\n\r\n");
+            super::accepts(&RequestHead::new(Bytes::from(head)), "text/html")
+        };
+        for value in
+            ["text/html", "a/b,,TEXT/HTML ;q=0.5", "a/b;c=\"d,e\", text/html", ", text/html,", "text/html;q=0.001"]
+        {
+            assert!(accepts(value), "{value}");
+        }
+        for value in ["", "*/*", "text/html;q=0", "text/html; Q=0.000", "a/b;c=\"d, text/html\"", "text/html2"] {
+            assert!(!accepts(value), "{value}");
+        }
+        assert!(accepts("a/b\r\nAccept: text/html"));
+    }
+
+    #[test]
+    fn text_is_escaped_for_its_format_and_only_once() {
+        let fault = Fault::Exception("C:\\temp \u{1}\u{9b}".into());
+        let page = |accept: &str| {
+            let head = format!("GET /\\ HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
+            debug("500 Internal Server Error", &fault, 7, &RequestHead::new(Bytes::from(head))).text
+        };
+        assert!(page("*/*").contains("exception: C:\\\\temp \\x01\\u{9b}\nGET /\\\\ HTTP/1.1"), "{}", page("*/*"));
+        assert!(page("text/html").contains(": C:\\temp \\x01\\u{9b}<"), "{}", page("text/html"));
+        let object: serde_json::Value = serde_json::from_str(&page("application/json")).expect("valid JSON");
+        assert_eq!(
+            (&object["reason"], &object["request"]),
+            (&"C:\\temp \u{1}\u{9b}".into(), &"GET /\\ HTTP/1.1".into())
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod wire;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Version, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, ext::ReasonPhrase, server::conn::http1, service::service_fn};
 use tokio::{
@@ -39,6 +39,9 @@ use crate::{
 /// has already sent it needs no longer.
 const CHUNKS_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Says for how long a connection is kept (RFC 2068 section 19.7.1.1).
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 /// The largest size of hyper's buffers, in bytes.
 const BUFFER_MAX: usize = 64 << 10;
 
@@ -52,14 +55,15 @@ pub(super) async fn serve(
 ) {
     let limits = exchanges.limits();
     let state = Shared::new(limits.request_head());
+    let stopping = drain.clone();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let is_http_1_0 = request.version() == Version::HTTP_10;
         state.lock().begin_answer(!is_http_1_0);
         let begun = begin(request, peer, &state, limits);
-        let begun = begun.map(|(request, unread)| (exchange::begin(&exchanges, request), unread));
-        let state = &state;
+        let begun = begun.map(|begun| (exchange::begin(&exchanges, begun.request), begun.unread, begun.is_last));
+        let (state, exchanges, stopping) = (&state, &exchanges, &stopping);
         async move {
-            let (begun, unread) = begun?;
+            let (begun, unread, is_last) = begun?;
             let mut response = with_reason(begun.answer().await);
             // HTTP/1.0 has no chunks, so a response without a length ends when the connection closes (rule K2).
             let has_length = response.headers().contains_key(header::CONTENT_LENGTH) || response.body().is_bodyless();
@@ -75,6 +79,10 @@ pub(super) async fn serve(
                 };
             if closes {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            let is_kept = !is_last && !response.headers().contains_key(header::CONNECTION) && !*stopping.borrow();
+            if let Some(keep_alive) = exchanges.keep_alive().filter(|_| is_kept) {
+                response.headers_mut().insert(KEEP_ALIVE, keep_alive.clone());
             }
             if is_http_1_0 && response.headers().contains_key(header::CONNECTION) {
                 // hyper adds `keep-alive` beside `close` for HTTP/1.0 clients, unless the response has that version
@@ -131,15 +139,23 @@ impl fmt::Display for Desynchronized {
 
 impl std::error::Error for Desynchronized {}
 
+/// A request, and what decides about its connection.
+struct Begun {
+    request: exchange::Request,
+    unread: Option<Unread>,
+    /// Whether the client, or the request, ends the connection.
+    is_last: bool,
+}
+
 /// Combines the parsed head with the body that hyper provides.
 fn begin(
     request: hyper::Request<Incoming>,
     peer: Peer,
     state: &Shared,
     limits: &Limits,
-) -> Result<(exchange::Request, Option<Unread>), Desynchronized> {
+) -> Result<Begun, Desynchronized> {
     let start = state.lock().requests.take().filter(|start| is_in_sync(&request, start)).ok_or(Desynchronized)?;
-    let Start { head, framing, refusal, .. } = start;
+    let Start { head, framing, expects_continue: is_awaited, is_last, refusal } = start;
     let content_length = match framing {
         Framing::Length(length) => head.values("content-length").next().map(|_| length),
         Framing::Chunked => None,
@@ -148,13 +164,12 @@ fn begin(
     let body: Option<BoxBody> = match framing {
         Framing::Length(0) => None,
         _ => {
-            let is_awaited = head.values("expect").next().is_some();
             let body = Received::before_others(request.into_body(), Pace::of_bodies(limits), is_awaited);
             unread = Some(Unread { progress: body.progress(), is_awaited });
             Some(Box::pin(body))
         }
     };
-    Ok((exchange::Request { head, peer, content_length, body, refusal }, unread))
+    Ok(Begun { request: exchange::Request { head, peer, content_length, body, refusal }, unread, is_last })
 }
 
 /// Whether hyper read the head that was written for it.

@@ -41,7 +41,7 @@ pub(super) fn render(client: &mut Client, is_head: bool) -> Option<String> {
 /// The fields in alphabetical order, without the ones that are in every response and those that frame the body.
 fn fields(head: &Head) -> String {
     let is_ours = |name: &str, value: &str| name == "server" && value.starts_with("wasmserve/");
-    let frames = |name: &str| matches!(name, "date" | "connection" | "transfer-encoding");
+    let frames = |name: &str| matches!(name, "date" | "connection" | "keep-alive" | "transfer-encoding");
     let mut fields: Vec<_> = head.fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     fields.retain(|(name, value)| !frames(name) && !is_ours(name, value));
     fields.sort_by(|(one, _), (other, _)| one.cmp(other));

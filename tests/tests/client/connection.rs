@@ -51,6 +51,40 @@ fn k2_an_http_1_0_client_gets_close_when_the_connection_closes() {
 }
 
 #[test]
+fn k13_a_kept_connection_says_for_how_long() {
+    let server = Server::start("hello");
+    let said = |request: &str| {
+        let response = server.ask(request);
+        assert_eq!(response.status, 200, "{request:?}");
+        response.field("Keep-Alive").map(ToOwned::to_owned)
+    };
+    let (keep, close) = ("Connection: keep-alive\r\n\r\n", "Connection: close\r\n\r\n");
+    assert_eq!(said("GET / HTTP/1.1\r\nHost: x\r\n\r\n").as_deref(), Some("timeout=15"));
+    assert_eq!(said(&format!("GET / HTTP/1.1\r\nHost: x\r\n{keep}")).as_deref(), Some("timeout=15"));
+    assert_eq!(said(&format!("GET / HTTP/1.0\r\n{keep}")).as_deref(), Some("timeout=15"));
+    assert_eq!(said(&format!("GET / HTTP/1.1\r\nHost: x\r\n{close}")), None);
+    assert_eq!(said("GET / HTTP/1.0\r\n\r\n"), None);
+    let refused = server.ask("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!((refused.status, refused.field("Keep-Alive")), (400, None), "a refusal closes the connection");
+
+    for (flags, expected) in [
+        (["--keep-alive", "90s"], Some("timeout=90")),
+        (["--keep-alive", "1500ms"], Some("timeout=1")),
+        (["--keep-alive", "500ms"], None),
+        (["--requests", "1"], None),
+    ] {
+        let server = Launch::program("hello").flags(flags).start();
+        assert_eq!(server.get("/").field("Keep-Alive"), expected, "{flags:?}");
+    }
+    // The response to HEAD has it too, and a response without an end does not.
+    let mut client = server.connect();
+    client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response_to_head().field("Keep-Alive"), Some("timeout=15"));
+    let endless = Server::start("echo").ask(format!("POST / HTTP/1.0\r\nContent-Length: 1\r\n{keep}a"));
+    assert_eq!((endless.status, endless.field("Keep-Alive")), (200, None), "it ends with its connection");
+}
+
+#[test]
 fn k3_pipelined_requests_are_answered_in_order() {
     let server = Shared::program("echo");
     let mut client = server.connect();

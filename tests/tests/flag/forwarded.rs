@@ -1,8 +1,12 @@
 //! `--forwarded-allow-ips`: which proxies the gateway trusts.
 
-use std::{net::TcpListener, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+};
 
 use wasmserve_tests::{
+    client::Client,
     guest,
     server::{Launch, Server},
 };
@@ -69,6 +73,49 @@ fn h11_contradicting_schemes_are_a_400() {
     server.line_with("[1] 400 refused: the X-Forwarded-Proto fields contradict each other");
     assert_eq!(origin(&server, &twice("https", "HTTPS")), tls("127.0.0.1"));
     assert_eq!(origin(&server, "X-Forwarded-Proto: gopher\r\n"), plain("127.0.0.1"), "an unknown scheme is ignored");
+}
+
+#[test]
+fn h11_a_list_in_one_field_is_the_same_as_several_fields() {
+    let server = start("environ", &["--forwarded-allow-ips", "127.0.0.1,10.0.0.1"]);
+    assert_eq!(origin(&server, "X-Forwarded-Proto: https, https\r\n"), tls("127.0.0.1"));
+    assert_eq!(origin(&server, "X-Forwarded-Proto: ,HTTPS\t,\r\n"), tls("127.0.0.1"));
+    for list in ["https, http", "http,https", "https,http\r\nX-Forwarded-Proto: https"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: {list}\r\n\r\n");
+        assert_eq!(server.ask(request).status, 400, "{list}");
+    }
+    let hops = |value: &str| origin(&server, &format!("X-Forwarded-For: {value}\r\n")).0;
+    assert_eq!(hops("192.0.2.7,"), "192.0.2.7");
+    assert_eq!(hops("192.0.2.7, , 10.0.0.1"), "192.0.2.7");
+    assert_eq!(hops("[2001:db8::7]"), "2001:db8::7");
+    assert_eq!(hops("[2001:db8::7]:443,"), "2001:db8::7");
+    assert_eq!(hops("\"[2001:db8::7]:443\""), "2001:db8::7");
+    assert_eq!(hops("fe80::7%eth0"), "fe80::7");
+}
+
+#[test]
+fn h11_networks_of_proxies_are_trusted() {
+    let from = |trusted: &str, hops: &str| {
+        origin(&start("environ", &["--forwarded-allow-ips", trusted]), &format!("X-Forwarded-For: {hops}\r\n")).0
+    };
+    assert_eq!(from("127.0.0.0/8,172.16.0.0/12", "192.0.2.7, 172.20.0.3"), "192.0.2.7");
+    assert_eq!(from("fd00::/8,10.0.0.0/8", "192.0.2.7"), "127.0.0.1");
+    assert_eq!(from("*", "192.0.2.7, 10.0.0.1"), "192.0.2.7");
+    assert_eq!(from("127.1.2.3/8", "192.0.2.7"), "192.0.2.7", "bits beyond the prefix have no meaning");
+    assert_eq!(from("127.0.0.1,172.16.0.0/12", "172.20.0.9, 172.20.0.3"), "172.20.0.9", "a client among the proxies");
+}
+
+#[test]
+fn h11_a_network_of_ipv4_matches_a_client_of_a_socket_for_both_versions() {
+    if TcpListener::bind("[::]:0").is_err() {
+        // This machine has no IPv6.
+        return;
+    }
+    let flags = ["--addr", "[::]:0", "--forwarded-allow-ips", "127.0.0.0/8"].map(PathBuf::from);
+    let server = Launch::bare().flags([guest::program("environ")]).flags(flags).start();
+    let mut client = Client::connect((Ipv4Addr::LOCALHOST, server.addr().port()).into());
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+    assert_eq!(variable(client.response().text(), "REMOTE_ADDR"), Some("192.0.2.7"));
 }
 
 #[test]

@@ -87,3 +87,25 @@ fn lint_reports_each_unusual_request_with_its_clause() {
     let log = server.stop();
     assert!(!log.iter().any(|line| line.contains("lint")), "only with --lint: {log:#?}");
 }
+
+#[test]
+fn lint_escapes_what_it_quotes_once() {
+    let server = start("ignores_input", &["--lint"]);
+    for (number, (field, shown)) in [
+        (&b"A: b\x01"[..], "a control character in `A: b\\x01`"),
+        (b"A: \x1b[2J\\", "a control character in `A: \\x1b[2J\\\\`"),
+        (b"\xff: b", "`\\xff` can be confused"),
+        ("\u{e9}\\x01: b".as_bytes(), "`\u{e9}\\\\x01` can be confused"),
+        (b"A\x01b : c", "white space before the colon of `A\\x01b `"),
+        (b"A\x02", "a line without a colon: `A\\x02`"),
+        (b"A: b\r\n \x03", "obsolete folding: `\\x03`"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        _ = server.ask([b"GET / HTTP/1.1\r\nHost: x\r\n", field, b"\r\n\r\n"].concat());
+        server.line_with(&format!("[{}] lint: {shown}", number + 1));
+    }
+    _ = server.ask(b"g\x01t / HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.line_with("[8] lint: methods are case-sensitive, and `g\\x01t` is not a standard one");
+}

@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use jiff::{Timestamp, tz::TimeZone};
 use wasmserve_gateway::{
-    escape::{Quoted, escape},
+    escape::{Quoted, escape, readable},
     request::RequestHead,
 };
 
@@ -106,7 +106,7 @@ impl Renderer {
                     "id": id,
                     "time": at.to_string(),
                     "remote": remote.to_string(),
-                    "request": escape(request.line()),
+                    "request": readable(request.line()),
                     "status": status,
                     "end": match end {
                         End::Answered => "answered",
@@ -118,8 +118,8 @@ impl Renderer {
                     "cpu_us": cpu.map(micros),
                     "memory": memory,
                     "took_us": micros(*took),
-                    "referer": request.values("referer").next().map(escape),
-                    "user_agent": request.values("user-agent").next().map(escape),
+                    "referer": request.values("referer").next().map(readable),
+                    "user_agent": request.values("user-agent").next().map(readable),
                 });
                 writeln!(text, "{object}")
             }
@@ -279,11 +279,11 @@ mod tests {
 
     #[test]
     fn l6_json_is_one_object_per_line() {
-        let line = access_line(b"GET /\xff\" HTTP/1.1\r\nUser-Agent: x\r\n\r\n", 5, Format::Json);
+        let line = access_line(b"GET /\xff\" HTTP/1.1\r\nUser-Agent: x\\y\r\n\r\n", 5, Format::Json);
         let object: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
         assert_eq!(object["request"], "GET /\\xff\" HTTP/1.1");
         assert_eq!((&object["status"], &object["sent"], &object["took_us"]), (&200.into(), &5.into(), &7.into()));
-        assert_eq!((&object["user_agent"], &object["referer"]), (&"x".into(), &serde_json::Value::Null));
+        assert_eq!((&object["user_agent"], &object["referer"]), (&"x\\y".into(), &serde_json::Value::Null));
         assert_eq!(line.matches('\n').count(), 1);
     }
 

@@ -1,16 +1,12 @@
 //! The flags of the commands that serve handlers.
 
-use std::{
-    ffi::OsString,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use http::HeaderValue;
 use wasmserve_gateway::{
     environ::{SOFTWARE, Variable},
+    forwarded::Proxies,
     mounts::Mounts,
 };
 
@@ -40,9 +36,9 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(GatewayOptions::DEFAULT.buffer_body), value_parser = size::parse)]
     buffer_body: u64,
 
-    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted
-    #[arg(long, value_name = "IP,..", value_delimiter = ',', value_parser = value::proxy)]
-    forwarded_allow_ips: Vec<IpAddr>,
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted: addresses, networks, or * for all
+    #[arg(long, value_name = "IP[/BITS],..", value_delimiter = ',')]
+    forwarded_allow_ips: Vec<Proxies>,
 
     /// Whether the host answers `OPTIONS *` itself or passes it to the handler
     #[arg(long, value_name = "TARGET", value_enum, default_value = "host")]
@@ -296,7 +292,7 @@ impl Flags {
                 abort_on_half_close: self.abort_on_half_close,
                 server_name: self.server_name,
                 buffer_body: self.buffer_body,
-                trusted_proxies: self.forwarded_allow_ips.iter().map(IpAddr::to_canonical).collect(),
+                trusted_proxies: self.forwarded_allow_ips,
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
             },
             lifecycle: LifecycleOptions {

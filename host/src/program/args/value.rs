@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, IsTerminal as _},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     str::FromStr,
     time::Duration,
 };
@@ -67,10 +67,6 @@ pub(super) fn times(text: &str) -> Result<u64, String> {
         0 => Err("it must be at least 1".into()),
         times => Ok(times),
     }
-}
-
-pub(super) fn proxy(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| "write IP addresses, as in 127.0.0.1,::1".into())
 }
 
 pub(super) fn connections(text: &str) -> Result<usize, String> {
