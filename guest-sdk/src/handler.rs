@@ -23,6 +23,11 @@ macro_rules! handler {
 
             impl $crate::bindings::exports::wasmserve::gateway::handler::Guest for Exported {
                 fn handle() -> ::core::result::Result<(), ::std::string::String> {
+                    // Cargo sets the variable for programs only: a library has no `main` to run.
+                    const IS_PROGRAM: bool = ::core::option_env!("CARGO_BIN_NAME").is_some();
+                    if IS_PROGRAM {
+                        $crate::entry::unbuffer_stdout();
+                    }
                     $crate::entry::handle($application)
                 }
             }
@@ -44,29 +49,59 @@ macro_rules! handler {
 #[doc(hidden)]
 pub mod entry {
     #[cfg(target_family = "wasm")]
-    pub use super::hosted::handle;
+    pub use super::hosted::{handle, unbuffer_stdout};
     #[cfg(not(target_family = "wasm"))]
     pub use super::native::explain;
 }
 
 #[cfg(target_family = "wasm")]
 mod hosted {
-    use std::panic::{self, PanicHookInfo};
+    use std::{
+        io::{self, Write as _},
+        panic::{self, PanicHookInfo},
+    };
 
     use crate::{
         Application, Environ, application,
         gateway::{Gateway, Host},
     };
 
-    /// The component's export.
+    /// The component's export. Not inlined, because its name in stacks contains that of the application.
+    #[inline(never)]
     pub fn handle<M>(application: impl Application<M>) -> Result<(), String> {
         panic::set_hook(Box::new(report));
-        application::handle(application, Environ::new(Gateway::new(Host)))
+        let outcome = application::handle(application, Environ::new(Gateway::new(Host)));
+        flush_stdout();
+        outcome
+    }
+
+    /// Turns off the buffer of `std::io::stdout`, so that the host has every byte when it is written. Otherwise a trap or
+    /// a time limit, after which nothing runs in the instance, would lose what was printed without a line end.
+    ///
+    /// This runs the program's empty `main` with its runtime, which turns the buffer off when `main` returns: normally
+    /// the program would end there. There is no other way to that in stable Rust. It also costs less than the buffer.
+    #[expect(unsafe_code, reason = "`main` has no name in Rust by which a library could call it")]
+    #[inline(never)]
+    pub fn unbuffer_stdout() {
+        unsafe extern "C" {
+            fn __main_void() -> i32;
+        }
+        // SAFETY: this is the C entry point that rustc generates for the `main` of every program for WASI, with this
+        // type. `handler!` calls this function in programs only, and defines their `main`, which is empty. The host does
+        // not start the program, so it runs once in an instance, before anything else.
+        unsafe { __main_void() };
+    }
+
+    /// Writes what is left in the buffer of `std::io::stdout`: a component that is not a program still has one.
+    fn flush_stdout() {
+        // There is no place left to report that the log cannot be written.
+        let _ = io::stdout().flush();
     }
 
     /// Passes the panic message to the host as `exc_info`, which is how PEP 3333 reports an exception: the trap that
     /// follows carries no message. This replaces the default hook, which would print the message a second time.
     fn report(panic: &PanicHookInfo<'_>) {
+        flush_stdout();
         let text = panic.to_string().replacen(":\n", ": ", 1);
         // Fails if the head has been sent. The host logs the text in that case, too.
         let _ = Host.start_response("500 Internal Server Error", &[], Some(text.as_bytes()));

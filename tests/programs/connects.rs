@@ -1,10 +1,10 @@
 //! Connects to the query's `addr`, sends a line and answers with the reply.
 //!
-//! For `/listen`, listens there instead.
+//! For `/listen`, listens there instead. For `/open`, only opens a socket.
 
 use std::{
     io::{self, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
 };
 
 use wasmserve_guest::{Environ, handler};
@@ -14,9 +14,10 @@ handler!(app);
 fn app(environ: Environ) -> String {
     let query = environ.query();
     let addr = query.get("addr").unwrap_or_default();
-    let outcome = match environ.path() == "/listen" {
-        true => TcpListener::bind(addr).map(|_| "listening".to_owned()),
-        false => talk(addr),
+    let outcome = match &*environ.path() {
+        b"/listen" => TcpListener::bind(addr).map(|_| "listening".to_owned()),
+        b"/open" => UdpSocket::bind("0.0.0.0:0").map(|_| "open".to_owned()),
+        _ => talk(addr),
     };
     format!("{outcome:?}")
 }

@@ -92,7 +92,18 @@ fn f8_a_panic_is_a_500_and_the_log_has_its_message_and_place() {
 
 #[test]
 fn x1_an_error_is_a_500_even_if_the_response_was_started() {
-    Failure { program: "returns_an_error", kind: "exception", reason: "the database\\x0ais away", ..FAILED }.check();
+    Failure { program: "returns_an_error", kind: "exception", reason: "the database", ..FAILED }.check();
+}
+
+#[test]
+fn f8_a_reason_of_several_lines_is_several_lines_in_the_log() {
+    let server = Server::start("returns_an_error");
+    assert_eq!(server.get("/").status, 500);
+    assert_eq!(server.get("/").status, 500);
+    let log = server.stop();
+    let lines: Vec<_> = log.iter().filter(|line| line.starts_with('[')).collect();
+    let first = "500 exception: the database (GET / HTTP/1.1)";
+    assert_eq!(lines, [&format!("[1] {first}"), "[1]   is away", &format!("[2] {first}")], "the first is in full");
 }
 
 #[test]

@@ -48,8 +48,87 @@ fn nothing_is_granted_by_default() {
     let new = place.join("new");
     assert!(server.get(&format!("/?file={}&text=x", new.display())).text().starts_with("Err("));
     assert!(!new.exists());
-    let note = server.line_with("] note: ");
-    assert!(note.contains("--dir HOST::GUEST"), "{note}");
+    let note = server.line_with("note: access to `/etc/passwd` denied");
+    assert!(note.ends_with("; allow it with --dir HOST::/etc"), "{note}");
+}
+
+#[test]
+fn a_path_outside_of_the_granted_directories_is_named_in_a_note() {
+    let place = Place::new();
+    place.file("page", "content");
+    let grants = [format!("{}::/data", place.display()), format!("{}::/read:ro", place.display())];
+    let server = Launch::program("uses_files").flags(grants.iter().flat_map(|grant| ["--dir", grant])).start();
+    let note = |target: &str, note: &str| {
+        let text = server.get(target).text().to_owned();
+        assert!(text.starts_with("Err("), "{target}: {text}");
+        server.line(|line| line.contains("] note: ") && line.ends_with(note));
+    };
+    note("/read?path=/elsewhere/a", "access to `/elsewhere/a` denied; allow it with --dir HOST::/elsewhere");
+    note("/metadata?path=/other/b", "access to `/other/b` denied; allow it with --dir HOST::/other");
+    note("/list?path=/third/c", "access to `/third/c` denied; allow it with --dir HOST::/third/c");
+    note("/read?path=relative", "access to `/relative` denied; allow it with --dir HOST::/");
+    note("/create?path=/new/d", "access to `/new/d` denied; allow it with --dir HOST::/new");
+    note("/create-dir?path=/new2/d", "access to `/new2/d` denied; allow it with --dir HOST::/new2");
+    note("/remove?path=/new3/d", "access to `/new3/d` denied; allow it with --dir HOST::/new3");
+    note("/rename?path=/new4/d", "access to `/new4/d` denied; allow it with --dir HOST::/new4");
+    note("/read?path=/data/../../x", "access to `../../x` denied: it leads out of the directory that is granted");
+    for target in
+        ["/create?path=/read/e", "/create-dir?path=/read/e", "/remove?path=/read/page", "/rename?path=/read/page"]
+    {
+        let text = server.get(target).text().to_owned();
+        assert!(text.starts_with("Err("), "{target}: {text}");
+    }
+    server.line_with("note: writing to `e` denied; allow it with --dir HOST::GUEST (without :ro)");
+    server.line_with("note: writing to `page` denied; allow it with --dir HOST::GUEST (without :ro)");
+    // Files that do not exist are not denied.
+    assert!(server.get("/read?path=/data/missing").text().starts_with("Err("));
+    assert!(!server.stop().concat().contains("missing` denied"));
+}
+
+#[test]
+fn the_root_directory_is_granted_like_any_other() {
+    let place = Place::new();
+    place.file("page", "content");
+    let server = Launch::program("uses_files").flags(["--dir", &format!("{}::/", place.display())]).start();
+    assert_eq!(server.get("/read?path=/page").text(), "Ok(\"content\")");
+    assert_eq!(server.get("/read?path=page").text(), "Ok(\"content\")");
+    assert_eq!(server.get("/list?path=/").text(), "Ok(\"page\")");
+}
+
+#[test]
+fn the_current_directory_is_granted_like_any_other() {
+    let place = Place::new();
+    place.file("page", "content");
+    let server = Launch::program("uses_files").flags(["--dir", &format!("{}::.", place.display())]).start();
+    assert_eq!(server.get("/read?path=page").text(), "Ok(\"content\")");
+}
+
+#[test]
+fn notes_are_only_about_what_a_handler_did_and_was_refused() {
+    let server = Launch::mounted(&["prints", "connects", "reads_env", "sleeps", "leaves_output", "uses_files"])
+        .flags(["--timeout", "300ms"])
+        .start();
+    assert_eq!(server.get("/prints").text(), "printed");
+    assert_eq!(server.get("/connects/open").text(), "Ok(\"open\")");
+    assert!(server.get("/reads_env?name=wsgi.version").text().starts_with("process: []"));
+    assert_eq!(server.get("/sleeps").status, 504);
+    assert_eq!(server.get("/leaves_output/exits").status, 200);
+    assert_eq!(server.get("/leaves_output/panics").status, 500);
+    assert_eq!(server.get("/uses_files/nothing").text(), "Ok(\"\")");
+    let log = server.stop();
+    assert!(!log.concat().contains("] note: "), "{log:#?}");
+}
+
+#[test]
+fn a_note_is_written_once_for_all_requests() {
+    let server = Server::start("uses_files");
+    for _ in 0..3 {
+        assert!(server.get("/read?path=/data/a").text().starts_with("Err("));
+    }
+    assert!(server.get("/read?path=/data/b").text().starts_with("Err("));
+    let log = server.stop();
+    let notes: Vec<_> = log.iter().filter(|line| line.contains("] note: ")).collect();
+    assert!(notes.len() == 2 && notes[0].starts_with("[1] ") && notes[1].starts_with("[4] "), "{notes:#?}");
 }
 
 #[test]
@@ -193,6 +272,29 @@ fn a_request_is_granted_with_allow_net() {
 fn e15_the_servers_environment_is_hidden_from_handlers() {
     let server = Launch::program("reads_env").env("GREETING", "from outside").start();
     assert_eq!(server.get("/?name=GREETING").text(), "process: []\nenviron: None");
+}
+
+#[test]
+fn a_variable_that_is_not_granted_is_named_in_a_note() {
+    let server = Launch::program("reads_env").flags(["--env", "GREETING=hi"]).start();
+    let api_key = "note: the handler asked for `API_KEY`, which is not granted; grant it with --env API_KEY";
+    for name in ["API_KEY", "GREETING", "HTTP_X_TOKEN", "REMOTE_USER", "wsgi.version", "myapp.user", "A%0AB", ""] {
+        assert_eq!(server.get(&format!("/?name={name}")).status, 200);
+    }
+    let log = server.stop();
+    let notes: Vec<_> = log.iter().filter(|line| line.contains("] note: ")).collect();
+    assert_eq!(notes, [&format!("[1] {api_key}")]);
+}
+
+#[test]
+fn a_handler_that_fails_without_a_variable_gets_a_note() {
+    let server = Server::start("reads_env");
+    for path in ["/panic", "/error", "/panic"] {
+        assert_eq!(server.get(path).status, 500);
+    }
+    let log = server.stop();
+    let notes: Vec<_> = log.iter().filter(|line| line.contains("] note: ")).collect();
+    assert_eq!(notes, ["[1] note: the handler asked for a variable that is not granted; grant it with --env NAME"]);
 }
 
 #[test]

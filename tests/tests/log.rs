@@ -97,6 +97,77 @@ fn l7_each_line_names_its_exchange_and_cannot_be_forged() {
 }
 
 #[test]
+fn l7_output_without_a_line_end_is_logged_however_the_handler_ends() {
+    let server = Launch::program("leaves_output").flags(["--cpu-time", "300ms"]).start();
+    for (path, status) in [
+        ("/returns", 200),
+        ("/panics", 500),
+        ("/errs", 500),
+        ("/aborts", 500),
+        ("/exits", 200),
+        ("/overflows", 500),
+        ("/hoards", 500),
+        ("/spins", 504),
+    ] {
+        assert_eq!(server.get(path).status, status, "{path}");
+    }
+    let log = server.stop();
+    for exchange in 1..=8 {
+        let lines = lines_of(&log, exchange);
+        let fault = lines.iter().position(|line| line.starts_with("50")).unwrap_or(lines.len());
+        assert!(lines[..fault].contains(&"stdout: left"), "before the fault: {log:#?}");
+    }
+}
+
+#[test]
+fn l7_output_without_a_line_end_is_logged_if_the_client_leaves() {
+    let server = Server::start("leaves_output");
+    let mut client = server.connect();
+    client.send("POST /reads HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
+    drop(client);
+    server.line_with("POST /reads");
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(lines_of(&server.stop(), 1)[0], "stdout: left");
+}
+
+#[test]
+fn l7_pieces_of_a_line_are_one_line_for_each_stream() {
+    let server = Server::start("leaves_output");
+    for path in ["/streams", "/interleaves", "/locks", "/is_not_utf8"] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+    }
+    let log = server.stop();
+    let lines = |exchange| {
+        let mut lines = lines_of(&log, exchange);
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(lines(1), ["stdout: left, one, two"]);
+    assert_eq!(lines(2), ["stderr: error of stderr", "stdout: left of stdout"]);
+    assert_eq!(lines(3), ["stdout: left in a lock"]);
+    assert_eq!(lines(4), ["stdout: left\\xe2\\x82"]);
+}
+
+#[test]
+fn l7_a_line_of_any_length_is_one_line() {
+    let server = Server::start("leaves_output");
+    // Around the sizes of buffers in the standard library and in WASI, and beyond `--max-log-line`.
+    let lengths = [1023, 1024, 1025, 4095, 4096, 4097, 8192, 20_000];
+    for length in lengths {
+        assert_eq!(server.get(&format!("/?bytes={length}")).status, 200);
+    }
+    let log = server.stop();
+    for (exchange, length) in (1..).zip(lengths) {
+        let line = &"left".repeat(length)[..length];
+        let shown = match length {
+            20_000 => format!("stdout: {}...(11808 bytes dropped)", &line[..8192]),
+            _ => format!("stdout: {line}"),
+        };
+        assert!(lines_of(&log, exchange) == [shown], "{length}");
+    }
+}
+
+#[test]
 fn f21_a_flood_of_output_is_cut_with_a_notice() {
     let server = Server::start("floods_logs");
     assert_eq!(server.get("/").text(), "flooded");

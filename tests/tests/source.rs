@@ -209,3 +209,36 @@ fn a_crate_from_new_passes_its_tests_and_is_served() {
     let component: PathBuf = place::base().join("crate/wasm32-wasip2/release/greet.wasm");
     assert_eq!(Launch::file(&component).start().get("/").text(), "Test from GET!");
 }
+
+#[test]
+fn the_stack_of_a_panic_begins_with_the_handlers_own_line_although_it_was_inlined() {
+    let place = Place::new();
+    let handler = "use wasmserve_guest::prelude::*;\n\nhandler!(app);\n\n\
+                   fn app(environ: Environ) -> String {\n    \
+                   format!(\"{}\\n\", environ.query().get(\"n\").unwrap())\n}\n";
+    place.file("greet.rs", handler);
+    let server = Launch::file(Path::new("greet.rs")).at(&place).start();
+    assert_eq!(server.get("/").status, 500);
+    assert_eq!(server.get("/?n=1").text(), "1\n");
+    let log = server.stop();
+    let lines: Vec<_> = log.iter().filter(|line| line.starts_with("[1]")).collect();
+    // As in docs/one-file.md.
+    let expected = [
+        "[1] 500 trap: panicked at greet.rs:6:46: called `Option::unwrap()` on a `None` value (GET / HTTP/1.1)",
+        "[1]   at greet::app (greet.rs:6:46)",
+        "[1]   (1 library frame)",
+    ];
+    assert_eq!(lines, expected);
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/one-file.md");
+    assert!(fs::read_to_string(page).expect("the page is readable").contains(&expected.join("\n")));
+}
+
+#[test]
+fn the_stack_of_a_loop_names_the_handlers_function_although_it_was_inlined() {
+    let place = Place::new();
+    let spins = handler("x").replace("\"x\"", "loop {\n        std::hint::black_box(());\n    }");
+    let server = Launch::file(&place.file("spins.rs", spins)).flags(["--cpu-time", "300ms"]).start();
+    assert_eq!(server.get("/").status, 504);
+    let log = server.stop();
+    assert!(log.iter().any(|line| line == "[1]   at spins::app"), "{log:#?}");
+}

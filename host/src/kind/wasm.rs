@@ -7,6 +7,7 @@ pub(crate) mod compile;
 pub(crate) mod component;
 pub(crate) mod engine;
 mod explain;
+mod files;
 mod footprint;
 pub(crate) mod gateway;
 mod guest;

@@ -1,11 +1,6 @@
 //! Handlers made from a component of any world.
 
-use std::{
-    borrow::Cow,
-    fs,
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{borrow::Cow, fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
@@ -15,7 +10,7 @@ use super::{
     check,
     engine::{Core, Engine, Renew},
     guest::Guest,
-    guest_log::GuestLog,
+    guest_log::{GuestLog, Notes},
     memory::Memory,
     outcome,
     store::new_store,
@@ -43,7 +38,7 @@ pub(super) struct Component<W: World> {
     bytes: Cow<'static, [u8]>,
     pre: ArcSwap<W::Pre>,
     allowance: Arc<Allowance>,
-    missing_dirs_noted: Arc<AtomicBool>,
+    notes: Arc<Notes>,
 }
 
 /// Reads a component's file.
@@ -80,8 +75,7 @@ impl<W: World> Component<W> {
         check::check::<W>(&component, &linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
         let pre = ArcSwap::from_pointee(W::prepare(linker.instantiate_pre(&component)?)?);
         let allowance = Arc::new(Allowance::new(limits, grants));
-        let component =
-            Arc::new(Self { engine: Arc::clone(engine), bytes, pre, allowance, missing_dirs_noted: Arc::default() });
+        let component = Arc::new(Self { engine: Arc::clone(engine), bytes, pre, allowance, notes: Arc::default() });
         let weak = Arc::downgrade(&component);
         engine.register(weak);
         Ok(component)
@@ -107,9 +101,14 @@ impl<W: World> Handler for Arc<Component<W>> {
         let deadline = stats.began + call.allowance.limits.timeout;
         let guest = Guest {
             deadline,
-            guest_log: GuestLog::new(call.exchange.id, Arc::clone(&call.events), &call.allowance.limits),
+            guest_log: GuestLog::new(
+                call.exchange.id,
+                Arc::clone(&call.events),
+                Arc::clone(&self.notes),
+                &call.allowance.limits,
+            ),
             memory: Memory::new(call.allowance.limits.memory, self.engine.budget(), &stats),
-            missing_dirs_noted: Arc::clone(&self.missing_dirs_noted),
+            has_noted_path: false,
             wasi: None,
             stats,
             call,

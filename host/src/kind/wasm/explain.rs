@@ -10,12 +10,9 @@ use wasmtime::{
 };
 use wasmtime_wasi::{
     WasiCtxView, WasiView,
-    filesystem::{Descriptor, WasiFilesystemView as _},
+    cli::WasiCliView as _,
     p2::bindings::{
-        filesystem::{
-            preopens,
-            types::{self as files, HostDescriptor as _},
-        },
+        cli::environment,
         sockets::{
             ip_name_lookup::{self, ResolveAddressStream},
             network,
@@ -26,8 +23,7 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
 
-use super::{guest::Guest, wait};
-use crate::event::Stream;
+use super::{files, guest::Guest, wait};
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
@@ -53,9 +49,9 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
-    explain_missing_dirs(linker)?;
-    explain_read_only_dirs(linker)?;
+    files::explain(linker, WASI)?;
     explain_lookups(linker)?;
+    watch_variables(linker)?;
     record_waits(linker)?;
     linker.allow_shadowing(false);
     Ok(())
@@ -65,49 +61,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 const WASI: &str = "0.2.12";
 
 type Call<'a, T> = Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>;
-
-/// Notes that no directory is granted when a guest calls `wasi:filesystem/preopens.get-directories`.
-///
-/// The host sees no other call when a guest looks for a file outside of its directories: only the guest's own library
-/// knows the path.
-fn explain_missing_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.instance(&format!("wasi:filesystem/preopens@{WASI}"))?.func_wrap(
-        "get-directories",
-        |mut store: StoreContextMut<'_, Guest>, (): ()| {
-            let guest = store.data_mut();
-            guest.note_missing_dirs();
-            let dirs: Vec<(Resource<Descriptor>, String)> = preopens::Host::get_directories(&mut guest.filesystem())?;
-            Ok((dirs,))
-        },
-    )
-}
-
-/// Notes that a guest opened a file for writing in a read-only directory.
-fn explain_read_only_dirs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    type Params = (Resource<Descriptor>, files::PathFlags, String, files::OpenFlags, files::DescriptorFlags);
-    type Opened = (Result<Resource<Descriptor>, files::ErrorCode>,);
-
-    linker.instance(&format!("wasi:filesystem/types@{WASI}"))?.func_wrap_async(
-        "[method]descriptor.open-at",
-        |mut store: StoreContextMut<'_, Guest>,
-         (dir, path_flags, path, open_flags, flags): Params|
-         -> Call<'_, Opened> {
-            Box::new(async move {
-                let guest = store.data_mut();
-                let opened = guest.filesystem().open_at(dir, path_flags, path.clone(), open_flags, flags).await;
-                let error = match opened {
-                    Ok(file) => return Ok((Ok(file),)),
-                    Err(error) => files::Host::convert_error_code(&mut guest.filesystem(), error)?,
-                };
-                if matches!(error, files::ErrorCode::NotPermitted | files::ErrorCode::ReadOnly) {
-                    let note = format!("access to `{path}` denied; allow it with --dir HOST::GUEST (without :ro)");
-                    guest.guest_log.write(Stream::Note, note.as_bytes());
-                }
-                Ok((Err(error),))
-            })
-        },
-    )
-}
 
 /// Allows lookups only of names that the guest may connect to, because a lookup can carry data out as well.
 fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -119,13 +72,26 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let guest = store.data_mut();
             if !guest.call.allowance.grants.net.iter().any(|net| net.names(&name)) {
                 let note = format!("lookup of {name} denied; allow it with --allow-net {name}:PORT");
-                guest.guest_log.write(Stream::Note, note.as_bytes());
+                guest.guest_log.note(&note);
                 return Ok::<Looked, _>((Err(network::ErrorCode::AccessDenied),));
             }
             match ip_name_lookup::Host::resolve_addresses(&mut guest.sockets(), network, name) {
                 Ok(stream) => Ok((Ok(stream),)),
                 Err(error) => Ok((Err(network::Host::convert_error_code(&mut guest.sockets(), error)?),)),
             }
+        },
+    )
+}
+
+/// Notes for later that a guest has read its variables. The host does not see which one it looks for: the guest's library
+/// asks for all of them.
+fn watch_variables(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.instance(&format!("wasi:cli/environment@{WASI}"))?.func_wrap(
+        "get-environment",
+        |mut store: StoreContextMut<'_, Guest>, (): ()| {
+            let guest = store.data_mut();
+            guest.wasi().has_read_variables = true;
+            Ok((environment::Host::get_environment(&mut guest.cli())?,))
         },
     )
 }

@@ -79,7 +79,11 @@ fn is_handle(function: &ComponentFunc) -> bool {
 
 impl wit_environ::Host for Guest {
     fn get(&mut self, name: String) -> Option<Vec<u8>> {
-        self.call.environ().iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec())
+        let value = self.call.environ().iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec());
+        if value.is_none() {
+            self.note_missing_variable(&name);
+        }
+        value
     }
 
     fn copy_all(&mut self) -> Vec<Field> {

@@ -1,15 +1,11 @@
 //! The data of an instance's store: everything that the instance can reach.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use super::{guest_log::GuestLog, memory::Memory, wasi::Wasi};
-use crate::{admission::call_stats::CallStats, event::Stream, handler::Call};
+use wasmserve_gateway::environ;
+
+use super::{guest_log::GuestLog, memory::Memory, phrases, wasi::Wasi};
+use crate::{admission::call_stats::CallStats, fault::Fault, handler::Call};
 
 /// The data of an instance's store: everything that the instance can reach.
 pub(super) struct Guest {
@@ -19,8 +15,8 @@ pub(super) struct Guest {
     pub(super) deadline: Instant,
     pub(super) guest_log: GuestLog,
     pub(super) memory: Memory,
-    /// Whether the note about missing directories was written. Once per component is enough.
-    pub(super) missing_dirs_noted: Arc<AtomicBool>,
+    /// Whether a note has named a path that is not granted.
+    pub(super) has_noted_path: bool,
     /// Created when the guest first uses it.
     pub(super) wasi: Option<Box<Wasi>>,
 }
@@ -30,12 +26,22 @@ impl Guest {
         self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.call.allowance, &self.guest_log)))
     }
 
-    pub(super) fn note_missing_dirs(&self) {
-        if self.call.allowance.grants.dirs.is_empty() && !self.missing_dirs_noted.swap(true, Ordering::Relaxed) {
-            self.guest_log.write(
-                Stream::Note,
-                b"the handler asked for its directories, and none is granted; grant one with --dir HOST::GUEST",
-            );
+    /// Writes a note that names the flag for a variable, if the handler failed because it does not have it.
+    pub(super) fn explain(&self, fault: &Fault) {
+        let (Fault::Trap { reason, .. } | Fault::Exception(reason)) = fault else { return };
+        let has_read_variables = self.wasi.as_ref().is_some_and(|wasi| wasi.has_read_variables);
+        if has_read_variables && phrases::is_about_missing_variable(reason) {
+            self.guest_log.note("the handler asked for a variable that is not granted; grant it with --env NAME");
+        }
+    }
+
+    /// Writes a note that names the flag for a variable that the handler asked for by name, unless the name is one of the
+    /// gateway's, which a request may or may not have.
+    pub(super) fn note_missing_variable(&self, name: &str) {
+        let is_of_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.bytes().all(is_of_name) && (1..=64).contains(&name.len()) && !environ::is_reserved(name) {
+            let note = format!("the handler asked for `{name}`, which is not granted; grant it with --env {name}");
+            self.guest_log.note(&note);
         }
     }
 }

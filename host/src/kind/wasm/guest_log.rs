@@ -1,6 +1,7 @@
 //! Collects a handler's output into log lines, within limits (rule L7).
 
 use std::{
+    collections::BTreeSet,
     io,
     pin::Pin,
     sync::{
@@ -28,6 +29,8 @@ pub(super) struct GuestLog {
     id: u64,
     events: Arc<Events>,
     used: Arc<AtomicUsize>,
+    /// Those of the component, from all of its exchanges.
+    notes: Arc<Notes>,
     /// The limits of one line and of all lines together, in bytes.
     line_max: usize,
     all_max: usize,
@@ -36,20 +39,34 @@ pub(super) struct GuestLog {
 impl GuestLog {
     /// Creates the log of an exchange.
     #[must_use]
-    pub(super) fn new(id: u64, events: Arc<Events>, limits: &Limits) -> Self {
-        Self { id, events, used: Arc::default(), line_max: limits.log_line, all_max: limits.log }
+    pub(super) fn new(id: u64, events: Arc<Events>, notes: Arc<Notes>, limits: &Limits) -> Self {
+        Self { id, events, used: Arc::default(), notes, line_max: limits.log_line, all_max: limits.log }
     }
 
     /// Writes text of any number of lines. Never blocks.
     pub(super) fn write(&self, stream: Stream, text: &[u8]) {
         for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {
-            self.write_line(stream, line.strip_suffix(b"\r").unwrap_or(line));
+            self.write_line(stream, line, 0);
         }
     }
 
-    fn write_line(&self, stream: Stream, line: &[u8]) {
+    /// Writes a note for the handler's author, unless the component has caused the same one before: a server that refuses
+    /// the same thing for each request reports it once. Returns whether it was written.
+    pub(super) fn note(&self, text: &str) -> bool {
+        let is_new = self.notes.is_new(text);
+        if is_new {
+            self.write(Stream::Note, text.as_bytes());
+        }
+        is_new
+    }
+
+    /// Writes a line of which the end is missing: `dropped` bytes.
+    fn write_line(&self, stream: Stream, line: &[u8], dropped: usize) {
+        let line = if dropped == 0 { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
+        let kept = &line[..line.len().min(self.line_max)];
+        let dropped = dropped + (line.len() - kept.len());
         // Empty lines have a cost as well.
-        let size = line.len().min(self.line_max).max(64);
+        let size = kept.len().max(64);
         let used = self.used.fetch_add(size, Ordering::Relaxed);
         if used + size > self.all_max {
             if used <= self.all_max {
@@ -58,11 +75,10 @@ impl GuestLog {
             }
             // Keeps the sum above the limit without ever overflowing.
             self.used.store(self.all_max + 1, Ordering::Relaxed);
-        } else if let Some(dropped) = line.len().checked_sub(self.line_max).filter(|dropped| *dropped > 0) {
-            let kept = [&line[..self.line_max], format!("...({dropped} bytes dropped)").as_bytes()].concat();
-            self.emit(stream, &kept);
+        } else if dropped > 0 {
+            self.emit(stream, &[kept, format!("...({dropped} bytes dropped)").as_bytes()].concat());
         } else {
-            self.emit(stream, line);
+            self.emit(stream, kept);
         }
     }
 
@@ -73,7 +89,22 @@ impl GuestLog {
     /// `wasi:cli/stdout` or `stderr`, in whole lines.
     #[must_use]
     pub(super) fn stream(&self, stream: Stream) -> LineStream {
-        LineStream { line: Arc::new(Mutex::new(Line { guest_log: self.clone(), stream, text: Vec::new() })) }
+        let line = Line { guest_log: self.clone(), stream, text: Vec::new(), dropped: 0 };
+        LineStream { line: Arc::new(Mutex::new(line)) }
+    }
+}
+
+/// The notes that the handlers of a component have caused.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Mutex<BTreeSet<String>>);
+
+impl Notes {
+    /// How many different notes a component can cause: it chooses what they contain, such as names of files.
+    const MAX: usize = 100;
+
+    fn is_new(&self, text: &str) -> bool {
+        let mut noted = lock(&self.0);
+        noted.len() < Self::MAX && noted.insert(text.to_owned())
     }
 }
 
@@ -87,30 +118,42 @@ pub(super) struct LineStream {
 struct Line {
     guest_log: GuestLog,
     stream: Stream,
+    /// As many of them as a line may have.
     text: Vec<u8>,
+    /// How many more there were.
+    dropped: usize,
 }
 
 impl Line {
     fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.text.extend_from_slice(&rest[..end]);
-            self.guest_log.write(self.stream, &self.text);
-            self.text.clear();
+            self.append(&rest[..end]);
+            self.end();
             rest = &rest[end + 1..];
         }
-        self.text.extend_from_slice(rest);
-        if self.text.len() > self.guest_log.line_max {
-            self.guest_log.write(self.stream, &self.text);
-            self.text.clear();
-        }
+        self.append(rest);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        // One byte more than is shown, so that a `\r` before the line end does not count.
+        let space = (self.guest_log.line_max + 1).saturating_sub(self.text.len());
+        let kept = &bytes[..bytes.len().min(space)];
+        self.text.extend_from_slice(kept);
+        self.dropped += bytes.len() - kept.len();
+    }
+
+    fn end(&mut self) {
+        self.guest_log.write_line(self.stream, &self.text, self.dropped);
+        self.text.clear();
+        self.dropped = 0;
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.guest_log.write(self.stream, &self.text);
+            self.end();
         }
     }
 }
@@ -191,7 +234,7 @@ mod tests {
 
     fn guest_log() -> (Arc<Lines>, GuestLog) {
         let lines = Arc::<Lines>::default();
-        (Arc::clone(&lines), GuestLog::new(1, Arc::new(Events::new(vec![lines])), &Limits::DEFAULT))
+        (Arc::clone(&lines), GuestLog::new(1, Arc::new(Events::new(vec![lines])), Arc::default(), &Limits::DEFAULT))
     }
 
     fn logged(lines: &Lines) -> Vec<(Stream, String)> {
@@ -215,6 +258,35 @@ mod tests {
             (Stream::Log, "two"),
         ];
         assert_eq!(logged(&lines), expected.map(|(stream, line)| (stream, line.to_owned())));
+    }
+
+    #[test]
+    fn f21_a_long_line_is_one_line_however_it_is_written() {
+        let (lines, guest_log) = guest_log();
+        let stream = guest_log.stream(Stream::Stdout);
+        for _ in 0..5 {
+            stream.push(&[b'x'; 4096]);
+        }
+        stream.push(b"\n");
+        stream.push(&[b'y'; 8192]);
+        stream.push(b"\r\n");
+        stream.push(&[b'z'; 8193]);
+        drop(stream);
+        let lines: Vec<String> = logged(&lines).into_iter().map(|(_, line)| line).collect();
+        let cut = |letter: &str, dropped: usize| letter.repeat(8192) + &format!("...({dropped} bytes dropped)");
+        assert_eq!(lines, [cut("x", 5 * 4096 - 8192), "y".repeat(8192), cut("z", 1)]);
+    }
+
+    #[test]
+    fn a_note_is_written_once_and_notes_are_limited() {
+        let (lines, guest_log) = guest_log();
+        for number in 0..1000 {
+            guest_log.note("the same");
+            guest_log.note(&format!("{number}"));
+        }
+        let logged = logged(&lines);
+        assert_eq!(logged.iter().filter(|(_, line)| line == "the same").count(), 1);
+        assert_eq!(logged.len(), Notes::MAX);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime::{FrameSymbol, PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
-use super::guest::Guest;
+use super::{guest::Guest, phrases};
 use crate::{
     base::stack::{Frame, Stack, Wait},
     fault::{Fault, Limit},
@@ -30,7 +30,10 @@ impl std::error::Error for Overdue {}
 /// Turns the result of a call into a fault of the gateway, if it is one.
 pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) -> Result<(), Fault> {
     let error = match outcome {
-        Ok(returned) => return guest.call.conclude(returned),
+        Ok(returned) => {
+            let concluded = guest.call.conclude(returned);
+            return concluded.inspect_err(|fault| guest.explain(fault));
+        }
         Err(error) => error,
     };
     let stack = error.downcast_ref::<WasmBacktrace>().map(stack).unwrap_or_default();
@@ -47,6 +50,7 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mu
         (None, Some(refusal)) => return Err(Fault::OutOfMemory(refusal)),
         (None, None) => trap(&error, stack, guest),
     };
+    guest.explain(&fault);
     Err(guest.call.blame(fault))
 }
 
@@ -59,25 +63,38 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return Fault::TooManyHandles { stack };
     }
-    let reason = match (guest.call.writer.take_exception(), trap) {
-        (Some(exception), _) => String::from_utf8_lossy(&exception).into_owned(),
-        (None, Some(trap)) => trap.to_string(),
-        (None, None) => error.root_cause().to_string(),
+    let Some(exception) = guest.call.writer.take_exception() else {
+        let reason = trap.map_or_else(|| error.root_cause().to_string(), Trap::to_string);
+        return Fault::Trap { reason, stack };
+    };
+    let reason = String::from_utf8_lossy(&exception).into_owned();
+    let stack = match phrases::place_of_panic(&reason) {
+        Some(place) => stack.panicked(place),
+        None => stack,
     };
     Fault::Trap { reason, stack }
 }
 
-/// Converts wasmtime's backtrace.
+/// Converts wasmtime's backtrace. A function has several frames if others have become parts of it and the component has
+/// debug information.
 pub(super) fn stack(backtrace: &WasmBacktrace) -> Stack {
-    let frames = backtrace.frames().iter().map(|frame| {
-        let symbol = frame.symbols().first();
-        let name = frame.func_name().or_else(|| symbol?.name());
-        let function = match name {
-            Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
-            None => format!("function {}", frame.func_index()),
+    let frames = backtrace.frames().iter().flat_map(|frame| {
+        let symbols = frame.symbols();
+        let frame_of = |at: usize, symbol: Option<&FrameSymbol>| {
+            // Debug information has shorter names than the function itself, and only some of them are in full.
+            let is_outermost = at + 1 >= symbols.len();
+            let own = frame.func_name().filter(|_| is_outermost);
+            let function = match own.or_else(|| symbol?.name()) {
+                Some(name) => format!("{:#}", rustc_demangle::demangle(name)),
+                None => format!("function {}", frame.func_index()),
+            };
+            let place = symbol.and_then(|symbol| Some(format!("{}:{}", symbol.file()?, symbol.line()?)));
+            Frame { function, place }
         };
-        let place = symbol.and_then(|symbol| Some(format!("{}:{}", symbol.file()?, symbol.line()?)));
-        Frame { function, place }
+        match symbols {
+            [] => vec![frame_of(0, None)],
+            symbols => symbols.iter().enumerate().map(|(at, symbol)| frame_of(at, Some(symbol))).collect(),
+        }
     });
     Stack::new(frames.collect())
 }

@@ -19,6 +19,8 @@ pub(super) struct Wasi {
     pub(super) http: WasiHttpCtx,
     pub(super) table: ResourceTable,
     pub(super) outgoing: Outgoing,
+    /// Whether the guest has read its environment variables.
+    pub(super) has_read_variables: bool,
 }
 
 impl Wasi {
@@ -34,7 +36,7 @@ impl Wasi {
         for Dir { host, guest, read_only } in &grants.dirs {
             let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
             if let Err(error) = ctx.preopened_dir(Path::new(host), guest, perms) {
-                guest_log.write(Stream::Note, format!("--dir {}: {error}", host.display()).as_bytes());
+                guest_log.note(&format!("--dir {}: {error}", host.display()));
             }
         }
         ctx.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(!grants.net.is_empty());
@@ -43,7 +45,7 @@ impl Wasi {
             move |addr, purpose| {
                 let is_allowed = may_use(&allowance.grants.net, addr, purpose);
                 if !is_allowed {
-                    guest_log.write(Stream::Note, refusal(addr, purpose).as_bytes());
+                    guest_log.note(&refusal(addr, purpose));
                 }
                 Box::pin(std::future::ready(is_allowed))
             }
@@ -51,7 +53,7 @@ impl Wasi {
         let mut table = ResourceTable::new();
         table.set_max_capacity(allowance.limits.handles);
         let outgoing = Outgoing { allowance: Arc::clone(allowance), guest_log: guest_log.clone() };
-        Self { ctx: ctx.build(), http: WasiHttpCtx::new(), table, outgoing }
+        Self { ctx: ctx.build(), http: WasiHttpCtx::new(), table, outgoing, has_read_variables: false }
     }
 }
 
@@ -98,7 +100,7 @@ impl WasiHttpHooks for Outgoing {
         let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
         if !self.allowance.grants.net.iter().any(|net| net.port == port && net.names(host)) {
             let note = format!("request to {host}:{port} denied; allow it with --allow-net {host}:{port}");
-            self.guest_log.write(Stream::Note, note.as_bytes());
+            self.guest_log.note(&note);
             return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
         }
         Box::new(async move {

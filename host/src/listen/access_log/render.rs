@@ -31,6 +31,9 @@ use crate::{
 /// How many bytes of the request line a fault shows; the access log shows all of it.
 const REQUEST_MAX: usize = 200;
 
+/// How many more lines a fault's reason may have than its first one.
+const REASON_LINES_MAX: usize = 50;
+
 /// Renders events as lines of text.
 pub(super) struct Renderer {
     format: Format,
@@ -65,15 +68,25 @@ impl Renderer {
             Sent::All(_) => "after the response: ",
         };
         let status = sent.status(fault.status());
-        let reason = format!("{status} {}: {effect}{}", fault.kind(), escape(fault.to_string().as_bytes()));
+        let message = fault.to_string();
+        let reason = format!("{status} {}: {effect}{}", fault.kind(), escape(message.as_bytes()));
         let show = lock(&self.repeats).show(&reason, Instant::now());
-        if show != Show::Nothing {
-            *text += &format!("[{id}] {reason} ({})\n", request_line(request));
+        if show == Show::Nothing {
+            return;
         }
-        if show == Show::Full
-            && let Some(stack) = fault.stack()
-        {
-            render_stack(*id, stack, text);
+        // A failed `assert_eq!` has several lines, and a traceback of Python many.
+        let mut lines = message.lines().map(|line| escape(line.as_bytes()));
+        let first = lines.next().unwrap_or_default();
+        *text += &format!("[{id}] {status} {}: {effect}{first} ({})\n", fault.kind(), request_line(request));
+        if show == Show::Full {
+            lines.by_ref().take(REASON_LINES_MAX).for_each(|line| *text += &format!("[{id}]   {line}\n"));
+            let left = lines.count();
+            if left > 0 {
+                *text += &format!("[{id}]   ({left} more lines)\n");
+            }
+            if let Some(stack) = fault.stack() {
+                render_stack(*id, stack, text);
+            }
         }
     }
 

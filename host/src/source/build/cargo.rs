@@ -92,7 +92,8 @@ impl Cargo<'_> {
         if self.lines {
             command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
         }
-        command.arg("--");
+        // So that stacks name the types of generic functions: one of the SDK's often has the handler's function in it.
+        command.args(["--", "-Csymbol-mangling-version=v0"]);
         for (from, to) in self.renamed {
             let renamed = [from.as_os_str(), "=".as_ref(), to.as_os_str()];
             command.arg("--remap-path-prefix").arg(renamed.into_iter().collect::<OsString>());
