@@ -9,7 +9,7 @@ handler!(app);
 
 fn app(environ: Environ) -> Result {
     // The client can send anything, so start again if the value is not a number or too large.
-    let before: u32 = environ.cookies().get("visits").and_then(|visits| visits.parse()).unwrap_or(0);
+    let before: u32 = environ.cookies().get("visits").and_then(|visits| visits.parse().ok()).unwrap_or(0);
     let visits = before.saturating_add(1);
     let cookie = Cookie::new("visits", visits.to_string()).path("/").http_only().same_site(SameSite::Lax);
     let response = format!("visit {visits}\n").into_response()?;

@@ -14,7 +14,7 @@ fn app(environ: Environ) -> String {
 /// Custom middleware: forbids caches to store responses, and hides paths that start with a dot.
 fn private<M>(app: impl Application<M>) -> impl Application<Wrapped> {
     wrap(|environ, start_response| {
-        if environ.path().starts_with(b"/.") {
+        if environ.path().starts_with("/.") {
             return Refusal::new(404, "there are no hidden files here").into_response()?.run(environ, start_response);
         }
         on_head(|head| head.set("Cache-Control", "no-store"), app).run(environ, start_response)

@@ -21,7 +21,7 @@ fn greet(environ: Environ) -> String {
 }
 
 fn square(environ: Environ) -> Result<String> {
-    let number: Option<u32> = environ.param("number").and_then(|number| number.parse());
+    let number: Option<u32> = environ.param("number").and_then(|number| number.parse().ok());
     let number = number.ok_or(Refusal::new(404, "only numbers have a square"))?;
     Ok(format!("{}\n", u64::from(number).pow(2)))
 }

@@ -103,7 +103,7 @@ where
     A: Application<M>,
 {
     fn run(self, mut environ: Environ, start_response: StartResponse) -> Result<()> {
-        let given = environ.get("HTTP_AUTHORIZATION").and_then(|field| parse(&field));
+        let given = environ.get("HTTP_AUTHORIZATION").and_then(|field| parse(field.as_bytes()));
         match given {
             Some((user, password)) if (self.check)(&user, &password) => {
                 environ.set("AUTH_TYPE", "Basic");

@@ -9,8 +9,10 @@ use crate::{Result, Value, gateway::Gateway};
 /// | body | sent as |
 /// |---|---|
 /// | any `AsRef<[u8]>`: `&str`, `String`, `Vec<u8>`, [`Value`], ... | one piece, with one call to the host |
-/// | an iterator over these, or over results with these | one chunk at a time |
+/// | an iterator, an array or a `Vec` of these, or of results with these | one chunk at a time |
+/// | [`Sse`](crate::Sse) | one event at a time |
 /// | `()` | an empty body, or nothing after what [`Write`](crate::Write) has sent |
+/// | an [`Option`] with any of these | the body, or an empty one |
 /// | a [`Result`] with any of these | the body, or the error |
 ///
 /// Each chunk is sent before the iterator is advanced to the next one. The parameter `M` distinguishes these
@@ -18,7 +20,7 @@ use crate::{Result, Value, gateway::Gateway};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the body of a response",
     label = "not a body",
-    note = "a body is text or bytes, an iterator over these or over results with these, `()`, or a `Result` with any of these"
+    note = "a body is text or bytes, an iterator, an array or a `Vec` of these, `()`, or an `Option` or a `Result` with any of these"
 )]
 pub trait Body<M> {
     /// Sends the body.
@@ -109,7 +111,7 @@ impl BodyWriter {
 impl Head {
     /// Calls a function with the head in the form that the host takes.
     fn with<T>(&self, call: impl FnOnce(&str, &[(&str, &[u8])]) -> T) -> T {
-        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (&**name, value.as_bytes())).collect();
         call(&self.status, &headers)
     }
 }
@@ -119,6 +121,12 @@ pub struct Chunked<N>(PhantomData<N>);
 
 /// A `Result` with a chunk or a body.
 pub struct Fallible<N>(PhantomData<N>);
+
+/// An array or a `Vec` of chunks of the kind `N`.
+pub struct Listed<N>(PhantomData<N>);
+
+/// An `Option` with a body or a response.
+pub struct Optional<N>(PhantomData<N>);
 
 /// An empty body.
 pub enum Nothing {}
@@ -163,6 +171,27 @@ where
             writer.write(chunk.as_ref())?;
         }
         writer.finish(&[])
+    }
+}
+
+impl<C: Chunk<N>, N> Body<Listed<N>> for Vec<C> {
+    fn send(self, writer: BodyWriter) -> Result<()> {
+        self.into_iter().send(writer)
+    }
+}
+
+impl<C: Chunk<N>, N, const LENGTH: usize> Body<Listed<N>> for [C; LENGTH] {
+    fn send(self, writer: BodyWriter) -> Result<()> {
+        self.into_iter().send(writer)
+    }
+}
+
+impl<B: Body<N>, N> Body<Optional<N>> for Option<B> {
+    fn send(self, writer: BodyWriter) -> Result<()> {
+        match self {
+            Some(body) => body.send(writer),
+            None => writer.finish(&[]),
+        }
     }
 }
 

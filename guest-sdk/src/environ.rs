@@ -2,14 +2,11 @@
 
 use std::{
     borrow::Cow,
+    cell::OnceCell,
     fmt::{self, Debug, Formatter},
-    io,
 };
 
-use crate::{Cookies, Errors, Form, Input, Value, gateway::Gateway, parse_qs};
-
-/// Forms are short. Use [`Input`] for longer bodies.
-const FORM_LIMIT: usize = 1 << 20;
+use crate::{Cookies, Errors, Form, FormError, Input, Multipart, Value, form, gateway::Gateway, parse_qs};
 
 /// The request: the `environ` dictionary of PEP 3333.
 ///
@@ -19,7 +16,7 @@ const FORM_LIMIT: usize = 1 << 20;
 /// use wasmserve_guest::Environ;
 ///
 /// fn app(environ: Environ) -> String {
-///     let client = environ.get("HTTP_USER_AGENT").unwrap_or("an unknown client".into());
+///     let client = environ.header("User-Agent").unwrap_or("an unknown client");
 ///     format!("{} {} from {client}\n", environ.method(), environ.path())
 /// }
 ///
@@ -31,16 +28,51 @@ pub struct Environ {
     pub(crate) gateway: Gateway,
     /// The variables that the handler has set. Names are unique.
     own: Vec<(Cow<'static, str>, Value)>,
+    /// What was read of the request, kept so that borrowed text lives as long as the request.
+    read: Read,
+}
+
+#[derive(Default)]
+struct Read {
+    texts: Texts,
+    query: OnceCell<Form>,
+    cookies: OnceCell<Cookies>,
+    form: OnceCell<Form>,
+}
+
+/// A list of variables, to which others can be appended while its texts are borrowed.
+#[derive(Default)]
+struct Texts(OnceCell<Box<Text>>);
+
+struct Text {
+    name: String,
+    value: Option<Value>,
+    others: Texts,
+}
+
+impl Texts {
+    /// Returns the text with this name, after having read it if it is not in the list yet.
+    fn get(&self, name: &str, read: impl FnOnce() -> Option<Value>) -> Option<&str> {
+        let mut texts = self;
+        while let Some(text) = texts.0.get() {
+            if text.name == name {
+                return text.value.as_deref();
+            }
+            texts = &text.others;
+        }
+        let text = || Box::new(Text { name: name.to_owned(), value: read(), others: Self::default() });
+        texts.0.get_or_init(text).value.as_deref()
+    }
 }
 
 impl Environ {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        Self { gateway, own: Vec::new() }
+        Self { gateway, own: Vec::new(), read: Read::default() }
     }
 
     /// Another handle to the same request.
     pub(crate) fn copy(&self) -> Self {
-        Self { gateway: self.gateway.clone(), own: self.own.clone() }
+        Self { own: self.own.clone(), ..Self::new(self.gateway.clone()) }
     }
 
     /// Returns one variable by its exact name: `REQUEST_METHOD`, `HTTP_ACCEPT`, `wsgi.url_scheme`. An absent variable
@@ -73,6 +105,8 @@ impl Environ {
     /// ```
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
+        // The body is read only once, and its form does not depend on variables any more.
+        self.read = Read { form: std::mem::take(&mut self.read.form), ..Read::default() };
         match self.own.iter_mut().find(|(other, _)| *other == name) {
             Some((_, place)) => *place = value,
             None => self.own.push((name, value)),
@@ -150,27 +184,53 @@ impl Environ {
     /// ```
     /// # use wasmserve_guest::{Environ, testing::call};
     /// fn app(environ: Environ) -> (u16, &'static str) {
-    ///     match &*environ.method() {
-    ///         b"GET" | b"HEAD" => (200, "read\n"),
-    ///         b"POST" => (201, "created\n"),
-    ///         _ => (405, "not allowed\n"),
+    ///     match (environ.method(), environ.path()) {
+    ///         ("GET" | "HEAD", "/") => (200, "read\n"),
+    ///         ("POST", "/") => (201, "created\n"),
+    ///         (_, "/") => (405, "not allowed\n"),
+    ///         _ => (404, "not found\n"),
     ///     }
     /// }
     /// # assert_eq!(call(app, Environ::for_test([])).body, b"read\n");
     /// ```
-    pub fn method(&self) -> Value {
-        self.get("REQUEST_METHOD").unwrap_or_default()
+    pub fn method(&self) -> &str {
+        self.text("REQUEST_METHOD").unwrap_or_default()
     }
 
-    /// `PATH_INFO`: the path below the mount point of the handler, percent-decoded once.
+    /// `PATH_INFO`: the path below the mount point of the handler, percent-decoded once. It has `�` for what is not UTF-8;
+    /// [`get`](Self::get) returns the bytes.
     ///
     /// ```
     /// # use wasmserve_guest::Environ;
     /// let environ = Environ::for_test([("SCRIPT_NAME", "/app"), ("PATH_INFO", "/a b")]);
-    /// assert!(environ.path() == "/a b");
+    /// assert_eq!(environ.path(), "/a b");
     /// ```
-    pub fn path(&self) -> Value {
-        self.get("PATH_INFO").unwrap_or_default()
+    pub fn path(&self) -> &str {
+        self.text("PATH_INFO").unwrap_or_default()
+    }
+
+    /// Returns a header field of the request by its name in any case: `Content-Type`, `x-hub-signature-256`. The values
+    /// of a field that was sent several times are joined with commas, except for those of `Cookie`. The text has `�` for
+    /// what is not UTF-8; [`get`](Self::get) and [`headers`](Self::headers) return the bytes.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::for_test([("HTTP_USER_AGENT", "curl"), ("CONTENT_TYPE", "text/plain")]);
+    /// let agent = environ.header("user-agent").unwrap_or("an unknown client");
+    /// assert_eq!((agent, environ.header("Content-Type")), ("curl", Some("text/plain")));
+    /// assert_eq!(environ.header("Accept"), None);
+    /// ```
+    pub fn header(&self, name: &str) -> Option<&str> {
+        if name.contains('_') {
+            // Not in the environ, where it would be the same variable as the name with a hyphen.
+            let is_it = |(other, _): &(String, Value)| other.eq_ignore_ascii_case(name);
+            let read = || self.headers().into_iter().find(is_it).map(|(_, value)| value);
+            return self.read.texts.get(&format!("header {}", name.to_ascii_lowercase()), read);
+        }
+        match &*name.replace('-', "_").to_ascii_uppercase() {
+            variable @ ("CONTENT_TYPE" | "CONTENT_LENGTH") => self.text(variable),
+            field => self.text(&format!("HTTP_{field}")),
+        }
     }
 
     /// Returns the part of the path that matched `{name}` in a [`Router`](crate::Router): the variable `router.name`.
@@ -178,15 +238,20 @@ impl Environ {
     /// ```
     /// # use wasmserve_guest::{Environ, Router, testing::call};
     /// fn user(environ: Environ) -> String {
-    ///     let id: u32 = environ.param("id").and_then(|id| id.parse()).unwrap_or(0);
+    ///     let id: u32 = environ.param("id").and_then(|id| id.parse().ok()).unwrap_or(0);
     ///     format!("user {id}\n")
     /// }
     ///
     /// let answer = call(Router::new().get("/users/{id}", user), Environ::for_test([("PATH_INFO", "/users/7")]));
     /// assert_eq!(answer.body, b"user 7\n");
     /// ```
-    pub fn param(&self, name: &str) -> Option<Value> {
-        self.get(&format!("router.{name}"))
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.text(&format!("router.{name}"))
+    }
+
+    /// One variable as text.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.read.texts.get(name, || self.get(name))
     }
 
     /// Parses `HTTP_COOKIE`.
@@ -194,10 +259,11 @@ impl Environ {
     /// ```
     /// # use wasmserve_guest::Environ;
     /// let environ = Environ::for_test([("HTTP_COOKIE", "id=7; theme=dark")]);
-    /// assert_eq!(environ.cookies().get("theme"), Some("dark".into()));
+    /// let theme = environ.cookies().get("theme").unwrap_or("light");
+    /// assert_eq!(theme, "dark");
     /// ```
-    pub fn cookies(&self) -> Cookies {
-        Cookies::parse(self.get("HTTP_COOKIE").unwrap_or_default())
+    pub fn cookies(&self) -> &Cookies {
+        self.read.cookies.get_or_init(|| Cookies::parse(self.get("HTTP_COOKIE").unwrap_or_default()))
     }
 
     /// Parses `QUERY_STRING` with [`parse_qs`].
@@ -205,27 +271,52 @@ impl Environ {
     /// ```
     /// # use wasmserve_guest::Environ;
     /// let environ = Environ::for_test([("QUERY_STRING", "n=1&n=2")]);
-    /// assert_eq!(environ.query().get_all("n"), ["1", "2"]);
+    /// let first = environ.query().get("n").unwrap_or("0");
+    /// assert_eq!((first, environ.query().get_all("n").len()), ("1", 2));
     /// ```
-    pub fn query(&self) -> Form {
-        parse_qs(self.get("QUERY_STRING").unwrap_or_default())
+    pub fn query(&self) -> &Form {
+        self.read.query.get_or_init(|| parse_qs(self.get("QUERY_STRING").unwrap_or_default()))
     }
 
-    /// Reads the body of a form post (`application/x-www-form-urlencoded`) of up to 1 MiB, and parses it with
-    /// [`parse_qs`].
+    /// Reads the body of a form post of up to 1 MiB: `application/x-www-form-urlencoded`, which [`parse_qs`] parses, or
+    /// `multipart/form-data`, whose files are in [`Form::files`]. A second call returns the same form.
+    ///
+    /// A body without a `Content-Type` is a form if it looks like one.
     ///
     /// ```
-    /// # use wasmserve_guest::Environ;
-    /// let environ = Environ::for_test([("REQUEST_METHOD", "POST")]).with_input("abc=d+e");
-    /// assert_eq!(environ.form()?.get("abc"), Some("d e"));
-    /// # Ok::<_, std::io::Error>(())
+    /// use wasmserve_guest::{Environ, Result, testing::call};
+    ///
+    /// fn app(environ: Environ) -> Result<String> {
+    ///     let name = environ.form()?.get("name").unwrap_or("World");
+    ///     Ok(format!("Hello, {name}!\n"))
+    /// }
+    ///
+    /// let post = |content_type| Environ::for_test([("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)]);
+    /// let answer = call(app, post("application/x-www-form-urlencoded").with_input("name=the+team"));
+    /// assert_eq!(answer.body, b"Hello, the team!\n");
+    /// let answer = call(app, post("application/json").with_input(r#"{"name": "you"}"#));
+    /// assert_eq!(answer.status, "415 Unsupported Media Type");
     /// ```
     ///
     /// # Errors
     ///
-    /// Fails if the body is longer than 1 MiB, or cannot be read to its end: see [`Input::read_all`].
-    pub fn form(&self) -> io::Result<Form> {
-        self.input().read_all(FORM_LIMIT).map(parse_qs)
+    /// Fails if the body is of another type, malformed, longer than 1 MiB, or incomplete. `?` turns the error into the
+    /// response that [`FormError`] lists.
+    pub fn form(&self) -> Result<&Form, FormError> {
+        if let Some(form) = self.read.form.get() {
+            return Ok(form);
+        }
+        let form = form::read(self)?;
+        Ok(self.read.form.get_or_init(|| form))
+    }
+
+    /// Reads a `multipart/form-data` body of any size part by part: see [`Multipart`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the body is of another type, or if its type has no valid boundary.
+    pub fn multipart(&self) -> Result<Multipart, FormError> {
+        Multipart::read(self)
     }
 
     /// Whether the client is still connected, as far as the host knows. Never blocks.

@@ -1,9 +1,62 @@
 //! Forms and query strings.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
+    error::Error,
     fmt::{self, Debug, Display, Formatter, Write},
+    io::{self, ErrorKind},
 };
+
+use crate::{
+    Environ, Multipart, ReadError, Refusal, Value,
+    media_type::{self, MediaType},
+};
+
+/// The longest form in bytes. For longer ones, there is [`Multipart`].
+pub(crate) const FORM_LIMIT: usize = 1 << 20;
+
+const EXPECTED: &str = "`application/x-www-form-urlencoded` or `multipart/form-data`, in UTF-8";
+
+/// Reads the body of a form post.
+pub(crate) fn read(environ: &Environ) -> Result<Form, FormError> {
+    let found = environ.get("CONTENT_TYPE").unwrap_or_default();
+    let media_type = MediaType::parse(&found).filter(MediaType::is_utf8);
+    let is_typed = !found.is_empty();
+    match media_type {
+        Some(media_type) if media_type.is("multipart/form-data") => Multipart::read_form(environ, &media_type),
+        Some(media_type) if media_type.is("application/x-www-form-urlencoded") || !is_typed => {
+            if let Some(coding) = media_type::coding(environ) {
+                return Err(FormError::Coding(coding));
+            }
+            let body = environ.input().read_all(FORM_LIMIT).map_err(FormError::from_io)?;
+            match is_something_else(&body) {
+                false if is_typed || could_be_form(&body) => Ok(parse_qs(body)),
+                true if is_typed => Err(FormError::Malformed(
+                    "it is not urlencoded; send it with the `Content-Type` that it has".into(),
+                )),
+                _ => Err(FormError::MediaType { found, expected: EXPECTED }),
+            }
+        }
+        _ => Err(FormError::MediaType { found, expected: EXPECTED }),
+    }
+}
+
+/// Whether a body is JSON, XML or `multipart/form-data`, whatever its `Content-Type` says: `curl -d` and others declare
+/// every body as a form.
+fn is_something_else(body: &[u8]) -> bool {
+    match body.trim_ascii() {
+        [b'{', .., b'}'] | [b'[', .., b']'] | [b'<', .., b'>'] => true,
+        [b'-', b'-', rest @ ..] => rest.windows(2).any(|two| two == b"\r\n"),
+        _ => false,
+    }
+}
+
+/// Whether a body without a `Content-Type` looks like a form.
+fn could_be_form(body: &[u8]) -> bool {
+    let body = body.trim_ascii_end();
+    body.is_empty() || (body.contains(&b'=') && body.iter().all(u8::is_ascii_graphic))
+}
 
 /// Parses a query string or an urlencoded form like Python's `urllib.parse.parse_qs`: every name has a list of values,
 /// because names may repeat, and blank values are dropped.
@@ -32,7 +85,8 @@ pub fn parse_qs_with_blanks(query: impl AsRef<[u8]>) -> Form {
     form_urlencoded::parse(query.as_ref()).into_owned().collect()
 }
 
-/// The result of [`parse_qs`]: names, each with a list of values, in the order in which the names first appear.
+/// The fields of a form: names, each with a list of values, in the order in which the names first appear. The result of
+/// [`parse_qs`] and [`Environ::form`].
 ///
 /// It displays like the corresponding dictionary in Python.
 ///
@@ -44,6 +98,7 @@ pub fn parse_qs_with_blanks(query: impl AsRef<[u8]>) -> Form {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     fields: Vec<(String, Vec<String>)>,
+    files: Vec<FormFile>,
 }
 
 impl Form {
@@ -81,14 +136,169 @@ impl Form {
         fields.map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
-    /// Whether the form has no names.
+    /// Returns the first file of a name. Only `multipart/form-data` has files.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let body = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\n\r\nhello\r\n--x--\r\n";
+    /// let environ = Environ::for_test([("CONTENT_TYPE", "multipart/form-data; boundary=x")]).with_input(body);
+    /// let file = environ.form()?.file("f").ok_or("no file")?;
+    /// assert_eq!((file.file_name(), file.content()), ("a.txt", &b"hello"[..]));
+    /// # Ok::<_, wasmserve_guest::Error>(())
+    /// ```
+    pub fn file(&self, name: &str) -> Option<&FormFile> {
+        self.files.iter().find(|file| file.name == name)
+    }
+
+    /// Returns all files in order.
+    ///
+    /// ```
+    /// # use wasmserve_guest::parse_qs;
+    /// assert!(parse_qs("a=1").files().is_empty());
+    /// ```
+    pub fn files(&self) -> &[FormFile] {
+        &self.files
+    }
+
+    pub(crate) fn with_files(self, files: Vec<FormFile>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// Whether the form has neither names nor files.
     ///
     /// ```
     /// # use wasmserve_guest::parse_qs;
     /// assert!(parse_qs("a=").is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.fields.is_empty() && self.files.is_empty()
+    }
+}
+
+/// A file in a [`Form`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormFile {
+    pub(crate) name: String,
+    pub(crate) file_name: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) content: Vec<u8>,
+}
+
+impl FormFile {
+    /// Returns the name of the field.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the last part of the file name that the client sent: see [`Part::file_name`](crate::Part::file_name).
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// Returns the type of the content, as the client declares it.
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// Returns the content.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+/// Why a request body is not a form; see [`Environ::form`] and [`Environ::multipart`].
+///
+/// ```
+/// # use wasmserve_guest::Environ;
+/// let error = Environ::for_test([("CONTENT_TYPE", "multipart/form-data")]).with_input("a=b").form().unwrap_err();
+/// assert!(error.to_string().starts_with("the body is malformed: its Content-Type has no valid boundary"));
+/// assert_eq!(error.refusal().unwrap().status(), "400 Bad Request");
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FormError {
+    /// 415: the `Content-Type` is missing, or is not that of a form.
+    #[non_exhaustive]
+    MediaType {
+        /// The `Content-Type`; empty if it is missing.
+        found: Value,
+        /// The types that were expected.
+        expected: &'static str,
+    },
+    /// 415: the body is compressed.
+    Coding(Value),
+    /// 413: the body is longer than 1 MiB, or a part of it longer than its limit.
+    TooLarge,
+    /// 400: the body is not of the declared type. The text says why.
+    Malformed(Cow<'static, str>),
+    /// The body could not be read. The host decides about the response.
+    Read(io::Error),
+}
+
+impl FormError {
+    pub(crate) fn from_io(error: io::Error) -> Self {
+        let is_from_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
+        match error.kind() {
+            ErrorKind::FileTooLarge if !is_from_host => Self::TooLarge,
+            _ => Self::Read(error),
+        }
+    }
+
+    /// Returns the response for the client, unless the body could not be read.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let error = Environ::for_test([("CONTENT_TYPE", "text/plain")]).form().unwrap_err();
+    /// assert_eq!(error.refusal().unwrap().status(), "415 Unsupported Media Type");
+    /// ```
+    pub fn refusal(&self) -> Option<Refusal> {
+        let status = match self {
+            Self::MediaType { .. } | Self::Coding(_) => 415,
+            Self::TooLarge => 413,
+            Self::Malformed(_) => 400,
+            Self::Read(_) => return None,
+        };
+        Some(Refusal::new(status, self.to_string()))
+    }
+}
+
+impl Display for FormError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MediaType { found, expected } if found.is_empty() => {
+                write!(f, "the body has no Content-Type; send {expected}")
+            }
+            Self::MediaType { found, expected } => {
+                write!(f, "the body is `{}`; send {expected}", found.as_bytes().escape_ascii())
+            }
+            Self::Coding(coding) => write_coding(f, coding),
+            Self::TooLarge => f.write_str("the body or a part of it is too long"),
+            Self::Malformed(why) => write!(f, "the body is malformed: {why}"),
+            Self::Read(error) => Display::fmt(error, f),
+        }
+    }
+}
+
+/// Writes why a compressed body is refused.
+pub(crate) fn write_coding(f: &mut Formatter<'_>, coding: &Value) -> fmt::Result {
+    write!(f, "the body is compressed with `{}`; send it without Content-Encoding", coding.as_bytes().escape_ascii())
+}
+
+impl Error for FormError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<FormError> for io::Error {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::Read(error) => error,
+            _ => Self::new(ErrorKind::InvalidData, error),
+        }
     }
 }
 
@@ -109,7 +319,7 @@ impl FromIterator<(String, String)> for Form {
                 }
             }
         }
-        Self { fields }
+        Self { fields, files: Vec::new() }
     }
 }
 
@@ -125,6 +335,11 @@ impl Display for Form {
                 write!(f, "{comma}{}", Repr(value))?;
             }
             f.write_char(']')?;
+        }
+        for (place, file) in self.files.iter().enumerate() {
+            let comma = if place == 0 && self.fields.is_empty() { "" } else { ", " };
+            let (name, length) = (Repr(&file.file_name), file.content.len());
+            write!(f, "{comma}{}: [<file {name}, {length} bytes>]", Repr(&file.name))?;
         }
         f.write_char('}')
     }
@@ -193,5 +408,65 @@ mod tests {
         ] {
             assert_eq!(Repr(text).to_string(), printed);
         }
+    }
+
+    #[test]
+    fn only_forms_are_taken_for_forms() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        for (content_type, body, expected) in [
+            (FORM, "a=1", "{'a': ['1']}"),
+            ("Application/X-WWW-Form-URLEncoded ; charset=\"UTF-8\"", "a=%C3%A9", "{'a': ['é']}"),
+            (FORM, "", "{}"),
+            ("", "", "{}"),
+            ("", "a=1&b=%7B\r\n", "{'a': ['1'], 'b': ['{\\r\\n']}"),
+            ("application/x-www-form-urlencoded; charset=iso-8859-1", "a=%E9", "415"),
+            ("application/json", "{\"a\": 1}", "415"),
+            ("text/plain", "a=1", "415"),
+            ("application/x-www-form-urlencodedx", "a=1", "415"),
+            ("", "{\"a\":\"b=c\"}", "415"),
+            ("", "[1,2]", "415"),
+            ("", "just text", "415"),
+            ("", "<a b=\"c\"/>", "415"),
+            ("", "a=\u{0}", "415"),
+            (FORM, "{\"a\":\"b=c\"}", "400"),
+            (FORM, " [{\"a\": 1}]\n", "400"),
+            (FORM, "<a>1</a>", "400"),
+            (FORM, "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--", "400"),
+        ] {
+            let environ = Environ::for_test([("CONTENT_TYPE", content_type)]).with_input(body);
+            match environ.form() {
+                Ok(form) => assert_eq!(form.to_string(), expected, "{content_type}: {body}"),
+                Err(error) => {
+                    let refusal = error.refusal().expect("the body can be read");
+                    assert!(refusal.status().starts_with(expected), "{content_type}: {body}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_compressed_form_is_refused() {
+        for content_type in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+            let environ = Environ::for_test([("CONTENT_TYPE", content_type), ("HTTP_CONTENT_ENCODING", "gzip")]);
+            let error = environ.form().unwrap_err();
+            assert_eq!(error.to_string(), "the body is compressed with `gzip`; send it without Content-Encoding");
+        }
+    }
+
+    #[test]
+    fn a_form_can_be_asked_for_again_and_outlives_the_call() {
+        let environ = Environ::for_test([("QUERY_STRING", "q=1"), ("HTTP_COOKIE", "c=2")]).with_input("f=3");
+        let query = environ.query().get("q").unwrap_or("");
+        let cookie = environ.cookies().get("c").unwrap_or("");
+        let form = environ.form().unwrap().get("f").unwrap_or("");
+        let again = environ.form().unwrap().get("f").unwrap_or("");
+        let header = environ.header("x").unwrap_or("");
+        assert_eq!([query, cookie, form, again, header], ["1", "2", "3", "3", ""]);
+    }
+
+    #[test]
+    fn a_form_that_is_too_long_is_413() {
+        let environ = Environ::for_test([]).with_input(vec![b'='; FORM_LIMIT + 1]);
+        assert!(environ.form().is_err_and(|error| error.refusal().is_some_and(|it| it.status().starts_with("413"))));
     }
 }

@@ -9,7 +9,11 @@ use std::{
 use serde_core::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
-use crate::{Environ, IntoResponse, ReadError, Refusal, Response, Result, Value};
+use crate::{
+    Environ, IntoResponse, ReadError, Refusal, Response, Result, Value,
+    form::write_coding,
+    media_type::{self, MediaType},
+};
 
 /// The same limit as for forms. For longer bodies, use [`Input`](crate::Input) with `serde_json::from_reader`.
 const LIMIT: usize = 1 << 20;
@@ -37,8 +41,7 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Result<Response> {
-        let body = serde_json::to_vec(&self.0)?;
-        Ok(Response::new(200, [("Content-Type", "application/json")], body))
+        Ok(Response::json(self.0))
     }
 }
 
@@ -71,22 +74,20 @@ impl Environ {
     /// Fails if the `Content-Type` is not JSON, or if the body is too long, incomplete, not JSON, or not a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
         let content_type = self.get("CONTENT_TYPE").unwrap_or_default();
-        if !is_json(&content_type) {
+        if !MediaType::parse(&content_type).is_some_and(|media_type| media_type.is_json()) {
             return Err(JsonError::MediaType(content_type));
         }
+        if let Some(coding) = media_type::coding(self) {
+            return Err(JsonError::Coding(coding));
+        }
         let body = self.input().read_all(LIMIT).map_err(JsonError::from_io)?;
-        serde_json::from_slice(&body).map_err(|error| match error.classify() {
+        // Some clients begin with a byte order mark, which may be ignored (RFC 8259 section 8.1).
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+        serde_json::from_slice(body).map_err(|error| match error.classify() {
             Category::Data => JsonError::Data(error),
             Category::Syntax | Category::Eof | Category::Io => JsonError::Syntax(error),
         })
     }
-}
-
-/// Whether this is `application/json`, or a type with the suffix `+json` (RFC 6839 section 3.1).
-fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    let essence = essence.trim_ascii().to_ascii_lowercase();
-    essence == b"application/json" || (essence.contains(&b'/') && essence.ends_with(b"+json"))
 }
 
 /// Why a request body is not the expected value; see [`Environ::json`].
@@ -102,9 +103,12 @@ fn is_json(content_type: &[u8]) -> bool {
 /// assert_eq!(error.to_string(), "the body is `text/plain`; send `application/json`");
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum JsonError {
     /// 415: the `Content-Type` is missing, or is not JSON.
     MediaType(Value),
+    /// 415: the body is compressed.
+    Coding(Value),
     /// 413: the body is longer than 1 MiB.
     TooLarge,
     /// 400: the body is not JSON.
@@ -133,7 +137,7 @@ impl JsonError {
     /// ```
     pub fn refusal(&self) -> Option<Refusal> {
         let status = match self {
-            Self::MediaType(_) => 415,
+            Self::MediaType(_) | Self::Coding(_) => 415,
             Self::TooLarge => 413,
             Self::Syntax(_) => 400,
             Self::Data(_) => 422,
@@ -149,7 +153,10 @@ impl Display for JsonError {
             Self::MediaType(none) if none.is_empty() => {
                 f.write_str("the body has no Content-Type; send `application/json`")
             }
-            Self::MediaType(other) => write!(f, "the body is `{}`; send `application/json`", other.escape_ascii()),
+            Self::MediaType(other) => {
+                write!(f, "the body is `{}`; send `application/json`", other.as_bytes().escape_ascii())
+            }
+            Self::Coding(coding) => write_coding(f, coding),
             Self::TooLarge => write!(f, "the body is longer than {LIMIT} bytes"),
             Self::Syntax(error) => write!(f, "the body is not JSON: {error}"),
             Self::Data(error) => write!(f, "the body is not the expected value: {error}"),
@@ -163,7 +170,7 @@ impl Error for JsonError {
         match self {
             Self::Syntax(error) | Self::Data(error) => Some(error),
             Self::Read(error) => Some(error),
-            Self::MediaType(_) | Self::TooLarge => None,
+            Self::MediaType(_) | Self::Coding(_) | Self::TooLarge => None,
         }
     }
 }
@@ -223,6 +230,9 @@ mod tests {
             assert_eq!((&*answer.status, String::from_utf8_lossy(&answer.body)), (status, text.into()), "{body}");
             assert!(answer.log.is_empty());
         }
+        assert_eq!(call(app, post("application/json", "\u{feff}{}")).status, "200 OK");
+        let compressed = post("application/json", "\x1f").with("HTTP_CONTENT_ENCODING", "gzip");
+        assert_eq!(call(app, compressed).status, "415 Unsupported Media Type");
         let deep = "[".repeat(1 << 20);
         assert_eq!(call(app, post("application/json", deep)).status, "422 Unprocessable Content");
     }

@@ -89,11 +89,14 @@ mod input;
 #[cfg(feature = "json")]
 mod json;
 mod log;
+mod media_type;
 mod middleware;
+mod multipart;
 pub mod prelude;
 mod refusal;
 mod response;
 mod router;
+mod sse;
 mod start_response;
 mod status;
 mod validator;
@@ -144,7 +147,7 @@ pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use environ::Environ;
 pub use errors::Errors;
 pub use file_wrapper::FileWrapper;
-pub use form::{Form, parse_qs, parse_qs_with_blanks};
+pub use form::{Form, FormError, FormFile, parse_qs, parse_qs_with_blanks};
 #[doc(hidden)]
 pub use handler::entry;
 pub use input::{Chunks, Input, ReadError};
@@ -152,12 +155,14 @@ pub use input::{Chunks, Input, ReadError};
 pub use json::{Json, JsonError};
 pub use log::{Log, log};
 pub use middleware::{Head, OnHead, Wrap, Wrapped, on_head, wrap};
+pub use multipart::{Multipart, Part};
 pub use refusal::Refusal;
 pub use response::{IntoResponse, Response};
 pub use router::Router;
 #[cfg(feature = "json")]
 #[doc(no_inline)]
 pub use serde_json::{self, json};
+pub use sse::{Event, Sse};
 pub use start_response::{StartError, StartResponse};
 pub use status::Status;
 pub use validator::{Validator, validator};

@@ -48,8 +48,8 @@ where
 {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
         let errors = environ.errors();
-        let mount = environ.get("SCRIPT_NAME").unwrap_or_default();
-        let request = format!("{} \"{}{}\"", environ.method(), in_line(&mount), in_line(&environ.path()));
+        let [mount, path] = ["SCRIPT_NAME", "PATH_INFO"].map(|name| environ.get(name).unwrap_or_default());
+        let request = format!("{} \"{}{}\"", environ.method(), in_line(mount.as_bytes()), in_line(path.as_bytes()));
         let gateway = environ.gateway.clone();
         let summary = Rc::new(Summary { below: gateway.below(), status: RefCell::default(), bytes: Cell::default() });
         let outcome = gateway.under(&summary, || self.0.run(environ, start_response));

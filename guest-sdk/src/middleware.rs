@@ -182,7 +182,7 @@ impl<F: FnMut(&mut Head)> Layer for Change<F> {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_vec().into()));
         let mut head = Head { status: status.to_owned(), headers: headers.collect() };
         (self.change.borrow_mut())(&mut head);
-        let headers: Vec<_> = head.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         self.below.start_response(&head.status, &headers, exc_info)
     }
 }

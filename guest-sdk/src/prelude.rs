@@ -23,8 +23,8 @@
 #[cfg(not(target_family = "wasm"))]
 pub use crate::testing;
 pub use crate::{
-    Application, Cookie, Environ, Error, FileWrapper, IntoResponse, Refusal, Response, Result, Router, SameSite,
-    StartResponse, Value, Verbs, Wrapped, basic_auth, credentials, handler, log, on_head, validator, wrap,
+    Application, Cookie, Environ, Error, Event, FileWrapper, IntoResponse, Refusal, Response, Result, Router, SameSite,
+    Sse, StartResponse, Value, Verbs, Wrapped, basic_auth, credentials, handler, log, on_head, validator, wrap,
 };
 #[cfg(feature = "json")]
 pub use crate::{Json, json, serde_json};

@@ -5,9 +5,10 @@ use std::{
     borrow::Cow,
     error::Error,
     fmt::{self, Display, Formatter},
+    io,
 };
 
-use crate::{IntoResponse, Response, Status};
+use crate::{FormError, IntoResponse, Response, Status};
 
 /// An error that becomes a response: a status and a line of text for the client, like `abort(404)` in Flask.
 ///
@@ -71,12 +72,27 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The refusal in a `dyn Any` or a `dyn Error`.
+macro_rules! refusal {
+    ($error:ident) => {
+        if let Some(refusal) = $error.downcast_ref::<Refusal>() {
+            Some(refusal.clone())
+        } else if let Some(error) = $error.downcast_ref::<FormError>() {
+            error.refusal()
+        } else if let Some(error) = $error.downcast_ref::<io::Error>() {
+            error.get_ref().and_then(|error| error.downcast_ref::<FormError>()?.refusal())
+        } else {
+            $error.downcast_ref().and_then(from_json)
+        }
+    };
+}
+
 /// The response for an error, if the error is a refusal.
 pub(crate) fn response<E: 'static>(error: &E) -> Option<Response> {
     let error: &dyn Any = error;
     let refusal = match error.downcast_ref::<crate::Error>() {
-        Some(boxed) => boxed.downcast_ref().cloned().or_else(|| from_json(boxed.downcast_ref()?)),
-        None => error.downcast_ref().cloned().or_else(|| from_json(error.downcast_ref()?)),
+        Some(boxed) => refusal!(boxed),
+        None => refusal!(error),
     };
     refusal?.into_response().ok()
 }

@@ -4,13 +4,16 @@ use std::{borrow::Cow, fmt::Display, marker::PhantomData};
 
 use crate::{
     Body, Result, Status, Value,
-    body::{BodyWriter, Chunked, Fallible, Head},
+    body::{BodyWriter, Chunked, Fallible, Head, Optional},
     gateway::Gateway,
     refusal,
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 const BINARY: &str = "application/octet-stream";
+#[cfg(feature = "json")]
+const JSON: &str = "application/json";
 
 /// A value that converts to a response: what a handler in the short form may return.
 ///
@@ -18,10 +21,12 @@ const BINARY: &str = "application/octet-stream";
 /// |---|---|
 /// | `&'static str`, `String` | `200 OK`, `Content-Type: text/plain; charset=utf-8` |
 /// | `Vec<u8>`, `&'static [u8]`, [`Value`], an iterator over chunks | `200 OK`, `Content-Type: application/octet-stream` |
+/// | [`Sse`](crate::Sse) | `200 OK`, a stream of server-sent events |
 /// | `()` | `200 OK` without a body or a `Content-Type` |
+/// | an [`Option`] with any of these | the value, or `404 Not Found` without a body |
 /// | `(status, value)`, with any of these as value | the same with another status: `404` or `"404 Not Found"` |
 /// | `(status, headers, body)` | exactly these parts: an array or vector of pairs, and any [`Body`] |
-/// | [`Response`] | itself |
+/// | [`Response`] | itself; [`Response::html`], [`Response::redirect`] and others create one |
 /// | [`Result`] with any of these | the value, or a 500 for an error that is not a [`Refusal`](crate::Refusal) |
 ///
 /// With the feature `json`, also `Json(value)` for every `value` that serde can serialize.
@@ -39,7 +44,7 @@ const BINARY: &str = "application/octet-stream";
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
     label = "not a response",
-    note = "a response is text, bytes, an iterator over chunks, `(status, body)`, `(status, headers, body)`, a `Response`, or a `Result` with any of these"
+    note = "a response is text, bytes, `Json(value)`, an iterator over chunks, `(status, body)`, `(status, headers, body)`, a `Response`, or an `Option` or a `Result` with any of these"
 )]
 pub trait IntoResponse<M = ()> {
     /// Converts the value to a response. Call it where several types of responses must become one:
@@ -103,6 +108,76 @@ impl Response {
         }
     }
 
+    /// Creates a response with plain text.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, testing::call};
+    /// let answer = call(|environ: Environ| Response::text(environ.path()), Environ::for_test([]));
+    /// assert_eq!(answer.header("Content-Type").unwrap(), "text/plain; charset=utf-8");
+    /// assert_eq!(answer.body, b"/");
+    /// ```
+    pub fn text(text: impl Into<String>) -> Self {
+        typed(TEXT, text.into())
+    }
+
+    /// Creates a response with a page in HTML. Escape what is not HTML, such as what a client has sent.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, testing::call};
+    /// let answer = call(Response::html("<!doctype html><title>Hello</title>"), Environ::for_test([]));
+    /// assert_eq!(answer.header("Content-Type").unwrap(), "text/html; charset=utf-8");
+    /// ```
+    pub fn html(page: impl Into<String>) -> Self {
+        typed(HTML, page.into())
+    }
+
+    /// Creates a response with a value in JSON.
+    ///
+    /// **Requires the feature `json`**, which single files that mention JSON have.
+    ///
+    /// A value that cannot be serialized, such as a map whose keys are not strings, is a failure of the handler: a 500.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, json, testing::call};
+    /// let answer = call(Response::json(json!({ "id": 7 })).with_status(201), Environ::for_test([]));
+    /// assert_eq!((&*answer.status, &*answer.body), ("201 Created", &br#"{"id":7}"#[..]));
+    /// ```
+    #[cfg(feature = "json")]
+    pub fn json(value: impl serde_core::Serialize) -> Self {
+        typed(JSON, serde_json::to_vec(&value))
+    }
+
+    /// Creates a `303 See Other`, which sends the browser to another page with GET: what is needed after a form. For
+    /// 301, 302, 307 or 308, add [`with_status`](Self::with_status); the last two keep the method.
+    ///
+    /// What a URL cannot contain, such as spaces and line feeds, is percent-encoded. A location that a client chooses
+    /// can still lead to another site, so check it.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, testing::call};
+    /// let answer = call(Response::redirect("/café?a=b c"), Environ::for_test([]));
+    /// assert_eq!(answer.status, "303 See Other");
+    /// assert_eq!(answer.header("Location").unwrap(), "/caf%C3%A9?a=b%20c");
+    ///
+    /// let moved = Response::redirect("https://example.com/").with_status(308);
+    /// assert_eq!(call(moved, Environ::for_test([])).status, "308 Permanent Redirect");
+    /// ```
+    pub fn redirect(location: impl AsRef<str>) -> Self {
+        Self::new(303, [("Location", uri(location.as_ref()))], ())
+    }
+
+    /// Replaces the status.
+    ///
+    /// ```
+    /// # use wasmserve_guest::{Environ, Response, testing::call};
+    /// let answer = call(Response::html("<p>No such page").with_status(404), Environ::for_test([]));
+    /// assert_eq!(answer.status, "404 Not Found");
+    /// ```
+    pub fn with_status(mut self, status: impl Status) -> Self {
+        self.head.status = status.line();
+        self
+    }
+
     /// Appends a header field.
     ///
     /// ```
@@ -126,8 +201,22 @@ impl Response {
     }
 }
 
-fn typed<M>(content_type: &'static str, body: impl Body<M> + 'static) -> Result<Response> {
-    Ok(Response::new(200, [("Content-Type", content_type)], body))
+fn typed<M>(content_type: &'static str, body: impl Body<M> + 'static) -> Response {
+    Response::new(200, [("Content-Type", Value::from_static(content_type))], body)
+}
+
+/// Percent-encodes what a URI cannot contain (RFC 3986 section 2). This includes backslashes, which browsers take for
+/// slashes.
+fn uri(location: &str) -> String {
+    let mut uri = String::new();
+    for byte in location.bytes() {
+        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
+            uri.push(byte.into());
+        } else {
+            uri += &format!("%{byte:02X}");
+        }
+    }
+    uri
 }
 
 impl IntoResponse for Response {
@@ -136,40 +225,27 @@ impl IntoResponse for Response {
     }
 }
 
-impl IntoResponse for &'static str {
-    fn into_response(self) -> Result<Response> {
-        typed(TEXT, self)
-    }
+/// Implements [`IntoResponse`] for bodies with a `Content-Type`.
+macro_rules! typed {
+    ($($content_type:ident for $body:ty $(, $length:ident)?;)*) => {
+        $(
+            impl$(<const $length: usize>)? IntoResponse for $body {
+                fn into_response(self) -> Result<Response> {
+                    Ok(typed($content_type, self))
+                }
+            }
+        )*
+    };
 }
 
-impl IntoResponse for String {
-    fn into_response(self) -> Result<Response> {
-        typed(TEXT, self)
-    }
-}
-
-impl IntoResponse for Vec<u8> {
-    fn into_response(self) -> Result<Response> {
-        typed(BINARY, self)
-    }
-}
-
-impl IntoResponse for &'static [u8] {
-    fn into_response(self) -> Result<Response> {
-        typed(BINARY, self)
-    }
-}
-
-impl<const N: usize> IntoResponse for &'static [u8; N] {
-    fn into_response(self) -> Result<Response> {
-        typed(BINARY, self)
-    }
-}
-
-impl IntoResponse for Value {
-    fn into_response(self) -> Result<Response> {
-        typed(BINARY, self)
-    }
+typed! {
+    TEXT for &'static str;
+    TEXT for String;
+    BINARY for Vec<u8>;
+    BINARY for &'static [u8];
+    BINARY for &'static [u8; N], N;
+    BINARY for [u8; N], N;
+    BINARY for Value;
 }
 
 impl IntoResponse for () {
@@ -179,12 +255,25 @@ impl IntoResponse for () {
     }
 }
 
+/// `None` is a 404.
+impl<R, M> IntoResponse<Optional<M>> for Option<R>
+where
+    R: IntoResponse<M>,
+{
+    fn into_response(self) -> Result<Response> {
+        match self {
+            Some(response) => response.into_response(),
+            None => (404, ()).into_response(),
+        }
+    }
+}
+
 impl<I, N> IntoResponse<Chunked<N>> for I
 where
     I: Iterator + Body<Chunked<N>> + 'static,
 {
     fn into_response(self) -> Result<Response> {
-        typed(BINARY, self)
+        Ok(typed(BINARY, self))
     }
 }
 
@@ -285,6 +374,44 @@ mod tests {
         assert_eq!(answered((200, [("X-A", "1"), ("X-A", "2")], "x")), both);
         let vector = vec![("X-A", 1.to_string()), ("X-A", 2.to_string())];
         assert_eq!(answered((200, vector, Some("x").into_iter())), both);
+    }
+
+    #[test]
+    fn nothing_can_be_injected_into_a_location() {
+        for (location, expected) in [
+            ("/a?b=c&d=%20#e", "/a?b=c&d=%20#e"),
+            ("https://[::1]:8000/~a", "https://[::1]:8000/~a"),
+            ("", ""),
+            ("/a\r\nSet-Cookie: b=c", "/a%0D%0ASet-Cookie:%20b=c"),
+            ("/\\evil.example", "/%5Cevil.example"),
+            ("/\0\x7f\"<>{}|^`", "/%00%7F%22%3C%3E%7B%7D%7C%5E%60"),
+        ] {
+            let answer = call(Response::redirect(location), Environ::for_test([]));
+            assert_eq!(answer.header("Location").unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_missing_value_is_404() {
+        assert_eq!(answered(Some("x")), expected("200 OK", &[("Content-Type", TEXT)], "x"));
+        assert_eq!(answered(None::<String>), expected("404 Not Found", &[], ""));
+        assert_eq!(answered(Ok::<_, String>(None::<&str>)), expected("404 Not Found", &[], ""));
+    }
+
+    #[test]
+    fn a_body_may_be_empty_or_a_list() {
+        let headers = [("X-A", "1")];
+        let empty = expected("200 OK", &headers, "");
+        assert_eq!(answered((200, headers, ())), empty);
+        assert_eq!(answered((200, headers, [0_u8; 0])), empty);
+        assert_eq!(answered((200, headers, [""; 0])), empty);
+        assert_eq!(answered((200, headers, Vec::<String>::new())), empty);
+        assert_eq!(answered((200, headers, None::<&str>)), empty);
+        let full = expected("200 OK", &headers, "ab");
+        assert_eq!(answered((200, headers, ["a", "b"])), full);
+        assert_eq!(answered((200, headers, vec![b"a".to_vec(), b"b".to_vec()])), full);
+        assert_eq!(answered((200, headers, Some(*b"ab"))), full);
+        assert_eq!(answered((200, headers, Ok::<_, String>("ab"))), full);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{Application, Environ, IntoResponse, Response, Result, StartResponse,
 /// }
 ///
 /// fn user(environ: Environ) -> Result<String> {
-///     let id: Option<u32> = environ.param("id").and_then(|id| id.parse());
+///     let id: Option<u32> = environ.param("id").and_then(|id| id.parse().ok());
 ///     let id = id.ok_or(Refusal::new(404, "user ids are numbers"))?;
 ///     Ok(format!("user {id}\n"))
 /// }
@@ -212,29 +212,28 @@ pub enum Routed {}
 
 impl Application<Routed> for Router {
     fn run(self, mut environ: Environ, start_response: StartResponse) -> Result<()> {
-        let method = environ.method();
-        let path = match environ.path() {
-            path if path.is_empty() => Value::from("/"),
-            path => path,
+        let method = environ.method().to_owned();
+        let path = match environ.get("PATH_INFO").unwrap_or_default() {
+            path if path.is_empty() => b"/".to_vec(),
+            path => path.into_bytes(),
         };
-        let mut found = if path == "*" { self.routes } else { self.found(&path) };
-        if path == "*" || found.is_empty() {
+        let mut found = if path == b"*" { self.routes } else { self.found(&path) };
+        if path == b"*" || found.is_empty() {
             let response = match (&*path, &*method) {
-                (b"*", b"OPTIONS") => options(&found)?,
+                (b"*", "OPTIONS") => options(&found)?,
                 _ => (404, "404 Not Found\n").into_response()?,
             };
             return response.run(environ, start_response);
         }
 
         let place = |wanted: Option<&str>| found.iter().position(|route| route.method == wanted);
-        let sent = method.to_str().ok();
         let from_get = || (method == "HEAD").then(|| place(Some("GET")))?;
-        let Some(place) = sent.and_then(|sent| place(Some(sent))).or_else(from_get).or_else(|| place(None)) else {
+        let Some(place) = place(Some(&method)).or_else(from_get).or_else(|| place(None)) else {
             let response = match &*method {
-                b"OPTIONS" => options(&found)?,
+                "OPTIONS" => options(&found)?,
                 _ => Response::new(
                     405,
-                    [("Allow", allow(&found)), ("Content-Type", "text/plain; charset=utf-8".into())],
+                    [("Allow", allow(&found)), ("Content-Type", Value::from_static("text/plain; charset=utf-8"))],
                     "405 Method Not Allowed\n",
                 ),
             };
@@ -354,10 +353,10 @@ mod tests {
     fn methods() -> Router {
         Router::new()
             .post("/a", |_: Environ| "post")
-            .get("/a", |environ: Environ| environ.method())
+            .get("/a", |environ: Environ| environ.method().to_owned())
             .route("BREW", "/a", |_: Environ| "brew")
             .delete("/b", |_: Environ| "delete")
-            .any("/b", |environ: Environ| environ.method())
+            .any("/b", |environ: Environ| environ.method().to_owned())
             .route("OPTIONS", "/c", |_: Environ| "options")
             .route("HEAD", "/c", |_: Environ| (204, ()))
             .get("/c", |_: Environ| "get")
@@ -411,13 +410,13 @@ mod tests {
 
         impl Verbs for Test {
             fn do_get(&mut self, environ: Environ) -> Result {
-                environ.param("id").unwrap_or_default().into_response()
+                environ.param("id").unwrap_or_default().to_owned().into_response()
             }
         }
 
-        fn wsgi(environ: Environ, start_response: StartResponse) -> Value {
+        fn wsgi(environ: Environ, start_response: StartResponse) -> String {
             start_response("200 OK", &[("Content-Type", "text/plain")]);
-            environ.param("id").unwrap_or_default()
+            environ.param("id").unwrap_or_default().to_owned()
         }
 
         let router = || {

@@ -207,7 +207,7 @@ mod tests {
                 Some(fault) => assert!(expected != OK && fault.starts_with(expected), "{rule}: {status}: {fault}"),
                 None => {
                     let given: Vec<_> = headers.iter().map(|(_, value)| value.trim().as_bytes()).collect();
-                    let taken: Vec<_> = answer.headers.iter().map(|(_, value)| &**value).collect();
+                    let taken: Vec<_> = answer.headers.iter().map(|(_, value)| value.as_bytes()).collect();
                     assert_eq!((expected, taken), (OK, given), "{rule}: {status}");
                 }
             }

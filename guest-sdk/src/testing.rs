@@ -166,6 +166,20 @@ impl Environ {
         self
     }
 
+    /// Makes the body arrive in chunks of `size` bytes.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::for_test([]).with_input("abcde").with_chunks_of(2);
+    /// let chunks: Result<Vec<_>, _> = environ.input().chunks().collect();
+    /// assert_eq!(chunks?, [&b"ab"[..], b"cd", b"e"]);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn with_chunks_of(self, size: usize) -> Self {
+        self.gateway.with(|exchange| exchange.chunk = Some(size.max(1)));
+        self
+    }
+
     /// Sets the head as received. Without it, the head is derived from the variables.
     ///
     /// ```

@@ -119,8 +119,8 @@ pub trait Verbs {
     ///
     /// impl Verbs for Teapot {
     ///     fn do_other(&mut self, environ: Environ) -> Result {
-    ///         match &*environ.method() {
-    ///             b"BREW" => ("418 I'm a teapot", "short and stout\n").into_response(),
+    ///         match environ.method() {
+    ///             "BREW" => ("418 I'm a teapot", "short and stout\n").into_response(),
     ///             _ => (501, ()).into_response(),
     ///         }
     ///     }
@@ -159,16 +159,16 @@ pub trait Verbs {
 }
 
 pub(crate) fn dispatch<V: Verbs>(verbs: &mut V, environ: Environ) -> Result<Response> {
-    let method = environ.method();
+    let method = environ.method().to_owned();
     let answer = match &*method {
-        b"GET" => V::do_get,
-        b"HEAD" => V::do_head,
-        b"POST" => V::do_post,
-        b"PUT" => V::do_put,
-        b"DELETE" => V::do_delete,
-        b"PATCH" => V::do_patch,
-        b"OPTIONS" => V::do_options,
-        b"TRACE" => V::do_trace,
+        "GET" => V::do_get,
+        "HEAD" => V::do_head,
+        "POST" => V::do_post,
+        "PUT" => V::do_put,
+        "DELETE" => V::do_delete,
+        "PATCH" => V::do_patch,
+        "OPTIONS" => V::do_options,
+        "TRACE" => V::do_trace,
         _ => return verbs.do_other(environ),
     };
     if V::METHODS.is_empty() || allowed::<V>().any(|allowed| method == allowed) {

@@ -32,7 +32,7 @@ const FRESH: usize = 4 << 20;
 
 impl Application<()> for Spy {
     fn run(self, environ: Environ, start_response: StartResponse) -> Result<()> {
-        let own = environ.get("HTTP_X_MARK").and_then(|mark| Mark::read(&mark)).ok_or("no mark")?;
+        let own = environ.get("HTTP_X_MARK").and_then(|mark| Mark::read(mark.as_bytes())).ok_or("no mark")?;
         let in_memory = foreign_in_memory(&own);
         // The allocator keeps its own data in the memory that existed before, and after each block that it returns.
         let (before, layout) = (memory_size(), Layout::from_size_align(FRESH + 64, 4096)?);
@@ -65,7 +65,7 @@ impl Application<()> for Spy {
         }
         write(report.as_bytes())?;
         write(own.text().repeat(500).as_bytes())?;
-        match path.to_str()? {
+        match path {
             "/traps" => process::abort(),
             "/spins" => loop {
                 hint::spin_loop();
@@ -82,7 +82,7 @@ fn foreign_in_given(environ: &Environ, own: &Mark) -> Result<usize> {
     let mut given = environ.raw_head();
     for (name, value) in environ.copy_all().into_iter().chain(environ.headers()) {
         given.extend_from_slice(name.as_bytes());
-        given.extend_from_slice(&value);
+        given.extend_from_slice(value.as_bytes());
     }
     for (name, value) in env::vars_os() {
         given.extend_from_slice(name.as_encoded_bytes());

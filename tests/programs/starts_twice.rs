@@ -13,7 +13,7 @@ const SECOND: (&str, &[(&str, &str)]) = ("503 Later", &[("X-Second", "2")]);
 fn app(environ: Environ, start_response: StartResponse) -> Result<String> {
     let write = start_response(FIRST.0, FIRST.1);
     let path = environ.path();
-    let second = match path.to_str()? {
+    let second = match path {
         "/caught" => start_response.attempt(SECOND.0, SECOND.1),
         "/replaced" => start_response.replace(SECOND.0, SECOND.1, "the backend is away"),
         "/late" => {

@@ -15,15 +15,15 @@ fn app(environ: Environ, start_response: StartResponse) -> Result<String> {
     let mut text = String::new();
     for (kind, fields) in [("environ", environ.copy_all()), ("header", environ.headers())] {
         for (name, value) in fields {
-            writeln!(text, "{kind} {name} {}", escape(&value))?;
+            writeln!(text, "{kind} {name} {}", escape(value.as_bytes()))?;
         }
     }
     writeln!(text, "raw-head {}", escape(&environ.raw_head()))?;
-    if !environ.path().starts_with(b"/unread") {
+    if !environ.path().starts_with("/unread") {
         let body = environ.input().read_all(1 << 20)?;
         writeln!(text, "body {}", escape(&body))?;
         for (name, value) in environ.input().trailers() {
-            writeln!(text, "trailer {name} {}", escape(&value))?;
+            writeln!(text, "trailer {name} {}", escape(value.as_bytes()))?;
         }
     }
     start_response("200 OK", &[("Content-Type", "text/plain")]);

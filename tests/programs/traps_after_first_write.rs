@@ -9,7 +9,7 @@ use wasmserve_guest::{Environ, Result, StartResponse, handler};
 handler!(app);
 
 fn app(environ: Environ, start_response: StartResponse) -> Result<&'static str> {
-    let write = match environ.path().to_str()? {
+    let write = match environ.path() {
         "/length" => start_response("200 OK", &[("Content-Length", "10")]),
         _ => start_response("200 OK", &[]),
     };

@@ -21,6 +21,8 @@ pub(crate) struct Exchange {
     /// The head as received, if it is not derived from the environ.
     pub(crate) raw_head: Option<Vec<u8>>,
     pub(crate) input: Vec<u8>,
+    /// The most that one read returns, if it is limited.
+    pub(crate) chunk: Option<usize>,
     /// The error that replaces the end of the input.
     pub(crate) read_error: Option<ReadError>,
     pub(crate) log: Vec<String>,
@@ -76,7 +78,7 @@ impl Host {
 
     pub(crate) fn read(&self, max: u32) -> Result<Vec<u8>, ReadError> {
         self.with(|exchange| {
-            let length = exchange.input.len().min(max as usize);
+            let length = exchange.input.len().min(max as usize).min(exchange.chunk.unwrap_or(usize::MAX));
             match exchange.read_error {
                 Some(error) if exchange.input.is_empty() => Err(error),
                 _ => Ok(exchange.input.drain(..length).collect()),
