@@ -2,13 +2,11 @@
 //!
 //! Try it: `curl -X POST -d abc=def http://127.0.0.1:8000/`
 
-use std::io;
-
-use wasmserve_guest::{Environ, handler};
+use wasmserve_guest::{Environ, Result, handler};
 
 handler!(app);
 
-fn app(environ: Environ) -> io::Result<String> {
+fn app(environ: Environ) -> Result<String> {
     let form = environ.form()?;
     environ.errors().log(form.to_string());
     Ok(format!("{form}\n"))

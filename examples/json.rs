@@ -4,7 +4,6 @@
 //! ```cargo
 //! [dependencies]
 //! serde = { version = "1", features = ["derive"] }
-//! wasmserve-guest = { version = "0.1", features = ["json"] }
 //! ```
 //!
 //! Try it: `curl --json '{"item": "tea", "count": 2}' http://127.0.0.1:8000/`

@@ -38,7 +38,9 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer requests",
     label = "not a handler",
-    note = "a handler is `fn(Environ) -> impl IntoResponse`, `fn(Environ, StartResponse) -> impl Body`, or a type that implements `Verbs`"
+    note = "a handler is `fn(Environ) -> impl IntoResponse`, `fn(Environ, StartResponse) -> impl Body`, or a type that implements `Verbs`",
+    note = "it takes the `Environ` itself, not a reference, and it is not `async`: waiting holds up no other request",
+    note = "it returns text, bytes, `Json(value)`, an iterator over chunks, `(status, body)` or `(status, headers, body)` with a `u16` as status, a `Response`, or an `Option` or a `Result` with any of these"
 )]
 pub trait Application<M> {
     /// Answers one request. You call this only in middleware, see [`wrap`](crate::wrap).

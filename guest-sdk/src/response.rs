@@ -44,7 +44,7 @@ const JSON: &str = "application/json";
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
     label = "not a response",
-    note = "a response is text, bytes, `Json(value)`, an iterator over chunks, `(status, body)`, `(status, headers, body)`, a `Response`, or an `Option` or a `Result` with any of these"
+    note = "a response is text, bytes, `Json(value)`, an iterator over chunks, `(status, body)` or `(status, headers, body)` with a `u16` as status, a `Response`, or an `Option` or a `Result` with any of these"
 )]
 pub trait IntoResponse<M = ()> {
     /// Converts the value to a response. Call it where several types of responses must become one:

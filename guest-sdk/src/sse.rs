@@ -63,6 +63,11 @@ where
 }
 
 /// An item of an [`Sse`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an event",
+    note = "an event is an `Event`, text, or a `Result` with either"
+)]
 pub trait IntoEvent<N> {
     /// The event.
     fn into_event(self) -> Result<Event>;

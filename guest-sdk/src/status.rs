@@ -11,6 +11,11 @@ use std::borrow::Cow;
 /// let app = |_: Environ| ("404 Nothing Here", "nothing\n");
 /// assert_eq!(call(app, Environ::for_test([])).status, "404 Nothing Here");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a status",
+    label = "not a status",
+    note = "a status is a `u16` such as `404`, or a text such as `\"404 Not Found\"`"
+)]
 pub trait Status {
     /// Returns the status line: the code, a space and the reason phrase.
     ///

@@ -275,6 +275,95 @@ fn logsink_prints_a_record_of_pythons_http_handler() {
 }
 
 #[test]
+fn logsink_shows_what_it_understands_and_refuses_the_rest() {
+    let server = Server::start("logsink");
+    let post = |content_type: &str, body: &str| {
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n");
+        server.ask(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    };
+    let json =
+        r#"{"event": "started", "level": "info", "logger": "app", "port": 80, "exception": "Traceback\nKeyError"}"#;
+    for (content_type, body, line) in [
+        ("application/json", json, "app       info  started  port=80"),
+        // As curl's `-d` declares it.
+        ("application/x-www-form-urlencoded", json, "app       info  started  port=80"),
+        ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=msg\r\n\r\nm\r\n--x--", "  m"),
+        ("text/plain", "text", "  text"),
+    ] {
+        assert_eq!(post(content_type, body).status, 204, "{content_type}");
+        server.line(|logged| logged.contains("] log: ") && logged.ends_with(line));
+    }
+    server.line(|logged| logged == "[1] log: KeyError");
+    for (content_type, body, status) in [
+        ("application/xml", "<a/>", 415),
+        ("application/json", "{\"msg\": ", 400),
+        ("application/json", "{}", 400),
+        ("application/x-www-form-urlencoded", "", 400),
+        ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=msg\r\n\r\nm", 400),
+    ] {
+        let response = post(content_type, body);
+        assert_eq!(response.status, status, "{content_type}: {body}");
+        assert!(response.text().ends_with('\n') && response.text().len() > 20, "{response:?}");
+    }
+}
+
+#[test]
+fn form_refuses_what_is_not_a_form() {
+    let server = Shared::program("form");
+    for (content_type, body, status) in [
+        ("application/x-www-form-urlencoded; charset=UTF-8", "a=1", 200),
+        ("multipart/form-data; boundary=\"x\"", "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--", 200),
+        ("application/json", "{\"a\": 1}", 415),
+        ("application/x-www-form-urlencoded", "{\"a\": 1}", 400),
+        ("multipart/form-data", "--x--", 400),
+    ] {
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n");
+        let response = server.ask(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+        assert_eq!(response.status, status, "{content_type}: {body}");
+        assert!(status != 200 || response.text() == "{'a': ['1']}\n", "{response:?}");
+    }
+}
+
+#[test]
+fn upload_receives_more_than_a_form_may_have() {
+    let server = Server::start("upload");
+    let content = "\r\n--x".repeat(1 << 19);
+    let head = "--xx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"../a.txt\"\r\n\r\n";
+    let body = format!("{head}{content}\r\n--xx--\r\n");
+    let response = server.ask(format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=xx\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!((response.status, response.text()), (201, "\"f\" is the file \"a.txt\" with 2621440 bytes\n"));
+}
+
+#[test]
+fn webhook_accepts_only_what_is_signed() {
+    let server = Launch::program("webhook").flags(["--env", "WEBHOOK_SECRET=It's a Secret to Everybody"]).start();
+    let signature = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    for (signature, body, status) in [
+        (signature, "Hello, World!", 204),
+        (signature, "Hello, World?", 403),
+        (&signature[2..], "Hello, World!", 403),
+        ("", "Hello, World!", 403),
+    ] {
+        let response = server.ask(format!(
+            "POST /github HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256={signature}\r\nContent-Length: 13\r\n\r\n{body}"
+        ));
+        assert_eq!(response.status, status, "{signature}: {body}");
+    }
+    server.line(|logged| logged == "[1] log: Hello, World!");
+}
+
+#[test]
+fn ticks_are_events_for_an_event_source() {
+    let server = Shared::program("ticks");
+    let response = server.ask("GET /?n=2 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: 1\r\n\r\n");
+    assert_eq!(response.field("Content-Type"), Some("text/event-stream"));
+    assert_eq!((response.text(), response.end), ("id: 2\ndata: tick 2\n\n", End::Whole));
+}
+
+#[test]
 fn ticks_arrive_one_by_one() {
     let server = Server::start("ticks");
     let response = server.get("/?n=2");

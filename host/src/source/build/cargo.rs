@@ -104,7 +104,13 @@ impl Cargo<'_> {
         match (status.success(), component) {
             (true, Some(component)) => Ok(Built { sources: sources(&component), component }),
             (true, None) => Err(anyhow!("cargo built no component from `{}`", self.program).into()),
-            (false, _) => Err(Failure { output, line: anyhow!("does not build") }),
+            (false, _) => {
+                let line = match phrases::hint(&output, self.target.is_some()) {
+                    Some(hint) => anyhow!("does not build; {hint}"),
+                    None => anyhow!("does not build"),
+                };
+                Err(Failure { output, line })
+            }
         }
     }
 

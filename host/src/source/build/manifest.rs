@@ -6,13 +6,15 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use toml::{Table, Value};
+use toml::{Table, Value, value::Array};
 
 /// The manifest that a file declares, and its text without it.
 #[derive(Debug)]
 pub(super) struct Script {
     /// The declared part of a manifest; empty if there is none.
     manifest: Table,
+    /// Whether the SDK's feature `json` is on.
+    has_json: bool,
     /// The text without its frontmatter, with line numbers unchanged; `None` if there is no frontmatter, so that the
     /// file can be compiled as it is.
     pub(super) stripped: Option<String>,
@@ -36,7 +38,7 @@ impl Script {
                 bail!("has a `[{taken}]` table, which a single file cannot have; turn it into a crate");
             }
         }
-        Ok(Self { manifest, stripped })
+        Ok(Self { manifest, has_json: may_use_json(text), stripped })
     }
 
     /// Returns the manifest of a package with one program called `name`, whose source is at `source`: the declared
@@ -70,6 +72,12 @@ impl Script {
             pinned.remove(source);
         }
         pinned.insert("path".into(), path(sdk));
+        if self.has_json
+            && let Some(features) = pinned.entry("features").or_insert_with(|| Array::new().into()).as_array_mut()
+            && !features.iter().any(|feature| feature.as_str() == Some("json"))
+        {
+            features.push("json".into());
+        }
         *guest = pinned.into();
 
         let program = Table::from_iter([("name".to_owned(), Value::from(name)), ("path".to_owned(), path(source))]);
@@ -78,6 +86,16 @@ impl Script {
         manifest.insert("workspace".into(), Table::new().into());
         Ok(toml::to_string(&manifest)?)
     }
+}
+
+/// Whether a file may use the SDK's feature `json`, so that nobody has to know of it: it mentions JSON, or it has modules,
+/// whose texts are not here. The feature is not always on because the first build takes three times as long with it.
+fn may_use_json(text: &str) -> bool {
+    let is_module = |line: &str| {
+        let line = line.trim();
+        line.contains("include!") || line.ends_with(';') && line.split_whitespace().any(|word| word == "mod")
+    };
+    text.to_ascii_lowercase().contains("json") || text.lines().any(is_module)
 }
 
 /// Splits a file into its manifest in TOML, with the file's line numbers, and its text without frontmatter if it has
@@ -180,6 +198,26 @@ mod tests {
         assert_eq!(manifest["package"]["edition"].as_str(), Some("2024"));
         assert_eq!(manifest["dependencies"]["wasmserve-guest"]["path"].as_str(), Some("/sdk"));
         assert_eq!(manifest["bin"][0]["path"].as_str(), Some("/src/hello.rs"));
+    }
+
+    #[test]
+    fn json_works_without_a_feature() {
+        let features = |text: &str| {
+            let guest = manifest(text)["dependencies"]["wasmserve-guest"].clone();
+            let features = guest.get("features").and_then(Value::as_array).cloned().unwrap_or_default();
+            features.iter().map(|feature| feature.as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        };
+        for text in [
+            "fn app(_: Environ) -> Json<u8> { Json(1) }",
+            "let body: Order = environ.json()?;",
+            "Response::new(200, [], json!({}).to_string())",
+            "    pub(crate) mod orders;\n",
+            "//! ```cargo\n//! [dependencies]\n//! wasmserve-guest = \"0.1\"\n//! ```\nuse serde_json::Value;",
+            "//! ```cargo\n//! [dependencies]\n//! wasmserve-guest.features = [\"json\"]\n//! ```\n",
+        ] {
+            assert_eq!(features(text), ["json"], "{text}");
+        }
+        assert!(features("fn main() {}\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n").is_empty());
     }
 
     #[test]

@@ -16,3 +16,40 @@ pub(super) fn is_target_missing(output: &str, target: &str) -> bool {
 pub(super) fn is_progress_of(line: &str, directory: &str) -> bool {
     line.contains("Finished") && line.contains("target(s) in") || line.contains(&format!("({directory})"))
 }
+
+/// What to do about the compiler's messages, if they show a mistake that beginners make; to be read after "does not build".
+/// A file declares its dependencies differently from a crate.
+pub(super) fn hint(output: &str, is_file: bool) -> Option<String> {
+    if output.contains("`main` function not found in crate") {
+        return Some("add `handler!(app);`, where `app` is the function that answers requests".into());
+    }
+    if output.contains("unstable library feature `str_as_str`") {
+        return Some("remove `.as_str()` from what is a `&str` already".into());
+    }
+    let (_, rest) = output.split_once("use of unresolved module or unlinked crate `")?;
+    let (name, _) = rest.split_once('`')?;
+    let version = if name == "serde" { "{ version = \"1\", features = [\"derive\"] }" } else { "\"*\"" };
+    is_file.then(|| {
+        format!(
+            "if `{name}` is a crate, name it in a block at the top of the file, in the lines `//! ```cargo`, \
+             `//! [dependencies]`, `//! {name} = {version}` and `//! ````"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginners_mistakes_have_hints() {
+        let hint = |output, is_file| hint(output, is_file).unwrap_or_default();
+        let main = "\x1b[1m\x1b[91merror[E0601]\x1b[0m\x1b[1m: `main` function not found in crate `hello`\x1b[0m\n";
+        assert!(hint(main, true).starts_with("add `handler!(app);`") && hint(main, true) == hint(main, false));
+        let regex = "1 | use regex::Regex;\n  |     ^^^^^ use of unresolved module or unlinked crate `regex`\n";
+        assert!(hint(regex, true).contains("`//! regex = \"*\"`"));
+        assert!(hint(&regex.replace("regex", "serde"), true).contains("features = [\"derive\"]"));
+        assert_eq!(hint(regex, false), "", "rustc itself names Cargo.toml");
+        assert_eq!(hint("error[E0308]: mismatched types", true), "");
+    }
+}
