@@ -14,9 +14,9 @@ handler!(app);
 fn app(environ: Environ) -> String {
     let query = environ.query();
     let addr = query.get("addr").unwrap_or_default();
-    let outcome = match &*environ.path() {
-        b"/listen" => TcpListener::bind(addr).map(|_| "listening".to_owned()),
-        b"/open" => UdpSocket::bind("0.0.0.0:0").map(|_| "open".to_owned()),
+    let outcome = match environ.path() {
+        "/listen" => TcpListener::bind(addr).map(|_| "listening".to_owned()),
+        "/open" => UdpSocket::bind("0.0.0.0:0").map(|_| "open".to_owned()),
         _ => talk(addr),
     };
     format!("{outcome:?}")

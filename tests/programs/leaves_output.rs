@@ -15,7 +15,7 @@ fn app(environ: Environ, start_response: StartResponse) -> Result<&'static str> 
     let write = start_response("200 OK", &[("Content-Type", "text/plain")]);
     let bytes = environ.query().get("bytes").unwrap_or("4").parse()?;
     print!("{}", "left".repeat(bytes).get(..bytes).unwrap_or_default());
-    match environ.path().to_str()? {
+    match environ.path() {
         "/panics" => panic!("on purpose"),
         "/errs" => return Err("an error".into()),
         "/aborts" => process::abort(),

@@ -9,9 +9,9 @@ use wasmserve_guest::{Environ, Result, handler};
 handler!(app);
 
 fn app(environ: Environ) -> Result<String> {
-    match &*environ.path() {
-        b"/panic" => return Ok(env::var("API_KEY").unwrap()),
-        b"/error" => return Ok(env::var("API_KEY")?),
+    match environ.path() {
+        "/panic" => return Ok(env::var("API_KEY").unwrap()),
+        "/error" => return Ok(env::var("API_KEY")?),
         _ => {}
     }
     let query = environ.query();

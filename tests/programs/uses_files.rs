@@ -9,7 +9,7 @@ handler!(app);
 fn app(environ: Environ) -> Result<String> {
     let query = environ.query();
     let path = query.get("path").unwrap_or_default();
-    let outcome: io::Result<String> = match environ.path().to_str()? {
+    let outcome: io::Result<String> = match environ.path() {
         "/read" => fs::read_to_string(path),
         "/metadata" => fs::metadata(path).map(|metadata| metadata.len().to_string()),
         "/list" => fs::read_dir(path).and_then(|entries| {

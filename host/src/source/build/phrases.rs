@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn beginners_mistakes_have_hints() {
-        let hint = |output, is_file| hint(output, is_file).unwrap_or_default();
+        let hint = |output: &str, is_file| hint(output, is_file).unwrap_or_default();
         let main = "\x1b[1m\x1b[91merror[E0601]\x1b[0m\x1b[1m: `main` function not found in crate `hello`\x1b[0m\n";
         assert!(hint(main, true).starts_with("add `handler!(app);`") && hint(main, true) == hint(main, false));
         let regex = "1 | use regex::Regex;\n  |     ^^^^^ use of unresolved module or unlinked crate `regex`\n";
