@@ -2,6 +2,7 @@
 
 mod accept;
 mod descriptors;
+mod owner;
 pub(crate) mod socket;
 mod workers;
 
@@ -64,11 +65,11 @@ impl Server {
         connections: Option<usize>,
         shutdown: impl Future<Output = Cut>,
     ) -> io::Result<()> {
-        run(listener, Arc::clone(&self.0), connections, shutdown).await
+        run(vec![listener], Arc::clone(&self.0), connections, shutdown).await
     }
 }
 
-/// Serves connections from `listener` until `shutdown` completes, at most `connections` at a time; if `None`, the
+/// Serves connections from all `listeners` until `shutdown` completes, at most `connections` at a time; if `None`, the
 /// number of available file descriptors decides.
 ///
 /// Then it accepts no more connections, closes idle ones, and waits for exchanges in progress and for handlers that
@@ -80,7 +81,7 @@ impl Server {
 ///
 /// The system cannot create these threads. No connection has been accepted then.
 pub(crate) async fn run<Cut: Future<Output = ()>>(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     exchanges: Arc<Exchanges>,
     connections: Option<usize>,
     shutdown: impl Future<Output = Cut>,
@@ -88,7 +89,7 @@ pub(crate) async fn run<Cut: Future<Output = ()>>(
     let workers = Workers::spawn()?;
     let (draining, is_draining) = watch::channel(false);
     let connections_max = connections.unwrap_or_else(descriptors::connections_max);
-    let mut acceptor = Acceptor::new(listener, connections_max, Arc::clone(exchanges.events()));
+    let mut acceptor = Acceptor::new(listeners, connections_max, Arc::clone(exchanges.events()));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let cut = loop {

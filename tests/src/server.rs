@@ -121,6 +121,16 @@ impl Launch {
         self.within_shell(&script, socket.into().into())
     }
 
+    /// Passes two sockets, as descriptors 3 and 4.
+    #[must_use]
+    pub fn passing_both(self, first: impl Into<OwnedFd>, second: impl Into<OwnedFd>) -> Self {
+        // The second one comes in as stdout, which the shell replaces with its stderr.
+        let script = "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\" 3<&0 4<&1 0</dev/null 1>&2";
+        let mut launch = self.within_shell(script, first.into().into());
+        launch.command.stdout(Stdio::from(second.into()));
+        launch
+    }
+
     /// Puts the server into its own process group, as a shell does at a terminal.
     #[must_use]
     pub fn as_a_group(mut self) -> Self {
@@ -544,8 +554,9 @@ impl Server {
     #[must_use]
     pub fn end(mut self) -> Ended {
         let mut stdout = String::new();
-        let pipe = self.child.stdout.as_mut().expect("stdout is piped");
-        pipe.read_to_string(&mut stdout).expect("stdout is UTF-8");
+        if let Some(pipe) = &mut self.child.stdout {
+            pipe.read_to_string(&mut stdout).expect("stdout is UTF-8");
+        }
         let (code, lines) = self.wait();
         Ended { code, stdout, stderr: lines.iter().flat_map(|line| [line, "\n"]).collect() }
     }

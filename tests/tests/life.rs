@@ -587,6 +587,28 @@ fn a_passed_socket_is_served_and_waiting_clients_are_answered() {
 }
 
 #[test]
+fn all_passed_sockets_are_served() {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let addrs = listeners.each_ref().map(|listener| listener.local_addr().expect("the socket is bound"));
+    let mut early = addrs.map(|addr| {
+        let mut client = Client::connect(addr);
+        client.send(GET);
+        client
+    });
+    let [first, second] = listeners;
+    let server = Launch::program("hello").passing_both(first, second).start();
+    for client in &mut early {
+        assert_eq!(client.response().status, 200);
+    }
+    for addr in addrs {
+        server.line(|line| line == format!("listening on http://{addr}"));
+    }
+    drop(early);
+    server.stop();
+    assert!(addrs.iter().all(|addr| TcpStream::connect(addr).is_err()), "no other process has them open");
+}
+
+#[test]
 fn a_passed_socket_need_not_listen_yet_and_is_not_inherited() {
     let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).expect("a free descriptor");
     let any: std::net::SocketAddr = "[::1]:0".parse().expect("a valid address");
@@ -602,13 +624,22 @@ fn a_passed_socket_need_not_listen_yet_and_is_not_inherited() {
 fn a_passed_descriptor_that_cannot_be_served_is_an_error() {
     let listener = || TcpListener::bind("127.0.0.1:0").expect("a free port");
     let hello = || Launch::program("hello");
-    refuses(hello().passing(listener(), "LISTEN_FDS=2"), 3, &["2 sockets", "LISTEN_FDS"]);
+    refuses(hello().passing(listener(), "LISTEN_FDS=2"), 3, &["socket 2 of the 2", "LISTEN_FDS", "TCP"]);
     let file = fs::File::open("/dev/null").expect("the file is readable");
     refuses(hello().passing(file, ""), 3, &["LISTEN_FDS", "not a socket"]);
     let used = listener();
     let connected =
         TcpStream::connect(used.local_addr().expect("the socket is bound")).expect("the listener accepts connections");
     refuses(hello().passing(connected, ""), 3, &["LISTEN_FDS"]);
+
+    // Neither alone nor after a TCP socket.
+    let place = Place::new();
+    let unix = || std::os::unix::net::UnixListener::bind(place.join("socket")).expect("a new file");
+    refuses(hello().passing(unix(), ""), 3, &["LISTEN_FDS", "pass a TCP socket"]);
+    fs::remove_file(place.join("socket")).expect("we own the file");
+    refuses(hello().passing_both(listener(), unix()), 3, &["socket 2 of the 2", "pass TCP sockets"]);
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    refuses(hello().passing_both(datagrams, listener()), 3, &["socket 1 of the 2", "pass TCP sockets"]);
 
     // Sockets for another process are ignored.
     let server = hello().passing(listener(), "LISTEN_PID=1").start();

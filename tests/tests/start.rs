@@ -152,6 +152,8 @@ fn an_address_in_use_is_refused_with_a_free_port() {
     let hello = guest::program("hello");
     let parts = [&*addr, "another process listens there", "--addr"];
     let line = refuses(Launch::bare().flags([hello]).flags(["--addr", &addr]), 3, &parts);
+    let owner = format!("process {}", std::process::id());
+    assert!(line.contains(&owner) || !cfg!(target_os = "linux"), "it says which process: {line}");
     let (_, free) = line.split_once("(--addr ").expect("P7: the line has a remedy");
     let free: SocketAddr = free.trim_end_matches(" is free)").parse().expect("a valid address");
     assert!(free.ip() == taken.ip() && free.port() > taken.port(), "{line}");
@@ -167,9 +169,65 @@ fn an_address_in_use_is_refused_with_a_free_port() {
 fn an_address_that_cannot_be_bound_is_refused() {
     let on = |addr| Launch::bare().flags([guest::program("hello")]).flags(["--addr", addr]);
     refuses(on("203.0.113.1:0"), 3, &["`203.0.113.1:0`", "does not have that address"]);
-    for addr in ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":"] {
-        refuses(on(addr), 3, &[&format!("`{addr}`"), "HOST:PORT"]);
+    refuses(on("no-such-host.invalid"), 3, &["`no-such-host.invalid:8000`", "HOST:PORT"]);
+    for (addr, remedy) in [
+        ("127.0.0.1:99999", "from 0 to 65535"),
+        (":", "from 0 to 65535"),
+        ("http://localhost:80", "without the scheme: localhost:80"),
+        ("unix:/run/wasmserve", "UNIX sockets are not served; write HOST:PORT"),
+    ] {
+        refuses(on(addr), 2, &[&format!("--addr cannot be `{addr}`"), remedy]);
     }
+}
+
+#[test]
+fn ports_and_hosts_are_taken_as_people_write_them() {
+    let hello = guest::program("hello");
+    for flags in [
+        &["--port", "0"][..],
+        &["-p", "0"],
+        &["--addr", "0"],
+        &["--addr", "127.0.0.1", "--port", "0"],
+        &["--host", "127.0.0.1", "-p", "0"],
+        &["--bind", "127.0.0.1:0"],
+    ] {
+        let server = Launch::bare().flags([hello]).flags(flags).start();
+        assert!(server.addr().ip().is_loopback(), "{flags:?}");
+        assert_eq!(server.get("/").status, 200, "{flags:?}");
+        assert_eq!(server.stop().len(), 2, "{flags:?}: nothing else to say");
+    }
+    let server = Launch::bare().flags([hello]).flags(["--addr", ":0"]).start();
+    assert!(server.addr().ip().is_loopback(), "not all addresses");
+    let port = server.addr().port();
+    server.line_with(&format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}"));
+    for command in ["dump", "logs", "echo"] {
+        let server = Launch::bare().flags([command, "-p", "0"]).start();
+        assert!(server.addr().ip().is_loopback(), "{command}");
+    }
+    refuses(Launch::bare().flags(["dump", "9000"]), 2, &["unexpected argument `9000`", "--port 9000"]);
+}
+
+#[test]
+fn a_name_is_served_at_all_of_its_addresses_with_one_port() {
+    let names: Vec<std::net::IpAddr> = std::net::ToSocketAddrs::to_socket_addrs("localhost:0")
+        .expect("the name resolves")
+        .map(|addr| addr.ip())
+        // IPv6 may be switched off.
+        .filter(|ip| TcpListener::bind((*ip, 0)).is_ok())
+        .collect();
+    let place = Place::new();
+    let port_file = place.join("port");
+    let flags = ["--addr".as_ref(), "localhost:0".as_ref(), "--port-file".as_ref(), port_file.as_os_str()];
+    let server = Launch::bare().flags([guest::program("hello")]).flags(flags).start();
+    let port = server.addr().port();
+    for ip in &names {
+        let mut client = wasmserve_tests::client::Client::connect(SocketAddr::new(*ip, port));
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().status, 200, "{ip}");
+        server.line(|line| line == format!("listening on http://{}", SocketAddr::new(*ip, port)));
+    }
+    assert_eq!(fs::read_to_string(&port_file).expect("the server runs"), format!("{port}\n"));
+    server.stop();
 }
 
 #[test]
@@ -206,6 +264,8 @@ fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
             "a.rs b.rs",
             "unexpected argument `b.rs` after the handler; add a second handler with --mount PATH=HANDLER; see --help",
         ),
+        ("a.rs 9000", "unexpected argument `9000` after the handler; write --port 9000 to listen there; see --help"),
+        ("a.rs --addr :80 --port 80", "--addr and --port both give a port; leave one of them out; see --help"),
         ("a.rs build", "`build` is a command; put it before all flags; see --help"),
         ("logs a.rs", "unexpected argument `a.rs`; see --help"),
         ("new", "<NAME> is missing; see --help"),

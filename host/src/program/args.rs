@@ -4,6 +4,7 @@ mod command;
 mod flags;
 mod help;
 mod line;
+mod listen;
 mod refusal;
 mod shell;
 mod task;
@@ -70,12 +71,60 @@ mod tests {
     #[test]
     fn only_the_handler_is_required() {
         let config = config(&["hello.wasm"]).expect("the defaults are valid");
-        assert_eq!(config.addr, "127.0.0.1:8000");
+        assert_eq!(config.addr.to_string(), "127.0.0.1:8000");
         assert_eq!(config.limits.timeout, Duration::from_secs(30));
         assert_eq!(config.limits.memory, 128 << 20);
         assert_eq!(config.limits.body, 32 << 20);
         assert_eq!(config.limits.head, 32 << 10);
         assert!(config.grants.is_empty());
+    }
+
+    #[test]
+    fn hosts_and_ports_may_be_given_in_every_usual_way() {
+        for (flags, expected) in [
+            (&[][..], "127.0.0.1:8000"),
+            (&["--port", "9000"], "127.0.0.1:9000"),
+            (&["-p", "9000"], "127.0.0.1:9000"),
+            (&["-p9000"], "127.0.0.1:9000"),
+            (&["--port=0"], "127.0.0.1:0"),
+            (&["--host", "0.0.0.0"], "0.0.0.0:8000"),
+            (&["--host", "::"], "[::]:8000"),
+            (&["--host", "[::1]", "-p", "0"], "[::1]:0"),
+            (&["--addr", "9000"], "127.0.0.1:9000"),
+            (&["--addr", ":9000"], "127.0.0.1:9000"),
+            (&["--addr", "localhost"], "localhost:8000"),
+            (&["--addr", "::1"], "[::1]:8000"),
+            (&["--addr", "[::1]:0"], "[::1]:0"),
+            (&["--addr", "0.0.0.0", "--port", "9000"], "0.0.0.0:9000"),
+            (&["--addr", "9000", "--host", "localhost"], "localhost:9000"),
+            (&["--bind", "0.0.0.0", "--port", "80"], "0.0.0.0:80"),
+            (&["-b", "127.0.0.1:80"], "127.0.0.1:80"),
+            (&["--listen", ":80"], "127.0.0.1:80"),
+            (&["-l", "80"], "127.0.0.1:80"),
+        ] {
+            let words = [&["hello.wasm"], flags].concat();
+            assert_eq!(config(&words).map(|config| config.addr.to_string()).as_deref(), Ok(expected), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_or_port_that_is_given_twice_or_wrongly_is_refused() {
+        for (flags, part) in [
+            (&["--addr", "localhost:80", "--port", "81"][..], "--addr and --port both give a port"),
+            (&["--addr", "localhost", "--host", "::1"], "--addr and --host both give a host"),
+            (&["--port", "65536"], "--port cannot be `65536`: a port is a number from 0 to 65535"),
+            (&["--port", "http"], "--port cannot be `http`"),
+            (&["--port", ""], "--port"),
+            (&["--host", "127.0.0.1:80"], "--host cannot be `127.0.0.1:80`"),
+            (&["--addr", "http://localhost:80"], "localhost:80"),
+            (&["--addr", "unix:/run/x"], "UNIX sockets"),
+            (&["9000"], "--port 9000"),
+            (&[":9000"], "--port 9000"),
+            (&["0.0.0.0:9000"], "--addr 0.0.0.0:9000"),
+        ] {
+            let error = config(&[&["hello.wasm"], flags].concat()).expect_err("it is wrong");
+            assert!(error.contains(part), "{flags:?}: {error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use wasmserve_gateway::mounts::Mounts;
 
 use crate::{
     base::{
+        address::Address,
         grants::Grants,
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::GatewayOptions,
@@ -16,8 +17,11 @@ use crate::{
     source::{build::options::BuildOptions, locate::Named},
 };
 
-/// The default of `--addr`.
-pub(crate) const ADDR: &str = "127.0.0.1:8000";
+/// The default of `--host`: the loopback address, which other machines cannot reach.
+pub(crate) const HOST: &str = "127.0.0.1";
+
+/// The default of `--port`.
+pub(crate) const PORT: u16 = 8000;
 
 /// The default of `--drain`.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
@@ -27,8 +31,10 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 pub(crate) struct Config {
     /// The handlers to serve, with their mounts.
     pub handlers: Mounts<Named>,
-    /// The address to listen on, as `HOST:PORT`; a name is resolved when the socket is bound.
-    pub addr: String,
+    /// The address to listen on.
+    pub addr: Address,
+    /// Whether other programs would listen on all addresses, as with `:9000`.
+    pub is_narrowed: bool,
     /// The limits of one exchange.
     pub limits: Limits,
     /// How many handlers may run and how many requests may wait at the same time.

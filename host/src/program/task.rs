@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use super::config::Config;
 use crate::{
+    base::address::Address,
     kind::wasm::compile::CompileOptions,
     source::{
         build::options::BuildOptions,
@@ -66,8 +67,8 @@ pub(crate) struct Inspect {
 /// The parameters of `wasmserve dump`.
 #[derive(Debug)]
 pub(crate) struct Dump {
-    /// The address to listen on, as `HOST:PORT`.
-    pub addr: String,
+    /// The address to listen on.
+    pub addr: Address,
     /// Whether to exit when the first connection has ended.
     pub once: bool,
     /// Whether to answer clients.

@@ -19,7 +19,7 @@ use wasmserve_gateway::environ::Peer;
 use super::descriptors::{self, Spare};
 use crate::{
     event::{Events, notice::Level},
-    transport::acceptor::Pause,
+    transport::acceptor::{Listeners, Pause},
 };
 
 /// The shortest interval between two notices about clients that were turned away.
@@ -28,9 +28,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// How many clients are turned away before other tasks may run again.
 const TURNED_AWAY_MAX: u64 = 1024;
 
-/// Accepts a limited number of connections from a listener. Keeps going whatever error accepting returns.
+/// Accepts a limited number of connections from one or more listeners. Keeps going whatever error accepting returns.
 pub(super) struct Acceptor {
-    listener: TcpListener,
+    listeners: Listeners,
     permits: Arc<Semaphore>,
     spare: Spare,
     pause: Pause,
@@ -41,9 +41,9 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     /// Creates an acceptor for at most `connections` at the same time. Further clients wait in the system's queue.
-    pub(super) fn new(listener: TcpListener, connections: usize, events: Arc<Events>) -> Self {
+    pub(super) fn new(listeners: Vec<TcpListener>, connections: usize, events: Arc<Events>) -> Self {
         Self {
-            listener,
+            listeners: Listeners::from(listeners),
             permits: Arc::new(Semaphore::new(connections)),
             spare: Spare::new(),
             pause: Pause::default(),
@@ -61,7 +61,10 @@ impl Acceptor {
         loop {
             let permit =
                 Arc::clone(&self.permits).acquire_owned().await.unwrap_or_else(|_| unreachable!("never closed"));
-            match self.listener.accept().await.and_then(|(stream, remote)| prepare(stream, remote)) {
+            match poll_fn(|context| self.listeners.poll_accept(context))
+                .await
+                .and_then(|(stream, remote)| prepare(stream, remote))
+            {
                 Ok((stream, peer)) => {
                     self.pause.reset();
                     return (stream, peer, permit);
@@ -82,7 +85,7 @@ impl Acceptor {
     async fn turn_away(&mut self) -> bool {
         let Some(_lent) = self.spare.lend() else { return true };
         for turn in 0..TURNED_AWAY_MAX {
-            let accepted = poll_fn(|context| match self.listener.poll_accept(context) {
+            let accepted = poll_fn(|context| match self.listeners.poll_accept(context) {
                 Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
                 Poll::Pending => Poll::Ready(None),
             });

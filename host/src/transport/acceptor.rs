@@ -1,6 +1,12 @@
 //! Accepts connections, and pauses after failures instead of spinning.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,14 +40,41 @@ impl Pause {
     }
 }
 
+/// Listeners that are served alike.
+pub(crate) struct Listeners {
+    all: Vec<TcpListener>,
+    /// The one that is asked first: each in turn, so that a busy one does not hold up the others.
+    first: usize,
+}
+
+impl From<Vec<TcpListener>> for Listeners {
+    fn from(all: Vec<TcpListener>) -> Self {
+        Self { all, first: 0 }
+    }
+}
+
+impl Listeners {
+    /// Accepts a connection from any of them.
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        for turn in 0..self.all.len() {
+            let at = (self.first + turn) % self.all.len();
+            if let Poll::Ready(accepted) = self.all[at].poll_accept(cx) {
+                self.first = at + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+}
+
 /// Waits for the next connection. Passes errors to `failed` and pauses after each.
 pub(crate) async fn accept(
-    listener: &TcpListener,
+    listeners: &mut Listeners,
     pause: &mut Pause,
-    mut failed: impl FnMut(&std::io::Error),
+    mut failed: impl FnMut(&io::Error),
 ) -> (TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await {
+        match poll_fn(|cx| listeners.poll_accept(cx)).await {
             Ok(accepted) => {
                 pause.reset();
                 return accepted;

@@ -9,7 +9,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::acceptor::{Pause, accept};
+use super::acceptor::{Listeners, Pause, accept};
 use crate::listen::metrics::Metrics;
 
 /// How many clients may read metrics at the same time.
@@ -18,11 +18,11 @@ const READERS_MAX: usize = 16;
 /// Answers `GET /metrics`. Never returns.
 pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     let permits = Arc::new(Semaphore::new(READERS_MAX));
-    let mut pause = Pause::default();
+    let (mut listeners, mut pause) = (Listeners::from(vec![listener]), Pause::default());
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         // The main listener reports such failures.
-        let (stream, _) = accept(&listener, &mut pause, |_| {}).await;
+        let (stream, _) = accept(&mut listeners, &mut pause, |_| {}).await;
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
             let service = service_fn(|request| std::future::ready(answer(&request, &metrics)));

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use clap_complete::Shell;
 
-use super::flags::Flags;
-use crate::{base::size, kind::wasm::component, program::config, source::example};
+use super::{flags::Flags, listen::ListenArgs};
+use crate::{base::size, kind::wasm::component, source::example};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -96,9 +96,8 @@ pub(super) struct DumpArgs {
     #[arg(long)]
     pub(super) hex: bool,
 
-    /// Address to listen on; port 0 picks a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = config::ADDR)]
-    pub(super) addr: String,
+    #[command(flatten)]
+    pub(super) listen: ListenArgs,
 }
 
 #[derive(Debug, Args)]

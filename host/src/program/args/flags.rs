@@ -10,9 +10,10 @@ use wasmserve_gateway::{
     mounts::Mounts,
 };
 
-use super::value;
+use super::{listen::ListenArgs, value};
 use crate::{
     base::{
+        exit::StartError,
         grants::{Dir, Grants, Net},
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::GatewayOptions,
@@ -28,9 +29,8 @@ use crate::{
 /// The flags of the commands that serve handlers.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Address to listen on; port 0 picks a free one; ignored if a socket is passed (LISTEN_FDS)
-    #[arg(long, value_name = "HOST:PORT", default_value = config::ADDR)]
-    addr: String,
+    #[command(flatten)]
+    listen: ListenArgs,
 
     /// Read request bodies up to this size before calling the handler, so that chunked ones have a CONTENT_LENGTH too
     #[arg(long, value_name = "SIZE", default_value = size::text(GatewayOptions::DEFAULT.buffer_body), value_parser = size::parse)]
@@ -73,7 +73,7 @@ pub(super) struct Flags {
     no_watch: bool,
 
     /// Serve Prometheus metrics at http://IP:PORT/metrics (loopback only)
-    #[arg(long, value_name = "IP:PORT", value_parser = value::loopback)]
+    #[arg(long, value_name = "[IP:]PORT", value_parser = value::loopback)]
     stats: Option<SocketAddr>,
 
     /// Format of the access log on stderr
@@ -263,10 +263,15 @@ impl Flags {
     }
 
     /// Converts the flags into the configuration of a server for these handlers.
-    pub(super) fn into_config(self, handlers: Mounts<Named>, compile: CompileOptions) -> Config {
-        Config {
+    ///
+    /// # Errors
+    ///
+    /// Two flags contradict each other ([`Exit::Usage`](crate::base::exit::Exit::Usage)).
+    pub(super) fn into_config(self, handlers: Mounts<Named>, compile: CompileOptions) -> Result<Config, StartError> {
+        Ok(Config {
             handlers,
-            addr: self.addr,
+            is_narrowed: self.listen.is_narrowed(),
+            addr: self.listen.address()?,
             limits: Limits {
                 timeout: self.timeout,
                 cpu_time: self.cpu_time,
@@ -327,6 +332,6 @@ impl Flags {
             connections: self.max_connections,
             compile,
             grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
-        }
+        })
     }
 }

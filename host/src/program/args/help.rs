@@ -11,8 +11,22 @@ use super::line::Args;
 const ALL: &str = "help-all";
 
 /// The flags of serving commands that `--help` shows. `--help-all` shows the others as well.
-const FIRST: [&str; 12] =
-    ["handler", "mount", "addr", "env", "dir", "allow_net", "timeout", "max_memory", "debug", "lint", "eject", ALL];
+const FIRST: [&str; 14] = [
+    "handler",
+    "mount",
+    "addr",
+    "port",
+    "host",
+    "env",
+    "dir",
+    "allow_net",
+    "timeout",
+    "max_memory",
+    "debug",
+    "lint",
+    "eject",
+    ALL,
+];
 
 /// The commands that `--help` omits.
 const LAST: [&str; 2] = ["completions", "man"];

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::help;
+use crate::base::address::PartialAddress;
 
 /// Formats clap's error as one line: what is wrong, why, and the remedy.
 pub(super) fn line(error: &clap::Error) -> String {
@@ -16,7 +17,10 @@ pub(super) fn line(error: &clap::Error) -> String {
     let first = |kind| all(kind).first().copied().unwrap_or_default();
     let (arg, value) = (name(first(ContextKind::InvalidArg)), first(ContextKind::InvalidValue));
     let what = match error.kind() {
-        ErrorKind::UnknownArgument if !arg.starts_with('-') => format!("unexpected argument `{arg}`"),
+        ErrorKind::UnknownArgument if !arg.starts_with('-') => match address(arg) {
+            Some(flag) => format!("unexpected argument `{arg}`; write {flag} to listen there"),
+            None => format!("unexpected argument `{arg}`"),
+        },
         ErrorKind::UnknownArgument => match first(ContextKind::SuggestedArg) {
             "" => format!("there is no flag `{arg}`"),
             like => return format!("there is no flag `{arg}`; did you mean `{like}`?"),
@@ -39,15 +43,26 @@ pub(super) fn line(error: &clap::Error) -> String {
             ("", other) if other.is_empty() || name(other) == arg => format!("{arg} can be given only once"),
             ("", other) => format!("{arg} and {} cannot be used together", name(other)),
             (word, _) if help::is_command(word) => format!("`{word}` is a command; put it before all flags"),
-            (word, _) => {
-                format!(
+            (word, _) => match address(word) {
+                Some(flag) => format!("unexpected argument `{word}` after the handler; write {flag} to listen there"),
+                None => format!(
                     "unexpected argument `{word}` after the handler; add a second handler with --mount PATH=HANDLER"
-                )
-            }
+                ),
+            },
         },
         _ => in_one_line(&error.render().to_string()),
     };
     format!("{what}; see --help")
+}
+
+/// The flag for a port or an address that is given without one, as for `python -m http.server`.
+fn address(word: &str) -> Option<String> {
+    let PartialAddress { host, port, .. } = word.parse().ok()?;
+    let port = port?;
+    Some(match host {
+        Some(_) => format!("--addr {word}"),
+        None => format!("--port {port}"),
+    })
 }
 
 /// The name of a flag without its value: `--timeout` for `--timeout <DURATION>`.

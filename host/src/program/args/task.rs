@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Two handlers are mounted at one path, or there is no manual page for a command. Completion scripts and manual pages
+/// Two handlers are mounted at one path, two flags contradict each other, or there is no manual page for a command. Completion scripts and manual pages
 /// are returned as errors too ([`Exit::Done`]).
 pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     if let Some(command) = args.command {
@@ -39,7 +39,7 @@ pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     let handlers = Mounts::new(args.mount.into_iter().chain(root))
         .map_err(|mount| anyhow!("two handlers are mounted at `{mount}`; see --help"))
         .or_exit(Exit::Usage)?;
-    Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile))))
+    Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile)?)))
 }
 
 fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
@@ -55,9 +55,11 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Inspect(InspectArgs { file, max_component }) => {
             Ok(Task::Inspect(Inspect { file, component: max_component, compile: CompileOptions::new(program) }))
         }
-        Command::Dump(DumpArgs { once, reply, hex, addr }) => Ok(Task::Dump(Dump { addr, once, reply, hex })),
-        Command::Logs(args) => Ok(of_example(args, &example::LOGS, program)),
-        Command::Echo(args) => Ok(of_example(args, &example::ECHO, program)),
+        Command::Dump(DumpArgs { once, reply, hex, listen }) => {
+            Ok(Task::Dump(Dump { addr: listen.address()?, once, reply, hex }))
+        }
+        Command::Logs(args) => of_example(args, &example::LOGS, program),
+        Command::Echo(args) => of_example(args, &example::ECHO, program),
         Command::Completions { shell } => Err(StartError::help(shell::completions(shell))),
         Command::Man { of } => Err(match shell::manual(of.as_deref()) {
             Some(page) => StartError::help(page),
@@ -69,11 +71,11 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
     }
 }
 
-fn of_example(args: ExampleArgs, example: &'static Example, program: PathBuf) -> Task {
+fn of_example(args: ExampleArgs, example: &'static Example, program: PathBuf) -> Result<Task, StartError> {
     if args.eject {
-        return Task::Eject(example);
+        return Ok(Task::Eject(example));
     }
     let compile = args.flags.compile(program);
     let handlers = Mounts::root(Named::Example(example));
-    Task::Serve(Box::new(args.flags.into_config(handlers, compile)))
+    Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile)?)))
 }

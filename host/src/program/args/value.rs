@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, IsTerminal as _},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
     time::Duration,
 };
@@ -12,7 +12,11 @@ use std::{
 use http::HeaderValue;
 use wasmserve_gateway::mounts::Mount;
 
-use crate::{base::size, kind::wasm::settings::INSTANCES_MAX, source::locate::Named};
+use crate::{
+    base::{address::PartialAddress, size},
+    kind::wasm::settings::INSTANCES_MAX,
+    source::locate::Named,
+};
 
 /// Whether stderr is a terminal.
 pub(super) fn is_terminal() -> bool {
@@ -34,9 +38,14 @@ pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
 
 /// An address for the metrics, which must not be reachable from other machines.
 pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(addr) if addr.ip().is_loopback() => Ok(addr),
-        _ => Err("it must be a loopback address and a port, as in 127.0.0.1:9000".into()),
+    let PartialAddress { host, port, .. } = text.parse()?;
+    let ip = match host.as_deref() {
+        None | Some("localhost") => Some(Ipv4Addr::LOCALHOST.into()),
+        Some(host) => host.parse().ok().filter(IpAddr::is_loopback),
+    };
+    match (ip, port) {
+        (Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
+        _ => Err("it must be a port, or a loopback address and a port, as in 127.0.0.1:9000".into()),
     }
 }
 
@@ -146,6 +155,22 @@ pub(super) fn head_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_are_served_at_a_loopback_address() {
+        for (text, addr) in [
+            ("9000", "127.0.0.1:9000"),
+            (":9000", "127.0.0.1:9000"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("127.0.0.2:9000", "127.0.0.2:9000"),
+            ("[::1]:9000", "[::1]:9000"),
+        ] {
+            assert_eq!(loopback(text).map(|addr| addr.to_string()).as_deref(), Ok(addr), "{text}");
+        }
+        for wrong in ["0.0.0.0:9000", "127.0.0.1", "example.org:80", "", "http://localhost:9000"] {
+            assert!(loopback(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn units_are_part_of_the_value() {

@@ -24,6 +24,22 @@ use crate::{
 ///
 /// The source does not build, or the file cannot be written.
 pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot create a tokio runtime").or_exit(Exit::Failed)?;
+    let done = runtime.block_on(async {
+        let mut signals = Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?;
+        // Writing may block as well: a FIFO waits for its reader.
+        Ok::<_, StartError>(signals.unless_stopped(spawn_blocking(|| build(task))).await)
+    })?;
+    // Does not wait for work that was stopped.
+    runtime.shutdown_background();
+    match done {
+        Ok(done) => done.unwrap_or_else(|error| panic::resume_unwind(error.into_panic())),
+        Err(exit) => Ok(exit),
+    }
+}
+
+fn build(task: Build) -> Result<Exit, StartError> {
     let Build { source, output: path, options } = task;
     let source = Source::new(Named::from(source));
     // A wrong name is reported before the build, which may take long.
@@ -32,11 +48,7 @@ pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
         let why = anyhow!("a component is not text for a terminal; redirect stdout, or name a file with -o");
         return Err(StartError::new(Exit::Usage, &why));
     }
-    let (built, source) = match unless_stopped(move || (source.build(&options), source))? {
-        Ok(built) => built,
-        Err(exit) => return Ok(exit),
-    };
-    let built = built.map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
+    let built = source.build(&options).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
     let path = path.unwrap_or_else(|| PathBuf::from(&built.name).with_extension("wasm"));
     let output = output.map_or_else(|| Output::at(&path), Ok).or_exit(Exit::Failed)?;
     check_sources(&output, &source, &built).or_exit(Exit::Failed)?;
@@ -46,19 +58,6 @@ pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
         _ = output::print(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
     }
     Ok(Exit::Done)
-}
-
-/// Does this work, or returns the exit code of the signal that has stopped it.
-fn unless_stopped<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Result<T, Exit>, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot create a tokio runtime").or_exit(Exit::Failed)?;
-    let done = runtime.block_on(async {
-        let mut signals = Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?;
-        Ok::<_, StartError>(signals.unless_stopped(spawn_blocking(work)).await)
-    })?;
-    // Does not wait for work that was stopped.
-    runtime.shutdown_background();
-    Ok(done.map(|done| done.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))))
 }
 
 /// Checks that the component does not replace what it was built from.

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     runtime::Runtime,
     sync::{
         Semaphore,
@@ -29,7 +29,7 @@ use crate::{
     lifecycle::signals::{Signal, Signals},
     program::task::Dump,
     server::socket::{bind, listen},
-    transport::acceptor::{Pause, accept},
+    transport::acceptor::{Listeners, Pause, accept},
 };
 
 /// How many connections may be open at the same time. Further ones wait in the system's queue.
@@ -73,17 +73,19 @@ pub(crate) fn run(dump: &Dump) -> Result<Exit, StartError> {
     });
     printer.context("cannot create the printing thread").or_exit(Exit::Failed)?;
 
-    let listener = runtime.block_on(async {
-        let socket = bind(&dump.addr, None).await?;
-        listen(socket, &dump.addr)
+    let listeners = runtime.block_on(async {
+        let sockets = bind(&dump.addr, None).await?;
+        listen(sockets, &dump.addr)
     });
-    let listener = listener.or_exit(Exit::Address)?;
+    let listeners = listeners.or_exit(Exit::Address)?;
     runtime.block_on(async {
         let mut signals = Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?;
-        let addr = listener.local_addr().context("cannot get the listening address").or_exit(Exit::Failed)?;
-        _ = seen.send(Seen::Note(format!("listening on http://{addr}"))).await;
+        for listener in &listeners {
+            let addr = listener.local_addr().context("cannot get the listening address").or_exit(Exit::Failed)?;
+            _ = seen.send(Seen::Note(format!("listening on http://{addr}"))).await;
+        }
         tokio::select! {
-            () = accept_all(&listener, dump, &seen) => {}
+            () = accept_all(listeners.into(), dump, &seen) => {}
             () = seen.closed() => {}
             () = async { while matches!(signals.recv().await, Signal::Report | Signal::Continue) {} } => {}
         }
@@ -97,7 +99,7 @@ pub(crate) fn run(dump: &Dump) -> Result<Exit, StartError> {
 }
 
 /// Accepts and prints all connections, or only the first one with `--once`.
-async fn accept_all(listener: &TcpListener, dump: &Dump, seen: &Sender<Seen>) {
+async fn accept_all(mut listeners: Listeners, dump: &Dump, seen: &Sender<Seen>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (mut id, mut pause) = (0, Pause::default());
     loop {
@@ -106,7 +108,7 @@ async fn accept_all(listener: &TcpListener, dump: &Dump, seen: &Sender<Seen>) {
             // Dropped if the printer is behind.
             _ = seen.try_send(Seen::Note(format!("wasmserve: cannot accept a connection: {error}")));
         };
-        let (stream, peer) = accept(listener, &mut pause, failed).await;
+        let (stream, peer) = accept(&mut listeners, &mut pause, failed).await;
         id += 1;
         _ = seen.send(Seen::Note(format!("[{id}] connected from {peer}"))).await;
         if dump.once {

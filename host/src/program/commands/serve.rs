@@ -1,6 +1,6 @@
 //! `wasmserve HANDLER`: sets up the server from its configuration and runs it.
 
-use std::{net::SocketAddr, panic, process, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, panic, process, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use tokio::{
@@ -71,12 +71,13 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     };
     // Bound before compiling, which may take long, so that a wrong address is reported at once. It listens when all is
     // ready.
-    let socket = match passed {
-        Some(socket) => {
-            events.notice(Level::Info, "using the socket that was passed (LISTEN_FDS); --addr is ignored");
-            socket
+    let sockets = match &passed[..] {
+        [_, ..] => {
+            let what = if passed.len() == 1 { "socket that was" } else { "sockets that were" };
+            events.notice(Level::Info, format!("using the {what} passed (LISTEN_FDS); --addr is ignored"));
+            passed
         }
-        None => match runtime.block_on(signals.unless_stopped(bind(&config.addr, config.linger))) {
+        [] => match runtime.block_on(signals.unless_stopped(bind(&config.addr, config.linger))) {
             Ok(bound) => bound.or_exit(Exit::Address)?,
             Err(exit) => return Ok(end_early(exit, runtime, &log)),
         },
@@ -114,8 +115,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
     let exit = runtime.block_on(async {
-        let listener = listen(socket, &config.addr).or_exit(Exit::Address)?;
-        let addr = listener.local_addr().context("cannot get the listening address").or_exit(Exit::Failed)?;
+        let listeners = listen(sockets, &config.addr).or_exit(Exit::Address)?;
+        let addrs: io::Result<Vec<SocketAddr>> = listeners.iter().map(TcpListener::local_addr).collect();
+        let addrs = addrs.context("cannot get the listening address").or_exit(Exit::Failed)?;
+        // The others have the same port, or were passed after it.
+        let addr = addrs[0];
         if let Some(at) = config.stats {
             serve_metrics(at, &exchanges, &engine).await.or_exit(Exit::Address)?;
         }
@@ -124,12 +128,19 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         let exchanges_too = Arc::clone(&exchanges);
         let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, exchanges_too, progress, signals)
             .or_exit(Exit::Failed)?;
-        events.notice(Level::Status, format!("listening on http://{addr}"));
+        for addr in &addrs {
+            events.notice(Level::Status, format!("listening on http://{addr}"));
+        }
+        if config.is_narrowed {
+            let port = addr.port();
+            let line = format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}");
+            events.notice(Level::Info, line);
+        }
         if has_command {
             log.flush();
         }
         lifecycle.launch(addr).or_exit(Exit::Failed)?;
-        let served = server::run(listener, exchanges, config.connections, lifecycle.shutdown()).await;
+        let served = server::run(listeners, exchanges, config.connections, lifecycle.shutdown()).await;
         served.context("cannot create the threads for connections").or_exit(Exit::Failed)?;
         Ok(lifecycle.end().await)
     });
