@@ -3,8 +3,8 @@
 //!
 //! ```cargo
 //! [dependencies]
-//! hmac = "0.12"
-//! sha2 = "0.10"
+//! hmac = "0.13"
+//! sha2 = "0.11"
 //! ```
 //!
 //! Try it: `wasmserve webhook.rs --env WEBHOOK_SECRET=sesame`, and
@@ -20,7 +20,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use wasmserve_guest::prelude::*;
 
