@@ -5,6 +5,7 @@ pub(crate) mod example;
 pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod locate;
+mod route;
 pub(crate) mod scope;
 pub(crate) mod sdk;
 pub(crate) mod watch;

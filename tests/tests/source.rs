@@ -1,7 +1,9 @@
 //! Handlers that are served from Rust files and crates.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -84,6 +86,94 @@ fn a_file_may_name_its_dependencies_in_frontmatter_or_in_its_comment() {
     for (name, text) in [("frontmatter.rs", frontmatter), ("comment.rs", comment)] {
         let server = Launch::file(&place.file(name, text)).start();
         assert_eq!(server.get("/").text(), "from next door", "{name}");
+    }
+}
+
+#[test]
+fn what_may_precede_dependencies_does_not_hide_them() {
+    let place = Place::new();
+    neighbour(&place);
+    let text = handler("x").replace("\"x\"", "neighbour::TEXT");
+    let dependencies = "[dependencies]\nneighbour.path = \"neighbour\"\n";
+    let comment: String = dependencies.lines().map(|line| format!("//! {line}\n")).collect();
+    let licence = "/* Licence: /* MIT */\n */\n// Copyright.\n#![allow(unused)]\n";
+    for (name, text) in [
+        ("mark.rs", format!("\u{feff}---\n{dependencies}---\n{text}")),
+        ("shebang.rs", format!("\u{feff}#!/usr/bin/env wasmserve\n\n----  cargo\t\n{dependencies}----\t\n{text}")),
+        ("licence.rs", format!("\u{feff}{licence}//! ```cargo\n{comment}//! ```\n{text}")),
+        ("block.rs", format!("{licence}/*!\n~~~ cargo\n{dependencies}~~~\n*/\n{text}")),
+    ] {
+        let file = place.file(name, text.replace('\n', "\r\n"));
+        assert_eq!(Launch::file(&file).start().get("/").text(), "from next door", "{name}");
+        // The compiler counts the lines as the user does.
+        let wrong = text.replace("neighbour::TEXT", "1").replace('\n', "\r\n");
+        let line = wrong.lines().position(|line| line == "    1").expect("the wrong line") + 1;
+        let ended = Launch::file(&place.file(name, wrong)).run();
+        points_at(&ended, &format!("{name}:{line}:5"));
+    }
+    let file = place.file("late.rs", format!("{licence}---\n{dependencies}---\n{text}"));
+    refuses(Launch::file(&file), 4, &["late.rs`", "frontmatter in line 5 behind a comment", "move it to the top"]);
+}
+
+#[test]
+fn a_script_is_recognized_by_its_shebang_whatever_its_name() {
+    let place = Place::new();
+    for (name, shebang) in [
+        ("hello", "#!/usr/bin/env -S wasmserve"),
+        ("my-first handler.v2", "\u{feff}#!/usr/bin/env wasmserve\r"),
+        ("match", "#!/usr/local/bin/wasmserve --addr 127.0.0.1:0"),
+    ] {
+        let file = place.file(name, format!("{shebang}\n{}", handler("from a script")));
+        assert_eq!(Launch::file(&file).start().get("/").text(), "from a script", "{name}");
+    }
+    let mut script = Command::new(place.join("hello"));
+    fs::set_permissions(place.join("hello"), Permissions::from_mode(0o755)).expect("we own the file");
+    let server = wasmserve_tests::guest::server();
+    let path = env::join_paths(
+        [server.parent().expect("a program is in a directory")]
+            .into_iter()
+            .map(Path::to_owned)
+            .chain(env::split_paths(&env::var_os("PATH").expect("PATH is set"))),
+    );
+    script.envs(place::environment()).env("PATH", path.expect("the paths have no colons"));
+    let ended = run(script.args(["--addr", "127.0.0.1:0", "--ttl", "1ms"]), "");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("listening on http://127.0.0.1:"), "{}", ended.stderr);
+}
+
+#[test]
+fn flags_for_the_host_do_not_reach_a_handler() {
+    let place = Place::new();
+    let text =
+        format!("{}#[cfg(not(wanted))]\ncompile_error!(\"the flags for handlers are missing\");\n", handler("x"));
+    let file = place.file("hello.rs", text);
+    fs::create_dir(place.join(".cargo")).expect("the test directory is writable");
+    place.file(
+        ".cargo/config.toml",
+        "[build]\nrustflags = [\"-Clink-arg=-fuse-ld=mold\"]\ntarget = \"x\"\n[term]\nverbose = true\n",
+    );
+    let directory = krate(&place, "", &[("main.rs", "x")]);
+    fs::create_dir(directory.join(".cargo")).expect("the test directory is writable");
+    place.file("greet/.cargo/config.toml", "[build]\nrustflags = []\n");
+    for source in [&file, &directory] {
+        let output = place.join("out.wasm");
+        let words = ["build".as_ref(), source.as_os_str(), "-o".as_ref(), output.as_os_str()];
+        let ended = Launch::bare()
+            .flags(words)
+            .env("RUSTFLAGS", "-C target-cpu=native -D warnings")
+            .env("CARGO_ENCODED_RUSTFLAGS", "-Clink-arg=-fuse-ld=mold")
+            .env("CARGO_BUILD_RUSTFLAGS", "-Clink-arg=-fuse-ld=mold")
+            .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "--cfg wanted --check-cfg cfg(wanted)")
+            .env("CARGO_BUILD_TARGET", "x86_64-unknown-linux-gnu")
+            .env("CARGO_TARGET_DIR", place.join("elsewhere"))
+            .env("CARGO_TERM_VERBOSE", "true")
+            .env("CARGO_TERM_PROGRESS_WHEN", "always")
+            .env("CARGO_TERM_PROGRESS_WIDTH", "80")
+            .run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        for unwanted in ["not a recognized", "Running", "warning", "Building"] {
+            assert!(!ended.stderr.contains(unwanted), "{}", ended.stderr);
+        }
     }
 }
 

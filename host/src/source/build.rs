@@ -7,7 +7,10 @@
 mod cargo;
 mod directory;
 mod failure;
+mod inputs;
+mod lexer;
 mod manifest;
+mod mentions;
 pub(crate) mod options;
 mod phrases;
 
@@ -18,12 +21,15 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 
-pub(crate) use self::failure::Failure;
 use self::{
     cargo::{Built, Cargo},
     directory::BuildDirectory,
     manifest::Script,
     options::BuildOptions,
+};
+pub(crate) use self::{
+    failure::Failure,
+    inputs::{add_inputs_of_file, add_inputs_of_package},
 };
 
 /// A component, and what it was built from.
@@ -37,36 +43,43 @@ pub(crate) struct Component {
     pub sources: Vec<PathBuf>,
 }
 
-/// Builds a handler that is one file. Blocks until cargo has finished; passes the compiler's messages on to stderr.
+/// Builds a handler that is one file, by its absolute path. Messages show it as it was `typed`. Blocks until cargo has finished; passes the compiler's messages on to stderr.
 ///
 /// # Errors
 ///
 /// The file does not build, or cannot be built on this machine.
-pub(crate) fn file(path: &Path, options: &BuildOptions) -> Result<Component, Failure> {
-    let file = std::path::absolute(path)?;
-    let directory = file.parent().unwrap_or(&file);
+pub(crate) fn file(file: &Path, typed: &Path, options: &BuildOptions) -> Result<Component, Failure> {
+    let directory = file.parent().unwrap_or(file);
     // Read first, so that an error in it is reported without waiting for another build.
-    let text = fs::read(&file).context("cannot be read")?;
+    let text = fs::read(file).context("cannot be read")?;
     let script = Script::read(&String::from_utf8_lossy(&text))?;
     let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
-    let package = builds.package(&file, &script)?;
+    let package = builds.package(file, &script)?;
     let target = builds.target();
     if !target.exists() {
         cargo::add_target(directory)?;
     }
-    let typed = path.parent().unwrap_or(path);
+    let typed = typed.parent().unwrap_or(typed);
     let cargo = Cargo {
         directory,
         manifest: &package.manifest,
         program: &package.program,
-        target: Some(target),
+        output: &target,
+        has_own_output: true,
         // The compiler runs in the package, and its path would precede the file's in stacks.
         renamed: &[(&package.source, typed), (&package.directory, Path::new(""))],
         lines: options.lines,
         color: options.color,
     };
-    let Built { component, mut sources } = cargo.build()?;
-    sources.retain(|source| !source.starts_with(builds.path()));
+    let is_ours = |source: &PathBuf| source.starts_with(builds.path());
+    let built = cargo.build().map_err(|mut failure| {
+        failure.sources.retain(|source| !is_ours(source));
+        // With frontmatter a copy is compiled, and modules are looked for beside it.
+        failure.sources.extend(mentions::of(file));
+        failure
+    });
+    let Built { component, mut sources } = built?;
+    sources.retain(|source| !is_ours(source));
     // Read before the lock is released, because the next component built here may have the same name.
     Ok(Component { bytes: fs::read(component)?, name: package.program, sources })
 }
@@ -83,17 +96,22 @@ pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, 
     if !manifest.is_file() {
         return Err(anyhow!("is a directory without a Cargo.toml; name a component, a Rust file or a crate").into());
     }
-    let program = cargo::program(&directory, &manifest)?;
+    let (program, output) = cargo::program(&directory, &manifest)?;
     let cargo = Cargo {
         directory: &directory,
         manifest: &manifest,
         program: &program,
-        target: None,
+        output: &output,
+        has_own_output: false,
         renamed: &[],
         lines: options.lines,
         color: options.color,
     };
-    let Built { component, sources } = cargo.build()?;
+    let built = cargo.build().map_err(|mut failure| {
+        failure.sources.extend(mentions::of(&directory.join("src")));
+        failure
+    });
+    let Built { component, sources } = built?;
     Ok(Component { bytes: fs::read(component)?, name: program, sources })
 }
 

@@ -1,6 +1,6 @@
 //! Loads handlers from sources: reads or builds a component, then compiles it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, path::absolute, sync::Arc};
 
 use anyhow::anyhow;
 
@@ -48,11 +48,13 @@ impl Loader {
         match source.origin {
             Origin::Program(bytes) => Ok(Component { bytes: bytes.into(), scope: Scope::default() }),
             Origin::Path(Kind::Component) => {
-                let path = &source.path;
-                if path.components().count() == 1 && path.extension().is_none() && !path.exists() {
+                let (path, place) = (&source.path, source.place());
+                if path.components().count() == 1 && path.extension().is_none() && !place.exists() {
                     return Err(anyhow!("no file or command is named {source}; see --help").into());
                 }
-                let bytes = wasm::read(path, self.size)?;
+                // By the path that the user knows, unless the working directory was renamed.
+                let is_same = absolute(path).is_ok_and(|path| path == place);
+                let bytes = wasm::read(if is_same { path } else { &place }, self.size)?;
                 Ok(Component { bytes: bytes.into(), scope: source.scope(Vec::new()) })
             }
             Origin::Path(Kind::Rust | Kind::Crate) => {

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt,
-    fs::{self, File},
+    fs::File,
     io::Read as _,
     path::{Path, PathBuf, absolute},
 };
@@ -15,6 +15,9 @@ use super::{
     example::Example,
     scope::Scope,
 };
+
+/// How much of a shebang is read, in bytes. The system itself reads less.
+const SHEBANG_MAX: u64 = 1024;
 
 /// A handler as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,23 +50,36 @@ impl Kind {
         [("component", Self::Component), ("rust", Self::Rust), ("crate", Self::Crate)];
 
     /// The kind of source at a path: a crate for a directory or a `Cargo.toml`; a component for a file that begins like
-    /// one, whatever its name; Rust for a name that ends in `.rs`; and a component for anything else.
+    /// one, whatever its name; Rust for a name that ends in `.rs`, or a script of this program; and a component for
+    /// anything else.
     fn of(path: &Path) -> Self {
         if path.is_dir() || path.ends_with("Cargo.toml") {
             Self::Crate
-        } else if !begins_like_wasm(path) && path.extension().is_some_and(|extension| extension == "rs") {
-            Self::Rust
         } else {
-            Self::Component
+            let begin = begin(path);
+            let is_rust = path.extension().is_some_and(|extension| extension == "rs") || is_script(&begin);
+            if is_rust && !begin.starts_with(b"\0asm") { Self::Rust } else { Self::Component }
         }
     }
 }
 
-/// Whether the path is a file that begins with wasm's magic bytes.
-fn begins_like_wasm(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    // Anything but a file, such as a pipe, can be read only once.
-    path.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\0asm"
+/// The first bytes of a file; empty for anything else, such as a pipe, which can be read only once.
+fn begin(path: &Path) -> Vec<u8> {
+    let mut begin = Vec::new();
+    if path.is_file() {
+        // A file that cannot be read is reported when it is loaded.
+        _ = File::open(path).and_then(|file| file.take(SHEBANG_MAX).read_to_end(&mut begin));
+    }
+    begin
+}
+
+/// Whether a file begins with a shebang that names this program, or one that runs Rust files with their dependencies.
+fn is_script(begin: &[u8]) -> bool {
+    let line = begin.strip_prefix("\u{feff}".as_bytes()).unwrap_or(begin).split(|byte| *byte == b'\n').next();
+    let Some(shebang) = line.and_then(|line| line.strip_prefix(b"#!")) else { return false };
+    let shebang = String::from_utf8_lossy(shebang);
+    let names = shebang.split_whitespace().filter_map(|word| Path::new(word).file_name());
+    names.into_iter().any(|name| ["wasmserve", "cargo", "rust-script"].iter().any(|runner| name == *runner))
 }
 
 impl From<OsString> for Named {
@@ -83,6 +99,8 @@ impl From<OsString> for Named {
 pub(crate) struct Source {
     /// The path as the user named it.
     pub(super) path: PathBuf,
+    /// The same path from the root, as it was at the start.
+    absolute: PathBuf,
     pub(super) origin: Origin,
 }
 
@@ -105,9 +123,13 @@ impl Source {
                     directory if directory == OsStr::new("") => PathBuf::from("."),
                     directory => directory.to_owned(),
                 });
-                Self { path: directory.unwrap_or(path), origin: Origin::Path(kind) }
+                let path = directory.unwrap_or(path);
+                Self { absolute: absolute(&path).unwrap_or_else(|_| path.clone()), path, origin: Origin::Path(kind) }
             }
-            Named::Example(example) => Self { path: example.name.into(), origin: Origin::Program(example.component) },
+            Named::Example(example) => {
+                let path = PathBuf::from(example.name);
+                Self { absolute: path.clone(), path, origin: Origin::Program(example.component) }
+            }
         }
     }
 
@@ -140,30 +162,40 @@ impl Source {
                 Err(anyhow!("is neither a Rust file nor a crate; name a file that ends in .rs or a crate's directory")
                     .into())
             }
-            Origin::Path(Kind::Rust) => build::file(&self.path, options),
-            Origin::Path(Kind::Crate) => build::package(&self.path, options),
+            Origin::Path(Kind::Rust) => build::file(&self.place(), &self.path, options),
+            Origin::Path(Kind::Crate) => build::package(&self.place(), options),
         };
-        built.map_err(|Failure { line, output }| Failure { line: anyhow!("{self} {line:#}"), output })
+        built.map_err(|failure| Failure { line: anyhow!("{self} {:#}", failure.line), ..failure })
     }
 
-    /// The files and directories whose changes are changes of the source, which was built from `sources`.
+    /// The absolute path of the source: that of the start, and if nothing is there, because the working directory was
+    /// renamed, the one that the user's path has now.
+    pub(super) fn place(&self) -> PathBuf {
+        let now = || absolute(&self.path).ok().filter(|now| now.exists());
+        Some(&self.absolute)
+            .filter(|place| place.exists())
+            .cloned()
+            .or_else(now)
+            .unwrap_or_else(|| self.absolute.clone())
+    }
+
+    /// The files and directories whose changes are changes of the source, which was built from `sources`, or whose
+    /// build failed and named them.
     pub(super) fn scope(&self, sources: Vec<PathBuf>) -> Scope {
         let mut scope = Scope { files: sources.into_iter().collect(), ..Scope::default() };
-        // The path itself, and the target if it is a link.
-        let places = [absolute(&self.path), fs::canonicalize(&self.path)].into_iter().flatten();
-        match self.origin {
-            Origin::Program(_) => {}
-            Origin::Path(Kind::Component) => scope.files.extend(places),
-            Origin::Path(Kind::Rust) => {
-                scope.sources = absolute(&self.path).ok().and_then(|path| Some(path.parent()?.to_owned()));
-                scope.files.extend(places);
-            }
-            Origin::Path(Kind::Crate) => {
-                for place in places {
-                    scope.files.extend(["Cargo.toml", "Cargo.lock", "build.rs"].map(|name| place.join(name)));
-                    scope.trees.insert(place.join("src"));
+        if let Origin::Path(kind) = self.origin {
+            let place = self.place();
+            scope.files.insert(self.absolute.clone());
+            match kind {
+                Kind::Component => {}
+                Kind::Rust => {
+                    scope.sources = place.parent().map(Path::to_owned);
+                    build::add_inputs_of_file(&mut scope, &place);
                 }
+                Kind::Crate => build::add_inputs_of_package(&mut scope, &place),
             }
+            scope.place = (kind != Kind::Component).then(|| place.clone());
+            scope.files.insert(place);
         }
         scope
     }
@@ -177,42 +209,47 @@ impl fmt::Display for Source {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::source::scope::Points;
 
-    fn scope(path: &str, sources: &[&str]) -> Scope {
-        Source::new(OsString::from(path).into()).scope(sources.iter().map(Into::into).collect())
+    fn points(path: &str, sources: &[&str]) -> Points {
+        Source::new(OsString::from(path).into()).scope(sources.iter().map(Into::into).collect()).survey().points
     }
 
     #[test]
-    fn a_component_changes_only_with_its_file() {
-        let scope = scope("/nowhere/a.wasm", &[]);
-        assert!(scope.covers(Path::new("/nowhere/a.wasm")));
-        assert!(!scope.covers(Path::new("/nowhere/b.wasm")) && !scope.covers(Path::new("/nowhere")));
-        assert_eq!(scope.directories().collect::<Vec<_>>(), [(Path::new("/nowhere"), false)]);
+    fn a_component_changes_only_with_its_file_and_what_leads_to_it() {
+        let points = points("/nowhere.wasm", &[]);
+        assert!(points.contain(Path::new("/nowhere.wasm")));
+        assert!(!points.contain(Path::new("/else.wasm")) && !points.contain(Path::new("/")));
+        assert_eq!(points.directories().into_iter().collect::<Vec<_>>(), [Path::new("/")]);
     }
 
     #[test]
-    fn a_rust_file_changes_with_its_sources_and_with_rust_files_beside_it() {
-        let scope = scope("/nowhere/a.rs", &["/nowhere/a.rs", "/nowhere/page.html", "/elsewhere/b.rs"]);
-        for path in ["/nowhere/a.rs", "/nowhere/page.html", "/nowhere/new.rs", "/elsewhere/b.rs"] {
-            assert!(scope.covers(Path::new(path)), "{path}");
+    fn a_source_changes_with_what_it_was_built_from_and_with_rust_files_beside_it() {
+        let base = std::env::temp_dir().join(format!("wasmserve-scope-{}", std::process::id()));
+        for directory in ["file/deep", "crate/src/deep", "crate/target/debug"] {
+            fs::create_dir_all(base.join(directory)).expect("a temporary directory is writable");
         }
-        for path in ["/nowhere/data.json", "/elsewhere/c.rs", "/nowhere/deep/d.rs"] {
-            assert!(!scope.covers(Path::new(path)), "{path}");
+        let base = base.canonicalize().expect("the directory exists");
+        let at = |name: &str| base.join(name).display().to_string();
+        let file = points(&at("file/a.rs"), &[&at("file/page.html"), &at("elsewhere/b.rs")]);
+        for path in ["file/a.rs", "file/page.html", "file/new.rs", "elsewhere", "file"] {
+            assert!(file.contain(&base.join(path)), "{path}");
         }
-        let directories: Vec<_> = scope.directories().collect();
-        assert_eq!(directories, [(Path::new("/elsewhere"), false), (Path::new("/nowhere"), false)]);
-    }
-
-    #[test]
-    fn a_crate_changes_with_its_sources_and_manifest_and_not_with_build_output() {
-        let scope = scope("/nowhere/Cargo.toml", &["/nowhere/src/main.rs"]);
-        for path in ["/nowhere/src/deep/a.rs", "/nowhere/Cargo.toml", "/nowhere/Cargo.lock"] {
-            assert!(scope.covers(Path::new(path)), "{path}");
+        for path in ["file/data.json", "file/deep/d.rs", "other"] {
+            assert!(!file.contain(&base.join(path)), "{path}");
         }
-        assert!(!scope.covers(Path::new("/nowhere/target/debug/a.rs")));
-        let directories: Vec<_> = scope.directories().collect();
-        assert_eq!(directories, [(Path::new("/nowhere/src"), true), (Path::new("/nowhere"), false)]);
+        let krate = points(&at("crate/Cargo.toml"), &[]);
+        for path in ["crate/src/deep/a.rs", "crate/src/page.html", "crate/Cargo.toml", "crate/Cargo.lock", "Cargo.toml"]
+        {
+            assert!(krate.contain(&base.join(path)), "{path}");
+        }
+        assert!(!krate.contain(&base.join("crate/target/debug/a.rs")));
+        assert!(krate.can_change_below(&base) && krate.can_change_below(&base.join("crate/src/deep")));
+        assert!(!krate.can_change_below(&base.join("crate/target")));
+        _ = fs::remove_dir_all(base);
     }
 
     #[test]
@@ -241,6 +278,16 @@ mod tests {
         assert_eq!(kind("b.rs", b"fn main() {}"), Kind::Rust);
         assert_eq!(kind("c", b"\0asm\x0d\0\x01\0"), Kind::Component);
         assert_eq!(Kind::of(&directory), Kind::Crate);
+        for (shebang, wanted) in [
+            ("#!/usr/bin/env -S wasmserve --port 9000\nfn main() {}", Kind::Rust),
+            ("\u{feff}#! /opt/bin/wasmserve\r\nfn main() {}\r\n", Kind::Rust),
+            ("#!/usr/bin/env -S cargo +nightly -Zscript\n", Kind::Rust),
+            ("#!/bin/sh\nexec wasmserve hello.rs\n", Kind::Component),
+            ("#!/usr/bin/env python3\n", Kind::Component),
+            (" #!/usr/bin/env wasmserve\n", Kind::Component),
+        ] {
+            assert_eq!(kind("my script", shebang.as_bytes()), wanted, "{shebang}");
+        }
         _ = fs::remove_dir_all(directory);
     }
 }

@@ -1,25 +1,33 @@
 //! Watches handlers' files and sources, and replaces a handler when they change.
 //!
-//! Directories are watched, not files, because editors write a new file and rename it to the old name. A burst of
-//! changes counts as one. Changes during a build wait in a queue, and the handler is built again afterwards, unless its
-//! files have the same digest as when the build started: some editors save a file in several steps.
+//! Directories are watched, not files, because editors write a new file and rename it to the old name. An event only
+//! says when to look: what counts is whether the contents of files differ from those that the newest version was made
+//! from. So a file that is written again with the same content starts no build, and no event has to be trusted.
+//!
+//! The directories are those of each entry on the way to a file, links and their targets included. Each is watched by
+//! itself and by its path without links, because the system knows a directory that is watched by two paths only by one
+//! of them. A file that is missing is waited for in the nearest directory that exists.
+//!
+//! What changes during a build may be an edit, and then the handler is built once more, or the build's own work. A file
+//! that differs after each of several builds in a row, and never in between, is the build's own.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     mem,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use notify::{
-    EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
-    event::{AccessKind, AccessMode, ModifyKind},
+    ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode},
 };
 use sha2::{Digest as _, Sha256};
 use wasmserve_gateway::mounts::{Mount, Mounts};
@@ -29,7 +37,7 @@ use super::{
     live::Live,
     load::{Component, Loader},
     locate::Source,
-    scope::Scope,
+    scope::{Points, Scope, State},
 };
 use crate::{
     base::grants::{Dir, Grants},
@@ -42,17 +50,33 @@ const QUIET: Duration = Duration::from_millis(30);
 /// How long a burst may last.
 const BURST_MAX: Duration = Duration::from_millis(500);
 
-/// How often missing directories are looked for.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How many builds in a row may change a file before it counts as the build's own.
+const ROUNDS_MAX: u32 = 3;
 
-/// How many changes may wait in the queue. Beyond this, all handlers are checked.
+/// How long the last of these builds waits for an edit, which would show that the user changes the file.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How far the times of files may lag behind the clock.
+const LAG: Duration = Duration::from_millis(10);
+
+/// How often newly watched directories are looked at again before going on.
+const LOOKS_MAX: usize = 10;
+
+/// How many changes may wait in the queue. Beyond this, all directories are watched anew.
 const CHANGES_MAX: usize = 1000;
 
 /// A handler to watch.
 pub(crate) struct Watched {
     mount: Mount,
     source: Source,
+    /// The scope of the newest version.
     scope: Scope,
+    /// The scope of the newest version that could be made.
+    made_from: Scope,
+    /// The state of the scope that the newest version was made from.
+    state: State,
+    /// How many builds in a row have changed something in the scope.
+    rounds: u32,
     /// The digest of the component that is being served.
     digest: [u8; 32],
     is_broken: bool,
@@ -62,21 +86,19 @@ impl Watched {
     /// Creates the entry of the handler at `mount`, made from this component of this source.
     #[must_use]
     pub(crate) fn new(mount: Mount, source: Source, component: &Component) -> Self {
-        Self { mount, source, scope: component.scope.clone(), digest: digest(component), is_broken: false }
+        let (scope, made_from) = (component.scope.clone(), component.scope.clone());
+        let digest = digest(component);
+        Self { mount, source, scope, made_from, state: State::default(), rounds: 0, digest, is_broken: false }
     }
 
     /// The granted directory through which the handler could change its own source, if there is one. Building runs with
     /// all the user's rights, so the handler would gain them.
     #[must_use]
     pub(crate) fn is_open_to<'a>(&self, grants: &'a Grants) -> Option<&'a Dir> {
-        let is_open = |dir: &&Dir| {
-            let Ok(host) = dir.host.canonicalize() else { return false };
-            self.scope.directories().any(|(path, is_deep)| {
-                let Ok(path) = path.canonicalize() else { return false };
-                path.starts_with(&host) || is_deep && host.starts_with(&path)
-            })
-        };
-        grants.dirs.iter().filter(|dir| self.source.is_built() && !dir.read_only).find(is_open)
+        let mut writable = grants.dirs.iter().filter(|dir| self.source.is_built() && !dir.read_only).peekable();
+        writable.peek()?;
+        let points = self.scope.survey().points;
+        writable.find(|dir| dir.host.canonicalize().is_ok_and(|host| points.can_change_below(&host)))
     }
 }
 
@@ -84,30 +106,49 @@ fn digest(component: &Component) -> [u8; 32] {
     Sha256::digest(&component.bytes).into()
 }
 
-/// Watches these handlers until the process exits, on a thread that also builds and compiles them.
+/// Watches these handlers, which were loaded since `begun`, until the process exits, on a thread that also builds and
+/// compiles them.
 ///
 /// # Errors
 ///
 /// The system cannot create another thread, or cannot watch a directory.
-pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served) -> anyhow::Result<()> {
+pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served, begun: SystemTime) -> anyhow::Result<()> {
     let (sender, changes) = mpsc::sync_channel(CHANGES_MAX);
-    let has_lost = Arc::<AtomicBool>::default();
+    let (has_lost, points) = (Arc::<AtomicBool>::default(), Arc::<ArcSwap<Points>>::default());
     let watcher = notify::recommended_watcher({
-        let has_lost = Arc::clone(&has_lost);
-        move |event: notify::Result<notify::Event>| match event {
-            Ok(event) if !event.need_rescan() && !is_change(event.kind) => {}
-            Ok(event) if !event.need_rescan() && sender.try_send(event.clone()).is_ok() => {}
-            _ => {
-                has_lost.store(true, Ordering::Relaxed);
-                // Wakes the watching thread; if the queue is full, that thread is awake already.
-                _ = sender.try_send(notify::Event::default());
+        let (has_lost, points) = (Arc::clone(&has_lost), Arc::clone(&points));
+        move |event: notify::Result<notify::Event>| {
+            let paths = match event {
+                Ok(event) if !event.need_rescan() && !is_change(event.kind) => return,
+                Ok(event) if !event.need_rescan() => event.paths,
+                _ => vec![PathBuf::new()],
+            };
+            let points = points.load();
+            for path in paths {
+                if path.as_os_str().is_empty() {
+                    has_lost.store(true, Ordering::Relaxed);
+                } else if !points.contain(&path) {
+                    continue;
+                }
+                if sender.try_send(path).is_err() {
+                    // The watching thread is awake already.
+                    has_lost.store(true, Ordering::Relaxed);
+                }
             }
         }
     })?;
-    let mut watch = Watch { watched, loader, served, watcher, directories: BTreeMap::new(), changes, has_lost };
-    watch.find_directories();
-    watch.watch_directories()?;
-    thread::Builder::new().name("watch".into()).spawn(move || watch.run())?;
+    let directories = BTreeSet::new();
+    let own = BTreeSet::new();
+    let mut watch = Watch { watched, loader, served, watcher, points, directories, own, changes, has_lost };
+    let states = watch.look(&BTreeSet::new());
+    // Directories on the way that may not be read are not watched.
+    let is_fatal = |error: &notify::Error| matches!(error.kind, ErrorKind::MaxFilesWatch);
+    if let Some(error) = watch.watch_directories().err()
+        && (is_fatal(&error) || watch.directories.is_empty())
+    {
+        return Err(error.into());
+    }
+    thread::Builder::new().name("watch".into()).spawn(move || watch.run(states, begun))?;
     Ok(())
 }
 
@@ -134,117 +175,138 @@ struct Watch {
     loader: Loader,
     served: Served,
     watcher: RecommendedWatcher,
-    /// The directories of the handlers and their sources.
-    directories: BTreeMap<PathBuf, Directory>,
-    changes: Receiver<notify::Event>,
+    /// What the watcher reports; it drops everything else.
+    points: Arc<ArcSwap<Points>>,
+    /// The directories that are being watched.
+    directories: BTreeSet<PathBuf>,
+    /// The files that builds change by themselves.
+    own: BTreeSet<PathBuf>,
+    /// The paths of events.
+    changes: Receiver<PathBuf>,
     /// Whether changes were lost because the queue was full.
     has_lost: Arc<AtomicBool>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Directory {
-    /// Whether its subdirectories count too.
-    is_deep: bool,
-    /// Whether it is being watched; false while it does not exist.
-    is_watched: bool,
-}
-
 impl Watch {
-    fn run(&mut self) {
-        // Sources may have changed since the handlers were loaded at startup.
-        let mut changed = Some((0..self.watched.len()).collect::<BTreeSet<usize>>());
-        while let Some(at_once) = changed.take() {
-            let made: BTreeMap<usize, [u8; 32]> =
-                at_once.iter().map(|at| (*at, self.watched[*at].scope.digest())).collect();
-            for at in at_once {
+    /// Runs until no more changes can come. `states` was seen after the handlers were loaded, which began at `begun`.
+    fn run(&mut self, states: Vec<State>, begun: SystemTime) {
+        let mut due = self.settle(states, begun);
+        while let Some(changed) = self.next(due) {
+            let begun = SystemTime::now();
+            for at in changed {
                 if let Some((level, text)) = self.renew(at) {
                     self.served.events.notice(level, text);
                 }
             }
-            self.find_directories();
-            // Directories that cannot be watched now are tried again later.
-            _ = self.watch_directories();
-            changed = self.next(&made);
+            let states = self.look(&BTreeSet::new());
+            due = self.settle(states, begun);
         }
     }
 
-    /// Waits until handlers have changed and the burst is over. Returns `None` when no more changes can come. `made`
-    /// has the source digests of the handlers that were just loaded.
-    fn next(&mut self, made: &BTreeMap<usize, [u8; 32]>) -> Option<BTreeSet<usize>> {
-        let mut changed = BTreeSet::new();
-        while let Ok(event) = self.changes.try_recv() {
-            self.note(&event, &mut changed);
-        }
-        changed.retain(|at| made.get(at).is_none_or(|digest| *digest != self.watched[*at].scope.digest()));
-        let mut begun = None;
+    /// Waits until handlers have changed and the burst is over. Returns `None` when no more changes can come. Those
+    /// that are `due` have changed already.
+    fn next(&mut self, mut due: BTreeSet<usize>) -> Option<BTreeSet<usize>> {
+        let is_last = due.iter().any(|at| self.watched[*at].rounds >= ROUNDS_MAX);
+        let patience = match is_last {
+            _ if due.is_empty() => Duration::MAX,
+            true => PAUSE,
+            false => QUIET,
+        };
+        let asked = Instant::now();
         loop {
-            if self.has_lost.swap(false, Ordering::Relaxed) {
-                changed.extend(0..self.watched.len());
-            }
-            let is_absent = self.directories.values().any(|directory| !directory.is_watched);
-            let timeout = match (changed.is_empty(), is_absent) {
-                (false, _) => QUIET,
-                (true, true) => RETRY_INTERVAL,
-                (true, false) => Duration::MAX,
-            };
-            match self.changes.recv_timeout(timeout) {
-                Ok(event) => self.note(&event, &mut changed),
-                Err(RecvTimeoutError::Timeout) if !changed.is_empty() => return Some(changed),
-                Err(RecvTimeoutError::Timeout) => {
-                    // All files in a directory that has reappeared are new.
-                    if self.watch_directories().is_ok_and(|are_more| are_more) {
-                        changed.extend(0..self.watched.len());
-                    }
-                }
+            let mut paths = BTreeSet::new();
+            match self.changes.recv_timeout(patience.saturating_sub(asked.elapsed())) {
+                Ok(path) => _ = paths.insert(path),
+                Err(RecvTimeoutError::Timeout) => return Some(due),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
-            if !changed.is_empty() && begun.get_or_insert_with(Instant::now).elapsed() >= BURST_MAX {
-                return Some(changed);
+            let begun = Instant::now();
+            while begun.elapsed() < BURST_MAX
+                && let Ok(path) = self.changes.recv_timeout(QUIET)
+            {
+                paths.insert(path);
+            }
+            let mut is_edited = false;
+            for (at, state) in self.look(&paths).into_iter().enumerate() {
+                let watched = &mut self.watched[at];
+                let changes = state.changes_since(&watched.state, watched.is_broken);
+                if !changes.is_empty() {
+                    // No build was running, so these are edits.
+                    watched.rounds = 0;
+                    self.own.retain(|file| !changes.contains(file));
+                    due.insert(at);
+                    is_edited = true;
+                }
+                watched.state = state;
+            }
+            if is_edited {
+                return Some(due);
             }
         }
     }
 
-    /// Adds the handlers that an event concerns to `changed`.
-    fn note(&mut self, event: &notify::Event, changed: &mut BTreeSet<usize>) {
-        for path in &event.paths {
-            changed.extend((0..self.watched.len()).filter(|at| self.watched[*at].scope.covers(path)));
-            if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
-                && let Some(directory) = self.directories.get_mut(path)
-            {
-                directory.is_watched = false;
-                // Fails if the system has already stopped watching it.
-                _ = self.watcher.unwatch(path);
+    /// Records the states that were seen after a build, which began at `begun`. Returns the handlers whose files were
+    /// changed during it.
+    fn settle(&mut self, states: Vec<State>, begun: SystemTime) -> BTreeSet<usize> {
+        let (mut due, mut own) = (BTreeSet::new(), BTreeSet::new());
+        for (at, (watched, state)) in self.watched.iter_mut().zip(states).enumerate() {
+            let mut changes = state.changes_during(&watched.state, begun - LAG);
+            changes.retain(|file| !self.own.contains(file));
+            watched.state = state;
+            watched.rounds = if changes.is_empty() { 0 } else { watched.rounds + 1 };
+            if watched.rounds > ROUNDS_MAX {
+                watched.rounds = 0;
+                own.extend(changes.into_iter().map(|file| (file, watched.source.to_string())));
+            } else if watched.rounds > 0 {
+                due.insert(at);
             }
         }
+        if let Some((file, source)) = own.first() {
+            let others = match own.iter().map(|(file, _)| file).collect::<BTreeSet<_>>().len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            let text = format!(
+                "each build of {source} changes `{}`{others}, which would start the next one; what builds write there \
+                 is no longer looked at; write it only if it differs, or into OUT_DIR",
+                file.display()
+            );
+            self.served.events.notice(Level::Warning, text);
+        }
+        self.own.extend(own.into_iter().map(|(file, _)| file));
+        due
     }
 
     /// Loads a handler and replaces the served one if it differs. Returns a notice about the result, if there is one.
     fn renew(&mut self, at: usize) -> Option<(Level, String)> {
         let begun = Instant::now();
         let Self { watched, loader, served, .. } = self;
-        let Watched { mount, source, scope, digest, is_broken } = &mut watched[at];
+        let Watched { mount, source, scope, made_from, digest, is_broken, .. } = &mut watched[at];
         let (_, live) = served.mounts.iter().find(|(other, _)| other == mount)?;
         let made = loader.component(source).and_then(|component| {
+            *made_from = component.scope.clone();
             let is_new = self::digest(&component) != *digest;
             let handler = if is_new { Some(loader.handler(source, &component)?) } else { None };
             Ok((component, handler))
         });
+        scope.clone_from(made_from);
         match made {
             Ok((component, Some(handler))) => {
                 live.replace(handler);
-                (*scope, *digest, *is_broken) = (component.scope.clone(), self::digest(&component), false);
+                (*digest, *is_broken) = (self::digest(&component), false);
                 Some((
                     Level::Info,
                     format!("serving the new version of {source} ({:.2} s)", begun.elapsed().as_secs_f32()),
                 ))
             }
-            Ok((component, None)) => {
-                *scope = component.scope;
+            Ok((_, None)) => {
                 live.mend();
                 mem::take(is_broken).then(|| (Level::Info, format!("{source} is back to the version being served")))
             }
-            Err(Failure { line, output }) => {
+            Err(Failure { line, output, sources }) => {
                 *is_broken = true;
+                // Not instead of the scope of the last success: the compiler may not have come as far.
+                scope.extend(source.scope(sources));
                 let line = format!("{line:#}");
                 if served.shows_failures {
                     live.set_broken(if output.is_empty() { line.clone() } else { output });
@@ -254,25 +316,57 @@ impl Watch {
         }
     }
 
-    /// Records the directories of all scopes.
-    fn find_directories(&mut self) {
-        for (path, is_deep) in self.watched.iter().flat_map(|watched| watched.scope.directories()) {
-            self.directories.entry(path.to_owned()).or_insert(Directory { is_deep, is_watched: false });
+    /// Looks at the files of all handlers, and watches what leads to them from now on. The entries at `changed` may be
+    /// other directories than before.
+    fn look(&mut self, changed: &BTreeSet<PathBuf>) -> Vec<State> {
+        let has_lost = self.has_lost.swap(false, Ordering::Relaxed);
+        let is_stale = |path: &Path| has_lost || path.ancestors().any(|place| changed.contains(place));
+        let stale: Vec<PathBuf> = self.directories.iter().filter(|path| is_stale(path)).cloned().collect();
+        self.forget(stale);
+        let mut looks = 0;
+        loop {
+            let (mut points, mut states) = (Points::default(), Vec::with_capacity(self.watched.len()));
+            for watched in &self.watched {
+                let survey = watched.scope.survey();
+                points.extend(survey.points);
+                states.push(survey.state);
+            }
+            self.points.store(Arc::new(points));
+            looks += 1;
+            // Files may have changed before their directory was watched.
+            if !self.watch_directories().unwrap_or(false) || looks == LOOKS_MAX {
+                return states;
+            }
         }
     }
 
-    /// Watches all directories that exist and are not yet watched. Returns whether there were any.
+    /// Watches the directories of all points, and no others. Returns whether one was added.
     ///
     /// # Errors
     ///
-    /// The system cannot watch one of them.
+    /// The system cannot watch one of them; the others are watched nevertheless.
     fn watch_directories(&mut self) -> notify::Result<bool> {
-        let mut are_more = false;
-        for (path, directory) in self.directories.iter_mut().filter(|(path, it)| !it.is_watched && path.is_dir()) {
-            let mode = if directory.is_deep { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-            self.watcher.watch(path, mode)?;
-            (directory.is_watched, are_more) = (true, true);
+        let points = self.points.load_full();
+        let wanted = points.directories();
+        self.forget(self.directories.iter().filter(|path| !wanted.contains(path.as_path())).cloned().collect());
+        let (mut is_more, mut failure) = (false, None);
+        for path in wanted {
+            if !self.directories.contains(path) {
+                match self.watcher.watch(path, RecursiveMode::NonRecursive) {
+                    Ok(()) => is_more = self.directories.insert(path.to_owned()),
+                    Err(error) => failure = Some(error),
+                }
+            }
         }
-        Ok(are_more)
+        failure.map_or(Ok(is_more), |error| if is_more { Ok(true) } else { Err(error) })
+    }
+
+    /// Stops watching directories.
+    fn forget(&mut self, directories: Vec<PathBuf>) {
+        for path in directories {
+            // Fails if the system has already stopped watching it.
+            _ = self.watcher.unwatch(&path);
+            self.directories.remove(&path);
+        }
     }
 }

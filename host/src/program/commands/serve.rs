@@ -1,6 +1,12 @@
 //! `wasmserve HANDLER`: sets up the server from its configuration and runs it.
 
-use std::{io, net::SocketAddr, panic, process, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    panic, process,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, anyhow};
 use tokio::{
@@ -90,6 +96,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         grants: config.grants.clone(),
         build: config.build,
     };
+    let begun = SystemTime::now();
     let handlers = config.handlers;
     let loading = async {
         let loaded = spawn_blocking(move || (load(&loader, handlers), loader)).await;
@@ -105,7 +112,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         let served =
             Served { mounts: Arc::clone(&mounts), shows_failures: config.gateway.debug, events: Arc::clone(&events) };
         if !watched.is_empty()
-            && let Err(error) = watch::spawn(watched, loader, served)
+            && let Err(error) = watch::spawn(watched, loader, served, begun)
         {
             events.notice(Level::Warning, format!("cannot watch handlers for changes: {error:#}"));
         }

@@ -1,12 +1,14 @@
 //! Runs cargo to build a handler, and relays and keeps its messages.
 
 use std::{
+    env,
     ffi::OsString,
-    fs,
+    fs::{self, DirEntry},
     io::{self, BufRead, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     thread,
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, anyhow, bail};
@@ -44,8 +46,10 @@ pub(super) struct Cargo<'a> {
     pub(super) manifest: &'a Path,
     /// The program to build.
     pub(super) program: &'a str,
-    /// Cargo's target directory; cargo's default if `None`.
-    pub(super) target: Option<PathBuf>,
+    /// Where cargo writes what it compiles.
+    pub(super) output: &'a Path,
+    /// Whether that is the target directory of Rust files, and not the crate's own choice.
+    pub(super) has_own_output: bool,
     /// Prefixes of paths to replace in the component and in messages. If two match, the later one wins.
     pub(super) renamed: &'a [(&'a Path, &'a Path)],
     /// Whether the component gets line tables.
@@ -64,11 +68,11 @@ impl Cargo<'_> {
         let mut built = self.build_once();
         if let Err(Failure { output, .. }) = &built
             && phrases::is_compiler_lost(output)
-            && let Some(target) = &self.target
+            && self.has_own_output
         {
             // Cargo caches what it knows about the compiler, even that it failed to run in a directory that no longer
             // exists.
-            _ = fs::remove_file(target.join(".rustc_info.json"));
+            _ = fs::remove_file(self.output.join(".rustc_info.json"));
             built = self.build_once();
         }
         if let Err(Failure { output, .. }) = &built
@@ -81,13 +85,18 @@ impl Cargo<'_> {
     }
 
     fn build_once(&self) -> Result<Built, Failure> {
+        let begun = SystemTime::now();
         let mut command = tool("cargo", self.directory);
         command.args(["rustc", "--release", "--message-format=json-render-diagnostics"]);
         command.arg(format!("--target={TARGET}")).arg("--bin").arg(self.program);
         command.arg("--manifest-path").arg(self.manifest);
         command.args(["--color", if self.color { "always" } else { "never" }]);
-        if let Some(target) = &self.target {
-            command.arg("--target-dir").arg(target);
+        // Whatever the environment or the user's configuration says: the messages are for the handler's author.
+        command.args(["--config", "term.verbose=false", "--config", "term.progress.when=\"never\""]);
+        if self.has_own_output {
+            command.arg("--target-dir").arg(self.output);
+            // Flags for a target replace those for all targets, which in a user's configuration are for the host.
+            command.arg("--config").arg(format!("target.{TARGET}.rustflags=[\"--cfg=wasmserve\"]"));
         }
         if self.lines {
             command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
@@ -102,16 +111,39 @@ impl Cargo<'_> {
         let (component, output) = self.collect_output(&mut child);
         let status = child.wait().context("cannot wait for cargo")?;
         match (status.success(), component) {
-            (true, Some(component)) => Ok(Built { sources: sources(&component), component }),
+            (true, Some(component)) => {
+                let mut sources = sources(&component.with_extension("d"));
+                // What build scripts write is not a source, and where it is written is below this directory.
+                sources.retain(|source| !source.starts_with(self.output.join(TARGET)));
+                Ok(Built { component, sources })
+            }
             (true, None) => Err(anyhow!("cargo built no component from `{}`", self.program).into()),
             (false, _) => {
-                let line = match phrases::hint(&output, self.target.is_some()) {
+                let sources = self.sources_of_failure(&output, begun);
+                let line = match phrases::hint(&output, self.has_own_output) {
                     Some(hint) => anyhow!("does not build; {hint}"),
                     None => anyhow!("does not build"),
                 };
-                Err(Failure { output, line })
+                Err(Failure { output, line, sources })
             }
         }
+    }
+
+    /// The files that a build which began at `begun` and failed has read or looked for, as far as it shows.
+    fn sources_of_failure(&self, output: &str, begun: SystemTime) -> Vec<PathBuf> {
+        // Rustc lists what it has read if it came far enough.
+        let is_new = |entry: &DirEntry| {
+            let written = entry.metadata().and_then(|metadata| metadata.modified());
+            entry.path().extension().is_some_and(|extension| extension == "d") && written.is_ok_and(|at| at >= begun)
+        };
+        let lists = fs::read_dir(self.output.join(TARGET).join("release/deps")).into_iter().flatten().flatten();
+        let mut sources: Vec<PathBuf> = lists.filter(is_new).flat_map(|list| sources(&list.path())).collect();
+        sources.extend(phrases::paths(output).map(PathBuf::from));
+        // The paths are relative to a directory that depends on the workspace, or begin as the user typed them.
+        let is_root = |directory: &&Path| *directory == self.directory || directory.join("Cargo.toml").exists();
+        let mut roots: Vec<PathBuf> = self.directory.ancestors().filter(is_root).map(Path::to_owned).collect();
+        roots.extend(env::current_dir().ok());
+        sources.iter().flat_map(|source| roots.iter().map(move |root| root.join(source))).collect()
     }
 
     /// Reads cargo's output to the end: the path of the component, and cargo's messages.
@@ -171,9 +203,10 @@ fn component(stdout: ChildStdout, program: &str) -> Option<PathBuf> {
     found
 }
 
-/// Reads the files that a component was built from out of the dep-info file that cargo writes next to it.
-fn sources(component: &Path) -> Vec<PathBuf> {
-    let list = std::fs::read_to_string(component.with_extension("d")).unwrap_or_default();
+/// Reads the files that something was built from out of a dep-info file of cargo or rustc.
+fn sources(list: &Path) -> Vec<PathBuf> {
+    let list = fs::read_to_string(list).unwrap_or_default();
+    let list = list.lines().next().unwrap_or_default();
     let (_, list) = list.split_once(": ").unwrap_or_default();
     // Spaces in names are escaped with a backslash.
     let names = list.trim_end().replace("\\ ", "\0");
@@ -211,26 +244,27 @@ pub(super) fn add_target(directory: &Path) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Finds the program of a crate that is the handler.
+/// Finds the program of a crate that is the handler, and where cargo writes what it compiles.
 ///
 /// # Errors
 ///
 /// The crate has no program, or has several and does not set `default-run`.
-pub(super) fn program(directory: &Path, manifest: &Path) -> Result<String, Failure> {
+pub(super) fn program(directory: &Path, manifest: &Path) -> Result<(String, PathBuf), Failure> {
     let mut command = tool("cargo", directory);
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
     let output = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?
         .wait_with_output()
         .context("cannot wait for cargo")?;
     if !output.status.success() {
-        return Err(Failure {
-            line: anyhow!("is not a crate that cargo can read"),
-            output: relay(&*output.stderr, io::stderr(), manifest),
-        });
+        let output = relay(&*output.stderr, io::stderr(), manifest);
+        let sources = phrases::paths(&output).map(|path| directory.join(path)).collect();
+        return Err(Failure { line: anyhow!("is not a crate that cargo can read"), output, sources });
     }
     let metadata: Value =
         serde_json::from_slice(&output.stdout).context("cannot parse the output of `cargo metadata`")?;
-    Ok(choose(&metadata, manifest)?)
+    // Cargo can be configured to separate the two.
+    let output = metadata["build_directory"].as_str().or(metadata["target_directory"].as_str()).unwrap_or_default();
+    Ok((choose(&metadata, manifest)?, PathBuf::from(output)))
 }
 
 fn choose(metadata: &Value, manifest: &Path) -> anyhow::Result<String> {
@@ -258,10 +292,18 @@ fn choose(metadata: &Value, manifest: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// The variables with flags for the compiler that do not name a target. They are for the host: with
+/// `-C target-cpu=native` rustc prints thousands of lines when it compiles for wasm, and wasm's linker knows no
+/// `-fuse-ld`. `CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS` is for handlers, and stays.
+const HOST_FLAGS: [&str; 3] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"];
+
 /// A command that runs one of Rust's tools in a directory.
 fn tool(name: &str, directory: &Path) -> Command {
     let mut command = Command::new(name);
     command.current_dir(directory).stdin(Stdio::null());
+    for flags in HOST_FLAGS {
+        command.env_remove(flags);
+    }
     command
 }
 

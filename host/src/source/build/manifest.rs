@@ -8,6 +8,14 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow, bail};
 use toml::{Table, Value, value::Array};
 
+use super::lexer;
+
+/// How many dashes frontmatter may begin with.
+const DASHES_MAX: usize = 255;
+
+/// How long a program's name may be: the system limits the names of files, and cargo makes longer ones of it.
+const NAME_MAX: usize = 100;
+
 /// The manifest that a file declares, and its text without it.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -39,6 +47,11 @@ impl Script {
             }
         }
         Ok(Self { manifest, has_json: may_use_json(text), stripped })
+    }
+
+    /// The declared part of a manifest.
+    pub(super) fn declared(&self) -> &Table {
+        &self.manifest
     }
 
     /// Returns the manifest of a package with one program called `name`, whose source is at `source`: the declared
@@ -100,49 +113,144 @@ fn may_use_json(text: &str) -> bool {
 
 /// Splits a file into its manifest in TOML, with the file's line numbers, and its text without frontmatter if it has
 /// one.
+///
+/// What may come before either is what rustc allows: a byte order mark, a shebang and white space before frontmatter,
+/// and also comments and inner attributes before the documentation of the file.
 fn split(text: &str) -> anyhow::Result<(String, Option<String>)> {
-    let lines: Vec<&str> = text.lines().collect();
-    if let Some(begin) = lines.iter().position(|line| !is_before_frontmatter(line))
-        && lines[begin].starts_with("---")
-    {
-        let (manifest, stripped) = split_frontmatter(&lines, begin)?;
+    let mut at = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
+    at += lexer::shebang(&text[at..]);
+    if let Some(begin) = frontmatter(text, at)? {
+        let (manifest, stripped) = split_frontmatter(text, begin)?;
         return Ok((manifest, Some(stripped)));
     }
-    let is_comment = |line: &&str| line.is_empty() || line.starts_with("//") || line.starts_with("#!");
-    let top = &lines[..lines.iter().position(|line| !is_comment(&line.trim_start())).unwrap_or(lines.len())];
-    let comment = |line: &str| line.trim_start().strip_prefix("//!").map(|rest| rest.trim().to_owned());
-    let Some(begin) = top.iter().position(|line| comment(line).as_deref() == Some("```cargo")) else {
-        return Ok((String::new(), None));
-    };
-    let block = &top[begin + 1..];
-    let end = block.iter().position(|line| comment(line).is_none_or(|rest| rest == "```"));
-    let Some(end) = end.filter(|end| comment(block[*end]).is_some()) else {
-        bail!("has a `cargo` block in line {} that does not end; end it with a line `//! ```", begin + 1);
-    };
-    let block = block[..end].iter().map(|line| line.replacen("//!", "   ", 1) + "\n");
-    Ok(("\n".repeat(begin + 1) + &block.collect::<String>(), None))
-}
-
-fn split_frontmatter(lines: &[&str], begin: usize) -> anyhow::Result<(String, String)> {
-    let dashes = lines[begin].bytes().take_while(|byte| *byte == b'-').count();
-    let (fence, language) = lines[begin].split_at(dashes);
-    if !["", "cargo"].contains(&language.trim()) {
-        bail!("has frontmatter of `{}` in line {}; write `--- cargo`, or only `---`", language.trim(), begin + 1);
+    let mut docs = Vec::new();
+    loop {
+        let rest = text[at..].trim_start_matches(lexer::is_space);
+        at = text.len() - rest.len();
+        if let Some(length) = lexer::comment(rest).filter(|_| !lexer::is_outer_doc(rest)) {
+            docs.extend(doc_lines(&rest[..length]).zip(line_number(text, at)..).map(|(doc, line)| (line, doc)));
+            at += length;
+        } else if let Some(length) = lexer::attribute(rest) {
+            at += length;
+        } else {
+            break;
+        }
     }
-    let Some(length) = lines[begin + 1..].iter().position(|line| line.trim_end() == fence) else {
-        bail!("has frontmatter in line {} that does not end; end it with a line `{fence}`", begin + 1);
-    };
-    let end = begin + 1 + length;
-    let keep = |wanted: fn(usize, usize, usize) -> bool| -> String {
-        let line = |(at, line): (usize, &&str)| if wanted(at, begin, end) { format!("{line}\n") } else { "\n".into() };
-        lines.iter().enumerate().map(line).collect()
-    };
-    Ok((keep(|at, begin, end| at > begin && at < end), keep(|at, begin, end| at < begin || at > end)))
+    if frontmatter(text, at)?.is_some() {
+        bail!(
+            "has frontmatter in line {} behind a comment or an attribute, where Rust does not allow it; move it to the top",
+            line_number(text, at)
+        );
+    }
+    Ok((block(&docs)?, None))
 }
 
-/// Whether a line may come before the frontmatter: a shebang or an empty line.
-fn is_before_frontmatter(line: &str) -> bool {
-    line.trim().is_empty() || line.starts_with("#!") && !line.starts_with("#![")
+/// The number of the line at a position, from 1.
+fn line_number(text: &str, at: usize) -> usize {
+    text[..at].bytes().filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The position of the frontmatter behind white space, if there is any.
+fn frontmatter(text: &str, at: usize) -> anyhow::Result<Option<usize>> {
+    let begin = text.len() - text[at..].trim_start_matches(lexer::is_space).len();
+    if !text[begin..].starts_with("---") {
+        return Ok(None);
+    }
+    if begin > at && !text[..begin].ends_with('\n') {
+        bail!("has frontmatter in line {} that is indented; remove the space before `---`", line_number(text, begin));
+    }
+    Ok(Some(begin))
+}
+
+/// Splits a file whose frontmatter is at `begin`.
+fn split_frontmatter(text: &str, begin: usize) -> anyhow::Result<(String, String)> {
+    let mut lines = text[begin..].split_inclusive('\n');
+    let opening = lines.next().unwrap_or_default();
+    let line = line_number(text, begin);
+    let dashes = opening.bytes().take_while(|byte| *byte == b'-').count();
+    let (fence, language) = opening.split_at(dashes);
+    let language = language.trim_matches(lexer::is_space);
+    if dashes > DASHES_MAX {
+        bail!("has frontmatter in line {line} that begins with {dashes} dashes; Rust allows {DASHES_MAX}");
+    }
+    if !["", "cargo"].contains(&language) {
+        bail!("has frontmatter of `{language}` in line {line}; write `--- cargo`, or only `---`");
+    }
+    let (mut number, mut end) = (line, begin + opening.len());
+    for closing in lines {
+        number += 1;
+        if let Some(behind) = closing.strip_prefix(fence) {
+            if !behind.trim_matches(lexer::is_space).is_empty() {
+                let closing = closing.trim_end();
+                bail!("has frontmatter that ends with `{closing}` in line {number}; end it with a line `{fence}`");
+            }
+            let manifest = "\n".repeat(line) + &text[begin + opening.len()..end];
+            // The end of the closing line is kept.
+            let blank = "\n".repeat(number - line);
+            let rest = &text[end + fence.len()..];
+            return Ok((manifest, format!("{}{blank}{rest}", &text[..begin])));
+        }
+        if closing.trim_matches(lexer::is_space) == fence {
+            bail!("has frontmatter that ends in line {number} with an indented `{fence}`; remove the space before it");
+        }
+        end += closing.len();
+    }
+    bail!("has frontmatter in line {line} that does not end; end it with a line `{fence}`")
+}
+
+/// The lines of the documentation in a comment, with spaces in place of the comment's signs; no documentation has
+/// `None` for each of its lines.
+fn doc_lines(comment: &str) -> impl Iterator<Item = Option<String>> {
+    let is_block = comment.starts_with("/*!");
+    let is_doc = is_block || comment.starts_with("//!");
+    let text = comment.strip_suffix("*/").filter(|_| is_block).unwrap_or(comment);
+    // Stars at the left are decoration if each line has one.
+    let has_stars =
+        is_block && text.lines().skip(1).all(|line| line.trim().is_empty() || line.trim_start().starts_with('*'));
+    let clean = move |(number, line): (usize, &str)| {
+        is_doc.then(|| match number {
+            0 => format!("   {}", &line[3..]),
+            _ if has_stars => line.replacen('*', " ", 1),
+            _ => line.to_owned(),
+        })
+    };
+    text.lines().enumerate().map(clean).collect::<Vec<_>>().into_iter()
+}
+
+/// The content of the `cargo` block in documentation, of which each line has its number; empty if there is no block.
+fn block(docs: &[(usize, Option<String>)]) -> anyhow::Result<String> {
+    let mut fence: Option<(usize, char, usize, bool)> = None;
+    let mut content = String::new();
+    for (number, doc) in docs.iter().filter_map(|(number, doc)| Some((*number, doc.as_ref()?))) {
+        let line = doc.trim();
+        let sign = line.chars().next().filter(|sign| ['`', '~'].contains(sign));
+        let length = line.chars().take_while(|char| Some(*char) == sign).count();
+        let (sign, info) = (sign.unwrap_or_default(), line[length..].trim());
+        match fence {
+            None if length >= 3 => {
+                let is_wanted = info.split([',', ' ', '\t']).next() == Some("cargo");
+                fence = Some((number, sign, length, is_wanted));
+            }
+            Some((_, opening, least, is_wanted)) if sign == opening && length >= least && info.is_empty() => {
+                if is_wanted {
+                    return Ok(content);
+                }
+                fence = None;
+            }
+            Some((.., true)) => {
+                let lines = content.matches('\n').count() + 1;
+                content += &"\n".repeat(number.saturating_sub(lines));
+                content += doc;
+                content += "\n";
+            }
+            _ => {}
+        }
+    }
+    if let Some((number, sign, length, true)) = fence {
+        let fence = String::from(sign).repeat(length);
+        bail!("has a `cargo` block in line {number} that does not end; end it with a line `//! {fence}`");
+    }
+    Ok(String::new())
 }
 
 fn table<'a>(manifest: &'a mut Table, name: &str) -> anyhow::Result<&'a mut Table> {
@@ -167,9 +275,11 @@ fn anchor(table: &mut Table, origin: &Path) {
 
 /// A name for a file's program: the file's name, changed as far as cargo requires.
 pub(super) fn name(file: &Path) -> String {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    // Without `.rs`, a dot is a part of the name.
+    let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+    let stem = if is_rust { file.file_stem() } else { file.file_name() }.unwrap_or_default().to_string_lossy();
     let is_taken = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
-    let name: String = stem.chars().map(|char| if is_taken(char) { char } else { '-' }).collect();
+    let name: String = stem.chars().take(NAME_MAX).map(|char| if is_taken(char) { char } else { '-' }).collect();
     // Names of directories that cargo creates, and of crates that every program has.
     let reserved = ["alloc", "build", "core", "deps", "examples", "incremental", "proc_macro", "std", "test"];
     let is_fit = name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
@@ -246,12 +356,61 @@ mod tests {
         let text = "#!/usr/bin/env wasmserve\n---\n[dependencies]\n---\n\nfn main() {}\n";
         let script = Script::read(text).expect("the script is well-formed");
         assert_eq!(script.stripped.as_deref(), Some("#!/usr/bin/env wasmserve\n\n\n\n\nfn main() {}\n"));
+        let script = Script::read(&text.replace('\n', "\r\n")).expect("the script is well-formed");
+        assert_eq!(script.stripped.as_deref(), Some("#!/usr/bin/env wasmserve\r\n\n\n\r\n\r\nfn main() {}\r\n"));
         for text in [
             "\n---\n[dependencies]\na = = 1\n---\n",
             "//! Hello.\n//! ```cargo\n//! [dependencies]\n//! a = = 1\n//! ```\n",
         ] {
             let error = Script::read(text).expect_err("not TOML");
             assert!(format!("{error:#}").contains("in line 4"), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn what_rustc_allows_before_dependencies_does_not_hide_them() {
+        let declared = "[dependencies]\nlocal.path = \"local\"\n";
+        let block: String = declared.lines().map(|line| format!("//! {line}\n")).collect();
+        let block = format!("//! ```cargo\n{block}//! ```\n");
+        for text in [
+            format!("\u{feff}---\n{declared}---\nfn main() {{}}\n"),
+            format!("\u{feff}#!/usr/bin/env wasmserve\n \t\n---\t\n{declared}---\t \nfn main() {{}}\n"),
+            format!("-----  cargo \n{declared}\n# ----\n-----\n"),
+            format!("#![allow(unused)]\n{block}"),
+            format!("#!\n// A comment.\n[allow(unused)]\n{block}"),
+            format!("\u{feff}// Licence.\n/* of /* many */\n  lines --- */ \n\n{block}fn main() {{}}\n"),
+            format!("#!/bin/x\n/*** Licence. ***/ //// as above\n#![doc = \"] \\\" [\"]\n{block}"),
+            block.replace("```cargo", "~~~~ cargo,ignore\t").replace("```", "~~~~~"),
+            format!("//! ````text\n//! ```cargo\n//! ````\n{block}"),
+            block.replace("//! local", "\n// Between.\n//! local"),
+            format!("/*! Hello.\n```cargo\n{declared}```\n*/\n"),
+            format!("/*!\n * ```cargo\n * {}\n * ```\n */\n", declared.trim().replace('\n', "\n * ")),
+        ] {
+            for text in [text.replace('\n', "\r\n"), text] {
+                let manifest = manifest(&text);
+                let path = manifest["dependencies"].get("local").and_then(|local| local["path"].as_str());
+                assert_eq!(path, Some("/src/local"), "{text}");
+            }
+        }
+        for text in ["/// ```cargo\n/// a = = 1\n", "fn f() {}\n//! ```cargo\n", "#!x ---\n"] {
+            assert!(Script::read(text).is_ok_and(|script| script.manifest.is_empty() && script.stripped.is_none()));
+        }
+    }
+
+    #[test]
+    fn what_rustc_refuses_about_frontmatter_is_refused_with_its_line() {
+        for (text, reason) in [
+            ("// Licence.\n---\n---\n", "in line 2 behind a comment"),
+            ("#![x]\n\n---\n---\n", "in line 3 behind a comment or an attribute"),
+            ("\n ---\n---\n", "in line 2 that is indented"),
+            ("---\na = 1\n ---\n", "in line 3 with an indented `---`"),
+            ("---\na = 1\n----\n", "`----` in line 3; end it with a line `---`"),
+            ("----\na = 1\n---\n", "in line 1 that does not end; end it with a line `----`"),
+            ("---\n--- // end\n", "with `--- // end` in line 2"),
+            ("#!x\r\n--- toml\r\n---\r\n", "of `toml` in line 2"),
+        ] {
+            let error = Script::read(text).expect_err(text).to_string();
+            assert!(error.contains(reason), "{error}");
         }
     }
 
@@ -274,6 +433,8 @@ mod tests {
             ("test.rs", "handler-test"),
             ("wasmserve.rs", "handler-wasmserve"),
             ("é.rs", "handler--"),
+            ("v1.2 api", "v1-2-api"),
+            (&"a".repeat(200), &"a".repeat(100)),
         ] {
             assert_eq!(name(Path::new(file)), wanted);
         }

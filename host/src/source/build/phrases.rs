@@ -2,6 +2,14 @@
 //!
 //! Last seen in Rust 1.95.0. If a phrase no longer matches, a remedy is not applied by itself; nothing else breaks.
 
+use std::{collections::BTreeSet, iter};
+
+/// How many paths are looked for in messages.
+const PATHS_MAX: usize = 500;
+
+/// How long a path may be, in bytes.
+const PATH_MAX: usize = 4096;
+
 /// Whether cargo could not even start the compiler.
 pub(super) fn is_compiler_lost(output: &str) -> bool {
     output.contains("failed to run `rustc`")
@@ -37,6 +45,30 @@ pub(super) fn hint(output: &str, is_file: bool) -> Option<String> {
     })
 }
 
+/// All paths in the messages: what stands between quotes or backticks, or behind an arrow, and has a dot or a slash.
+/// Not all of them need be paths.
+pub(super) fn paths(output: &str) -> impl Iterator<Item = String> {
+    let plain = without_colors(output);
+    let mut paths = BTreeSet::new();
+    for line in plain.lines() {
+        for quote in ['`', '"'] {
+            paths.extend(line.split(quote).skip(1).step_by(2).map(str::to_owned));
+        }
+        let arrow = [" --> ", " ::: "].into_iter().find_map(|arrow| Some(line.split_once(arrow)?.1));
+        // The line and the column follow.
+        paths.extend(arrow.and_then(|place| Some(place.rsplitn(3, ':').nth(2)?.to_owned())));
+    }
+    paths.retain(|path| path.len() < PATH_MAX && path.contains(['.', '/', '\\']) && !path.contains("://"));
+    paths.into_iter().take(PATHS_MAX)
+}
+
+/// The text without the escape sequences that set colours.
+fn without_colors(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default();
+    iter::once(first).chain(parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +83,14 @@ mod tests {
         assert!(hint(&regex.replace("regex", "serde"), true).contains("features = [\"derive\"]"));
         assert_eq!(hint(regex, false), "", "rustc itself names Cargo.toml");
         assert_eq!(hint("error[E0308]: mismatched types", true), "");
+    }
+
+    #[test]
+    fn paths_in_messages_are_found_in_all_of_their_forms() {
+        let output = "\u{1b}[1m\u{1b}[91merror\u{1b}[0m: couldn't read `src/page.html`: No such file\n\
+                      \u{1b}[94m --> \u{1b}[0mmy src/main.rs:2:1\n  = help: create file \"a/util.rs\" or \"a/util/mod.rs\"\n\
+                      `u8` is not `str`, see https://example.com/\n failed to read `/dep/Cargo.toml`\n";
+        let found: Vec<String> = paths(output).collect();
+        assert_eq!(found, ["/dep/Cargo.toml", "a/util.rs", "a/util/mod.rs", "my src/main.rs", "src/page.html"]);
     }
 }
