@@ -1,6 +1,7 @@
 //! Parses a form like Python's `parse_qs`, which has a list of values for every name. Logs the form and sends it back.
+//! Nothing is kept: each request starts the handler anew.
 //!
-//! Try it: `curl -X POST -d abc=def http://127.0.0.1:8000/`
+//! Try it: `curl -d abc=def http://127.0.0.1:8000/`, and with a file: `curl -F file=@form.rs http://127.0.0.1:8000/`
 
 use wasmserve_guest::{Environ, Result, handler};
 
@@ -23,6 +24,12 @@ mod tests {
         let answer = call(validator(app), Environ::for_test([]).with_input("abc=def"));
         assert_eq!(answer.log, ["{'abc': ['def']}"]);
         assert_eq!(answer.body, b"{'abc': ['def']}\n");
+    }
+
+    #[test]
+    fn other_bodies_are_refused() {
+        let json = Environ::for_test([("CONTENT_TYPE", "application/json")]).with_input("{}");
+        assert_eq!(call(validator(app), json).status, "415 Unsupported Media Type");
     }
 
     #[test]

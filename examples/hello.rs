@@ -6,8 +6,8 @@ use wasmserve_guest::{Environ, StartResponse, handler};
 
 handler!(app);
 
-/// Called once per request, each time in a fresh instance. `environ` is the request: `environ.path()` is its path,
-/// `environ.input()` its body.
+/// Called once per request, each time in a fresh instance: what it keeps in a `static` is gone in the next request.
+/// `environ` is the request: `environ.path()` is its path, `environ.input()` its body.
 fn app(_environ: Environ, start_response: StartResponse) -> impl Iterator<Item = &'static [u8]> {
     let data = b"Hello, World!\n";
     start_response("200 OK", &[("Content-Type", "text/plain"), ("Content-Length", &data.len().to_string())]);

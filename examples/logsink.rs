@@ -15,6 +15,8 @@
 //! A record is a query string, a form, a JSON object or a line of text. A JSON array, or JSON with one value on each
 //! line, has several records. Everything else is refused: what is not shown must not be a success.
 
+use std::{io::ErrorKind, str};
+
 use wasmserve_guest::{
     Environ, Form, Refusal, Result, handler, parse_qs_with_blanks,
     serde_json::{Deserializer, Value},
@@ -75,7 +77,7 @@ fn records(environ: &Environ) -> Result<Vec<Record>> {
             several => several.iter_mut().for_each(|record| record.fields.extend(Record::from(&query).fields)),
         }
     }
-    records.retain(|record| !record.fields.is_empty());
+    records.retain(|record| record.fields.iter().any(|(_, value)| !says_nothing(value)));
     Ok(records)
 }
 
@@ -90,9 +92,7 @@ fn in_body(environ: &Environ) -> Result<Vec<Record>> {
         return Err(refused("the body is compressed").into());
     }
     let body = environ.input().read_all(BODY_MAX).map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge
-            if error.get_ref().is_some_and(|it| !it.is::<wasmserve_guest::ReadError>()) =>
-        {
+        ErrorKind::FileTooLarge if error.get_ref().is_some_and(|it| !it.is::<wasmserve_guest::ReadError>()) => {
             Refusal::new(413, error.to_string()).into()
         }
         _ => wasmserve_guest::Error::from(error),
@@ -102,13 +102,14 @@ fn in_body(environ: &Environ) -> Result<Vec<Record>> {
     };
     let text = text.trim_start_matches('\u{feff}').trim_ascii();
     let is_form = essence.is_empty() && text.contains('=') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let looks_like_json = matches!(text.as_bytes(), [b'{', .., b'}'] | [b'[', .., b']']);
     match &*essence {
         _ if text.is_empty() => Ok(Vec::new()),
         "application/json" | "application/jsonl" | "application/x-ndjson" | "text/json" => Ok(json(text)?),
         suffixed if suffixed.ends_with("+json") => Ok(json(text)?),
         // curl and others send JSON as a form, unless they are told otherwise.
-        "" | "application/x-www-form-urlencoded" | "text/plain" if text.starts_with(['{', '[']) => json(text)
-            .or_else(|problem| if essence == "text/plain" { Ok(vec![text.into()]) } else { Err(problem.into()) }),
+        "" | "application/x-www-form-urlencoded" if looks_like_json => Ok(json(text)?),
+        "text/plain" if looks_like_json => Ok(json(text).unwrap_or_else(|_| vec![text.into()])),
         "application/x-www-form-urlencoded" => Ok(vec![Record::from(&parse_qs_with_blanks(text))]),
         "" if is_form => Ok(vec![Record::from(&parse_qs_with_blanks(text))]),
         "" | "text/plain" => Ok(vec![text.into()]),
@@ -368,7 +369,7 @@ mod tests {
         let expected = line("", "", "broken  n=1  f=\"a.txt: two words\"");
         assert_eq!(logged("multipart/form-data; boundary=\"x\"", &body), expected);
         assert_eq!(logged("text/plain; charset=utf-8", "it is 1\n"), line("", "", "it is 1"));
-        assert_eq!(logged("text/plain", "[error] x"), line("", "", "[error] x"));
+        assert_eq!(logged("text/plain", "[error]"), line("", "", "[error]"));
         assert_eq!(logged("", "it is 1"), line("", "", "it is 1"));
     }
 
@@ -379,6 +380,8 @@ mod tests {
             ("application/x-www-form-urlencoded", b"", 400),
             ("application/json", b"", 400),
             ("application/json", b"{}", 400),
+            ("application/json", b"{\"msg\": null, \"args\": []}", 400),
+            ("application/x-www-form-urlencoded", b"msg=&args=None", 400),
             ("application/json", b"[]", 400),
             ("application/json", b"{\"msg\": ", 400),
             ("application/json", b"msg=a", 400),

@@ -6,6 +6,7 @@ use wasmserve_guest::{Environ, IntoResponse, Result, Verbs, handler};
 
 handler!(Test);
 
+/// A new one for each request: nothing that it keeps is there in the next one.
 struct Test;
 
 impl Verbs for Test {

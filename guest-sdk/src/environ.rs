@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     cell::OnceCell,
     fmt::{self, Debug, Formatter},
+    io,
 };
 
 use crate::{Cookies, Errors, Form, FormError, Input, Multipart, Value, form, gateway::Gateway, parse_qs};
@@ -28,8 +29,16 @@ pub struct Environ {
     pub(crate) gateway: Gateway,
     /// The variables that the handler has set. Names are unique.
     own: Vec<(Cow<'static, str>, Value)>,
-    /// What was read of the request, kept so that borrowed text lives as long as the request.
-    read: Read,
+    /// What was read of the request, kept so that borrowed text lives as long as the request. A trait object, so that a
+    /// handler that reads nothing does not contain the code that drops it.
+    read: OnceCell<Box<dyn Kept>>,
+}
+
+trait Kept {
+    fn read(&self) -> &Read;
+
+    /// Forgets what depends on variables. The body is read only once, and its form does not depend on them any more.
+    fn forget(&mut self);
 }
 
 #[derive(Default)]
@@ -38,6 +47,16 @@ struct Read {
     query: OnceCell<Form>,
     cookies: OnceCell<Cookies>,
     form: OnceCell<Form>,
+}
+
+impl Kept for Read {
+    fn read(&self) -> &Read {
+        self
+    }
+
+    fn forget(&mut self) {
+        *self = Self { form: std::mem::take(&mut self.form), ..Self::default() };
+    }
 }
 
 /// A list of variables, to which others can be appended while its texts are borrowed.
@@ -67,7 +86,11 @@ impl Texts {
 
 impl Environ {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        Self { gateway, own: Vec::new(), read: Read::default() }
+        Self { gateway, own: Vec::new(), read: OnceCell::new() }
+    }
+
+    fn read(&self) -> &Read {
+        self.read.get_or_init(|| Box::new(Read::default())).read()
     }
 
     /// Another handle to the same request.
@@ -105,8 +128,9 @@ impl Environ {
     /// ```
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
-        // The body is read only once, and its form does not depend on variables any more.
-        self.read = Read { form: std::mem::take(&mut self.read.form), ..Read::default() };
+        if let Some(read) = self.read.get_mut() {
+            read.forget();
+        }
         match self.own.iter_mut().find(|(other, _)| *other == name) {
             Some((_, place)) => *place = value,
             None => self.own.push((name, value)),
@@ -225,7 +249,7 @@ impl Environ {
             // Not in the environ, where it would be the same variable as the name with a hyphen.
             let is_it = |(other, _): &(String, Value)| other.eq_ignore_ascii_case(name);
             let read = || self.headers().into_iter().find(is_it).map(|(_, value)| value);
-            return self.read.texts.get(&format!("header {}", name.to_ascii_lowercase()), read);
+            return self.read().texts.get(&format!("header {}", name.to_ascii_lowercase()), read);
         }
         match &*name.replace('-', "_").to_ascii_uppercase() {
             variable @ ("CONTENT_TYPE" | "CONTENT_LENGTH") => self.text(variable),
@@ -249,9 +273,19 @@ impl Environ {
         self.text(&format!("router.{name}"))
     }
 
+    /// Reads the whole body for a parser. A body that was read before is an error, because it would look like an empty one.
+    pub(crate) fn whole_body(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let body = self.input().read_all(limit)?;
+        let length = self.text("CONTENT_LENGTH").and_then(|length| length.parse().ok()).unwrap_or(0_u64);
+        if body.is_empty() && length > 0 {
+            return Err(io::Error::other("the request body was read before"));
+        }
+        Ok(body)
+    }
+
     /// One variable as text.
     fn text(&self, name: &str) -> Option<&str> {
-        self.read.texts.get(name, || self.get(name))
+        self.read().texts.get(name, || self.get(name))
     }
 
     /// Parses `HTTP_COOKIE`.
@@ -263,7 +297,7 @@ impl Environ {
     /// assert_eq!(theme, "dark");
     /// ```
     pub fn cookies(&self) -> &Cookies {
-        self.read.cookies.get_or_init(|| Cookies::parse(self.get("HTTP_COOKIE").unwrap_or_default()))
+        self.read().cookies.get_or_init(|| Cookies::parse(self.get("HTTP_COOKIE").unwrap_or_default()))
     }
 
     /// Parses `QUERY_STRING` with [`parse_qs`].
@@ -275,7 +309,7 @@ impl Environ {
     /// assert_eq!((first, environ.query().get_all("n").len()), ("1", 2));
     /// ```
     pub fn query(&self) -> &Form {
-        self.read.query.get_or_init(|| parse_qs(self.get("QUERY_STRING").unwrap_or_default()))
+        self.read().query.get_or_init(|| parse_qs(self.get("QUERY_STRING").unwrap_or_default()))
     }
 
     /// Reads the body of a form post of up to 1 MiB: `application/x-www-form-urlencoded`, which [`parse_qs`] parses, or
@@ -303,11 +337,11 @@ impl Environ {
     /// Fails if the body is of another type, malformed, longer than 1 MiB, or incomplete. `?` turns the error into the
     /// response that [`FormError`] lists.
     pub fn form(&self) -> Result<&Form, FormError> {
-        if let Some(form) = self.read.form.get() {
+        if let Some(form) = self.read().form.get() {
             return Ok(form);
         }
         let form = form::read(self)?;
-        Ok(self.read.form.get_or_init(|| form))
+        Ok(self.read().form.get_or_init(|| form))
     }
 
     /// Reads a `multipart/form-data` body of any size part by part: see [`Multipart`].

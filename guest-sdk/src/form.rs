@@ -29,7 +29,7 @@ pub(crate) fn read(environ: &Environ) -> Result<Form, FormError> {
             if let Some(coding) = media_type::coding(environ) {
                 return Err(FormError::Coding(coding));
             }
-            let body = environ.input().read_all(FORM_LIMIT).map_err(FormError::from_io)?;
+            let body = environ.whole_body(FORM_LIMIT).map_err(FormError::from_io)?;
             match is_something_else(&body) {
                 false if is_typed || could_be_form(&body) => Ok(parse_qs(body)),
                 true if is_typed => Err(FormError::Malformed(
@@ -59,7 +59,8 @@ fn could_be_form(body: &[u8]) -> bool {
 }
 
 /// Parses a query string or an urlencoded form like Python's `urllib.parse.parse_qs`: every name has a list of values,
-/// because names may repeat, and blank values are dropped.
+/// because names may repeat, and blank values are dropped. An invalid percent escape stays as it is, and what is not UTF-8
+/// becomes `�`.
 ///
 /// ```
 /// # use wasmserve_guest::parse_qs;
@@ -442,6 +443,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_body_that_was_read_before_is_a_fault_and_not_an_empty_form() {
+        let app = |environ: Environ| -> crate::Result<String> {
+            environ.input().read_all(100)?;
+            Ok(environ.form()?.to_string())
+        };
+        let answer = crate::testing::call(app, Environ::for_test([]).with_input("a=b"));
+        assert_eq!(answer.fault.as_deref(), Some("the request body was read before"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Environ {
         if let Some(coding) = media_type::coding(self) {
             return Err(JsonError::Coding(coding));
         }
-        let body = self.input().read_all(LIMIT).map_err(JsonError::from_io)?;
+        let body = self.whole_body(LIMIT).map_err(JsonError::from_io)?;
         // Some clients begin with a byte order mark, which may be ignored (RFC 8259 section 8.1).
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
         serde_json::from_slice(body).map_err(|error| match error.classify() {

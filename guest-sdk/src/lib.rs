@@ -68,7 +68,13 @@
 #![cfg_attr(feature = "json", doc = "| `json` | [`Environ::json`], [`Json`], [`JsonError`] and the macro [`json!`] |")]
 #![cfg_attr(not(feature = "json"), doc = "| `json` | `Environ::json`, `Json`, `JsonError` and the macro `json!` |")]
 //!
-//! No feature is on by default. Without `json` the dependency tree does not contain serde.
+//! No feature is on by default, and without `json` the dependency tree does not contain serde. In a single file that
+//! mentions JSON, `wasmserve` turns the feature on by itself.
+//!
+//! # State
+//!
+//! Each request gets a fresh instance, so `static` variables have their initial values in each request. Nothing that a
+//! handler keeps in memory is there in the next request.
 //!
 //! [PEP 3333]: https://peps.python.org/pep-3333/
 

@@ -1,6 +1,9 @@
 //! `multipart/form-data`: forms with files (RFC 7578), read as they arrive.
 
-use std::io::{self, BufRead, Read};
+use std::{
+    io::{self, BufRead, Read},
+    str,
+};
 
 use crate::{
     Environ, Form, FormError, FormFile, Input,

@@ -75,6 +75,67 @@ fn compiler_errors_are_shown_with_the_files_own_lines() {
 }
 
 #[test]
+fn a_file_speaks_json_without_a_feature() {
+    let place = Place::new();
+    let text = "use wasmserve_guest::prelude::*;\n\nhandler!(app);\n\n\
+                fn app(environ: Environ) -> Json<serde_json::Value> {\n    \
+                Json(json!({ \"path\": environ.path() }))\n}\n";
+    let server = Launch::file(&place.file("hello.rs", text)).start();
+    assert_eq!(server.get("/a").text(), "{\"path\":\"/a\"}");
+}
+
+#[test]
+fn text_of_the_request_outlives_its_statement() {
+    let place = Place::new();
+    let text = "use wasmserve_guest::prelude::*;\n\nhandler!(app);\n\nfn app(environ: Environ) -> Result {\n    \
+                let query = environ.query().get(\"x\").unwrap_or(\"\");\n    \
+                let cookie = environ.cookies().get(\"x\").unwrap_or(\"\");\n    \
+                let header = environ.header(\"X\").unwrap_or(\"\").strip_prefix(\"a=\").unwrap_or(\"\");\n    \
+                let field = environ.form()?.get(\"x\").unwrap_or(\"\");\n    \
+                match environ.method() {\n        \"POST\" => {}\n        _ => return (405, ()).into_response(),\n    }\n    \
+                format!(\"{query} {cookie} {header} {field}\").into_response()\n}\n";
+    let server = Launch::file(&place.file("hello.rs", text)).start();
+    let response = server.ask(
+        "POST /?x=1 HTTP/1.1\r\nHost: x\r\nCookie: x=2\r\nX: a=3\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: 3\r\n\r\nx=4",
+    );
+    assert_eq!(response.text(), "1 2 3 4");
+}
+
+#[test]
+fn beginners_mistakes_are_reported_with_their_remedy() {
+    let place = Place::new();
+    for (name, text, hint) in [
+        ("forgotten.rs", handler("x").replace("handler!(app);", ""), "add `handler!(app);`, where `app` is"),
+        ("undeclared.rs", format!("use regex::Regex;\n{}", handler("x")), "`//! regex = \"*\"`"),
+        ("inline.rs", handler("x").replace("\"x\"", "regex::text()"), "`//! regex = \"*\"`"),
+        ("text.rs", handler("x").replace("\"x\"", "\"x\".as_str()"), "remove `.as_str()`"),
+    ] {
+        let ended = Launch::file(&place.file(name, text)).run();
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert_eq!(ended.code, Some(4), "{ended:?}");
+        assert!(last.contains("does not build; ") && last.contains(hint), "{ended:?}");
+    }
+}
+
+#[test]
+fn what_cannot_answer_requests_is_reported_with_what_can() {
+    let place = Place::new();
+    for (name, app) in [
+        ("number.rs", "fn app(_: Environ) -> i32 { 5 }"),
+        ("future.rs", "async fn app(_: Environ) -> &'static str { \"x\" }"),
+        ("reference.rs", "fn app(_: &Environ) -> &'static str { \"x\" }"),
+        ("nothing.rs", "fn app() -> &'static str { \"x\" }"),
+    ] {
+        let text = format!("use wasmserve_guest::prelude::*;\n\nhandler!(app);\n\n{app}\n");
+        let ended = Launch::file(&place.file(name, text)).run();
+        for part in ["cannot answer requests", "not `async`", "`(status, body)`", "`Json(value)`"] {
+            assert!(ended.stderr.contains(part), "{name}: {part}: {ended:?}");
+        }
+    }
+}
+
+#[test]
 fn a_file_may_name_its_dependencies_in_frontmatter_or_in_its_comment() {
     let place = Place::new();
     neighbour(&place);
