@@ -275,6 +275,35 @@ fn e15_the_servers_environment_is_hidden_from_handlers() {
 }
 
 #[test]
+fn a_variable_is_inherited_with_env_without_a_value() {
+    let launch = || Launch::program("reads_env").flags(["--env", "TOKEN_OF_TEST"]);
+    let server = launch().env("TOKEN_OF_TEST", "a=secret").start();
+    assert!(server.get("/?name=TOKEN_OF_TEST").text().ends_with("environ: Some(\"a=secret\")"));
+    let log = server.stop();
+    assert!(log.contains(&"granted: --env TOKEN_OF_TEST".to_owned()), "{log:#?}");
+    assert!(!log.concat().contains("secret"), "{log:#?}");
+    refuses(launch(), 2, &["--env cannot be `TOKEN_OF_TEST`", "write TOKEN_OF_TEST=VALUE"]);
+}
+
+#[test]
+fn variables_are_granted_with_a_file() {
+    let place = Place::new();
+    let file = place.file(".env", "# ours\nexport A=1\r\nB='two # $A'\n");
+    let flags = ["--env-file", file.to_str().expect("the path is UTF-8"), "--env", "A=3"];
+    let server = Launch::program("reads_env").flags(flags).start();
+    assert!(server.get("/").text().starts_with("process: [(\"B\", \"two # $A\"), (\"A\", \"3\")]"));
+    let log = server.stop();
+    assert!(log.contains(&"granted: --env B".to_owned()) && !log.concat().contains("two"), "{log:#?}");
+
+    let wrong = place.file("wrong.env", "A=1\nsecret\n");
+    let flags = ["--env-file", wrong.to_str().expect("the path is UTF-8")];
+    let line =
+        refuses(Launch::program("reads_env").flags(flags), 2, &["--env-file", "wrong.env", "line 2: write NAME=VALUE"]);
+    assert!(!line.contains("secret"), "{line}");
+    refuses(Launch::program("reads_env").flags(["--env-file", "/nowhere"]), 2, &["--env-file", "cannot be read"]);
+}
+
+#[test]
 fn a_variable_that_is_not_granted_is_named_in_a_note() {
     let server = Launch::program("reads_env").flags(["--env", "GREETING=hi"]).start();
     let api_key = "note: the handler asked for `API_KEY`, which is not granted; grant it with --env API_KEY";

@@ -6,7 +6,7 @@ use wasmserve_tests::{
     client::Response,
     guest,
     place::Place,
-    server::{Launch, Server},
+    server::{Launch, Server, refuses},
 };
 
 /// The value of a variable in the output of the example `environ`.
@@ -102,4 +102,68 @@ fn k9_k10_a_flag_decides_whether_a_half_closed_client_is_answered() {
     assert!(client.try_response().is_none());
     server.line_with("\"GET / HTTP/1.1\" 499");
     assert_eq!(server.get("/fine").status, 200);
+}
+
+#[test]
+fn a_grant_for_a_mount_is_for_its_handler_only() {
+    let place = Place::new();
+    place.file("page", "content");
+    let dir = format!("/uses_files:{}::/data:ro", place.display());
+    let flags = ["--env", "/reads_env:TOKEN=of one", "--env", "SHARED=of all", "--dir", &dir];
+    let mounted = ["reads_env", "uses_files", "tells_its_request", "reads_files"];
+    let server = Launch::mounted(&mounted).flags(flags).start();
+    assert_eq!(
+        server.get("/reads_env/?name=TOKEN").text(),
+        "process: [(\"SHARED\", \"of all\"), (\"TOKEN\", \"of one\")]\nenviron: Some(\"of one\")"
+    );
+    assert!(!server.get("/tells_its_request").text().contains("of one"));
+    assert_eq!(server.get("/uses_files/read?path=/data/page").text(), "Ok(\"content\")");
+    assert!(server.get("/reads_files?file=/data/page").text().starts_with("Err("));
+    let log = server.stop();
+    let granted: Vec<_> = log.iter().filter(|line| line.starts_with("granted: ")).map(String::as_str).collect();
+    assert_eq!(
+        granted,
+        ["granted: --env SHARED", &format!("granted: --dir {dir}"), "granted: --env /reads_env:TOKEN"],
+        "the longest path first"
+    );
+}
+
+#[test]
+fn a_limit_for_a_mount_is_for_its_handler_only() {
+    let flags = [
+        "--timeout",
+        "/sleeps:200ms",
+        "--cpu-time",
+        "/spins:200ms",
+        "--max-body",
+        "/ignores_input:2",
+        "--buffer-body",
+        "/tells_its_request:10",
+        "--max-log",
+        "/prints:64",
+    ];
+    let mounted = ["sleeps", "spins", "ignores_input", "reads_input", "tells_its_request", "prints"];
+    let server = Launch::mounted(&mounted).flags(flags).start();
+    let fault = |request: &str| server.ask(request).field("wasmserve-fault").map(str::to_owned);
+    let post =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+    assert_eq!(fault("GET /sleeps HTTP/1.1\r\nHost: test\r\n\r\n").as_deref(), Some("wall-limit"));
+    assert_eq!(fault("GET /spins HTTP/1.1\r\nHost: test\r\n\r\n").as_deref(), Some("cpu-limit"));
+    assert_eq!(fault(&post("/ignores_input")).as_deref(), Some("body-too-large"));
+    assert_eq!(fault(&post("/reads_input")), None);
+    let chunked =
+        "POST /tells_its_request HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    assert!(server.ask(chunked).text().contains("environ CONTENT_LENGTH 3\n"), "its body is read before it starts");
+    let prints = server.get("/prints");
+    assert_eq!(prints.status, 200);
+    server.line_with("exceeds 64 bytes");
+}
+
+#[test]
+fn a_grant_or_limit_for_a_path_that_is_not_a_mount_is_refused() {
+    let launch = |flags: [&str; 2]| Launch::mounted(&["hello", "prints"]).flags(flags);
+    for flags in [["--timeout", "/prnts:1s"], ["--env", "/prnts:A=1"], ["--allow-net", "/prnts:127.0.0.1:1"]] {
+        let parts = [flags[0], "no handler is mounted at `/prnts`", "mounted are `/prints`, `/hello`"];
+        refuses(launch(flags), 2, &parts);
+    }
 }

@@ -241,7 +241,7 @@ fn invalid_flags_are_refused() {
         (&["--max-head", "10"], &["--max-head", "1KiB"]),
         (&["--env", "PATH_INFO=x"], &["--env", "PATH_INFO"]),
         (&["--env", "HTTP_HOST=x"], &["--env", "HTTP_HOST"]),
-        (&["--env", "GREETING"], &["--env", "NAME=VALUE"]),
+        (&["--env", "GREETING"], &["--env", "the server's environment has no `GREETING`", "write GREETING=VALUE"]),
         (&["--dir", "/nowhere-at-all::/data"], &["--dir", "/nowhere-at-all"]),
         (&["--dir", "/tmp"], &["--dir", "HOST::GUEST"]),
         (&["--allow-net", "localhost"], &["--allow-net", "HOST:PORT"]),

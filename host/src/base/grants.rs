@@ -45,21 +45,27 @@ impl Grants {
     pub fn is_empty(&self) -> bool {
         self.env.is_empty() && self.dirs.is_empty() && self.net.is_empty()
     }
-}
 
-impl fmt::Display for Grants {
-    /// Prints one line per grant. Values of variables are often secrets, so only names are shown.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for variable in &self.env {
-            writeln!(f, "granted: --env {}", variable.name)?;
-        }
-        for dir in &self.dirs {
-            writeln!(f, "granted: --dir {dir}")?;
-        }
-        for net in &self.net {
-            writeln!(f, "granted: --allow-net {}:{}", net.host, net.port)?;
-        }
-        Ok(())
+    /// Adds a variable, which replaces one of the same name.
+    pub(crate) fn add_variable(&mut self, variable: &Variable) {
+        self.env.retain(|other| other.name != variable.name);
+        self.env.push(variable.clone());
+    }
+
+    /// Adds a directory, which replaces one with the same path for the handler.
+    pub(crate) fn add_dir(&mut self, dir: &Dir) {
+        self.dirs.retain(|other| other.guest != dir.guest);
+        self.dirs.push(dir.clone());
+    }
+
+    /// A line for each grant, as a flag for the handlers in `scope`. Values of variables are often secrets, so only names
+    /// are shown.
+    #[must_use]
+    pub(crate) fn lines(&self, scope: &str) -> Vec<String> {
+        let env = self.env.iter().map(|variable| format!("granted: --env {scope}{}", variable.name));
+        let dirs = self.dirs.iter().map(|dir| format!("granted: --dir {scope}{dir}"));
+        let net = self.net.iter().map(|net| format!("granted: --allow-net {scope}{}:{}", net.host, net.port));
+        env.chain(dirs).chain(net).collect()
     }
 }
 
@@ -134,7 +140,7 @@ impl FromStr for Net {
         use std::net::ToSocketAddrs as _;
         let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT, as in 127.0.0.1:5432")?;
         let port = port.parse().map_err(|_| "write HOST:PORT, as in 127.0.0.1:5432")?;
-        if host.is_empty() {
+        if host.is_empty() || host.contains('/') {
             return Err("write HOST:PORT, as in 127.0.0.1:5432".into());
         }
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

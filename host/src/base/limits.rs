@@ -23,6 +23,9 @@ pub struct Limits {
     pub log_line: usize,
     /// Bytes in a request body.
     pub body: u64,
+    /// Bodies up to this many bytes are read before the handler starts, so that they have a length (rule I8); 0 for
+    /// none.
+    pub buffer_body: u64,
     /// Bytes in a request head, and in a response head.
     pub head: u64,
     /// Bytes in a request target (rule T12).
@@ -53,6 +56,7 @@ impl Limits {
         log: 256 << 10,
         log_line: 8 << 10,
         body: 32 << 20,
+        buffer_body: 0,
         head: RequestLimits::DEFAULT.head,
         target: RequestLimits::DEFAULT.target,
         fields: RequestLimits::DEFAULT.fields,

@@ -6,9 +6,6 @@ use wasmserve_gateway::{environ::SOFTWARE, forwarded::Proxies};
 /// How the gateway treats requests and responses.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
-    /// Bodies up to this many bytes are read before the handler starts, so that they have a length (rule I8); 0 for
-    /// none.
-    pub buffer_body: u64,
     /// The proxies whose `X-Forwarded-*` fields are trusted (rule H11).
     pub trusted_proxies: Vec<Proxies>,
     /// Whether to log what is unusual in requests.
@@ -29,7 +26,6 @@ pub struct GatewayOptions {
 impl GatewayOptions {
     /// The default options.
     pub const DEFAULT: Self = Self {
-        buffer_body: 0,
         trusted_proxies: Vec::new(),
         lint: false,
         debug: false,

@@ -80,9 +80,6 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
     if let Err(refusal) = head.check(limits.request_head()) {
         return fail(exchange, rules, refusal.into());
     }
-    if content_length.is_some_and(|length| length > limits.body) {
-        return fail(exchange, rules, Fault::BodyTooLarge);
-    }
     if head.target() == b"*" && !gateway.asterisk_to_handler {
         // Rule T5: the request is about the server, not about a handler.
         let allow = ("Allow".to_owned(), b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_vec());
@@ -92,6 +89,15 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
     let Some((mount, live)) = exchanges.mounts.find(head.parts().path) else {
         return fail(exchange, rules, Fault::NotMounted);
     };
+    // A handler that replaces this one has the same limits.
+    let (body_max, buffer_body) = {
+        let handler = live.handler();
+        let limits = &handler.allowance().limits;
+        (limits.body, limits.buffer_body)
+    };
+    if content_length.is_some_and(|length| length > body_max) {
+        return fail(exchange, rules, Fault::BodyTooLarge);
+    }
     if let Some(broken) = live.broken()
         && page::is_for_browsers(&head)
     {
@@ -102,9 +108,9 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
         Ok(forwarded) => forwarded,
         Err(refusal) => return fail(exchange, rules, refusal.into()),
     };
-    let mut input = Input::new(body, limits.body);
-    if gateway.buffer_body > 0 && input.has_body() {
-        match input.read_ahead(gateway.buffer_body).await {
+    let mut input = Input::new(body, body_max);
+    if buffer_body > 0 && input.has_body() {
+        match input.read_ahead(buffer_body).await {
             Ok(length) => content_length = Some(length),
             Err(error) => return fail(exchange, rules, error.into()),
         }

@@ -1,11 +1,13 @@
 //! Parses the command line into a task, the only part of it that the rest of the program sees.
 
 mod command;
+mod env_file;
 mod flags;
 mod help;
 mod line;
 mod listen;
 mod refusal;
+mod scope;
 mod shell;
 mod task;
 mod value;
@@ -49,8 +51,11 @@ mod tests {
     use std::{path::PathBuf, time::Duration};
 
     use super::*;
-    use crate::program::config::Config;
     use crate::source::locate::Named;
+    use crate::{
+        base::grants::Allowance,
+        program::config::{Config, Mounted},
+    };
     use wasmserve_gateway::mounts::Mount;
 
     fn config(words: &[&str]) -> Result<Config, String> {
@@ -58,8 +63,104 @@ mod tests {
         match parse(words).and_then(|args| task::task(args, PathBuf::new())) {
             Ok(Task::Serve(config)) => Ok(*config),
             Ok(task) => panic!("{task:?} does not serve"),
-            Err(error) => Err(error.message().to_owned()),
+            Err(error) => Err(error.message().trim_start_matches("wasmserve: ").trim_end().to_owned()),
         }
+    }
+
+    fn allowance<'a>(config: &'a Config, path: &str) -> &'a Allowance {
+        &config.handlers.find(path.as_bytes()).expect("a handler is mounted there").1.allowance
+    }
+
+    const MOUNTED: [&str; 5] = ["a.wasm", "--mount", "/api=b.wasm", "--mount", "/data=c.wasm"];
+
+    #[test]
+    fn a_limit_for_a_mount_wins_over_the_one_for_all_handlers() {
+        let config = |flags: &[&str]| config(&[&MOUNTED[..], flags].concat());
+        let timeouts = |flags: &[&str]| {
+            let config = config(flags).expect("the flags are valid");
+            ["/", "/api", "/data"].map(|path| allowance(&config, path).limits.timeout.as_secs())
+        };
+        assert_eq!(timeouts(&[]), [30, 30, 30]);
+        assert_eq!(timeouts(&["--timeout", "1s"]), [1, 1, 1]);
+        assert_eq!(timeouts(&["--timeout", "/api:2s"]), [30, 2, 30]);
+        assert_eq!(timeouts(&["--timeout", "/api/:2s", "--timeout", "1s", "--timeout", "/:3s"]), [3, 2, 1]);
+        let all = config(&[
+            "--cpu-time=/api:1s",
+            "--max-memory=/api:1MiB",
+            "--max-arguments=/api:1KiB",
+            "--max-handles=/api:7",
+            "--max-log=/api:1KiB",
+            "--max-log-line=/api:100",
+            "--max-body=/api:2KiB",
+            "--buffer-body=/api:3KiB",
+        ]);
+        let all = all.expect("the flags are valid");
+        let limits = &allowance(&all, "/api").limits;
+        assert_eq!((limits.cpu_time, limits.memory, limits.arguments), (Duration::from_secs(1), 1 << 20, Some(1024)));
+        assert_eq!((limits.handles, limits.log, limits.log_line), (7, 1024, 100));
+        assert_eq!((limits.body, limits.buffer_body), (2048, 3072));
+        assert_eq!(allowance(&all, "/").limits.memory, 128 << 20);
+    }
+
+    #[test]
+    fn a_grant_for_a_mount_is_added_to_those_for_all_handlers() {
+        let config = config(
+            &[&MOUNTED[..], &["--env=A=1", "--env=B=1", "--env=/api:B=/x:2", "--allow-net=/api:127.0.0.1:5432"]]
+                .concat(),
+        );
+        let config = config.expect("the flags are valid");
+        let env = |path| {
+            let env = allowance(&config, path).grants.env.iter();
+            env.map(|variable| format!("{}={}", variable.name, variable.value)).collect::<Vec<_>>()
+        };
+        assert_eq!((env("/"), env("/api")), (vec!["A=1".into(), "B=1".into()], vec!["A=1".into(), "B=/x:2".into()]));
+        assert_eq!(["/", "/api", "/data"].map(|path| allowance(&config, path).grants.net.len()), [0, 1, 0]);
+        assert_eq!(
+            config.grants,
+            [
+                "granted: --env A",
+                "granted: --env B",
+                "granted: --env /api:B",
+                "granted: --allow-net /api:127.0.0.1:5432"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_path_before_a_colon_is_a_mount_only_if_a_handler_is_mounted_there() {
+        let dirs = |flag: &str| {
+            let config = config(&[&MOUNTED[..], &["--dir", flag]].concat())?;
+            Ok::<_, String>(["/", "/api", "/data"].map(|path| {
+                let dirs = allowance(&config, path).grants.dirs.iter();
+                dirs.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            }))
+        };
+        let own = |dir: &str| Ok([String::new(), dir.to_owned(), String::new()]);
+        assert_eq!(dirs("/api:.::/data:ro"), own(".::/data:ro"));
+        assert_eq!(dirs("/api:/::/data"), own("/::/data"));
+        assert_eq!(dirs("/::/data"), Ok(["/::/data"; 3].map(Into::into)));
+        assert_eq!(dirs("/:/::/data"), Ok(["/::/data".into(), String::new(), String::new()]));
+        // `/data` is a mount, but is followed by two colons: it is a directory, which does not exist here.
+        assert!(dirs("/data::/data").is_err_and(|error| error.contains("`/data`") && !error.contains("mounted")));
+        let error = dirs("/ap:.::/data").expect_err("nothing is mounted there");
+        assert_eq!(
+            error,
+            "--dir cannot be `/ap:.::/data`: no handler is mounted at `/ap`; mounted are `/data`, `/api`, `/`"
+        );
+        let error = config(&["a.wasm", "--timeout", "/api:1s"]).expect_err("nothing is mounted there");
+        assert_eq!(error, "--timeout cannot be `/api:1s`: no handler is mounted at `/api`; mounted are `/`");
+        let error = config(&[&MOUNTED[..], &["--timeout", "/api:1"]].concat()).expect_err("there is no unit");
+        assert!(error.starts_with("--timeout cannot be `/api:1`: write a number and a unit"), "{error}");
+    }
+
+    #[test]
+    fn a_limit_is_given_once_for_each_handler() {
+        let error = |flags: &[&str]| config(&[&MOUNTED[..], flags].concat()).expect_err("a flag is given twice");
+        assert_eq!(error(&["--timeout=1s", "--timeout=2s"]), "--timeout can be given only once; see --help");
+        assert_eq!(
+            error(&["--max-body=/api:1", "--max-body=2", "--max-body=/api/:3"]),
+            "--max-body can be given only once for `/api`; see --help"
+        );
     }
 
     #[test]
@@ -72,11 +173,12 @@ mod tests {
     fn only_the_handler_is_required() {
         let config = config(&["hello.wasm"]).expect("the defaults are valid");
         assert_eq!(config.addr.to_string(), "127.0.0.1:8000");
-        assert_eq!(config.limits.timeout, Duration::from_secs(30));
-        assert_eq!(config.limits.memory, 128 << 20);
-        assert_eq!(config.limits.body, 32 << 20);
+        let allowance = allowance(&config, "/");
+        assert_eq!(allowance.limits.timeout, Duration::from_secs(30));
+        assert_eq!(allowance.limits.memory, 128 << 20);
+        assert_eq!(allowance.limits.body, 32 << 20);
         assert_eq!(config.limits.head, 32 << 10);
-        assert!(config.grants.is_empty());
+        assert!(allowance.grants.is_empty() && config.grants.is_empty());
     }
 
     #[test]
@@ -139,7 +241,7 @@ mod tests {
     fn e3_handlers_are_mounted_at_paths() {
         let mounted = |words: &[&str]| {
             config(words).map(|config| {
-                let shown = |(mount, named): &(Mount, Named)| match named {
+                let shown = |(mount, mounted): &(Mount, Mounted)| match &mounted.named {
                     Named::Path { kind, path } => format!("{mount}={kind:?} {}", path.display()),
                     Named::Example(example) => format!("{mount}={}", example.name),
                 };
@@ -166,6 +268,6 @@ mod tests {
             assert!(error.contains(name) && error.contains("--env"), "{error}");
         }
         assert!(config(&["hello.wasm", "--env", "GREETING=hi=there"]).is_ok());
-        assert!(config(&["hello.wasm", "--env", "GREETING"]).is_err());
+        assert!(config(&["hello.wasm", "--env", "GREETING_THAT_IS_NOT_SET"]).is_err());
     }
 }

@@ -1,13 +1,13 @@
 //! The server's configuration, checked before the server listens.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use wasmserve_gateway::mounts::Mounts;
 
 use crate::{
     base::{
         address::Address,
-        grants::Grants,
+        grants::Allowance,
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::GatewayOptions,
     },
@@ -30,12 +30,14 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Config {
     /// The handlers to serve, with their mounts.
-    pub handlers: Mounts<Named>,
+    pub handlers: Mounts<Mounted>,
+    /// What they may access, a line for each grant.
+    pub grants: Vec<String>,
     /// The address to listen on.
     pub addr: Address,
     /// Whether other programs would listen on all addresses, as with `:9000`.
     pub is_narrowed: bool,
-    /// The limits of one exchange.
+    /// The limits of connections and heads. Those of handlers are in `handlers`.
     pub limits: Limits,
     /// How many handlers may run and how many requests may wait at the same time.
     pub concurrency: ConcurrencyLimits,
@@ -53,8 +55,6 @@ pub(crate) struct Config {
     pub build: BuildOptions,
     /// Whether a handler is replaced when its file or its source changes.
     pub watch: bool,
-    /// What handlers have access to.
-    pub grants: Grants,
     /// What the gateway does with requests and responses.
     pub gateway: GatewayOptions,
     /// How long a closed connection may still send buffered data (`SO_LINGER`); the system's default if `None`.
@@ -65,4 +65,13 @@ pub(crate) struct Config {
     pub access_log: Format,
     /// When the server stops.
     pub lifecycle: LifecycleOptions,
+}
+
+/// A handler to serve.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    /// The handler, as the user names it.
+    pub named: Named,
+    /// What it may use and access.
+    pub allowance: Arc<Allowance>,
 }

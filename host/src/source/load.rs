@@ -10,7 +10,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    base::{grants::Grants, limits::Limits},
+    base::grants::Allowance,
     handler::Handler,
     kind::wasm::{self, engine::Engine},
 };
@@ -30,10 +30,6 @@ pub(crate) struct Loader {
     pub engine: Arc<Engine>,
     /// How large a component may be, in bytes.
     pub size: u64,
-    /// The limits of one exchange.
-    pub limits: Limits,
-    /// What a handler may access.
-    pub grants: Grants,
     /// How sources are built.
     pub build: BuildOptions,
 }
@@ -69,13 +65,18 @@ impl Loader {
         }
     }
 
-    /// Makes a handler from a component. Blocks while compiling.
+    /// Makes a handler with this allowance from a component. Blocks while compiling.
     ///
     /// # Errors
     ///
     /// The bytes are not a component, or the component is of another world. The line names the source.
-    pub(crate) fn handler(&self, source: &Source, component: &Component) -> Result<Box<dyn Handler>, Failure> {
+    pub(crate) fn handler(
+        &self,
+        source: &Source,
+        component: &Component,
+        allowance: &Allowance,
+    ) -> Result<Box<dyn Handler>, Failure> {
         let bytes = component.bytes.clone();
-        Ok(wasm::handler(&self.engine, &source.path, bytes, &self.limits, &self.grants)?)
+        Ok(wasm::handler(&self.engine, &source.path, bytes, &allowance.limits, &allowance.grants)?)
     }
 }

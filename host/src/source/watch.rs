@@ -286,7 +286,8 @@ impl Watch {
         let made = loader.component(source).and_then(|component| {
             *made_from = component.scope.clone();
             let is_new = self::digest(&component) != *digest;
-            let handler = if is_new { Some(loader.handler(source, &component)?) } else { None };
+            let handler =
+                if is_new { Some(loader.handler(source, &component, live.handler().allowance())?) } else { None };
             Ok((component, handler))
         });
         scope.clone_from(made_from);

@@ -1,20 +1,25 @@
 //! The flags of the commands that serve handlers.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use http::HeaderValue;
 use wasmserve_gateway::{
     environ::{SOFTWARE, Variable},
     forwarded::Proxies,
-    mounts::Mounts,
+    mounts::{Mount, Mounts},
 };
 
-use super::{listen::ListenArgs, value};
+use super::{
+    env_file,
+    listen::ListenArgs,
+    scope::{Scoped, Values, scoped},
+    value,
+};
 use crate::{
     base::{
         exit::StartError,
-        grants::{Dir, Grants, Net},
+        grants::{Allowance, Dir, Grants, Net},
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::GatewayOptions,
         size,
@@ -22,9 +27,12 @@ use crate::{
     kind::wasm::{compile::CompileOptions, component},
     lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
-    program::config::{self, Config},
+    program::config::{self, Config, Mounted},
     source::{build::options::BuildOptions, locate::Named},
 };
+
+/// The heading of the flags that grant something.
+const GRANTS: &str = "Grants: a handler has access to nothing else";
 
 /// The flags of the commands that serve handlers.
 #[derive(Debug, Args)]
@@ -33,8 +41,8 @@ pub(super) struct Flags {
     listen: ListenArgs,
 
     /// Read request bodies up to this size before calling the handler, so that chunked ones have a CONTENT_LENGTH too
-    #[arg(long, value_name = "SIZE", default_value = size::text(GatewayOptions::DEFAULT.buffer_body), value_parser = size::parse)]
-    buffer_body: u64,
+    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.buffer_body), value_parser = scoped(size::parse))]
+    buffer_body: Vec<Scoped<u64>>,
 
     /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted: addresses, networks, or * for all
     #[arg(long, value_name = "IP[/BITS],..", value_delimiter = ',')]
@@ -109,16 +117,16 @@ pub(super) struct Flags {
     port_file: Option<PathBuf>,
 
     /// How long a handler may take for a request
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.timeout), value_parser = value::duration, help_heading = "Limits")]
-    timeout: Duration,
+    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.timeout), value_parser = scoped(value::duration), help_heading = "Limits")]
+    timeout: Vec<Scoped<Duration>>,
 
     /// How much processor time a handler may use for a request
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.cpu_time), value_parser = value::duration, help_heading = "Limits")]
-    cpu_time: Duration,
+    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.cpu_time), value_parser = scoped(value::duration), help_heading = "Limits")]
+    cpu_time: Vec<Scoped<Duration>>,
 
     /// How much memory an instance may use: the sum of its memories and tables
-    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.memory), value_parser = size::parse, help_heading = "Limits")]
-    max_memory: u64,
+    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.memory), value_parser = scoped(size::parse), help_heading = "Limits")]
+    max_memory: Vec<Scoped<u64>>,
 
     /// How much memory all instances may use together
     #[arg(long, value_name = "SIZE", default_value = size::text(EngineLimits::DEFAULT.memory), value_parser = size::parse, help_heading = "Limits")]
@@ -129,20 +137,20 @@ pub(super) struct Flags {
     max_stack: usize,
 
     /// How much a handler may pass to the host in one call [default: as much as fits into its memory]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Limits")]
-    max_arguments: Option<u64>,
+    #[arg(long, value_name = "SIZE", value_parser = scoped(size::parse), help_heading = "Limits")]
+    max_arguments: Vec<Scoped<u64>>,
 
     /// How many handles (files, streams and so on) a handler may have open
-    #[arg(long, value_name = "NUMBER", default_value_t = Limits::DEFAULT.handles, value_parser = value::number::<usize>, help_heading = "Limits")]
-    max_handles: usize,
+    #[arg(long, value_name = "NUMBER", default_value = Limits::DEFAULT.handles.to_string(), value_parser = scoped(value::number::<usize>), help_heading = "Limits")]
+    max_handles: Vec<Scoped<usize>>,
 
     /// How much a handler may write to the log for a request
-    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.log as u64), value_parser = value::log_size, help_heading = "Limits")]
-    max_log: usize,
+    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.log as u64), value_parser = scoped(value::log_size), help_heading = "Limits")]
+    max_log: Vec<Scoped<usize>>,
 
     /// How long a line of a handler's log may be
-    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.log_line as u64), value_parser = value::log_size, help_heading = "Limits")]
-    max_log_line: usize,
+    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.log_line as u64), value_parser = scoped(value::log_size), help_heading = "Limits")]
+    max_log_line: Vec<Scoped<usize>>,
 
     /// How large a component's file may be
     #[arg(long, value_name = "SIZE", default_value = size::text(component::SIZE_MAX), value_parser = size::parse, help_heading = "Limits")]
@@ -165,8 +173,8 @@ pub(super) struct Flags {
     queue_wait: Duration,
 
     /// How large a request body may be
-    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.body), value_parser = size::parse, help_heading = "Limits")]
-    max_body: u64,
+    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.body), value_parser = scoped(size::parse), help_heading = "Limits")]
+    max_body: Vec<Scoped<u64>>,
 
     /// How large a request's head may be: the request line and the header fields
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.head), value_parser = value::head_size, help_heading = "Limits")]
@@ -222,17 +230,21 @@ pub(super) struct Flags {
     #[arg(long, hide = true)]
     pub(super) compile_only: bool,
 
-    /// Add a variable to the environ and to the handler's environment variables
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Grants: a handler has access to nothing else")]
-    env: Vec<Variable>,
+    /// Add a variable to the environ and to the handler's environment variables; without a value, take the server's own
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = scoped(value::variable), help_heading = GRANTS)]
+    env: Vec<Scoped<Variable>>,
+
+    /// Add the variables of a file with lines of NAME=VALUE, such as .env
+    #[arg(long, value_name = "FILE", value_parser = scoped(env_file::read), help_heading = GRANTS)]
+    env_file: Vec<Scoped<Vec<Variable>>>,
 
     /// Give the handler access to a directory; read-only with `:ro`
-    #[arg(long, value_name = "HOST::GUEST[:ro]", help_heading = "Grants: a handler has access to nothing else")]
-    dir: Vec<Dir>,
+    #[arg(long, value_name = "HOST::GUEST[:ro]", value_parser = scoped(Dir::from_str), help_heading = GRANTS)]
+    dir: Vec<Scoped<Dir>>,
 
     /// Let the handler connect and send requests to an address
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Grants: a handler has access to nothing else")]
-    allow_net: Vec<Net>,
+    #[arg(long, value_name = "HOST:PORT", value_parser = scoped(Net::from_str), help_heading = GRANTS)]
+    allow_net: Vec<Scoped<Net>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -266,37 +278,64 @@ impl Flags {
     ///
     /// # Errors
     ///
-    /// Two flags contradict each other ([`Exit::Usage`](crate::base::exit::Exit::Usage)).
+    /// Two flags contradict each other, a flag is for a mount that does not exist, its value for a mount is invalid, or it is given twice
+    /// ([`Exit::Usage`](crate::base::exit::Exit::Usage)).
     pub(super) fn into_config(self, handlers: Mounts<Named>, compile: CompileOptions) -> Result<Config, StartError> {
+        let limits = Limits {
+            head: self.max_head,
+            target: usize::try_from(self.max_target).unwrap_or(usize::MAX),
+            fields: self.max_fields,
+            head_timeout: self.head_timeout,
+            body_timeout: self.body_timeout,
+            write_timeout: self.write_timeout,
+            rate: self.min_rate,
+            keep_alive: self.keep_alive,
+            ..Limits::DEFAULT
+        };
+        let buffer_body = Values::once("--buffer-body", self.buffer_body, &handlers)?;
+        let timeout = Values::once("--timeout", self.timeout, &handlers)?;
+        let cpu_time = Values::once("--cpu-time", self.cpu_time, &handlers)?;
+        let memory = Values::once("--max-memory", self.max_memory, &handlers)?;
+        let arguments = Values::once("--max-arguments", self.max_arguments, &handlers)?;
+        let handles = Values::once("--max-handles", self.max_handles, &handlers)?;
+        let log = Values::once("--max-log", self.max_log, &handlers)?;
+        let log_line = Values::once("--max-log-line", self.max_log_line, &handlers)?;
+        let body = Values::once("--max-body", self.max_body, &handlers)?;
+        let granted = Granted {
+            env: Values::new("--env", self.env, &handlers)?,
+            env_files: Values::new("--env-file", self.env_file, &handlers)?,
+            dirs: Values::new("--dir", self.dir, &handlers)?,
+            net: Values::new("--allow-net", self.allow_net, &handlers)?,
+        };
+        let grants = granted.lines(handlers.iter().map(|(mount, _)| mount));
+        let handlers = handlers.try_map(|mount, named| {
+            let limits = Limits {
+                timeout: timeout.of(mount).unwrap_or(limits.timeout),
+                cpu_time: cpu_time.of(mount).unwrap_or(limits.cpu_time),
+                memory: memory.of(mount).unwrap_or(limits.memory),
+                arguments: arguments.of(mount),
+                handles: handles.of(mount).unwrap_or(limits.handles),
+                log: log.of(mount).unwrap_or(limits.log),
+                log_line: log_line.of(mount).unwrap_or(limits.log_line),
+                body: body.of(mount).unwrap_or(limits.body),
+                buffer_body: buffer_body.of(mount).unwrap_or(limits.buffer_body),
+                ..limits.clone()
+            };
+            let allowance = Allowance { limits, grants: granted.to(mount) };
+            Ok::<_, StartError>(Mounted { named, allowance: Arc::new(allowance) })
+        })?;
         Ok(Config {
             handlers,
+            grants,
+            limits,
             is_narrowed: self.listen.is_narrowed(),
             addr: self.listen.address()?,
-            limits: Limits {
-                timeout: self.timeout,
-                cpu_time: self.cpu_time,
-                memory: self.max_memory,
-                arguments: self.max_arguments,
-                handles: self.max_handles,
-                log: self.max_log,
-                log_line: self.max_log_line,
-                body: self.max_body,
-                head: self.max_head,
-                target: usize::try_from(self.max_target).unwrap_or(usize::MAX),
-                fields: self.max_fields,
-                head_timeout: self.head_timeout,
-                body_timeout: self.body_timeout,
-                write_timeout: self.write_timeout,
-                rate: self.min_rate,
-                keep_alive: self.keep_alive,
-            },
             gateway: GatewayOptions {
                 lint: self.lint,
                 debug: self.debug,
                 asterisk_to_handler: self.asterisk == Asterisk::App,
                 abort_on_half_close: self.abort_on_half_close,
                 server_name: self.server_name,
-                buffer_body: self.buffer_body,
                 trusted_proxies: self.forwarded_allow_ips,
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
             },
@@ -331,7 +370,51 @@ impl Flags {
             drain: self.drain,
             connections: self.max_connections,
             compile,
-            grants: Grants { env: self.env, dirs: self.dir, net: self.allow_net },
         })
+    }
+}
+
+/// What is granted to all handlers, and to single ones.
+struct Granted {
+    env: Values<Variable>,
+    env_files: Values<Vec<Variable>>,
+    dirs: Values<Dir>,
+    net: Values<Net>,
+}
+
+impl Granted {
+    /// What is granted to all handlers.
+    fn general(&self) -> Grants {
+        let mut grants = Grants::default();
+        self.env_files.general().flatten().chain(self.env.general()).for_each(|variable| grants.add_variable(variable));
+        self.dirs.general().for_each(|dir| grants.add_dir(dir));
+        grants.net.extend(self.net.general().cloned());
+        grants
+    }
+
+    /// Adds what is granted only to the handler at this mount. What contradicts something in `grants` replaces it.
+    fn add_own(&self, mount: &Mount, grants: &mut Grants) {
+        let files = self.env_files.own(mount).flatten();
+        files.chain(self.env.own(mount)).for_each(|variable| grants.add_variable(variable));
+        self.dirs.own(mount).for_each(|dir| grants.add_dir(dir));
+        grants.net.extend(self.net.own(mount).cloned());
+    }
+
+    /// What is granted to the handler at this mount.
+    fn to(&self, mount: &Mount) -> Grants {
+        let mut grants = self.general();
+        self.add_own(mount, &mut grants);
+        grants
+    }
+
+    /// A line for each grant, as one would write it on the command line.
+    fn lines<'a>(&self, mounts: impl Iterator<Item = &'a Mount>) -> Vec<String> {
+        let mut lines = self.general().lines("");
+        for mount in mounts {
+            let mut own = Grants::default();
+            self.add_own(mount, &mut own);
+            lines.extend(own.lines(&format!("{mount}:")));
+        }
+        lines
     }
 }

@@ -18,7 +18,8 @@ pub(super) struct Args {
     #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "compile_only"])]
     pub(super) handler: Option<OsString>,
 
-    /// Serve another handler at a path and below it; the longest matching path wins
+    /// Serve another handler at a path and below it; the longest matching path wins; grants and limits that begin with
+    /// the path, as in `--timeout /app:5s`, are for this handler only
     #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount)]
     pub(super) mount: Vec<(Mount, Named)>,
 

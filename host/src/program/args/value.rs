@@ -1,7 +1,7 @@
 //! Parsers for the values of flags.
 
 use std::{
-    env,
+    env::{self, VarError},
     ffi::OsString,
     io::{self, IsTerminal as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::HeaderValue;
-use wasmserve_gateway::mounts::Mount;
+use wasmserve_gateway::{environ::Variable, mounts::Mount};
 
 use crate::{
     base::{address::PartialAddress, size},
@@ -33,6 +33,25 @@ pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
     match text.split_once('=') {
         Some((path, handler)) if !handler.is_empty() => Ok((path.parse()?, OsString::from(handler).into())),
         _ => Err("write PATH=HANDLER, as in /app=app.wasm".into()),
+    }
+}
+
+/// A variable, as in `NAME=VALUE`, or `NAME` for one of the server's own environment.
+pub(super) fn variable(text: &str) -> Result<Variable, String> {
+    if text.starts_with('/') {
+        return Err("write NAME=VALUE, or NAME for a variable of the server's environment".into());
+    }
+    if text.contains('=') {
+        return text.parse();
+    }
+    // Checks the name first.
+    format!("{text}=").parse::<Variable>()?;
+    match env::var(text) {
+        Ok(value) => format!("{text}={value}").parse(),
+        Err(VarError::NotPresent) => {
+            Err(format!("the server's environment has no `{text}`; set it, or write {text}=VALUE"))
+        }
+        Err(VarError::NotUnicode(_)) => Err(format!("the value of `{text}` in the server's environment is not UTF-8")),
     }
 }
 

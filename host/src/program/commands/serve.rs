@@ -20,7 +20,7 @@ use crate::{
     base::{
         dirs,
         exit::{Exit, OrExit as _, StartError},
-        grants::Grants,
+        grants::{Allowance, Grants},
     },
     event::{Events, Listener, notice::Level},
     exchange::Exchanges,
@@ -31,7 +31,7 @@ use crate::{
         exit_tracker::ExitTracker,
         metrics::{Gauge, Metrics},
     },
-    program::config::Config,
+    program::config::{Config, Mounted},
     server::{
         self,
         socket::{bind, listen, passed},
@@ -40,7 +40,7 @@ use crate::{
         build::Failure,
         live::Live,
         load::Loader,
-        locate::{Named, Source},
+        locate::Source,
         watch::{self, Served, Watched},
     },
     transport,
@@ -69,7 +69,9 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let log = Arc::new(log);
     let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log));
 
-    check_grants(&config.grants)?;
+    let allowances: Vec<Arc<Allowance>> =
+        config.handlers.iter().map(|(_, mounted)| Arc::clone(&mounted.allowance)).collect();
+    allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
     // From here on, a signal that ends the server leaves neither processes nor files behind.
     let mut signals = {
         let _inside = runtime.enter();
@@ -89,13 +91,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         },
     };
     let engine = start_engine(&config, &events)?;
-    let loader = Loader {
-        engine: Arc::clone(&engine),
-        size: config.component,
-        limits: config.limits.clone(),
-        grants: config.grants.clone(),
-        build: config.build,
-    };
+    let loader = Loader { engine: Arc::clone(&engine), size: config.component, build: config.build };
     let begun = SystemTime::now();
     let handlers = config.handlers;
     let loading = async {
@@ -108,7 +104,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     };
     let (mounts, mut watched) = loaded?;
     if config.watch {
-        watched.retain(|watched| is_safe_to_watch(watched, &config.grants, &events));
+        // A handler must not change the source of another one either.
+        let is_safe = |watched: &Watched| {
+            allowances.iter().all(|allowance| is_safe_to_watch(watched, &allowance.grants, &events))
+        };
+        watched.retain(is_safe);
         let served =
             Served { mounts: Arc::clone(&mounts), shows_failures: config.gateway.debug, events: Arc::clone(&events) };
         if !watched.is_empty()
@@ -130,7 +130,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         if let Some(at) = config.stats {
             serve_metrics(at, &exchanges, &engine).await.or_exit(Exit::Address)?;
         }
-        config.grants.to_string().lines().for_each(|grant| events.notice(Level::Status, grant));
+        config.grants.into_iter().for_each(|grant| events.notice(Level::Status, grant));
         let has_command = config.lifecycle.exec.is_some();
         let exchanges_too = Arc::clone(&exchanges);
         let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, exchanges_too, progress, signals)
@@ -209,12 +209,12 @@ fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, St
 }
 
 /// Loads all handlers. Returns their mounts, and the handlers to watch for changes.
-fn load(loader: &Loader, handlers: Mounts<Named>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
+fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
     let mut watched = Vec::new();
-    let mounts = handlers.try_map(|mount, named| {
+    let mounts = handlers.try_map(|mount, Mounted { named, allowance }| {
         let source = Source::new(named);
         let component = loader.component(&source)?;
-        let handler = loader.handler(&source, &component)?;
+        let handler = loader.handler(&source, &component, &allowance)?;
         if source.is_outside() {
             watched.push(Watched::new(mount.clone(), source, &component));
         }
