@@ -5,9 +5,11 @@ mod exchanges;
 mod in_progress;
 mod page;
 mod reply;
+mod unparsed;
 
 pub(crate) use self::{
     answer::{Request, begin},
     exchanges::Exchanges,
     reply::Reply,
+    unparsed::Unparsed,
 };

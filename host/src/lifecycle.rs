@@ -241,7 +241,8 @@ impl Lifecycle {
             (0, running) => Some(format!("{running} handlers")),
             _ => Some(counted(in_progress)),
         };
-        if awaited.is_none() && !is_asked {
+        // With no time to wait, nothing is waited for.
+        if self.drain.is_zero() || awaited.is_none() && !is_asked {
             return;
         }
         let hint = if is_asked || self.options.is_terminal { "; Ctrl-C again stops now" } else { "" };

@@ -53,7 +53,7 @@ fn run(task: Task) -> Result<Exit, StartError> {
         Task::New(new) => print_result(new::new(&new)),
         Task::Eject(example) => print_result(new::eject(example)),
         Task::Inspect(inspect) => inspect::run(&inspect),
-        Task::Dump(dump) => dump::run(&dump),
+        Task::Dump(dump) => dump::run(dump),
         Task::Build(build) => build::run(build),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use wasmserve_tests::{
     client::Client,
+    place::Place,
     server::{Ended, Launch, Server, refuses},
 };
 
@@ -191,4 +192,192 @@ fn an_address_in_use_is_reported() {
     let taken = Launch::bare().flags(["dump", "--addr", &server.addr().to_string()]);
     refuses(taken, 3, &["another process listens there", "--addr"]);
     refuses(Launch::bare().flags(["dump", "hello.wasm"]), 2, &["hello.wasm"]);
+}
+
+const HEAD: &str = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n";
+
+#[test]
+fn reply_permits_the_body_wherever_the_head_is_split() {
+    let server = dump(&["--reply"]);
+    let splits = [1, HEAD.len() / 2, HEAD.find("100").expect("it is there") + 2, HEAD.len() - 2, HEAD.len() - 1];
+    for (number, split) in splits.into_iter().enumerate() {
+        let mut client = server.connect();
+        client.send(&HEAD[..split]);
+        // The first part has arrived when a later connection was accepted.
+        drop(server.connect());
+        server.line_with(&format!("[{}] connected", 2 * number + 2));
+        client.send(&HEAD[split..]);
+        assert_eq!(client.response().status, 100, "split at {split}");
+        client.send("abc");
+        client.send("=def");
+        assert_eq!(client.response().status, 200, "split at {split}");
+        assert_eq!(client.rest().0, b"", "split at {split}");
+    }
+    let mut client = server.connect();
+    HEAD.bytes().for_each(|byte| client.send([byte]));
+    assert_eq!(client.response().status, 100, "byte by byte");
+    client.send("abc=def");
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn reply_permits_nothing_for_text_that_only_looks_like_a_head() {
+    let server = dump(&["--reply"]);
+    let text = "\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n";
+    for sent in [
+        format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{text}", text.len()),
+        format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{text}\r\n0\r\n\r\n",
+            text.len()
+        ),
+        HEAD.replace("HTTP/1.1", "HTTP/1.0"),
+        format!("not HTTP{text}"),
+        // The first of two requests is answered before the second is permitted anything.
+        format!("GET / HTTP/1.1\r\nHost: x\r\n\r\n{HEAD}"),
+    ] {
+        let mut client = server.connect();
+        client.send(&sent);
+        client.end();
+        assert_eq!(client.response().status, 200, "{sent:?}");
+    }
+    // Odd heads are no reason to let a client wait.
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\nA : b\n folded\nEXPECT: , 100-Continue\nContent-Length: 7, 7\n\n");
+    assert_eq!(client.response().status, 100);
+}
+
+#[test]
+fn without_reply_the_user_learns_once_that_clients_wait() {
+    let server = dump(&[]);
+    let mut silent = server.connect();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n");
+    let hint = "note: dump does not answer, so clients wait; add --reply to answer them";
+    server.line_with(hint);
+    client.end();
+    server.line_with("[2] closed by the client");
+    silent.send("GET / HTTP/1.1\r\n");
+    silent.end();
+    server.line_with("[1] closed by the client");
+    let ended = stop(server);
+    assert_eq!(ended.stderr.matches(hint).count(), 1, "{}", ended.stderr);
+    let server = dump(&["--reply", "--once"]);
+    server.connect().send("GET / HTTP/1.1\r\n\r\n");
+    assert!(!server.end().stderr.contains("note:"));
+}
+
+#[test]
+fn the_answer_has_the_status_the_fields_and_the_body_of_the_flags() {
+    let place = Place::new();
+    let (body, raw) = (place.join("answer.json"), place.join("raw"));
+    std::fs::write(&body, "{\"a\": 1}").expect("the directory is writable");
+    std::fs::write(&raw, "HTTP/1.1 299 Odd\r\nX: 1\r\n\r\nraw").expect("the directory is writable");
+    let (body, raw) = (body.to_str().expect("UTF-8"), raw.to_str().expect("UTF-8"));
+    let answer = |flags: &[&str], method: &str| {
+        let server = dump(flags);
+        let mut client = server.connect();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        String::from_utf8(client.rest().0).expect("UTF-8")
+    };
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(answer(&["--reply"], "GET"), ok);
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nretry-after: 5\r\nx: a:b\r\nConnection: close\r\n\r\n";
+    assert_eq!(answer(&["--reply", "503", "--header", "Retry-After: 5", "--header", "X:a:b"], "GET"), busy);
+    assert_eq!(answer(&["--reply", "204"], "GET"), "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    let json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\nConnection: close\r\n\r\n";
+    assert_eq!(answer(&["--reply-file", body], "POST"), format!("{json}{{\"a\": 1}}"));
+    assert_eq!(answer(&["--reply-file", body], "HEAD"), json, "the answer to HEAD has no body");
+    assert_eq!(answer(&["--reply-file", raw], "GET"), "HTTP/1.1 299 Odd\r\nX: 1\r\n\r\nraw");
+
+    for (flags, parts) in [
+        (&["--reply", "100"][..], &["--reply cannot be `100`", "from 200 to 599"][..]),
+        (&["--reply", "OK"], &["--reply cannot be `OK`"]),
+        (&["--header", "X: a\r\nY: b"], &["--header", "control character"]),
+        (&["--header", "Content-Length: 5"], &["--header", "dump sets it itself"]),
+        (&["--header", "nothing"], &["--header", "NAME: VALUE"]),
+        (&["--reply-file", "nowhere"], &["--reply-file `nowhere` cannot be read"]),
+        (&["--reply-file", raw, "--reply", "201"], &["is sent as it is"]),
+        (&["--reply-file", body, "--reply", "204"], &["has no body"]),
+        (&["--hex", "--pretty"], &["--hex", "--pretty"]),
+    ] {
+        refuses(Launch::bare().flags(["dump", "--addr", "127.0.0.1:0"]).flags(flags), 2, parts);
+    }
+}
+
+#[test]
+fn dump_has_the_lifecycle_of_every_server() {
+    // Connections count as requests, and the next one is not accepted.
+    let server = dump(&["--requests", "2", "--reply"]);
+    for _ in 0..2 {
+        assert_eq!(server.ask("GET / HTTP/1.1\r\n\r\n").status, 200);
+    }
+    assert_eq!(server.end().code, Some(0));
+    // A signal does not wait for clients that wait for an answer.
+    let server = dump(&["--requests", "2"]);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    server.line_with("[1] connected");
+    server.signal(Signal::INT);
+    assert_eq!(server.end().code, Some(13), "not all connections came");
+    assert_eq!(dump(&["--idle-exit", "100ms"]).end().code, Some(0));
+    let ended = dump(&["--ttl", "100ms"]).end();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stderr.contains("stopping: the time of --ttl is over"), "{}", ended.stderr);
+
+    let place = Place::new();
+    let file = place.join("port");
+    let server = dump(&["--port-file", file.to_str().expect("UTF-8")]);
+    assert_eq!(std::fs::read_to_string(&file).expect("it is written"), format!("{}\n", server.addr().port()));
+    stop(server);
+    assert!(!file.exists());
+    let ended = dump(&["--exec", "echo at $WASMSERVE_URL; exit 7"]).end();
+    assert_eq!(ended.code, Some(7));
+    assert!(ended.stdout.starts_with("at http://127.0.0.1:"), "{}", ended.stdout);
+}
+
+#[test]
+fn clients_of_other_protocols_are_named() {
+    let server = dump(&[]);
+    for (number, (sent, name)) in [
+        (&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..], "this client speaks TLS; use http:// instead of https://"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "this client speaks SSH"),
+        (b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 80\r\n", "this proxy sends the PROXY protocol"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", "this proxy sends the PROXY protocol"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "this client speaks HTTP/2"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = server.connect();
+        sent.iter().for_each(|byte| client.send([*byte]));
+        server.line_with(&format!("[{}] {name}", number + 1));
+        drop(client);
+    }
+    stop(server);
+    // The server names them too, and answers in HTTP, which the libraries for TLS report at once.
+    let server = Server::start("hello");
+    for (number, (sent, name)) in [
+        (&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..], "this client speaks TLS; use http:// instead of https://"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", "this proxy sends the PROXY protocol"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "this client speaks SSH"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(server.ask(sent).status, 400);
+        server.line_with(&format!("[{}] 400 refused: {name}", number + 1));
+    }
+}
+
+#[test]
+fn pretty_lays_requests_out() {
+    let server = dump(&["--pretty", "--reply", "--once"]);
+    let mut client = server.connect();
+    client.send("POST /hook HTTP/1.1\r\nHost: x\r\nX: \x1b[2J\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("7\r\n{\"b\":1,\r\n6\r\n\"a\":2}\r\n0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    drop(client);
+    let expected = "[1] POST /hook HTTP/1.1\n[1]   Host               x\n[1]   X                  \\x1b[2J\n\
+                    [1]   Transfer-Encoding  chunked\n[1]\n[1]   {\n[1]     \"b\": 1,\n[1]     \"a\": 2\n[1]   }\n[1]\n";
+    assert_eq!(server.end().stdout, expected);
 }

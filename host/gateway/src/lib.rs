@@ -7,6 +7,7 @@
 pub mod environ;
 pub mod escape;
 pub mod field;
+pub mod foreign;
 pub mod forwarded;
 mod framing;
 pub mod head;

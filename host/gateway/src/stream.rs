@@ -14,7 +14,7 @@ use bytes::Bytes;
 use self::chunks::{Chunk, Chunks};
 pub use crate::framing::Framing;
 use crate::{
-    field,
+    field, foreign,
     framing::FramingFields,
     refusal::Refusal,
     request::{self, RequestHead, RequestLimits},
@@ -266,7 +266,10 @@ impl Parser {
                         (414, "the request target is too long".into())
                     }
                     Err(HeadError::TooManyFields) => (431, "the request has too many header lines".into()),
-                    Err(HeadError::Malformed(why)) => (400, format!("the request head is malformed: {why}").into()),
+                    Err(HeadError::Malformed(why)) => match foreign::name(bytes) {
+                        Some(name) => (400, name.into()),
+                        None => (400, format!("the request head is malformed: {why}").into()),
+                    },
                     Ok(_) => (431, "the request head is too large".into()),
                 };
                 Some(self.refuse(bytes, Refusal::Invalid { status, why }))

@@ -4,6 +4,7 @@ mod command;
 mod env_file;
 mod flags;
 mod help;
+mod lifecycle;
 mod line;
 mod listen;
 mod refusal;

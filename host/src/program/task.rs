@@ -2,10 +2,13 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use http::{HeaderName, HeaderValue, StatusCode};
+
 use super::config::Config;
 use crate::{
     base::address::Address,
     kind::wasm::compile::CompileOptions,
+    lifecycle::options::LifecycleOptions,
     source::{
         build::options::BuildOptions,
         example::{Example, Template},
@@ -69,10 +72,34 @@ pub(crate) struct Inspect {
 pub(crate) struct Dump {
     /// The address to listen on.
     pub addr: Address,
-    /// Whether to exit when the first connection has ended.
-    pub once: bool,
-    /// Whether to answer clients.
-    pub reply: bool,
-    /// Whether to print bytes as hexadecimal numbers.
-    pub hex: bool,
+    /// The answer to clients; `None` if they get none.
+    pub reply: Option<ReplyOptions>,
+    /// How to print what they send.
+    pub layout: Layout,
+    /// Whether people read the output on a terminal with colours.
+    pub is_colorful: bool,
+    /// When the server stops. Its exchanges are connections.
+    pub lifecycle: LifecycleOptions,
+}
+
+/// What `wasmserve dump` answers.
+#[derive(Debug)]
+pub(crate) struct ReplyOptions {
+    /// The status; 200 if `None`.
+    pub status: Option<StatusCode>,
+    /// A file with the body, or with the whole response if it begins with `HTTP/`.
+    pub file: Option<PathBuf>,
+    /// Further header fields.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// How `wasmserve dump` prints what clients send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Every byte, escaped, in the lines of the client.
+    Text,
+    /// Every byte, in hexadecimal and as text.
+    Hex,
+    /// Requests by their parts.
+    Pretty,
 }

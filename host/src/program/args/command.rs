@@ -4,9 +4,10 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use clap_complete::Shell;
+use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{flags::Flags, listen::ListenArgs};
-use crate::{base::size, kind::wasm::component, source::example};
+use super::{flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs};
+use crate::{base::size, kind::wasm::component, program::commands::dump::reply, source::example};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -84,20 +85,31 @@ pub(super) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct DumpArgs {
-    /// Exit when the first connection has ended
-    #[arg(long)]
-    pub(super) once: bool,
+    /// Answer clients with this status, or 200, when they have sent a request and pause, or end their side
+    #[arg(long, value_name = "STATUS", num_args = 0..=1, value_parser = reply::parse_status)]
+    pub(super) reply: Option<Option<StatusCode>>,
 
-    /// Answer `200 OK` when a client has sent something and then pauses for 200 ms, or ends its side
-    #[arg(long)]
-    pub(super) reply: bool,
+    /// Answer with this file: as the body, or as the whole response if it begins with HTTP/
+    #[arg(long, value_name = "FILE")]
+    pub(super) reply_file: Option<PathBuf>,
+
+    /// Answer with this header field; can be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = reply::parse_header)]
+    pub(super) header: Vec<(HeaderName, HeaderValue)>,
 
     /// Print bytes and text side by side, like `hexdump -C`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pretty")]
     pub(super) hex: bool,
+
+    /// Print requests for people: the head by its parts, JSON and forms by their fields, chunks decoded
+    #[arg(long)]
+    pub(super) pretty: bool,
 
     #[command(flatten)]
     pub(super) listen: ListenArgs,
+
+    #[command(flatten)]
+    pub(super) lifecycle: LifecycleArgs,
 }
 
 #[derive(Debug, Args)]

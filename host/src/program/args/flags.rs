@@ -1,6 +1,6 @@
 //! The flags of the commands that serve handlers.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use http::HeaderValue;
@@ -12,6 +12,7 @@ use wasmserve_gateway::{
 
 use super::{
     env_file,
+    lifecycle::LifecycleArgs,
     listen::ListenArgs,
     scope::{Scoped, Values, scoped},
     value,
@@ -25,7 +26,6 @@ use crate::{
         size,
     },
     kind::wasm::{compile::CompileOptions, component},
-    lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
     program::config::{self, Config, Mounted},
     source::{build::options::BuildOptions, locate::Named},
@@ -88,33 +88,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
     access_log_format: AccessLogFormat,
 
-    /// Stop after the first request; the exit code shows how it ended
-    #[arg(long, conflicts_with = "requests", help_heading = "Lifecycle")]
-    once: bool,
-
-    /// Stop after this many requests; the exit code shows whether all were answered
-    #[arg(long, value_name = "NUMBER", value_parser = value::times, help_heading = "Lifecycle")]
-    requests: Option<u64>,
-
-    /// Stop after this time, even if requests are in progress
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Lifecycle")]
-    ttl: Option<Duration>,
-
-    /// Stop when there was no request for this time
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Lifecycle")]
-    idle_exit: Option<Duration>,
-
-    /// Run a shell command with WASMSERVE_URL in its environment; stop when it ends, with its exit code
-    #[arg(long, value_name = "COMMAND", help_heading = "Lifecycle")]
-    exec: Option<OsString>,
-
-    /// Open the server's URL in $BROWSER or the system's browser
-    #[arg(long, help_heading = "Lifecycle")]
-    open: bool,
-
-    /// Write the port to a file, which is removed when the server stops
-    #[arg(long, value_name = "FILE", help_heading = "Lifecycle")]
-    port_file: Option<PathBuf>,
+    #[command(flatten)]
+    lifecycle: LifecycleArgs,
 
     /// How long a handler may take for a request
     #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.timeout), value_parser = scoped(value::duration), help_heading = "Limits")]
@@ -339,15 +314,7 @@ impl Flags {
                 trusted_proxies: self.forwarded_allow_ips,
                 server: Some(self.server_header).filter(|server| !server.is_empty()),
             },
-            lifecycle: LifecycleOptions {
-                exchanges: if self.once { Some(1) } else { self.requests },
-                ttl: self.ttl,
-                idle: self.idle_exit,
-                exec: self.exec,
-                open: self.open,
-                port_file: self.port_file,
-                is_terminal: value::is_terminal(),
-            },
+            lifecycle: self.lifecycle.into_options(),
             linger: self.linger,
             stats: self.stats,
             access_log: match self.access_log_format {

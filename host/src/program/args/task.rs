@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::exit::{Exit, OrExit as _, StartError},
     kind::wasm::compile::CompileOptions,
-    program::task::{Build, Dump, Inspect, New, Task},
+    program::task::{Build, Dump, Inspect, Layout, New, ReplyOptions, Task},
     source::{
         build::options::BuildOptions,
         example::{self, Example},
@@ -55,9 +55,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Inspect(InspectArgs { file, max_component }) => {
             Ok(Task::Inspect(Inspect { file, component: max_component, compile: CompileOptions::new(program) }))
         }
-        Command::Dump(DumpArgs { once, reply, hex, listen }) => {
-            Ok(Task::Dump(Dump { addr: listen.address()?, once, reply, hex }))
-        }
+        Command::Dump(args) => of_dump(args).map(Task::Dump),
         Command::Logs(args) => of_example(args, &example::LOGS, program),
         Command::Echo(args) => of_example(args, &example::ECHO, program),
         Command::Completions { shell } => Err(StartError::help(shell::completions(shell))),
@@ -69,6 +67,24 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             }
         }),
     }
+}
+
+fn of_dump(args: DumpArgs) -> Result<Dump, StartError> {
+    let DumpArgs { reply, reply_file, header, hex, pretty, listen, lifecycle } = args;
+    let is_answered = reply.is_some() || reply_file.is_some() || !header.is_empty();
+    let reply = ReplyOptions { status: reply.flatten(), file: reply_file, headers: header };
+    let layout = match (hex, pretty) {
+        (true, _) => Layout::Hex,
+        (_, true) => Layout::Pretty,
+        _ => Layout::Text,
+    };
+    Ok(Dump {
+        addr: listen.address()?,
+        reply: is_answered.then_some(reply),
+        layout,
+        is_colorful: value::is_colorful_stdout(),
+        lifecycle: lifecycle.into_options(),
+    })
 }
 
 fn of_example(args: ExampleArgs, example: &'static Example, program: PathBuf) -> Result<Task, StartError> {

@@ -28,6 +28,11 @@ pub(super) fn is_colorful() -> bool {
     is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
+/// The same for stdout.
+pub(super) fn is_colorful_stdout() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
 /// A mount, as in `/app=app.wasm`.
 pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
     match text.split_once('=') {

@@ -1,11 +1,18 @@
-//! `wasmserve dump`: prints exactly what clients send, without parsing it.
+//! `wasmserve dump`: prints exactly what clients send.
 //!
 //! One thread prints what all connections receive. If its output is not read, connections wait: nothing is dropped, and
-//! memory stays bounded.
+//! memory stays bounded. Each connection counts as an exchange, so that the lifecycle is that of every server.
 
+mod connection;
+mod conversation;
+mod pretty;
 mod print;
+pub(crate) mod reply;
 
 use std::{
+    convert::Infallible,
+    future, io,
+    net::SocketAddr,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -13,163 +20,167 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::TcpListener,
     runtime::Runtime,
     sync::{
         Semaphore,
         mpsc::{Sender, channel},
     },
-    time::timeout,
+    task::JoinSet,
 };
+use wasmserve_gateway::{environ::Peer, mounts::Mounts};
 
-use self::print::{Seen, print_all};
+use self::{
+    connection::Printing,
+    print::{Seen, print_all},
+    reply::Reply,
+};
 use crate::{
-    base::exit::{Exit, OrExit as _, StartError},
-    lifecycle::signals::{Signal, Signals},
-    program::task::Dump,
-    server::socket::{bind, listen},
+    base::{
+        exit::{Exit, OrExit as _, StartError},
+        limits::{ConcurrencyLimits, Limits},
+        options::GatewayOptions,
+    },
+    event::{Event, Events, Listener, notice::Level},
+    exchange::{Exchanges, Unparsed},
+    lifecycle::{Lifecycle, signals::Signals},
+    listen::exit_tracker::ExitTracker,
+    program::{config, task::Dump},
+    server::socket::{bind, listen, passed},
     transport::acceptor::{Listeners, Pause, accept},
 };
 
 /// How many connections may be open at the same time. Further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 256;
 
-/// How many bytes are read at once.
-const READ: usize = 16 << 10;
-
 /// How many items may wait to be printed.
 const QUEUE: usize = 64;
-
-/// How long a client must pause until we assume that it waits for an answer, as we do not parse what it sends.
-const REPLY_AFTER: Duration = Duration::from_millis(200);
-
-/// How long a client may pause after its answer before its connection is closed.
-const CLOSE_AFTER: Duration = Duration::from_secs(2);
 
 /// How long exiting waits until everything is printed.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The answer to every request.
-const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// The answer to a client that waits for permission to send its body (RFC 9110 section 10.1.1).
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// Prints what clients send, until a signal arrives or the output is closed.
+/// Prints what clients send, until a signal or one of the lifecycle's options stops the server, or the output is closed.
 ///
 /// # Errors
 ///
-/// The address cannot be used. Nothing has listened then.
-pub(crate) fn run(dump: &Dump) -> Result<Exit, StartError> {
+/// The address or the answer cannot be used. Nothing has listened then. Or the server listens, but cannot run the command
+/// of `--exec` or write the file of `--port-file`.
+pub(crate) fn run(dump: Dump) -> Result<Exit, StartError> {
+    // Must run before there are threads, because it changes the environment.
+    let passed = passed(None).or_exit(Exit::Address)?;
+    let reply = dump.reply.as_ref().map(Reply::new).transpose().or_exit(Exit::Usage)?;
     let runtime = Runtime::new().context("cannot create a tokio runtime").or_exit(Exit::Failed)?;
     let (seen, to_print) = channel(QUEUE);
     let (done, is_done) = mpsc::channel::<()>();
-    let is_hex = dump.hex;
+    let (layout, is_colorful) = (dump.layout, dump.is_colorful);
     let printer = thread::Builder::new().name("print".into()).spawn(move || {
         // Fails when the output is closed. Dropping the receiver then stops the server.
-        _ = print_all(to_print, is_hex);
+        _ = print_all(to_print, layout);
         drop(done);
     });
     printer.context("cannot create the printing thread").or_exit(Exit::Failed)?;
 
-    let listeners = runtime.block_on(async {
-        let sockets = bind(&dump.addr, None).await?;
-        listen(sockets, &dump.addr)
-    });
-    let listeners = listeners.or_exit(Exit::Address)?;
-    runtime.block_on(async {
-        let mut signals = Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?;
-        for listener in &listeners {
-            let addr = listener.local_addr().context("cannot get the listening address").or_exit(Exit::Failed)?;
+    let exchanges_max = dump.lifecycle.exchanges.unwrap_or(u64::MAX);
+    let (tracker, progress) = ExitTracker::new(exchanges_max);
+    let events = Arc::new(Events::new(vec![Arc::new(tracker), Arc::new(Notices(seen.clone()))]));
+    let mounts = Mounts::new([]).unwrap_or_else(|_| unreachable!("no mount is there twice"));
+    let exchanges = Exchanges::new(
+        Arc::new(mounts),
+        Limits::DEFAULT,
+        ConcurrencyLimits::of_this_machine(),
+        GatewayOptions::DEFAULT,
+        Arc::clone(&events),
+    );
+    let exchanges = Arc::new(exchanges.at_most(exchanges_max));
+    // Most clients wait for an answer that does not come, so only a command gets time to end.
+    let drain = if dump.lifecycle.exec.is_some() { config::DRAIN } else { Duration::ZERO };
+
+    let exit = runtime.block_on(async {
+        let signals = Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?;
+        let sockets = match &passed[..] {
+            [] => bind(&dump.addr, None).await.or_exit(Exit::Address)?,
+            _ => {
+                events.notice(Level::Info, "using the sockets that were passed (LISTEN_FDS); --addr is ignored");
+                passed
+            }
+        };
+        let listeners = listen(sockets, &dump.addr).or_exit(Exit::Address)?;
+        let addrs: io::Result<Vec<SocketAddr>> = listeners.iter().map(TcpListener::local_addr).collect();
+        let addrs = addrs.context("cannot get the listening address").or_exit(Exit::Failed)?;
+        // The others have the same port, or were passed after it.
+        let addr = addrs[0];
+        let mut lifecycle =
+            Lifecycle::begin(dump.lifecycle, drain, addr, Arc::clone(&exchanges), Some(progress), signals)
+                .or_exit(Exit::Failed)?;
+        for addr in addrs {
             _ = seen.send(Seen::Note(format!("listening on http://{addr}"))).await;
         }
-        tokio::select! {
-            () = accept_all(listeners.into(), dump, &seen) => {}
-            () = seen.closed() => {}
-            () = async { while matches!(signals.recv().await, Signal::Report | Signal::Continue) {} } => {}
+        lifecycle.launch(addr).or_exit(Exit::Failed)?;
+
+        let printing = Arc::new(Printing::new(seen.clone(), layout, is_colorful, reply));
+        let mut connections = JoinSet::new();
+        let accepting = accept_all(listeners.into(), &exchanges, exchanges_max, &printing, &mut connections);
+        let cut = tokio::select! {
+            never = accepting => match never {},
+            () = seen.closed() => None,
+            cut = lifecycle.shutdown() => Some(cut),
+        };
+        if let (Some(cut), true) = (cut, exchanges.tally().accepted >= exchanges_max) {
+            // The last connections may still be open.
+            tokio::select! {
+                () = async { while connections.join_next().await.is_some() {} } => {}
+                () = seen.closed() => {}
+                () = cut => {}
+            }
         }
-        Ok(())
-    })?;
-    drop(seen);
+        connections.shutdown().await;
+        Ok(lifecycle.end().await)
+    });
     runtime.shutdown_background();
+    drop((seen, events, exchanges));
     // Nothing is ever sent: the channel closes when everything is printed.
     _ = is_done.recv_timeout(FLUSH_TIMEOUT);
-    Ok(Exit::Done)
+    exit
 }
 
-/// Accepts and prints all connections, or only the first one with `--once`.
-async fn accept_all(mut listeners: Listeners, dump: &Dump, seen: &Sender<Seen>) {
+/// Accepts and prints connections, up to the last one that counts.
+async fn accept_all(
+    mut listeners: Listeners,
+    exchanges: &Arc<Exchanges>,
+    last: u64,
+    printing: &Arc<Printing>,
+    connections: &mut JoinSet<()>,
+) -> Infallible {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let (mut id, mut pause) = (0, Pause::default());
+    let mut pause = Pause::default();
     loop {
-        let permit = Arc::clone(&permits).acquire_owned().await;
-        let failed = |error: &std::io::Error| {
-            // Dropped if the printer is behind.
-            _ = seen.try_send(Seen::Note(format!("wasmserve: cannot accept a connection: {error}")));
-        };
-        let (stream, peer) = accept(&mut listeners, &mut pause, failed).await;
-        id += 1;
-        _ = seen.send(Seen::Note(format!("[{id}] connected from {peer}"))).await;
-        if dump.once {
-            return print_connection(id, stream, dump.reply, seen).await;
+        if exchanges.tally().accepted >= last {
+            return future::pending().await;
         }
-        let (is_answered, seen) = (dump.reply, seen.clone());
-        tokio::spawn(async move {
-            print_connection(id, stream, is_answered, &seen).await;
-            drop(permit);
+        let permit = Arc::clone(&permits).acquire_owned().await;
+        let failed = |error: &io::Error| {
+            exchanges.events().notice(Level::Error, format!("cannot accept a connection: {error}"));
+        };
+        let (stream, remote) = accept(&mut listeners, &mut pause, failed).await;
+        let Ok(local) = stream.local_addr() else { continue };
+        let exchange = Unparsed::begin(Arc::clone(exchanges), Peer { remote, local });
+        let printing = Arc::clone(printing);
+        connections.spawn(async move {
+            printing.print(exchange.id(), stream, remote).await;
+            drop((exchange, permit));
         });
+        while connections.try_join_next().is_some() {}
     }
 }
 
-/// Passes on what a client sends until its connection ends.
-async fn print_connection(id: u64, mut stream: TcpStream, is_answered: bool, seen: &Sender<Seen>) {
-    let mut buffer = vec![0; READ];
-    let (mut at, mut is_held_back, mut is_replied) = (0, false, false);
-    let end = loop {
-        let limit = match (is_answered, is_replied) {
-            (true, true) => CLOSE_AFTER,
-            (true, false) if at > 0 => REPLY_AFTER,
-            _ => Duration::MAX,
-        };
-        match timeout(limit, stream.read(&mut buffer)).await {
-            Ok(Ok(0)) => {
-                if is_answered && !is_replied {
-                    reply(&mut stream).await;
-                }
-                break "closed by the client".to_owned();
-            }
-            Ok(Ok(length)) => {
-                if seen.send(Seen::Bytes { id, at, bytes: buffer[..length].to_vec() }).await.is_err() {
-                    return;
-                }
-                at += length as u64;
-                is_held_back = holds_back(&buffer[..length]);
-            }
-            Ok(Err(error)) => break format!("broken: {error}"),
-            Err(_) if is_replied => break "closed after no more data arrived".to_owned(),
-            // If writing fails, the next read fails as well.
-            Err(_) if is_held_back => {
-                is_held_back = false;
-                _ = stream.write_all(CONTINUE).await;
-            }
-            Err(_) => {
-                reply(&mut stream).await;
-                is_replied = true;
-            }
+/// Prints the notices of the lifecycle.
+struct Notices(Sender<Seen>);
+
+impl Listener for Notices {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Notice(notice) = event {
+            // Dropped if the printer is behind.
+            _ = self.0.try_send(Seen::Note(notice.to_string()));
         }
-    };
-    _ = seen.send(Seen::Note(format!("[{id}] {end}, after {at} bytes"))).await;
-}
-
-/// Whether the bytes may end before a body that the client holds back. This is all that is parsed of what clients send.
-fn holds_back(bytes: &[u8]) -> bool {
-    let sign = b"100-continue";
-    bytes.ends_with(b"\r\n\r\n") && bytes.windows(sign.len()).any(|part| part.eq_ignore_ascii_case(sign))
-}
-
-/// Answers and closes the sending side. If that fails, the next read fails as well.
-async fn reply(stream: &mut TcpStream) {
-    _ = stream.write_all(REPLY).await;
-    _ = stream.shutdown().await;
+    }
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use tokio::sync::mpsc::Receiver;
-use wasmserve_gateway::escape::escape_bytes;
+use wasmserve_gateway::escape::{escape, escape_bytes};
+
+use crate::program::task::Layout;
 
 /// How many bytes are in a row of numbers.
 const ROW: usize = 16;
@@ -22,7 +24,14 @@ pub(super) enum Seen {
         /// The bytes of one read.
         bytes: Vec<u8>,
     },
-    /// A note, for stderr.
+    /// Requests laid out for people, for stdout: whole lines, escaped already.
+    Lines {
+        /// The number of the connection.
+        id: u64,
+        /// The lines.
+        lines: String,
+    },
+    /// A note, for stderr: one line.
     Note(String),
 }
 
@@ -31,18 +40,25 @@ pub(super) enum Seen {
 /// # Errors
 ///
 /// Stdout is closed.
-pub(super) fn print_all(mut seen: Receiver<Seen>, is_hex: bool) -> io::Result<()> {
+pub(super) fn print_all(mut seen: Receiver<Seen>, layout: Layout) -> io::Result<()> {
     let mut lines = Lines::default();
     while let Some(it) = seen.blocking_recv() {
         let mut stdout = io::stdout().lock();
         match it {
-            Seen::Bytes { id, at, bytes } if is_hex => stdout.write_all(hex(id, at, &bytes).as_bytes())?,
+            Seen::Bytes { id, at, bytes } if layout == Layout::Hex => {
+                stdout.write_all(hex(id, at, &bytes).as_bytes())?
+            }
             Seen::Bytes { id, bytes, .. } => stdout.write_all(lines.text(id, &bytes).as_bytes())?,
+            Seen::Lines { id, lines } => {
+                let lines: String =
+                    lines.lines().map(|line| format!("[{id}] {line}").trim_end().to_owned() + "\n").collect();
+                stdout.write_all(lines.as_bytes())?;
+            }
             Seen::Note(note) => {
                 stdout.write_all(lines.end().as_bytes())?;
                 stdout.flush()?;
                 // Stdout may still be read even if stderr is closed.
-                _ = writeln!(io::stderr(), "{note}");
+                _ = writeln!(io::stderr(), "{}", escape(note.as_bytes()));
             }
         }
         stdout.flush()?;
@@ -82,11 +98,16 @@ impl Lines {
     }
 }
 
-/// Bytes as `hexdump -C` prints them. A row is shorter if fewer bytes arrived.
+/// Bytes as `hexdump -C` prints them, with the number of their connection.
 fn hex(id: u64, at: u64, bytes: &[u8]) -> String {
+    hex_rows(at, bytes).lines().map(|row| format!("[{id}] {row}\n")).collect()
+}
+
+/// Bytes as `hexdump -C` prints them. A row is shorter if fewer bytes arrived.
+pub(super) fn hex_rows(at: u64, bytes: &[u8]) -> String {
     let mut text = String::new();
     for (row, bytes) in bytes.chunks(ROW).enumerate() {
-        _ = write!(text, "[{id}] {:08x} ", at + (row * ROW) as u64);
+        _ = write!(text, "{:08x} ", at + (row * ROW) as u64);
         for column in 0..ROW {
             let gap = if column % 8 == 0 { " " } else { "" };
             _ = match bytes.get(column) {
