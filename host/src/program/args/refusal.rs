@@ -65,9 +65,9 @@ fn address(word: &str) -> Option<String> {
     })
 }
 
-/// The name of a flag without its value: `--timeout` for `--timeout <DURATION>`.
+/// The name of a flag without its value: `--timeout` for `--timeout <DURATION>`, and `--reply` for `--reply [<STATUS>]`.
 fn name(arg: &str) -> &str {
-    arg.split_once(" <").map_or(arg, |(name, _)| name)
+    arg.split_once(' ').map_or(arg, |(name, _)| name)
 }
 
 /// Joins clap's message of several lines into one, without its usage.
