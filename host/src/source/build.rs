@@ -43,7 +43,8 @@ pub(crate) struct Component {
     pub sources: Vec<PathBuf>,
 }
 
-/// Builds a handler that is one file, by its absolute path. Messages show it as it was `typed`. Blocks until cargo has finished; passes the compiler's messages on to stderr.
+/// Builds a handler that is one file, by its absolute path. Messages show it as it was `typed`. Blocks until cargo has
+/// finished; passes the compiler's messages on to stderr.
 ///
 /// # Errors
 ///

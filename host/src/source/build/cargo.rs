@@ -113,8 +113,7 @@ impl Cargo<'_> {
         match (status.success(), component) {
             (true, Some(component)) => {
                 let mut sources = sources(&component.with_extension("d"));
-                // What build scripts write is not a source, and where it is written is below this directory.
-                sources.retain(|source| !source.starts_with(self.output.join(TARGET)));
+                sources.retain(|source| !self.is_output(source));
                 Ok(Built { component, sources })
             }
             (true, None) => Err(anyhow!("cargo built no component from `{}`", self.program).into()),
@@ -143,7 +142,13 @@ impl Cargo<'_> {
         let is_root = |directory: &&Path| *directory == self.directory || directory.join("Cargo.toml").exists();
         let mut roots: Vec<PathBuf> = self.directory.ancestors().filter(is_root).map(Path::to_owned).collect();
         roots.extend(env::current_dir().ok());
-        sources.iter().flat_map(|source| roots.iter().map(move |root| root.join(source))).collect()
+        let places = sources.iter().flat_map(|source| roots.iter().map(move |root| root.join(source)));
+        places.filter(|place| !self.is_output(place)).collect()
+    }
+
+    /// Whether cargo or a build script has written this file, which is not a source then.
+    fn is_output(&self, file: &Path) -> bool {
+        file.starts_with(self.output.join(TARGET))
     }
 
     /// Reads cargo's output to the end: the path of the component, and cargo's messages.
