@@ -235,7 +235,7 @@ impl From<ReadError> for Fault {
             ReadError::TooLarge => return Self::BodyTooLarge,
             ReadError::Disconnected => (400, "the request body ended early"),
             ReadError::Malformed => (400, "the request body is malformed"),
-            ReadError::TimedOut => (408, "the request body did not arrive in time"),
+            ReadError::TimedOut => (408, "the request body did not arrive in time; see --body-timeout and --min-rate"),
         };
         Self::BadInput { status, why }
     }

@@ -30,7 +30,12 @@ use self::{
     port_file::PortFile,
     signals::{Signal, Signals},
 };
-use crate::{base::exit::Exit, event::notice::Level, exchange::Exchanges, listen::exit_tracker::Progress};
+use crate::{
+    base::{exit::Exit, limits::Limits},
+    event::notice::Level,
+    exchange::Exchanges,
+    listen::exit_tracker::Progress,
+};
 
 /// The progress of exchanges, if the lifecycle depends on it.
 pub(crate) type ExchangeProgress = Option<watch::Receiver<Progress>>;
@@ -246,7 +251,8 @@ impl Lifecycle {
             return;
         }
         let hint = if is_asked || self.options.is_terminal { "; Ctrl-C again stops now" } else { "" };
-        let line = awaited.map(|awaited| format!("waiting up to {:?} for {awaited}{hint}", self.drain));
+        let limit = if self.drain < Limits::UNLIMITED { format!(" up to {:?}", self.drain) } else { String::new() };
+        let line = awaited.map(|awaited| format!("waiting{limit} for {awaited}{hint}"));
         // Something may be stuck, so stopping does not wait for the list.
         let report = tokio::spawn(async move {
             if is_asked {

@@ -339,7 +339,14 @@ fn open_starts_the_browser_and_reports_a_failure() {
     assert_eq!(code, Some(0));
     assert!(log.iter().any(|line| line.contains("\"GET /from-the-browser HTTP/1.1\" 200")), "{log:#?}");
 
-    for browser in ["/nowhere-at-all", "/bin/false"] {
+    // Words, the place of the URL, and a list whose first command does not exist.
+    let command = format!("/nowhere-at-all:'{}' %s/more", browser.display());
+    let server = Launch::program("hello").flags(["--open", "--once"]).env("BROWSER", command).start();
+    let (code, log) = ended(server);
+    assert_eq!(code, Some(0));
+    assert!(log.iter().any(|line| line.contains("\"GET /more/from-the-browser HTTP/1.1\" 200")), "{log:#?}");
+
+    for browser in ["/nowhere-at-all", "/bin/false", "/nowhere-at-all --new-window", "'without an end"] {
         let server = Launch::program("hello").flags(["--open"]).env("BROWSER", browser).start();
         let note = server.line_with("cannot open a browser");
         assert!(note.contains(&format!("http://{}", server.addr())), "{note}");

@@ -46,6 +46,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// A duration that is no limit: a century, which moments in the future can still be computed with.
+    pub const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
     /// The default limits.
     pub const DEFAULT: Self = Self {
         timeout: Duration::from_secs(30),

@@ -164,8 +164,9 @@ impl Exchanges {
     }
 }
 
-/// The field that says for how long a connection is kept, in whole seconds; `None` if it is kept for less than one.
+/// The field that says for how long a connection is kept, in whole seconds; `None` if it is kept for less than one, or without a
+/// limit.
 fn keep_alive(time: Duration) -> Option<HeaderValue> {
-    let seconds = Some(time.as_secs()).filter(|seconds| *seconds > 0)?;
+    let seconds = Some(time.as_secs()).filter(|seconds| *seconds > 0 && time < Limits::UNLIMITED)?;
     HeaderValue::from_maybe_shared(Bytes::from(format!("timeout={seconds}"))).ok()
 }

@@ -92,11 +92,11 @@ pub(super) struct Flags {
     lifecycle: LifecycleArgs,
 
     /// How long a handler may take for a request
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.timeout), value_parser = scoped(value::duration), help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.timeout), value_parser = scoped(value::limit), help_heading = "Limits")]
     timeout: Vec<Scoped<Duration>>,
 
     /// How much processor time a handler may use for a request
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.cpu_time), value_parser = scoped(value::duration), help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.cpu_time), value_parser = scoped(value::limit), help_heading = "Limits")]
     cpu_time: Vec<Scoped<Duration>>,
 
     /// How much memory an instance may use: the sum of its memories and tables
@@ -144,11 +144,11 @@ pub(super) struct Flags {
     max_queue: usize,
 
     /// How long a request may wait before it gets a 503; it gets one at once if the estimated wait exceeds half of this
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(ConcurrencyLimits::DEFAULT_QUEUE_WAIT), value_parser = value::duration, help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(ConcurrencyLimits::DEFAULT_QUEUE_WAIT), value_parser = value::limit, help_heading = "Limits")]
     queue_wait: Duration,
 
     /// How large a request body may be
-    #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.body), value_parser = scoped(size::parse), help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE|none", default_value = size::text(Limits::DEFAULT.body), value_parser = scoped(value::size_limit), help_heading = "Limits")]
     max_body: Vec<Scoped<u64>>,
 
     /// How large a request's head may be: the request line and the header fields
@@ -164,15 +164,15 @@ pub(super) struct Flags {
     max_fields: usize,
 
     /// How long a client may take to send a head
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.head_timeout), value_parser = value::duration, help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.head_timeout), value_parser = value::limit, help_heading = "Limits")]
     head_timeout: Duration,
 
     /// How long a client may send nothing while the handler waits for the body
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.body_timeout), value_parser = value::duration, help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.body_timeout), value_parser = value::limit, help_heading = "Limits")]
     body_timeout: Duration,
 
     /// How long a client may read nothing of its response
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.write_timeout), value_parser = value::duration, help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.write_timeout), value_parser = value::limit, help_heading = "Limits")]
     write_timeout: Duration,
 
     /// How many bytes a second a client must send or read while the server waits for it, measured over 5s and then over
@@ -181,11 +181,11 @@ pub(super) struct Flags {
     min_rate: u32,
 
     /// How long a connection may be idle between two requests
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(Limits::DEFAULT.keep_alive), value_parser = value::duration, help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.keep_alive), value_parser = value::limit, help_heading = "Limits")]
     keep_alive: Duration,
 
     /// How long requests in progress and the command of --exec may continue when the server stops
-    #[arg(long, value_name = "DURATION", default_value = value::duration_text(config::DRAIN), value_parser = value::duration, help_heading = "Limits")]
+    #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(config::DRAIN), value_parser = value::limit, help_heading = "Limits")]
     drain: Duration,
 
     /// How many connections may be open at the same time; further ones wait [default: 1024, or fewer if file

@@ -19,11 +19,11 @@ pub(super) struct LifecycleArgs {
     requests: Option<u64>,
 
     /// Stop after this time, even if requests are in progress
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Lifecycle")]
+    #[arg(long, value_name = "DURATION|none", value_parser = value::limit, help_heading = "Lifecycle")]
     ttl: Option<Duration>,
 
     /// Stop when there was no request for this time
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Lifecycle")]
+    #[arg(long, value_name = "DURATION|none", value_parser = value::limit, help_heading = "Lifecycle")]
     idle_exit: Option<Duration>,
 
     /// Run a shell command with WASMSERVE_URL in its environment; stop when it ends, with its exit code

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use wasmserve_gateway::{environ::Variable, mounts::Mount};
 
 use crate::{
-    base::{address::PartialAddress, size},
+    base::{address::PartialAddress, limits::Limits, size},
     kind::wasm::settings::INSTANCES_MAX,
     source::locate::Named,
 };
@@ -144,6 +144,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration, or `none` for no limit.
+pub(super) fn limit(text: &str) -> Result<Duration, String> {
+    match text {
+        "none" => Ok(Limits::UNLIMITED),
+        "0" | "0s" => Err("it must be more than 0; write none for no limit".into()),
+        _ => duration(text),
+    }
+}
+
+/// A size, or `none` for no limit.
+pub(super) fn size_limit(text: &str) -> Result<u64, String> {
+    if text == "none" { Ok(u64::MAX) } else { size::parse(text) }
+}
+
 /// Formats a duration so that [`duration`] can parse it.
 pub(super) fn duration_text(duration: Duration) -> String {
     match (duration.as_millis(), duration.as_secs()) {
@@ -194,6 +208,21 @@ mod tests {
         for wrong in ["0.0.0.0:9000", "127.0.0.1", "example.org:80", "", "http://localhost:9000"] {
             assert!(loopback(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn none_is_no_limit() {
+        assert_eq!((limit("none"), limit("5s")), (Ok(Limits::UNLIMITED), Ok(Duration::from_secs(5))));
+        assert_eq!((size_limit("none"), size_limit("1KiB")), (Ok(u64::MAX), Ok(1024)));
+        for zero in ["0", "0s"] {
+            assert!(limit(zero).is_err_and(|error| error.contains("write none for no limit")), "{zero:?}");
+        }
+        for wrong in ["None", "-1", ""] {
+            assert!(limit(wrong).is_err() && size_limit(wrong).is_err(), "{wrong:?}");
+        }
+        // Moments can be computed with it.
+        let now = std::time::Instant::now();
+        assert_eq!((now + Limits::UNLIMITED) - now, Limits::UNLIMITED);
     }
 
     #[test]
