@@ -27,6 +27,24 @@ fn is_refused(mut client: Client) {
 }
 
 #[test]
+fn none_lifts_the_time_limits() {
+    let flags =
+        ["timeout", "cpu-time", "head-timeout", "body-timeout", "write-timeout", "keep-alive", "queue-wait", "drain"];
+    let flags = flags.map(|flag| format!("--{flag}=none"));
+    let server = Launch::program("drips").flags(flags).flags(["--max-body", "none", "--ttl", "none"]).start();
+    let mut client = server.connect();
+    client.send("POST /?n=3&ms=50 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.text().lines().count()), (200, 3));
+    assert_eq!(response.field("Keep-Alive"), None, "there is no timeout to tell");
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\n");
+    assert_ne!(client.head().expect("a response head").status, 413);
+    server.signal(rustix::process::Signal::TERM);
+    drop(client);
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
 fn t12_a_target_beyond_max_target_is_414() {
     let server = server(&["--max-target", "1KiB"]);
     assert_eq!(server.get(&format!("/{}", "a".repeat(1023))).status, 200);
