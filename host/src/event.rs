@@ -5,6 +5,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod exchange;
+pub(crate) mod listening;
 pub(crate) mod notice;
 pub(crate) mod snapshot;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use self::{
     counters::{Counters, Tally},
     exchange::{Exchange, Outcome, Sent},
+    listening::Listening,
     notice::{Level, Notice},
     snapshot::Snapshot,
 };
@@ -23,6 +25,8 @@ use crate::fault::Fault;
 pub enum Event<'a> {
     /// A message from the server itself, not about an exchange.
     Notice(&'a Notice),
+    /// The server listens. Emitted once.
+    Listening(&'a Listening),
     /// The head of a request has arrived.
     Begun(&'a Exchange),
     /// The exchange was admitted: its handler may run.

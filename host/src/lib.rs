@@ -66,6 +66,7 @@ pub use crate::{
         Event, Events, Listener, Stream,
         counters::{Counters, Tally},
         exchange::{CLIENT_LEFT, End, Exchange, Outcome, Sent},
+        listening::Listening,
         notice::{Level, Notice},
         snapshot::Snapshot,
     },

@@ -5,6 +5,7 @@
 
 mod browser;
 mod exec;
+pub(crate) mod keys;
 pub(crate) mod options;
 mod port_file;
 pub(crate) mod process_tree;
@@ -324,8 +325,8 @@ impl Lifecycle {
     }
 }
 
-/// The URL at which clients reach a server that listens on `addr`.
-fn url(mut addr: SocketAddr) -> String {
+/// The URL at which clients on this machine reach a server that listens on `addr`.
+pub(crate) fn url(mut addr: SocketAddr) -> String {
     // Not every system can connect to the unspecified address.
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),

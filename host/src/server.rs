@@ -2,6 +2,7 @@
 
 mod accept;
 mod descriptors;
+pub(crate) mod network;
 mod owner;
 pub(crate) mod socket;
 mod workers;

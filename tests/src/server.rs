@@ -182,7 +182,7 @@ impl Launch {
     /// It does not start to listen.
     #[must_use]
     pub fn start_unread(self) -> Server {
-        self.spawn_and_read(|line| !line.starts_with(READY)).wait_until_ready()
+        self.spawn_and_read(|line| url(line).is_none()).wait_until_ready()
     }
 
     /// Starts it, waits until it listens, and closes the other end of its stderr.
@@ -217,7 +217,7 @@ impl Launch {
     #[must_use]
     pub fn run(self) -> Ended {
         let server = self.spawn();
-        let goes_on = |state: &State| !state.is_at_end && !state.lines.iter().any(|line| line.starts_with(READY));
+        let goes_on = |state: &State| !state.is_at_end && !state.lines.iter().any(|line| url(line).is_some());
         let is_at_end = server.log.wait_while(goes_on).is_at_end;
         assert!(is_at_end, "the server has started");
         server.end()
@@ -246,8 +246,14 @@ impl Launch {
     }
 }
 
-/// The start of the line with which a server reports that it listens.
-const READY: &str = "listening on http://";
+/// The URL in the line with which a server reports that it listens, as text or as JSON.
+fn url(line: &str) -> Option<String> {
+    if let Some(url) = line.strip_prefix("listening on ") {
+        return Some(url.to_owned());
+    }
+    let object: serde_json::Value = serde_json::from_str(line).ok()?;
+    (object["event"] == "listening").then(|| object["urls"][0].as_str().map(str::to_owned))?
+}
 
 /// A server that has exited.
 #[derive(Debug)]
@@ -359,8 +365,9 @@ impl Server {
     }
 
     fn wait_until_ready(mut self) -> Self {
-        let ready = self.line(|line| line.starts_with(READY));
-        self.door.addr = ready[READY.len()..].parse().expect("the line ends in an address");
+        let ready = self.line(|line| url(line).is_some());
+        let url = url(&ready).expect("the line has a URL");
+        self.door.addr = url.strip_prefix("http://").and_then(|addr| addr.parse().ok()).expect("the URL has an address");
         self
     }
 

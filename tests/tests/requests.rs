@@ -67,10 +67,11 @@ fn has_logged(server: &Server, logged: &mut Vec<Logged>, case: &Case) -> Result<
 
 /// The exchanges in an access log of JSON lines, and whether a handler was called for them.
 fn exchanges(log: &[String]) -> Vec<Logged> {
+    let objects: Vec<Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |event: &'static str| objects.iter().filter(move |object| object["event"] == event);
     let handled: BTreeSet<u64> =
-        log.iter().filter_map(|line| line.strip_prefix('[')?.strip_suffix("] log: handled")?.parse().ok()).collect();
-    let access = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    access
+        of("output").filter(|line| line["text"] == "handled").filter_map(|line| line["id"].as_u64()).collect();
+    of("request")
         .filter_map(|line| {
             let (id, status) = (line["id"].as_u64()?, line["status"].as_u64()?);
             Some(Logged { status: u16::try_from(status).ok()?, is_handled: handled.contains(&id) })

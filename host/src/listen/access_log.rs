@@ -1,8 +1,10 @@
 //! Writes the access log, notices and handler output to stderr, off the request path.
 
 pub(crate) mod format;
+mod json;
 mod render;
 mod repeats;
+mod terminal;
 
 use std::{
     io::{self, Write as _},
@@ -91,6 +93,11 @@ impl AccessLog {
             move || shared.write_all()
         })?;
         Ok(Self(shared))
+    }
+
+    /// Clears the terminal, once everything added so far is written.
+    pub(crate) fn clear(&self) {
+        self.0.add("\x1b[2J\x1b[3J\x1b[H");
     }
 
     /// Waits until everything added so far is written, or until writing makes no progress.
@@ -191,7 +198,7 @@ impl Shared {
             }
             let dropped = mem::take(&mut lines.dropped);
             if dropped > 0 {
-                lines.add(&format!("({dropped} log lines dropped: stderr is read too slowly)\n"));
+                lines.add(&self.renderer.dropped(dropped));
             }
             text.clear();
             mem::swap(&mut text, &mut lines.text);

@@ -35,7 +35,11 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, StartError> 
     let matches = help::short().try_get_matches_from(words).map_err(refuse)?;
     match help::all(&matches) {
         Some(help) => Err(StartError::help(help)),
-        None => Args::from_arg_matches(&matches).map_err(refuse),
+        None => {
+            let mut args = Args::from_arg_matches(&matches).map_err(refuse)?;
+            args.set_limits(&line::limits(&matches));
+            Ok(args)
+        }
     }
 }
 

@@ -63,6 +63,10 @@ pub(crate) struct Config {
     pub stats: Option<SocketAddr>,
     /// The format of the access log.
     pub access_log: Format,
+    /// The limits that the user gave, as flags.
+    pub limits_given: Vec<String>,
+    /// Whether to show the server's address as a QR code.
+    pub qr: bool,
     /// When the server stops.
     pub lifecycle: LifecycleOptions,
 }

@@ -33,6 +33,15 @@ pub(crate) enum Named {
     Example(&'static Example),
 }
 
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path { path, .. } => write!(f, "{}", path.display()),
+            Self::Example(example) => write!(f, "{} (built in)", example.name),
+        }
+    }
+}
+
 /// The kinds of sources that a path can lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

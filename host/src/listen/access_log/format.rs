@@ -9,8 +9,13 @@ pub(crate) enum Format {
     Common,
     /// The Common Log Format with `Referer` and `User-Agent`.
     Combined,
-    /// One JSON object per line.
+    /// Every line, also those that are not about a request, as a JSON object.
     Json,
+    /// For people: aligned columns, in colours if the terminal has them. The only format that is not for programs.
+    Terminal {
+        /// Whether to use colours.
+        color: bool,
+    },
     /// No access log.
     None,
 }

@@ -9,20 +9,23 @@ use std::{
 use arc_swap::ArcSwapOption;
 use jiff::{Timestamp, tz::TimeZone};
 use wasmserve_gateway::{
-    escape::{Quoted, escape, readable},
+    escape::{Quoted, escape},
     request::RequestHead,
 };
 
 use super::{
     format::Format,
+    json,
     repeats::{Repeats, Show, WINDOW},
+    terminal::Screen,
 };
 use crate::{
     base::{lock::lock, stack::Stack},
     event::{
         Event,
         counters::Tally,
-        exchange::{End, Exchange, Outcome, Sent},
+        exchange::{Exchange, Outcome, Sent},
+        notice::Level,
         snapshot::Snapshot,
     },
     fault::Fault,
@@ -48,52 +51,113 @@ impl Renderer {
 
     /// Appends the lines of an event.
     pub(super) fn render(&self, event: &Event<'_>, text: &mut String) {
+        match self.format {
+            Format::Json => self.render_json(event, text),
+            Format::Terminal { color } => self.render_terminal(&Screen::new(color), event, text),
+            Format::BaseHttp | Format::Common | Format::Combined | Format::None => self.render_plain(event, text),
+        }
+    }
+
+    /// Appends the lines of an event as text.
+    fn render_plain(&self, event: &Event<'_>, text: &mut String) {
         match *event {
             Event::Notice(notice) => *text += &format!("{}\n", escape(notice.to_string().as_bytes())),
+            Event::Listening(listening) => {
+                listening.addrs.iter().for_each(|addr| *text += &format!("listening on http://{addr}\n"));
+            }
             Event::Line { id, stream, line } => *text += &format!("[{id}] {}: {}\n", stream.label(), escape(line)),
-            Event::Faulted { exchange, fault, sent } => self.render_fault(exchange, fault, sent, text),
-            Event::Running { handlers, tally } => render_running(handlers, &tally, text),
+            Event::Faulted { exchange, fault, sent } => {
+                let id = exchange.id;
+                self.render_fault(fault, sent, |part| match part {
+                    Part::Head(line) => *text += &format!("[{id}] {line} ({})\n", request_line(&exchange.head)),
+                    Part::More(line) => *text += &format!("[{id}]   {line}\n"),
+                });
+            }
+            Event::Running { handlers, tally } => {
+                render_running(handlers, &tally, |id, line| match id {
+                    Some(id) => *text += &format!("[{id}] {line}\n"),
+                    None => *text += &format!("{line}\n"),
+                });
+            }
             Event::Ended { exchange, outcome } => self.render_end(exchange, outcome, text),
             Event::Begun(_) | Event::Admitted(_) | Event::Started(_) | Event::HeadSent { .. } => {}
         }
     }
 
-    /// Appends a fault with its reason and stack, or less of it if it repeats.
-    fn render_fault(&self, exchange: &Exchange, fault: &Fault, sent: Sent, text: &mut String) {
-        let Exchange { id, head: request, .. } = exchange;
-        // Before the reason, which may contain any text.
-        let effect = match sent {
-            Sent::Nothing => "",
-            Sent::Part(_) => "response cut: ",
-            Sent::All(_) => "after the response: ",
-        };
+    /// Appends the lines of an event for people.
+    fn render_terminal(&self, screen: &Screen, event: &Event<'_>, text: &mut String) {
+        let now = || self.clock.format(Timestamp::now(), "%H:%M:%S");
+        match *event {
+            // As the user waits for it, and as scripts find it.
+            Event::Notice(notice) if notice.level == Level::Status => self.render_plain(event, text),
+            Event::Notice(notice) => screen.notice(&now().1, notice, text),
+            Event::Listening(listening) => {
+                self.render_plain(event, text);
+                screen.listening(listening, text);
+            }
+            Event::Line { id, stream, line } => screen.line(&now().1, id, stream, &escape(line), text),
+            Event::Faulted { exchange, fault, sent } => {
+                let now = now();
+                self.render_fault(fault, sent, |part| match part {
+                    Part::Head(line) => {
+                        screen.fault(&now.1, exchange.id, &format!("{line} ({})", request_line(&exchange.head)), text);
+                    }
+                    Part::More(line) => screen.more(&line, text),
+                });
+            }
+            Event::Running { handlers, tally } => render_running(handlers, &tally, |id, line| match id {
+                Some(_) if line.starts_with(' ') => screen.more(line.trim_start(), text),
+                Some(id) => *text += &format!("[{id}] {line}\n"),
+                None => *text += &format!("{line}\n"),
+            }),
+            Event::Ended { exchange, outcome } => {
+                let at = Timestamp::try_from(outcome.at).unwrap_or_default();
+                screen.ended(&self.clock.format(at, "%H:%M:%S").1, exchange, outcome, text);
+            }
+            Event::Begun(_) | Event::Admitted(_) | Event::Started(_) | Event::HeadSent { .. } => {}
+        }
+    }
+
+    /// Appends an event as a JSON object.
+    fn render_json(&self, event: &Event<'_>, text: &mut String) {
+        if let Event::Faulted { exchange, fault, sent } = event {
+            let show = lock(&self.repeats).show(&reason(fault, *sent), Instant::now());
+            if show != Show::Nothing {
+                json::fault(exchange, fault, *sent, show == Show::Full, text);
+            }
+        } else {
+            json::event(event, text);
+        }
+    }
+
+    /// Passes on the lines of a fault with its reason and stack, or less of it if it repeats.
+    fn render_fault(&self, fault: &Fault, sent: Sent, mut add: impl FnMut(Part)) {
         let status = sent.status(fault.status());
-        let message = fault.to_string();
-        let reason = format!("{status} {}: {effect}{}", fault.kind(), escape(message.as_bytes()));
-        let show = lock(&self.repeats).show(&reason, Instant::now());
+        let show = lock(&self.repeats).show(&reason(fault, sent), Instant::now());
         if show == Show::Nothing {
             return;
         }
         // A failed `assert_eq!` has several lines, and a traceback of Python many.
+        let message = fault.to_string();
         let mut lines = message.lines().map(|line| escape(line.as_bytes()));
         let first = lines.next().unwrap_or_default();
-        *text += &format!("[{id}] {status} {}: {effect}{first} ({})\n", fault.kind(), request_line(request));
+        add(Part::Head(format!("{status} {}: {}{first}", fault.kind(), effect(sent))));
         if show == Show::Full {
-            lines.by_ref().take(REASON_LINES_MAX).for_each(|line| *text += &format!("[{id}]   {line}\n"));
+            lines.by_ref().take(REASON_LINES_MAX).for_each(|line| add(Part::More(line)));
             let left = lines.count();
             if left > 0 {
-                *text += &format!("[{id}]   ({left} more lines)\n");
+                add(Part::More(format!("({left} more lines)")));
             }
             if let Some(stack) = fault.stack() {
-                render_stack(*id, stack, text);
+                stack.lines().iter().for_each(|line| add(Part::More(escape(line.as_bytes()))));
             }
         }
     }
 
     /// Appends an exchange's line in the access log.
     fn render_end(&self, exchange: &Exchange, outcome: &Outcome, text: &mut String) {
-        let Exchange { id, peer, head: request, .. } = exchange;
-        let Outcome { end, fault, status, sent, cpu, memory, at, took } = outcome;
+        let Exchange { peer, head: request, .. } = exchange;
+        let Outcome { status, sent, at, .. } = outcome;
         let remote = peer.remote.ip().to_canonical();
         let line = Quoted(request.line());
         let at = Timestamp::try_from(*at).unwrap_or_default();
@@ -114,36 +178,17 @@ impl Renderer {
                     _ => writeln!(text),
                 }
             }
-            Format::Json => {
-                let object = serde_json::json!({
-                    "id": id,
-                    "time": at.to_string(),
-                    "remote": remote.to_string(),
-                    "request": readable(request.line()),
-                    "status": status,
-                    "end": match end {
-                        End::Answered => "answered",
-                        End::Shed => "shed",
-                        End::Aborted => "aborted",
-                    },
-                    "fault": fault,
-                    "sent": sent,
-                    "cpu_us": cpu.map(micros),
-                    "memory": memory,
-                    "took_us": micros(*took),
-                    "referer": request.values("referer").next().map(readable),
-                    "user_agent": request.values("user-agent").next().map(readable),
-                });
-                writeln!(text, "{object}")
-            }
-            Format::None => Ok(()),
+            Format::Json | Format::Terminal { .. } | Format::None => Ok(()),
         };
     }
 
     /// Appends summaries of the faults suppressed up to `now`.
     pub(super) fn settle(&self, now: Instant, text: &mut String) {
         for (reason, times) in lock(&self.repeats).settle(now) {
-            *text += &format!("({times} more times: {reason})\n");
+            *text += &match self.format {
+                Format::Json => json::repeats(&reason, times),
+                _ => format!("({times} more times: {reason})\n"),
+            };
         }
     }
 
@@ -152,10 +197,41 @@ impl Renderer {
         self.settle(Instant::now() + WINDOW, text);
     }
 
+    /// Says that lines were dropped.
+    pub(super) fn dropped(&self, lines: u64) -> String {
+        match self.format {
+            Format::Json => json::dropped(lines),
+            _ => format!("({lines} log lines dropped: stderr is read too slowly)\n"),
+        }
+    }
+
     /// How long until suppressed faults should be summarized, or `None` if there are none.
     pub(super) fn next_summary(&self) -> Option<Duration> {
         lock(&self.repeats).has_suppressed().then_some(WINDOW)
     }
+}
+
+/// A line of a fault.
+enum Part {
+    /// The first line: status, kind and reason.
+    Head(String),
+    /// Another line of its reason or of its stack.
+    More(String),
+}
+
+/// What a fault did to the response, before its reason, which may contain any text.
+fn effect(sent: Sent) -> &'static str {
+    match sent {
+        Sent::Nothing => "",
+        Sent::Part(_) => "response cut: ",
+        Sent::All(_) => "after the response: ",
+    }
+}
+
+/// By which faults are the same.
+fn reason(fault: &Fault, sent: Sent) -> String {
+    let status = sent.status(fault.status());
+    format!("{status} {}: {}{}", fault.kind(), effect(sent), escape(fault.to_string().as_bytes()))
 }
 
 /// Formats local time for the access log. Caches the last second, because most lines share it and formatting the time
@@ -180,48 +256,43 @@ impl Clock {
     }
 }
 
-/// Appends the running handlers: what each has used, what it does, and where it is.
-fn render_running(running: &[Snapshot], tally: &Tally, text: &mut String) {
+/// Passes on the lines about the running handlers: what each has used, what it does, and where it is. Lines that belong
+/// to an exchange come with its id.
+fn render_running(running: &[Snapshot], tally: &Tally, mut add: impl FnMut(Option<u64>, &str)) {
     let Tally { accepted, answered, aborted, shed, .. } = tally;
     let requests = if *accepted == 1 { "request" } else { "requests" };
-    *text += &format!("{accepted} {requests}: {answered} answered, {aborted} aborted, {shed} shed\n");
-    *text += &match running.len() {
-        0 => "no handler is running\n".to_owned(),
-        1 => "1 handler is running:\n".to_owned(),
-        number => format!("{number} handlers are running:\n"),
-    };
+    add(None, &format!("{accepted} {requests}: {answered} answered, {aborted} aborted, {shed} shed"));
+    add(
+        None,
+        &match running.len() {
+            0 => "no handler is running".to_owned(),
+            1 => "1 handler is running:".to_owned(),
+            number => format!("{number} handlers are running:"),
+        },
+    );
     for Snapshot { id, head, peer, began, cpu, memory, wait, stack } in running {
         let does = match wait {
             Some(wait) => format!("waiting in `{}` for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()),
             None => "computing".to_owned(),
         };
-        *text += &format!(
-            "[{id}] {} from {}: running for {:.1} s, CPU {:.1} s, {:.1} MiB, {does}\n",
+        let line = format!(
+            "{} from {}: running for {:.1} s, CPU {:.1} s, {:.1} MiB, {does}",
             request_line(head),
             peer.remote,
             began.elapsed().as_secs_f32(),
             cpu.as_secs_f32(),
             *memory as f64 / f64::from(1 << 20),
         );
-        if let Some(stack) = stack {
-            render_stack(*id, stack, text);
+        add(Some(*id), &line);
+        for line in stack.iter().flat_map(Stack::lines) {
+            add(Some(*id), &format!("  {}", escape(line.as_bytes())));
         }
-    }
-}
-
-fn render_stack(id: u64, stack: &Stack, text: &mut String) {
-    for line in stack.lines() {
-        *text += &format!("[{id}]   {}\n", escape(line.as_bytes()));
     }
 }
 
 fn request_line(request: &RequestHead) -> String {
     let line = request.line();
     escape(&line[..line.len().min(REQUEST_MAX)])
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A header field's value for the access log, or `-` if absent (rule L3).
@@ -237,7 +308,7 @@ mod tests {
     use wasmserve_gateway::environ::Peer;
 
     use super::*;
-    use crate::event::Stream;
+    use crate::event::{Stream, exchange::End};
 
     fn rendered(event: &Event<'_>, format: Format) -> String {
         let mut text = String::new();

@@ -84,9 +84,13 @@ pub(super) struct Flags {
     #[arg(long, value_name = "[IP:]PORT", value_parser = value::loopback)]
     stats: Option<SocketAddr>,
 
-    /// Format of the access log on stderr
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "basehttp")]
-    access_log_format: AccessLogFormat,
+    /// Format of the log on stderr [default: terminal at a terminal, else basehttp]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    access_log_format: Option<AccessLogFormat>,
+
+    /// Show the server's address as a QR code, for a phone in the same network (with --addr 0.0.0.0)
+    #[arg(long, help_heading = "Lifecycle")]
+    qr: bool,
 
     #[command(flatten)]
     lifecycle: LifecycleArgs,
@@ -220,6 +224,10 @@ pub(super) struct Flags {
     /// Let the handler connect and send requests to an address
     #[arg(long, value_name = "HOST:PORT", value_parser = scoped(Net::from_str), help_heading = GRANTS)]
     allow_net: Vec<Scoped<Net>>,
+
+    /// The limits among the flags that the user gave.
+    #[arg(skip)]
+    pub(super) limits: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -230,6 +238,7 @@ enum Asterisk {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AccessLogFormat {
+    Terminal,
     Basehttp,
     Common,
     Combined,
@@ -318,12 +327,16 @@ impl Flags {
             linger: self.linger,
             stats: self.stats,
             access_log: match self.access_log_format {
-                AccessLogFormat::Basehttp => Format::BaseHttp,
-                AccessLogFormat::Common => Format::Common,
-                AccessLogFormat::Combined => Format::Combined,
-                AccessLogFormat::Json => Format::Json,
-                AccessLogFormat::None => Format::None,
+                None if value::is_terminal() => Format::Terminal { color: value::is_colorful() },
+                Some(AccessLogFormat::Terminal) => Format::Terminal { color: value::is_colorful() },
+                None | Some(AccessLogFormat::Basehttp) => Format::BaseHttp,
+                Some(AccessLogFormat::Common) => Format::Common,
+                Some(AccessLogFormat::Combined) => Format::Combined,
+                Some(AccessLogFormat::Json) => Format::Json,
+                Some(AccessLogFormat::None) => Format::None,
             },
+            limits_given: self.limits,
+            qr: self.qr,
             concurrency: ConcurrencyLimits {
                 exchanges: self.max_exchanges,
                 computing: self.max_computing.unwrap_or(ConcurrencyLimits::of_this_machine().computing),

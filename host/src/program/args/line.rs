@@ -2,10 +2,14 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{ArgMatches, Parser, parser::ValueSource};
 use wasmserve_gateway::mounts::Mount;
 
-use super::{command::Command, flags::Flags, value};
+use super::{
+    command::{Command, ExampleArgs},
+    flags::Flags,
+    help, value,
+};
 use crate::source::locate::Named;
 
 /// Serve a wasm component, with a fresh instance for every request.
@@ -28,6 +32,34 @@ pub(super) struct Args {
 
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
+
+impl Args {
+    /// Adds the limits that the user gave to the flags of the command that serves.
+    pub(super) fn set_limits(&mut self, limits: &[String]) {
+        let flags = match &mut self.command {
+            Some(Command::Logs(ExampleArgs { flags, .. }) | Command::Echo(ExampleArgs { flags, .. })) => flags,
+            _ => &mut self.flags,
+        };
+        flags.limits = limits.to_vec();
+    }
+}
+
+/// The limits that the user gave, as flags.
+pub(super) fn limits(matches: &ArgMatches) -> Vec<String> {
+    let full = help::full();
+    let (command, matches) = match matches.subcommand() {
+        Some((name, matches)) => (full.find_subcommand(name).unwrap_or(&full), matches),
+        None => (&full, matches),
+    };
+    let arguments = command.get_arguments().filter(|arg| arg.get_help_heading() == Some("Limits"));
+    let given = arguments.filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine));
+    given
+        .filter_map(|arg| {
+            let value = matches.get_raw(arg.get_id().as_str())?.next()?;
+            Some(format!("--{} {}", arg.get_long()?, value.display()))
+        })
+        .collect()
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \

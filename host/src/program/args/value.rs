@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anstream::{AutoStream, ColorChoice};
 use http::HeaderValue;
 use wasmserve_gateway::{environ::Variable, mounts::Mount};
 
@@ -23,9 +24,14 @@ pub(super) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether stderr is a terminal and `NO_COLOR` does not forbid colours (<https://no-color.org>).
+/// Whether stderr shows colours: if it is a terminal that has them, unless `NO_COLOR` or `CLICOLOR=0` forbids or
+/// `CLICOLOR_FORCE` or `FORCE_COLOR` demands them (<https://no-color.org>, <https://force-color.org>).
 pub(super) fn is_colorful() -> bool {
-    is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+    let value = |name| env::var_os(name).filter(|value| !value.is_empty());
+    match value("FORCE_COLOR") {
+        Some(force) if value("NO_COLOR").is_none() => force != "0",
+        _ => AutoStream::choice(&io::stderr()) != ColorChoice::Never,
+    }
 }
 
 /// The same for stdout.

@@ -22,18 +22,24 @@ use crate::{
         exit::{Exit, OrExit as _, StartError},
         grants::{Allowance, Grants},
     },
-    event::{Events, Listener, notice::Level},
+    event::{Event, Events, Listener, listening::Listening, notice::Level},
     exchange::Exchanges,
     kind::wasm::engine::{Engine, Pool},
-    lifecycle::{ExchangeProgress, Lifecycle, options::LifecycleOptions, process_tree::ProcessTree, signals::Signals},
+    lifecycle::{
+        self, ExchangeProgress, Lifecycle,
+        keys::{self, Actions, Keys},
+        options::LifecycleOptions,
+        process_tree::ProcessTree,
+        signals::Signals,
+    },
     listen::{
-        access_log::AccessLog,
+        access_log::{AccessLog, format::Format},
         exit_tracker::ExitTracker,
         metrics::{Gauge, Metrics},
     },
     program::config::{Config, Mounted},
     server::{
-        self,
+        self, network,
         socket::{bind, listen, passed},
     },
     source::{
@@ -94,6 +100,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let loader = Loader { engine: Arc::clone(&engine), size: config.component, build: config.build };
     let begun = SystemTime::now();
     let handlers = config.handlers;
+    let names: Vec<_> = handlers.iter().map(|(mount, named)| (mount.to_string(), named.to_string())).collect();
     let loading = async {
         let loaded = spawn_blocking(move || (load(&loader, handlers), loader)).await;
         loaded.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
@@ -121,6 +128,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let exchanges = Arc::new(exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)));
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
+    // Gives the terminal back when it is dropped.
+    let mut keys = None;
     let exit = runtime.block_on(async {
         let listeners = listen(sockets, &config.addr).or_exit(Exit::Address)?;
         let addrs: io::Result<Vec<SocketAddr>> = listeners.iter().map(TcpListener::local_addr).collect();
@@ -132,16 +141,37 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         }
         config.grants.into_iter().for_each(|grant| events.notice(Level::Status, grant));
         let has_command = config.lifecycle.exec.is_some();
+        let is_for_people = matches!(config.access_log, Format::Terminal { .. });
+        // With --exec, the terminal is the command's.
+        let has_keys = is_for_people && !has_command && keys::are_available();
+        let listening = Listening {
+            network: network::urls(&addrs),
+            addrs,
+            local: lifecycle::url(addr),
+            handlers: names,
+            limits: config.limits_given,
+            qr: config.qr,
+            keys: if has_keys { keys::SHORT } else { "" },
+        };
+        if let Some(why) = listening.why_no_qr(is_for_people) {
+            events.notice(Level::Warning, why);
+        }
         let exchanges_too = Arc::clone(&exchanges);
         let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, exchanges_too, progress, signals)
             .or_exit(Exit::Failed)?;
-        for addr in &addrs {
-            events.notice(Level::Status, format!("listening on http://{addr}"));
-        }
+        events.emit(&Event::Listening(&listening));
         if config.is_narrowed {
             let port = addr.port();
             let line = format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}");
             events.notice(Level::Info, line);
+        }
+        if has_keys {
+            let log = Arc::clone(&log);
+            let clear = Box::new(move || log.clear());
+            match Keys::read(Actions { listening, events: Arc::clone(&events), clear }) {
+                Ok(read) => keys = Some(read),
+                Err(error) => events.notice(Level::Warning, format!("cannot read keys from the terminal: {error}")),
+            }
         }
         if has_command {
             log.flush();
@@ -151,6 +181,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         served.context("cannot create the threads for connections").or_exit(Exit::Failed)?;
         Ok(lifecycle.end().await)
     });
+    drop(keys);
     if let Ok(Exit::Interrupted) = exit {
         // Does not wait for handlers, and only briefly for the log.
         log.flush_within(FLUSH_TIMEOUT);
