@@ -22,11 +22,15 @@ use crate::{
         output,
     },
     kind::wasm::compile,
+    listen::access_log::{self, format::Format},
 };
 
 /// Parses this process's command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
-    let exit = args::from_command_line().and_then(run).unwrap_or_else(|error| {
+    let task = args::from_command_line();
+    // Before the command line is understood, errors are text.
+    let is_json = matches!(&task, Ok(Task::Serve(config)) if config.access_log == Format::Json);
+    let exit = task.and_then(run).unwrap_or_else(|error| {
         let error = match error.exit() {
             Exit::Done => match print(error.message()) {
                 Ok(exit) => return exit,
@@ -35,7 +39,8 @@ pub fn main() -> ExitCode {
             _ => error,
         };
         // If stderr is closed, the exit code still shows the result.
-        _ = io::stderr().write_all(error.message().as_bytes());
+        let message = if is_json { access_log::start_error(&error) } else { error.message().to_owned() };
+        _ = io::stderr().write_all(message.as_bytes());
         error.exit()
     });
     exit.into()

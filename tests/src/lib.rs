@@ -23,6 +23,8 @@ pub mod case;
 
 pub mod table;
 
+pub mod terminal;
+
 pub mod source;
 
 pub mod siege;

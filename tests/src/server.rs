@@ -367,7 +367,8 @@ impl Server {
     fn wait_until_ready(mut self) -> Self {
         let ready = self.line(|line| url(line).is_some());
         let url = url(&ready).expect("the line has a URL");
-        self.door.addr = url.strip_prefix("http://").and_then(|addr| addr.parse().ok()).expect("the URL has an address");
+        self.door.addr =
+            url.strip_prefix("http://").and_then(|addr| addr.parse().ok()).expect("the URL has an address");
         self
     }
 

@@ -163,7 +163,7 @@ fn c3_b8_little_is_buffered_for_a_client_that_does_not_read() {
     let server = Launch::program("downloads").flags(flags).start();
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-    let line = server.line_with("\"status\":499");
+    let line = server.line(|line| line.contains("\"event\":\"request\"") && line.contains("\"status\":499"));
     let entry: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
     let sent = entry["sent"].as_u64().expect("a number");
     // Without a limit, the kernel alone would buffer four times that.

@@ -1,6 +1,6 @@
 //! Tests of the real server with our own clients.
 //!
-//! They take a minute or two, and need only what builds the server, and a shell. The name of a test is a claim, and
+//! They take a minute or two, and need only what builds the server, a shell, and util-linux's `script`. The name of a test is a claim, and
 //! starts with the number of the rule or fault that it tests, if any.
 
 mod bulk;
@@ -32,5 +32,6 @@ mod script;
 mod start;
 mod stats;
 mod stuck;
+mod terminal;
 mod toolchain;
 mod watch;

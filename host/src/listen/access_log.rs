@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 
 use self::{format::Format, render::Renderer};
 use crate::{
-    base::lock::lock,
+    base::{exit::StartError, lock::lock},
     event::{Event, Listener},
 };
 
@@ -52,6 +52,11 @@ struct Shared {
     emitted: Condvar,
     /// Notified when something was written.
     written: Condvar,
+}
+
+/// A failed start as a line of [`Format::Json`].
+pub(crate) fn start_error(error: &StartError) -> String {
+    json::start_error(error)
 }
 
 /// The lines waiting to be written.

@@ -47,6 +47,8 @@ mod tests {
     fn only_a_server_on_all_addresses_has_urls_for_all_of_them() {
         assert_eq!(urls(&[([127, 0, 0, 1], 80).into()]), [""; 0]);
         assert_eq!(urls(&[([192, 0, 2, 1], 80).into()]), ["http://192.0.2.1:80"]);
-        assert!(urls(&[([0, 0, 0, 0], 80).into()]).iter().all(|url| url.ends_with(":80") && !url.contains("127.0.0.1")));
+        assert!(
+            urls(&[([0, 0, 0, 0], 80).into()]).iter().all(|url| url.ends_with(":80") && !url.contains("127.0.0.1"))
+        );
     }
 }

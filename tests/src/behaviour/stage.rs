@@ -112,17 +112,14 @@ fn is_for(line: &str, target: &str) -> bool {
 /// Reads a record from the log.
 fn read(log: &[String], target: &str) -> Record {
     let mut record = Record::default();
-    let entries = log.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut entries = entries.filter(|entry| entry["request"].as_str().is_some_and(|line| is_for(line, target)));
-    let Some(entry) = entries.next() else { return record };
+    let objects: Vec<Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |event: &'static str| objects.iter().filter(move |object| object["event"] == event);
+    let mut entries = of("request").filter(|entry| entry["request"].as_str().is_some_and(|line| is_for(line, target)));
+    let Some(entry) = entries.next_back() else { return record };
     record.status = entry["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
     record.fault = entry["fault"].as_str().map(str::to_owned);
-    let of_it = format!("[{}] ", entry["id"]);
-    for line in log.iter().filter_map(|line| line.strip_prefix(&of_it)) {
-        if let Some(reported) = line.strip_prefix("log: ") {
-            record.reported.push(reported.replace("\\\\", "\\"));
-        }
-    }
+    let reported = of("output").filter(|line| line["id"] == entry["id"] && line["stream"] == "log");
+    record.reported.extend(reported.filter_map(|line| line["text"].as_str().map(str::to_owned)));
     record
 }
 

@@ -1,5 +1,6 @@
 //! `--access-log-format`: one line for each exchange, in the chosen format.
 
+use rustix::process::Signal;
 use serde_json::Value;
 use wasmserve_tests::server::{Launch, Server};
 
@@ -106,14 +107,65 @@ fn l2_l3_l4_l5_common_and_combined_look_like_apache() {
     assert_eq!(combined, with_fields);
 }
 
+fn object(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[test]
+fn with_json_every_line_is_an_object_with_its_event_and_time() {
+    let flags = ["--access-log-format", "json", "--lint", "--debug", "--stats", "127.0.0.1:0", "--env", "A=b"];
+    let server = Launch::program("prints").flags(flags).start();
+    assert_eq!(server.get("/").text(), "printed");
+    server.signal(Signal::QUIT);
+    server.line_with("\"event\":\"running\"");
+    server.signal(Signal::INT);
+    let log = server.wait().1;
+    let objects: Vec<Value> = log.iter().map(|line| object(line)).collect();
+    for object in &objects {
+        assert!(
+            object["event"].is_string() && object["time"].as_str().is_some_and(|time| time.ends_with('Z')),
+            "{object}"
+        );
+    }
+    assert!(!log.concat().contains(|char: char| char.is_control() || char == '\u{202e}'), "F22: {log:?}");
+    let of = |event: &str| objects.iter().filter(|object| object["event"] == event).collect::<Vec<_>>();
+    let texts: Vec<&str> = of("output").iter().filter_map(|object| object["text"].as_str()).collect();
+    assert!(texts.contains(&"not UTF-8: \\xff"), "{texts:?}");
+    assert!(texts.iter().any(|text| text.starts_with("\u{1b}[2Jclear \u{9b}2J \u{202e}turn")), "{texts:?}");
+    assert!(of("output").iter().all(|object| object["id"] == 1));
+    assert_eq!(of("running").last().expect("there is one")["answered"], 1);
+    assert_eq!(of("listening").len(), 1);
+    assert!(
+        of("notice").iter().any(|object| object["text"].as_str().is_some_and(|text| text.starts_with("statistics on")))
+    );
+}
+
+#[test]
+fn with_json_a_fault_has_its_reason_and_stack() {
+    let server = Launch::program("misbehaves").flags(["--access-log-format", "json"]).start();
+    assert_eq!(server.get("/traps").status, 500);
+    let fault = object(&server.line_with("\"event\":\"fault\""));
+    assert_eq!((&fault["id"], &fault["status"], &fault["fault"]), (&1.into(), &500.into(), &"trap".into()));
+    assert!(fault["text"].is_string() && fault["stack"].is_array(), "{fault}");
+    let request = object(&server.line_with("\"event\":\"request\""));
+    assert_eq!(request["fault"], "trap");
+}
+
+#[test]
+fn with_json_a_failed_start_is_an_object_too() {
+    let flags = ["/nowhere.wasm", "--access-log-format", "json"];
+    let ended = Launch::bare().flags(flags).run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    let error = object(ended.stderr.trim_end());
+    assert_eq!((&error["event"], &error["exit"]), (&"error".into(), &4.into()));
+    assert!(error["text"].as_str().is_some_and(|text| text.contains("/nowhere.wasm")), "{error}");
+}
+
 #[test]
 fn l5_l6_json_is_one_object_per_request() {
     let log = exchanges("json");
-    let objects: Vec<Value> = log
-        .iter()
-        .filter(|line| !line.starts_with('['))
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
-        .collect();
+    let objects = log.iter().map(|line| object(line));
+    let objects: Vec<Value> = objects.filter(|object| object["event"] == "request").collect();
     let mut requests: Vec<(&str, u64)> = objects
         .iter()
         .map(|object| (object["request"].as_str().expect("text"), object["status"].as_u64().expect("a number")))

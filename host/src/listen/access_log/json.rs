@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wasmserve_gateway::escape::readable;
 
 use crate::{
-    base::stack::Stack,
+    base::{exit::StartError, stack::Stack},
     event::{
         Event,
         exchange::{End, Exchange, Outcome, Sent},
@@ -90,6 +90,13 @@ pub(super) fn repeats(reason: &str, times: u32) -> String {
 /// The line for lines that were dropped because stderr is read too slowly.
 pub(super) fn dropped(lines: u64) -> String {
     line(&json!({ "event": "dropped", "time": now(), "lines": lines }))
+}
+
+/// The line for a server that did not start.
+pub(super) fn start_error(error: &StartError) -> String {
+    let text = error.message().trim_end();
+    let text = text.strip_prefix("wasmserve: ").unwrap_or(text);
+    line(&json!({ "event": "error", "time": now(), "exit": error.exit().code(), "text": text }))
 }
 
 fn ended(exchange: &Exchange, outcome: &Outcome) -> Value {
