@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
+    num::NonZeroU16,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -11,8 +12,8 @@ use std::{
 
 use crate::{TIMEOUT, guest, place};
 
-const ROWS: u16 = 60;
-const COLUMNS: u16 = 100;
+const ROWS: NonZeroU16 = NonZeroU16::new(60).unwrap();
+const COLUMNS: NonZeroU16 = NonZeroU16::new(100).unwrap();
 
 /// A terminal with an interactive shell. `$HANDLER` is a guest, and `wasmserve` is in the path.
 pub struct Terminal {
@@ -113,7 +114,7 @@ impl Terminal {
     #[must_use]
     pub fn style(&self, text: &str) -> Option<(vt100::Color, bool)> {
         let screen = screen(&self.bytes());
-        let rows: Vec<String> = screen.rows(0, COLUMNS).collect();
+        let rows: Vec<String> = screen.rows(0, COLUMNS.get()).collect();
         let (row, column) = rows.iter().enumerate().find_map(|(row, line)| Some((row, line.find(text)?)))?;
         let cell = screen.cell(u16::try_from(row).ok()?, u16::try_from(column).ok()?)?;
         Some((cell.fgcolor(), cell.bold()))
