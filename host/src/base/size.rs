@@ -15,9 +15,22 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(digits);
     let factor = match unit {
         "" | "B" => 1,
-        unit => UNITS.iter().find(|(_, name)| *name == unit).map(|(factor, _)| *factor).ok_or(HINT)?,
+        unit => match UNITS.iter().find(|(_, name)| *name == unit) {
+            Some((factor, _)) => *factor,
+            None => return Err(similar(number, unit).unwrap_or_else(|| HINT.into())),
+        },
     };
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(|| HINT.into())
+}
+
+/// What to write instead of a unit such as `MB` or `m`, which means different sizes to different programs.
+fn similar(number: &str, unit: &str) -> Option<String> {
+    let begins_alike = |(_, name): &&(u64, &str)| {
+        let letter = name.get(..1).unwrap_or_default();
+        matches!(unit.len(), 1..=3) && unit.get(..1).is_some_and(|first| first.eq_ignore_ascii_case(letter))
+    };
+    let (_, name) = UNITS.iter().find(begins_alike).filter(|_| !number.is_empty())?;
+    Some(format!("write {number}{name}"))
 }
 
 /// Formats a size as a user would write it: `64KiB`, or a plain number of bytes.
@@ -42,6 +55,9 @@ mod tests {
         assert_eq!(parse("64B"), Ok(64));
         for wrong in ["", "KiB", "5KB", "5k", "-5", "99999999999999999999", "18446744073709551615KiB"] {
             assert!(parse(wrong).is_err(), "{wrong:?} is not a size");
+        }
+        for wrong in ["64MB", "64M", "64m", "64mb", "64mib"] {
+            assert_eq!(parse(wrong), Err("write 64MiB".into()), "{wrong:?} is close to a size");
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const SHORT: &str = "o open, s what is running, q quit, ? all keys";
 /// All keys.
 const ALL: [&str; 6] = [
     "o  open the server in the browser",
-    "s  show what is running, and where it is (like Ctrl-\\)",
+    "s  show what is running, and where it is",
     "u  show the addresses, and one as a QR code",
     "c  clear the terminal",
     "q  quit when the running requests are done; twice: at once (like Ctrl-C)",

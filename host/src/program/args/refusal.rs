@@ -37,6 +37,9 @@ pub(super) fn line(error: &clap::Error) -> String {
         ErrorKind::TooManyValues => format!("{arg} takes no value, but `{value}` was given"),
         ErrorKind::MissingRequiredArgument => match all(ContextKind::InvalidArg)[..] {
             ["<HANDLER>"] => "no handler given; name one, as in `wasmserve hello.rs`".to_owned(),
+            ["<NAME>"] => "no name given; name the new handler, as in `wasmserve new hello`".to_owned(),
+            ["<SOURCE>"] => "no source given; name a Rust file or a crate, as in `wasmserve build hello.rs`".to_owned(),
+            ["<HANDLER.WASM>"] => "no component given; name one, as in `wasmserve inspect hello.wasm`".to_owned(),
             ref missing => format!("{} is missing", missing.join(" ")),
         },
         ErrorKind::ArgumentConflict => match (first(ContextKind::InvalidSubcommand), first(ContextKind::PriorArg)) {

@@ -37,7 +37,9 @@ pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     }
     let root = args.handler.map(|handler| (Mount::ROOT, Named::from(handler)));
     let handlers = Mounts::new(args.mount.into_iter().chain(root))
-        .map_err(|mount| anyhow!("two handlers are mounted at `{mount}`; see --help"))
+        .map_err(|mount| {
+            anyhow!("two handlers are mounted at `{mount}`; give one of them another path, as in --mount /app=HANDLER")
+        })
         .or_exit(Exit::Usage)?;
     Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile)?)))
 }
@@ -63,7 +65,10 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             Some(page) => StartError::help(page),
             None => {
                 let name = of.unwrap_or_default();
-                StartError::new(Exit::Usage, &anyhow!("no manual page for `{name}`; see --help"))
+                StartError::new(
+                    Exit::Usage,
+                    &anyhow!("there is no command `{name}` with a manual page; see `wasmserve man`"),
+                )
             }
         }),
     }

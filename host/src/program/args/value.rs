@@ -139,6 +139,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1000,
         "m" => 60 * 1000,
         "h" => 60 * 60 * 1000,
+        "" if !number.is_empty() => return Err(format!("add a unit, as in {number}s, {number}ms or {number}m")),
         _ => return Err("write a number and a unit, as in 500ms, 30s, 2m or 1h".into()),
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)) {
