@@ -97,5 +97,5 @@ fn the_manual_has_all_commands_and_flags() {
     }
     assert!(!page.contains("(1)"), "it refers to no missing page: {page}");
     let refused = Launch::bare().flags(["man", "nonsense"]).run();
-    assert_eq!(refused.stderr, "wasmserve: no manual page for `nonsense`; see --help\n");
+    assert_eq!(refused.stderr, "wasmserve: there is no command `nonsense` with a manual page; see `wasmserve man`\n");
 }

@@ -108,6 +108,8 @@ fn keys_work_without_enter_and_are_not_echoed() {
     assert!(!screen.contains("xyz"), "{screen}");
     terminal.press("s");
     terminal.wait(|screen| screen.contains("no handler is running"));
+    terminal.press("r");
+    terminal.wait(|screen| screen.contains("is the same as before"));
     terminal.press("u");
     terminal.wait(|screen| screen.contains('█'));
     terminal.press("c");

@@ -6,14 +6,18 @@
 
 use std::sync::Arc;
 
-use crate::event::{Event, Events, listening::Listening, notice::Level};
+use crate::{
+    event::{Event, Events, listening::Listening, notice::Level},
+    source::watch::Rebuild,
+};
 
 /// The most important keys, for the lines below the one that says that the server listens.
-pub(crate) const SHORT: &str = "o open, s what is running, q quit, ? all keys";
+pub(crate) const SHORT: &str = "o open, r rebuild, s what is running, q quit, ? all keys";
 
 /// All keys.
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     "o  open the server in the browser",
+    "r  rebuild the handlers although nothing has changed",
     "s  show what is running, and where it is",
     "u  show the addresses, and one as a QR code",
     "c  clear the terminal",
@@ -27,6 +31,8 @@ pub(crate) struct Actions {
     pub listening: Listening,
     /// The events to emit notices to.
     pub events: Arc<Events>,
+    /// Builds the handlers once more; `None` if they are not watched.
+    pub rebuild: Option<Rebuild>,
     /// Clears the terminal.
     pub clear: Box<dyn Fn() + Send>,
 }
@@ -39,6 +45,10 @@ impl Actions {
         let signal = |signal| _ = kill_process(getpid(), signal);
         match key {
             b'o' => super::browser::open(&self.listening.local, Arc::clone(&self.events)),
+            b'r' => match &self.rebuild {
+                Some(rebuild) => rebuild.ask(),
+                None => self.events.notice(Level::Info, "nothing to rebuild: the handlers are not watched"),
+            },
             b's' => signal(Signal::QUIT),
             b'u' => self.events.emit(&Event::Listening(&Listening { qr: true, ..self.listening.clone() })),
             b'c' => (self.clear)(),

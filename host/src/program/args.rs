@@ -15,7 +15,7 @@ mod value;
 
 use std::{env, ffi::OsString};
 
-use clap::{FromArgMatches as _, error::ErrorKind};
+use clap::{ArgMatches, FromArgMatches as _, error::ErrorKind, parser::ValueSource};
 
 use self::line::Args;
 use super::task::Task;
@@ -37,10 +37,27 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, StartError> 
         Some(help) => Err(StartError::help(help)),
         None => {
             let mut args = Args::from_arg_matches(&matches).map_err(refuse)?;
-            args.set_limits(&line::limits(&matches));
+            args.set_limits(&limits(&matches));
             Ok(args)
         }
     }
+}
+
+/// The limits that the user gave, as flags.
+fn limits(matches: &ArgMatches) -> Vec<String> {
+    let full = help::full();
+    let (command, matches) = match matches.subcommand() {
+        Some((name, matches)) => (full.find_subcommand(name).unwrap_or(&full), matches),
+        None => (&full, matches),
+    };
+    let arguments = command.get_arguments().filter(|arg| arg.get_help_heading() == Some("Limits"));
+    let given = arguments.filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine));
+    given
+        .filter_map(|arg| {
+            let value = matches.get_raw(arg.get_id().as_str())?.next()?;
+            Some(format!("--{} {}", arg.get_long()?, value.display()))
+        })
+        .collect()
 }
 
 /// Converts clap's error, which may be a help text.

@@ -18,7 +18,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     },
     thread,
     time::{Duration, Instant, SystemTime},
@@ -112,8 +112,14 @@ fn digest(component: &Component) -> [u8; 32] {
 /// # Errors
 ///
 /// The system cannot create another thread, or cannot watch a directory.
-pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served, begun: SystemTime) -> anyhow::Result<()> {
+pub(crate) fn spawn(
+    watched: Vec<Watched>,
+    loader: Loader,
+    served: Served,
+    begun: SystemTime,
+) -> anyhow::Result<Rebuild> {
     let (sender, changes) = mpsc::sync_channel(CHANGES_MAX);
+    let rebuild = Rebuild { is_asked: Arc::default(), sender: sender.clone() };
     let (has_lost, points) = (Arc::<AtomicBool>::default(), Arc::<ArcSwap<Points>>::default());
     let watcher = notify::recommended_watcher({
         let (has_lost, points) = (Arc::clone(&has_lost), Arc::clone(&points));
@@ -139,7 +145,10 @@ pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served, begun
     })?;
     let directories = BTreeSet::new();
     let own = BTreeSet::new();
-    let mut watch = Watch { watched, loader, served, watcher, points, directories, own, changes, has_lost };
+    let is_asked = Arc::clone(&rebuild.is_asked);
+    let answers = false;
+    let mut watch =
+        Watch { watched, loader, served, watcher, points, directories, own, changes, has_lost, is_asked, answers };
     let states = watch.look(&BTreeSet::new());
     // Directories on the way that may not be read are not watched.
     let is_fatal = |error: &notify::Error| matches!(error.kind, ErrorKind::MaxFilesWatch);
@@ -149,7 +158,22 @@ pub(crate) fn spawn(watched: Vec<Watched>, loader: Loader, served: Served, begun
         return Err(error.into());
     }
     thread::Builder::new().name("watch".into()).spawn(move || watch.run(states, begun))?;
-    Ok(())
+    Ok(rebuild)
+}
+
+/// Asks for handlers to be built although nothing has changed: what cannot be watched may have.
+pub(crate) struct Rebuild {
+    is_asked: Arc<AtomicBool>,
+    sender: SyncSender<PathBuf>,
+}
+
+impl Rebuild {
+    /// Builds all handlers once more. Does not wait for it.
+    pub(crate) fn ask(&self) {
+        self.is_asked.store(true, Ordering::Relaxed);
+        // Wakes the watching thread. If the queue is full, that thread is awake already.
+        _ = self.sender.try_send(PathBuf::new());
+    }
 }
 
 /// Whether an event is more than a read access.
@@ -185,6 +209,10 @@ struct Watch {
     changes: Receiver<PathBuf>,
     /// Whether changes were lost because the queue was full.
     has_lost: Arc<AtomicBool>,
+    /// Whether all handlers are to be built in any case.
+    is_asked: Arc<AtomicBool>,
+    /// Whether handlers are being built because that was asked for, so that there must be an answer.
+    answers: bool,
 }
 
 impl Watch {
@@ -198,6 +226,7 @@ impl Watch {
                     self.served.events.notice(level, text);
                 }
             }
+            self.answers = false;
             let states = self.look(&BTreeSet::new());
             due = self.settle(states, begun);
         }
@@ -238,6 +267,10 @@ impl Watch {
                     is_edited = true;
                 }
                 watched.state = state;
+            }
+            if self.is_asked.swap(false, Ordering::Relaxed) {
+                self.answers = true;
+                return Some((0..self.watched.len()).collect());
             }
             if is_edited {
                 return Some(due);
@@ -280,7 +313,7 @@ impl Watch {
     /// Loads a handler and replaces the served one if it differs. Returns a notice about the result, if there is one.
     fn renew(&mut self, at: usize) -> Option<(Level, String)> {
         let begun = Instant::now();
-        let Self { watched, loader, served, .. } = self;
+        let Self { watched, loader, served, answers, .. } = self;
         let Watched { mount, source, scope, made_from, digest, is_broken, .. } = &mut watched[at];
         let (_, live) = served.mounts.iter().find(|(other, _)| other == mount)?;
         let made = loader.component(source).and_then(|component| {
@@ -302,7 +335,11 @@ impl Watch {
             }
             Ok((_, None)) => {
                 live.mend();
-                mem::take(is_broken).then(|| (Level::Info, format!("{source} is back to the version being served")))
+                match mem::take(is_broken) {
+                    true => Some((Level::Info, format!("{source} is back to the version being served"))),
+                    false if *answers => Some((Level::Info, format!("{source} is the same as before"))),
+                    false => None,
+                }
             }
             Err(Failure { line, output, sources }) => {
                 *is_broken = true;

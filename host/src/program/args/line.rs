@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgMatches, Parser, parser::ValueSource};
+use clap::Parser;
 use wasmserve_gateway::mounts::Mount;
 
 use super::{
     command::{Command, ExampleArgs},
     flags::Flags,
-    help, value,
+    value,
 };
 use crate::source::locate::Named;
 
@@ -43,23 +43,6 @@ impl Args {
         };
         flags.limits = limits.to_vec();
     }
-}
-
-/// The limits that the user gave, as flags.
-pub(super) fn limits(matches: &ArgMatches) -> Vec<String> {
-    let full = help::full();
-    let (command, matches) = match matches.subcommand() {
-        Some((name, matches)) => (full.find_subcommand(name).unwrap_or(&full), matches),
-        None => (&full, matches),
-    };
-    let arguments = command.get_arguments().filter(|arg| arg.get_help_heading() == Some("Limits"));
-    let given = arguments.filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine));
-    given
-        .filter_map(|arg| {
-            let value = matches.get_raw(arg.get_id().as_str())?.next()?;
-            Some(format!("--{} {}", arg.get_long()?, value.display()))
-        })
-        .collect()
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \

@@ -110,6 +110,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         Err(exit) => return Ok(end_early(exit, runtime, &log)),
     };
     let (mounts, mut watched) = loaded?;
+    let mut rebuild = None;
     if config.watch {
         // A handler must not change the source of another one either.
         let is_safe = |watched: &Watched| {
@@ -118,10 +119,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         watched.retain(is_safe);
         let served =
             Served { mounts: Arc::clone(&mounts), shows_failures: config.gateway.debug, events: Arc::clone(&events) };
-        if !watched.is_empty()
-            && let Err(error) = watch::spawn(watched, loader, served, begun)
-        {
-            events.notice(Level::Warning, format!("cannot watch handlers for changes: {error:#}"));
+        if !watched.is_empty() {
+            match watch::spawn(watched, loader, served, begun) {
+                Ok(spawned) => rebuild = Some(spawned),
+                Err(error) => events.notice(Level::Warning, format!("cannot watch handlers for changes: {error:#}")),
+            }
         }
     }
     let exchanges = Exchanges::new(mounts, config.limits, config.concurrency, config.gateway, Arc::clone(&events));
@@ -168,7 +170,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         if has_keys {
             let log = Arc::clone(&log);
             let clear = Box::new(move || log.clear());
-            match Keys::read(Actions { listening, events: Arc::clone(&events), clear }) {
+            match Keys::read(Actions { listening, events: Arc::clone(&events), rebuild, clear }) {
                 Ok(read) => keys = Some(read),
                 Err(error) => events.notice(Level::Warning, format!("cannot read keys from the terminal: {error}")),
             }
