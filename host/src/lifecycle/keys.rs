@@ -82,12 +82,14 @@ mod unix {
         runtime::Handle,
         signal::unix::{SignalKind, signal},
         task::JoinHandle,
+        time::sleep,
     };
 
     use super::Actions;
     use crate::base::lock::lock;
 
-    /// How often to look whether the process is in the foreground again while somebody else's input waits.
+    /// How often to look whether the process is in the foreground again while another process has the
+    /// terminal.
     const BACKGROUND_INTERVAL: Duration = Duration::from_millis(250);
 
     /// Whether keys can be read: stdin and stderr are a terminal, and it belongs to this process group.
@@ -197,6 +199,8 @@ mod unix {
     async fn suspend(mode: Arc<Mode>) {
         let receive = |signal_: Signal| signal(SignalKind::from_raw(signal_.as_raw()));
         let (Ok(mut suspend), Ok(mut resume)) = (receive(Signal::TSTP), receive(Signal::CONT)) else { return };
+        // A shell does not signal a job that runs when it brings it to the foreground.
+        let mut is_waiting = false;
         loop {
             tokio::select! {
                 _ = suspend.recv() => {
@@ -206,8 +210,13 @@ mod unix {
                         _ = kill_process(getpid(), Signal::STOP);
                     }
                 }
+                _ = resume.recv() => is_waiting = true,
+                () = sleep(BACKGROUND_INTERVAL), if is_waiting => {}
+            }
+            if is_waiting {
                 // If this fails, the terminal has gone.
-                _ = resume.recv() => { _ = mode.set(); }
+                _ = mode.set();
+                is_waiting = !mode.is_set();
             }
         }
     }
