@@ -53,9 +53,9 @@ fn limits(matches: &ArgMatches) -> Vec<String> {
     let arguments = command.get_arguments().filter(|arg| arg.get_help_heading() == Some("Limits"));
     let given = arguments.filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine));
     given
-        .filter_map(|arg| {
-            let value = matches.get_raw(arg.get_id().as_str())?.next()?;
-            Some(format!("--{} {}", arg.get_long()?, value.display()))
+        .flat_map(|arg| {
+            let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+            values.filter_map(|value| Some(format!("--{} {}", arg.get_long()?, value.display())))
         })
         .collect()
 }
