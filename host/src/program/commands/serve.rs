@@ -100,7 +100,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let loader = Loader { engine: Arc::clone(&engine), size: config.component, build: config.build };
     let begun = SystemTime::now();
     let handlers = config.handlers;
-    let names: Vec<_> = handlers.iter().map(|(mount, named)| (mount.to_string(), named.to_string())).collect();
+    let names: Vec<_> =
+        handlers.iter().map(|(mount, mounted)| (mount.to_string(), mounted.named.to_string())).collect();
     let loading = async {
         let loaded = spawn_blocking(move || (load(&loader, handlers), loader)).await;
         loaded.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
