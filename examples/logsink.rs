@@ -182,7 +182,7 @@ impl Record {
     /// fields, the exception and the stack.
     fn lines(mut self) -> String {
         let is_of_python =
-            ["relativeCreated", "levelno", "msg"].iter().all(|name| self.fields.iter().any(|(other, _)| other == name));
+            ["args", "levelno", "msg"].iter().all(|name| self.fields.iter().any(|(other, _)| other == name));
         let created = self.take(&["created", "timestamp", "@timestamp", "asctime", "time", "ts"]);
         let mut one_line = |names: &[&str]| self.take(names).map(|value| escaped(&shown(&value))).unwrap_or_default();
         let name: String = one_line(&["name", "logger", "target"]).chars().take(40).collect();
