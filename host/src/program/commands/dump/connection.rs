@@ -7,8 +7,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc::Sender,
     time::timeout,
 };
@@ -39,6 +38,11 @@ const FIRST_MAX: usize = 32;
 
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n";
 
+/// The two sides of a connection.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// How connections are printed and answered.
 pub(super) struct Printing {
     seen: Sender<Seen>,
@@ -56,7 +60,7 @@ impl Printing {
     }
 
     /// Passes on what a client sends until its connection ends.
-    pub(super) async fn print(&self, id: u64, mut stream: TcpStream, peer: SocketAddr) {
+    pub(super) async fn print(&self, id: u64, mut stream: impl Stream, peer: SocketAddr) {
         self.note(format!("[{id}] connected from {peer}")).await;
         let mut buffer = vec![0; READ];
         let (mut conversation, mut pretty) = (Conversation::new(), Pretty::new(self.is_colorful));
@@ -139,7 +143,7 @@ impl Printing {
     }
 
     /// Answers, if clients are answered, and closes the sending side. If that fails, the next read fails as well.
-    async fn answer(&self, conversation: &Conversation, stream: &mut TcpStream) {
+    async fn answer(&self, conversation: &Conversation, stream: &mut impl Stream) {
         let Some(reply) = &self.reply else { return };
         for bytes in reply.bytes(conversation.is_head()) {
             _ = stream.write_all(bytes).await;
