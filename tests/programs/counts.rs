@@ -14,6 +14,6 @@ static LAST: Mutex<Option<String>> = Mutex::new(None);
 
 fn app(environ: Environ) -> Result<String> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
-    let last = LAST.lock()?.replace(environ.path().to_string());
+    let last = LAST.lock()?.replace(environ.path().to_owned());
     Ok(format!("{count} {last:?}"))
 }
