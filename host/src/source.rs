@@ -1,10 +1,12 @@
 //! From the handler that the user names to one that serves: locating, building, loading and watching.
 
 pub(crate) mod build;
+pub(crate) mod contract;
 pub(crate) mod example;
 pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod locate;
+pub(crate) mod mistake;
 mod route;
 pub(crate) mod scope;
 pub(crate) mod sdk;

@@ -11,7 +11,7 @@ use wasmserve_tests::{
 /// The exit code, which is 0 if the file can be served, and the report.
 fn inspect(file: &Path) -> (Option<i32>, String) {
     let ended = Launch::bare().flags(["inspect"]).flags([file]).run();
-    assert!(ended.stderr.is_empty() || ended.stderr.contains(", which is new .."), "{}", ended.stderr);
+    assert!(ended.stderr.is_empty() || ended.stderr.contains("for the first time…"), "{}", ended.stderr);
     (ended.code, ended.stdout)
 }
 

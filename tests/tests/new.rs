@@ -58,6 +58,15 @@ fn existing_files_are_not_overwritten() {
 }
 
 #[test]
+fn a_file_may_be_named_after_a_keyword() {
+    let place = Place::new();
+    for name in ["gen", "self", "crate", "build", "2fast"] {
+        new(&[name], &place);
+        assert!(place.join(name).with_extension("rs").is_file(), "{name}");
+    }
+}
+
+#[test]
 fn invalid_names_are_refused() {
     let place = Place::new();
     let refused = |words: &[&str], code, parts: &[&str]| {
@@ -67,8 +76,26 @@ fn invalid_names_are_refused() {
     refused(&["x", "--template", "nonsense"], 2, &["nonsense", "hello, verbs, form, logsink, dump, stream"]);
     refused(&[".."], 1, &["`..`", "hello"]);
     refused(&["nowhere/x"], 1, &["`nowhere/x.rs`", "its directory does not exist"]);
-    refused(&["a b", "--crate"], 1, &["`a b`", "letters"]);
-    refused(&["fn", "--crate"], 1, &["`fn`"]);
+    for (name, why) in [
+        ("gen", "it is a keyword of Rust"),
+        ("fn", "it is a keyword of Rust"),
+        ("self", "it is a keyword of Rust"),
+        ("_", "it is a keyword of Rust"),
+        ("while", "it is a keyword of Rust"),
+        ("core", "it is the name of a library that comes with Rust"),
+        ("wasmserve-guest", "it is the name of the SDK"),
+        ("build", "it is a directory that cargo builds in"),
+        ("aux", "Windows reserves it"),
+        ("2fast", "it must begin with a letter from a to z"),
+        ("a b", "it contains ` `; use letters"),
+        ("caf\u{e9}", "it contains `\u{e9}`; use letters"),
+        (&"a".repeat(65), "it is longer than 64 characters"),
+    ] {
+        refused(&[name, "--crate"], 1, &[&format!("`{name}` cannot be the name of a crate: {why}")]);
+    }
+    refused(&["..", "--crate"], 1, &["it names a directory that exists"]);
+    refused(&["aux"], 1, &["`aux`", "Windows reserves it"]);
+    refused(&["here/"], 1, &["`here/`"]);
     refused(&["\x1b[2J/x"], 1, &["`\\x1b[2J/x.rs`"]);
     assert!(place.files().is_empty());
 }

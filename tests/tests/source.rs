@@ -393,3 +393,26 @@ fn the_stack_of_a_loop_names_the_handlers_function_although_it_was_inlined() {
     let log = server.stop();
     assert!(log.iter().any(|line| line == "[1]   at spins::app"), "{log:#?}");
 }
+
+#[test]
+fn the_tests_of_a_file_run_natively_with_its_dependencies_and_their_exit_code() {
+    let place = Place::new();
+    neighbour(&place);
+    let text = handler("x").replace("\"x\"", "neighbour::TEXT");
+    let tests = "#[test]\nfn it_answers() {\n    let answer = wasmserve_guest::testing::call(app, Environ::for_test([(\"A\", \"b\")]));\n    \
+                 assert_eq!(answer.body, b\"from next door\");\n}\n\n#[test]\nfn it_fails() {\n    panic!(\"on purpose\")\n}\n";
+    let block = "//! ```cargo\n//! [dependencies]\n//! neighbour.path = \"neighbour\"\n//! ```\n";
+    place.file("hello.rs", format!("{block}{text}\n{tests}"));
+    let test = |words: &[&str]| Launch::bare().at(&place).flags(["test", "hello.rs"]).flags(words).run();
+    let ended = test(&[]);
+    assert_eq!(ended.code, Some(101), "{ended:?}");
+    assert!(ended.stdout.contains("1 passed; 1 failed"), "{ended:?}");
+    let ended = test(&["--", "it_answers"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("1 passed; 0 failed"), "{ended:?}");
+
+    place.file("wrong.rs", handler("x").replace("\"x\"", "1"));
+    let ended = Launch::bare().at(&place).flags(["test", "wrong.rs"]).run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(ended.stderr.ends_with("wasmserve: `wrong.rs` does not build\n"), "{ended:?}");
+}

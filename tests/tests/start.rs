@@ -81,7 +81,8 @@ fn a_precompiled_component_is_refused() {
 #[test]
 fn a_truncated_component_is_refused() {
     let hello = fs::read(guest::program("hello")).expect("the guest is built");
-    refuses_content(&hello[..hello.len() / 2], &["is not a valid component"]);
+    refuses_content(&hello[..hello.len() / 2], &["is not a valid component: it is cut off; build or copy it again"]);
+    refuses_content(&hello[..6], &["is cut off after 6 bytes; build or copy it again"]);
     refuses_content(&hello[..8], &["does not export `wasmserve:gateway/handler@0.1.0`"]);
 }
 
@@ -259,7 +260,7 @@ fn invalid_flags_are_refused() {
 fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
     for (words, message) in [
         ("", "no handler given; name one, as in `wasmserve hello.rs`; see --help"),
-        ("nwe", "no file or command is named `nwe`; see --help"),
+        ("nwe", "no file or command is named `nwe`; did you mean `new`?"),
         (
             "a.rs b.rs",
             "unexpected argument `b.rs` after the handler; add a second handler with --mount PATH=HANDLER; see --help",
@@ -268,6 +269,10 @@ fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
         ("a.rs --addr :80 --port 80", "--addr and --port both give a port; leave one of them out; see --help"),
         ("a.rs build", "`build` is a command; put it before all flags; see --help"),
         ("logs a.rs", "unexpected argument `a.rs`; see --help"),
+        ("dmup --hex", "no file or command is named `dmup`; did you mean `dump`?"),
+        ("serv a.rs", "no file or command is named `serv`; `wasmserve HANDLER` serves a handler"),
+        ("init a", "no file or command is named `init`; `wasmserve new NAME` creates a handler"),
+        ("unheard-of a.rs", "no file or command is named `unheard-of`; see --help"),
         ("new", "no name given; name the new handler, as in `wasmserve new hello`; see --help"),
         ("a.rs --timout 5s", "there is no flag `--timout`; did you mean `--timeout`?"),
         ("a.rs --max-body -1", "there is no flag `-1`; see --help"),

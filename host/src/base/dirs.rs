@@ -1,6 +1,7 @@
 //! Directories in the user's cache that only the user can write to.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -23,6 +24,55 @@ pub(crate) fn cache_directory(name: &str) -> anyhow::Result<PathBuf> {
         make_private(private).with_context(|| format!("`{}`", private.display()))?;
     }
     Ok(directory)
+}
+
+/// Removes a directory of our cache with everything in it, if it exists. Returns how many bytes of disk that freed.
+///
+/// Links are not followed: one in the place of the directory stays, and one inside is removed itself.
+///
+/// # Errors
+///
+/// Something cannot be removed.
+pub(crate) fn remove(directory: &Path) -> anyhow::Result<u64> {
+    if !fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(0);
+    }
+    let size = size(directory);
+    match fs::remove_dir_all(directory) {
+        // Another process may have removed it, or parts of it.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("`{}` cannot be removed", directory.display()))
+        }
+        _ => Ok(size),
+    }
+}
+
+/// How many bytes of disk a directory takes, with everything in it. Links are not followed, and a file with several names
+/// counts once.
+pub(crate) fn size(directory: &Path) -> u64 {
+    fn add(directory: &Path, seen: &mut HashSet<u64>) -> u64 {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        // An entry that is removed meanwhile has no size.
+        let sizes = entries.filter_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            Some(if metadata.is_dir() { add(&entry.path(), seen) } else { on_disk(&metadata, seen) })
+        });
+        sizes.sum()
+    }
+    add(directory, &mut HashSet::new())
+}
+
+#[cfg(unix)]
+fn on_disk(metadata: &fs::Metadata, seen: &mut HashSet<u64>) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_new = metadata.nlink() == 1 || seen.insert(metadata.ino());
+    // The unit of this field, whatever that of the file system is.
+    if is_new { metadata.blocks() * 512 } else { 0 }
+}
+
+#[cfg(not(unix))]
+fn on_disk(metadata: &fs::Metadata, _: &mut HashSet<u64>) -> u64 {
+    metadata.len()
 }
 
 /// Our directory inside the user's cache directory, or `None` if neither XDG_CACHE_HOME nor HOME is set.

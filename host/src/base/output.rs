@@ -8,13 +8,15 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process,
-    time::SystemTime,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 
 /// How many links are followed, as in Linux.
 const LINKS_MAX: usize = 40;
+
+/// How many files of killed processes with our id are passed over.
+const LEFT_OVER_MAX: u32 = 100;
 
 /// Where a command writes its result.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,11 +140,9 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// The file cannot be written, or its owner cannot be kept. It has its old content.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let nanos = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-    // A name of its own: file systems limit the length of names, and in a container a process's id is the same each time.
-    let new = parent(path).join(format!(".wasmserve-{}-{nanos}", process::id()));
-    let write = || {
-        create(&new, bytes)?;
+    let (new, mut file) = create_beside(path)?;
+    let mut write = || {
+        file.write_all(bytes)?;
         if let Ok(old) = fs::metadata(path) {
             keep_owner(&new, &old)?;
             fs::set_permissions(&new, old.permissions())?;
@@ -155,6 +155,20 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         _ = fs::remove_file(&new);
     }
     written
+}
+
+/// Creates a file in the directory of another one. Its name is short, because file systems limit the length of names, and
+/// numbered, because in a container the process has the same id each time.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut number = 0;
+    loop {
+        let new = parent(path).join(format!(".wasmserve-{}-{number}", process::id()));
+        match File::create_new(&new) {
+            Ok(file) => return Ok((new, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < LEFT_OVER_MAX => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn write_file(path: &Path, named: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -227,7 +241,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Whether a path ends in a separator.
-fn is_written_as_directory(path: &Path) -> bool {
+pub(crate) fn is_written_as_directory(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().last().is_some_and(|last| std::path::is_separator(char::from(*last)))
 }
 

@@ -25,7 +25,11 @@ mod world;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
-pub(crate) use self::component::read;
+pub(crate) use self::{
+    check::{check_format, is_core_module, is_precompiled},
+    component::read,
+    inspect::has_handler,
+};
 use self::{component::Component, engine::Engine, gateway::Gateway};
 use crate::{
     base::{grants::Grants, limits::Limits},

@@ -19,7 +19,10 @@ use clap::{ArgMatches, FromArgMatches as _, error::ErrorKind, parser::ValueSourc
 
 use self::line::Args;
 use super::task::Task;
-use crate::base::exit::{Exit, StartError};
+use crate::{
+    base::exit::{Exit, StartError},
+    kind::wasm::compile::COMPILE_ONLY,
+};
 
 /// Parses this process's command line, and checks everything that can be checked without the handler.
 ///
@@ -28,11 +31,19 @@ use crate::base::exit::{Exit, StartError};
 /// A flag or a value is invalid ([`Exit::Usage`]). `--help` and `--version` are returned as errors too ([`Exit::Done`]).
 pub(crate) fn from_command_line() -> Result<Task, StartError> {
     let program = env::current_exe().unwrap_or_else(|_| "wasmserve".into());
-    task::task(parse(env::args_os())?, program)
+    let mut words: Vec<OsString> = env::args_os().collect();
+    if let Some(first) = words.get_mut(1).filter(|first| *first == COMPILE_ONLY) {
+        // The component is on stdin.
+        *first = "-".into();
+        return Ok(Task::Compile(parse(words)?.flags.compile(program)));
+    }
+    task::task(parse(words)?, program)
 }
 
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, StartError> {
-    let matches = help::short().try_get_matches_from(words).map_err(refuse)?;
+    let words: Vec<OsString> = words.into_iter().collect();
+    let refuse = |error| refuse(&error, &words);
+    let matches = help::short().try_get_matches_from(&words).map_err(refuse)?;
     match help::all(&matches) {
         Some(help) => Err(StartError::help(help)),
         None => {
@@ -61,10 +72,10 @@ fn limits(matches: &ArgMatches) -> Vec<String> {
 }
 
 /// Converts clap's error, which may be a help text.
-fn refuse(error: clap::Error) -> StartError {
+fn refuse(error: &clap::Error, words: &[OsString]) -> StartError {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => StartError::help(help::text(&error.render())),
-        _ => StartError::new(Exit::Usage, &anyhow::Error::msg(refusal::line(&error))),
+        _ => StartError::new(Exit::Usage, &anyhow::Error::msg(refusal::line(error, words))),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The program's commands, one file for each.
 
 pub(crate) mod build;
+pub(crate) mod clean;
 pub(crate) mod dump;
 pub(crate) mod inspect;
 pub(crate) mod new;
 pub(crate) mod serve;
+pub(crate) mod test;
+pub(crate) mod wit;

@@ -32,6 +32,23 @@ pub(crate) enum Task {
     Dump(Dump),
     /// Build a handler without serving it.
     Build(Build),
+    /// Run the tests in a handler's source.
+    Test(Test),
+    /// Write the contract: into a directory, or to stdout if `None`.
+    Wit(Option<PathBuf>),
+    /// Remove the caches.
+    Clean,
+}
+
+/// The parameters of `wasmserve test`.
+#[derive(Debug)]
+pub(crate) struct Test {
+    /// The source: a file or a crate.
+    pub source: OsString,
+    /// The arguments of the program that runs the tests.
+    pub arguments: Vec<OsString>,
+    /// How to build it.
+    pub options: BuildOptions,
 }
 
 /// The parameters of `wasmserve build`.

@@ -15,8 +15,10 @@ pub(crate) mod options;
 mod phrases;
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -51,10 +53,12 @@ pub(crate) struct Component {
 /// The file does not build, or cannot be built on this machine.
 pub(crate) fn file(file: &Path, typed: &Path, options: &BuildOptions) -> Result<Component, Failure> {
     let directory = file.parent().unwrap_or(file);
+    check_text(file)?;
     // Read first, so that an error in it is reported without waiting for another build.
     let text = fs::read(file).context("cannot be read")?;
     let script = Script::read(&String::from_utf8_lossy(&text))?;
     let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
+    check_text(builds.path())?;
     let package = builds.package(file, &script)?;
     let target = builds.target();
     if !target.exists() {
@@ -93,6 +97,7 @@ pub(crate) fn file(file: &Path, typed: &Path, options: &BuildOptions) -> Result<
 pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, Failure> {
     // The path as cargo prints it.
     let directory = fs::canonicalize(path).context("cannot be read")?;
+    check_text(&directory)?;
     let manifest = directory.join("Cargo.toml");
     if !manifest.is_file() {
         return Err(anyhow!("is a directory without a Cargo.toml; name a component, a Rust file or a crate").into());
@@ -114,6 +119,67 @@ pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, 
     });
     let Built { component, sources } = built?;
     Ok(Component { bytes: fs::read(component)?, name: program, sources })
+}
+
+/// Checks that cargo can be given a path, which has to be UTF-8.
+fn check_text(path: &Path) -> anyhow::Result<()> {
+    let remedy = "rename it, or set XDG_CACHE_HOME if it is the cache";
+    path.to_str().map(|_| ()).with_context(|| {
+        format!("cannot be built: the path `{}` is not UTF-8, which cargo needs; {remedy}", path.display())
+    })
+}
+
+/// Removes everything that was built below `base`, except for what is being built. Returns how many bytes of disk that
+/// freed, and whether something is being built.
+///
+/// # Errors
+///
+/// A directory cannot be removed.
+pub(crate) fn clean(base: &Path) -> anyhow::Result<(u64, bool)> {
+    directory::clean(base)
+}
+
+/// Builds the tests of a handler that is one file, for this machine, and runs them. Blocks until they have ended.
+///
+/// # Errors
+///
+/// As for [`file()`].
+pub(crate) fn test_file(path: &Path, arguments: &[OsString], options: &BuildOptions) -> Result<ExitStatus, Failure> {
+    let (package, directory, tests) = {
+        let file = std::path::absolute(path)?;
+        check_text(&file)?;
+        let text = fs::read(&file).context("cannot be read")?;
+        let script = Script::read(&String::from_utf8_lossy(&text))?;
+        let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
+        check_text(builds.path())?;
+        let package = builds.package(&file, &script)?;
+        let directory = file.parent().unwrap_or(&file).to_owned();
+        let cargo = Cargo {
+            directory: &directory,
+            manifest: &package.manifest,
+            program: &package.program,
+            output: &builds.target(),
+            has_own_output: true,
+            renamed: &[(&package.source, path.parent().unwrap_or(path)), (&package.directory, Path::new(""))],
+            lines: options.lines,
+            color: options.color,
+        };
+        let tests = cargo.build_tests()?;
+        (package, directory, tests)
+        // The lock is released here: tests may take long, and other builds should not wait for them.
+    };
+    Ok(cargo::run_tests(&tests, &directory, &package.manifest, arguments)?)
+}
+
+/// Runs the tests of a crate, as `cargo test` does. Blocks until they have ended.
+///
+/// # Errors
+///
+/// Cargo cannot be run. If the tests do not build, cargo's exit status says it.
+pub(crate) fn test_package(path: &Path, arguments: &[OsString]) -> Result<ExitStatus, Failure> {
+    let directory = fs::canonicalize(path).context("cannot be read")?;
+    check_text(&directory)?;
+    Ok(cargo::test(&directory, arguments)?)
 }
 
 fn report(line: &str) {

@@ -45,9 +45,6 @@ impl Loader {
             Origin::Program(bytes) => Ok(Component { bytes: bytes.into(), scope: Scope::default() }),
             Origin::Path(Kind::Component) => {
                 let (path, place) = (&source.path, source.place());
-                if path.components().count() == 1 && path.extension().is_none() && !place.exists() {
-                    return Err(anyhow!("no file or command is named {source}; see --help").into());
-                }
                 // By the path that the user knows, unless the working directory was renamed.
                 let is_same = absolute(path).is_ok_and(|path| path == place);
                 let bytes = wasm::read(if is_same { path } else { &place }, self.size)?;

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf, absolute},
+    process::ExitStatus,
 };
 
 use anyhow::anyhow;
@@ -13,8 +14,10 @@ use anyhow::anyhow;
 use super::{
     build::{self, Failure, options::BuildOptions},
     example::Example,
+    mistake,
     scope::Scope,
 };
+use crate::kind::wasm;
 
 /// How much of a shebang is read, in bytes. The system itself reads less.
 const SHEBANG_MAX: u64 = 1024;
@@ -94,13 +97,30 @@ fn is_script(begin: &[u8]) -> bool {
 impl From<OsString> for Named {
     /// Reads `KIND:PATH`. A text without a known kind before the colon is a path as a whole.
     fn from(text: OsString) -> Self {
-        let prefixed = text.to_str().and_then(|text| {
-            let (prefix, path) = text.split_once(':')?;
+        let prefixed = split_once(&text, ':').and_then(|(prefix, path)| {
             let (_, kind) = Kind::ALL.into_iter().find(|(name, _)| *name == prefix)?;
             Some(Self::Path { kind: Some(kind), path: path.into() })
         });
         prefixed.unwrap_or_else(|| Self::Path { kind: None, path: text.into() })
     }
+}
+
+/// Splits a text that ends in a path at the first `separator`, which is ASCII. The path need not be UTF-8.
+pub(crate) fn split_once(text: &OsStr, separator: char) -> Option<(&str, OsString)> {
+    let at = text.as_encoded_bytes().iter().position(|byte| char::from(*byte) == separator)?;
+    let before = str::from_utf8(&text.as_encoded_bytes()[..at]).ok()?;
+    Some((before, tail(text, at + 1)?))
+}
+
+#[cfg(unix)]
+fn tail(text: &OsStr, from: usize) -> Option<OsString> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Some(OsStr::from_bytes(text.as_bytes().get(from..)?).to_owned())
+}
+
+#[cfg(not(unix))]
+fn tail(text: &OsStr, from: usize) -> Option<OsString> {
+    Some(text.to_str()?.get(from..)?.into())
 }
 
 /// The source of a handler.
@@ -148,6 +168,22 @@ impl Source {
         &self.path
     }
 
+    /// Checks that the source looks like what it has to be, so that a mistake is reported before anything is built or
+    /// bound.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be served. The error names the source, says what it is instead, and what to type.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let checked = match self.origin {
+            Origin::Path(Kind::Component) => mistake::check_component(&self.path),
+            Origin::Path(Kind::Rust) => mistake::check_rust(&self.path),
+            Origin::Path(Kind::Crate) => mistake::check_crate(&self.path),
+            Origin::Program(_) => Ok(()),
+        };
+        checked.map_err(|why| anyhow!("{self} {why:#}"))
+    }
+
     /// Whether the source has to be built.
     #[must_use]
     pub(crate) fn is_built(&self) -> bool {
@@ -167,14 +203,41 @@ impl Source {
     /// The build fails, or the source is not something to build. The line names the source.
     pub(crate) fn build(&self, options: &BuildOptions) -> Result<build::Component, Failure> {
         let built = match self.origin {
-            Origin::Path(Kind::Component) | Origin::Program(_) => {
-                Err(anyhow!("is neither a Rust file nor a crate; name a file that ends in .rs or a crate's directory")
-                    .into())
-            }
+            Origin::Path(Kind::Component) | Origin::Program(_) => Err(anyhow!(
+                "is neither a Rust file nor a crate, but a component already; serve it: `wasmserve {}`",
+                self.path.display()
+            )
+            .into()),
             Origin::Path(Kind::Rust) => build::file(&self.place(), &self.path, options),
             Origin::Path(Kind::Crate) => build::package(&self.place(), options),
         };
-        built.map_err(|failure| Failure { line: anyhow!("{self} {:#}", failure.line), ..failure })
+        let built = built.and_then(|built| {
+            let has_handler = wasm::has_handler(&built.bytes);
+            if has_handler { Ok(built) } else { Err(anyhow!("has no handler; add `handler!(app);`").into()) }
+        });
+        let hint = || match mistake::crate_of(&self.path) {
+            Some(directory) if self.origin == Origin::Path(Kind::Rust) => {
+                format!("; it belongs to a crate, which `wasmserve {}` serves", directory.display())
+            }
+            _ => String::new(),
+        };
+        built.map_err(|failure| Failure { line: anyhow!("{self} {:#}{}", failure.line, hint()), ..failure })
+    }
+
+    /// Builds and runs the source's tests, with these arguments. Blocks until they have ended.
+    ///
+    /// # Errors
+    ///
+    /// The tests do not build, or there is no source to build. The line names the source.
+    pub(crate) fn test(&self, arguments: &[OsString], options: &BuildOptions) -> Result<ExitStatus, Failure> {
+        let tested = match self.origin {
+            Origin::Path(Kind::Component) | Origin::Program(_) => {
+                Err(anyhow!("has no tests; name a Rust file or a crate").into())
+            }
+            Origin::Path(Kind::Rust) => build::test_file(&self.path, arguments, options),
+            Origin::Path(Kind::Crate) => build::test_package(&self.path, arguments),
+        };
+        tested.map_err(|failure| Failure { line: anyhow!("{self} {:#}", failure.line), ..failure })
     }
 
     /// The absolute path of the source: that of the start, and if nothing is there, because the working directory was

@@ -14,6 +14,9 @@ use crate::base::dirs::{directory, make_private};
 /// The age at which an unfinished file is abandoned. No write takes this long, so its process must have died.
 const ABANDONED: Duration = Duration::from_secs(60);
 
+/// How many bytes the cache may take. Beyond this, wasmtime removes the entries that were not used for the longest time.
+const SIZE_MAX: u64 = 256 << 20;
+
 /// How many components the list may hold. When it is full, it is emptied; that only costs time.
 const KNOWN_MAX: usize = 1000;
 
@@ -44,6 +47,7 @@ pub(super) fn open_at(directory: &Path) -> anyhow::Result<Cache> {
     remove_leftovers(directory);
     let mut config = CacheConfig::default();
     config.with_directory(directory);
+    config.with_files_total_size_soft_limit(SIZE_MAX);
     Ok(Cache::new(config)?)
 }
 

@@ -34,6 +34,9 @@ use crate::{
     event::{Events, notice::Level},
 };
 
+/// The first argument of the child process. It is not a flag for users, so that no help and no completion has it.
+pub(crate) const COMPILE_ONLY: &str = "--compile-only";
+
 /// How long compiling may take before a notice explains the wait.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
@@ -113,7 +116,7 @@ impl Compiler {
     /// Runs the child until it exits. Returns its exit status, `None` if it took too long, and its stderr.
     fn run(&self, name: &str, bytes: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
         let mut child = Command::new(&self.compile.program)
-            .arg("--compile-only")
+            .arg(COMPILE_ONLY)
             .arg(format!("--compile-timeout={}ms", self.compile.timeout.as_millis()))
             .arg(format!("--compile-memory={}", self.compile.memory))
             .args(self.compile.engine_limits.lines.then_some("--debug"))
@@ -175,6 +178,9 @@ impl Compiler {
             bail!("needs more than {} of memory to compile; raise --compile-memory", size::text(self.compile.memory));
         }
         if status.code() == Some(Exit::Handler.code().into()) {
+            if phrases::is_cut_off(output) {
+                bail!("is not a valid component: it is cut off; build or copy it again");
+            }
             bail!("is not a valid component: {output}");
         }
         let lines: Vec<&str> = output.lines().take(2).collect();

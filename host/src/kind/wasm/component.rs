@@ -1,6 +1,12 @@
 //! Handlers made from a component of any world.
 
-use std::{borrow::Cow, fs, path::Path, sync::Arc};
+use std::{
+    borrow::Cow,
+    fs::{self, File},
+    io::Read as _,
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
@@ -53,7 +59,14 @@ pub(crate) fn read(path: &Path, size: u64) -> anyhow::Result<Vec<u8>> {
     {
         bail!("`{name}` has {} bytes; --max-component allows {size}", metadata.len());
     }
-    fs::read(path).with_context(|| format!("`{name}` cannot be read"))
+    let mut bytes = Vec::new();
+    // A device or a pipe has no length, and may never end.
+    let read = File::open(path).and_then(|file| file.take(size.saturating_add(1)).read_to_end(&mut bytes));
+    read.with_context(|| format!("`{name}` cannot be read"))?;
+    if bytes.len() as u64 > size {
+        bail!("`{name}` has more than {size} bytes, which is what --max-component allows");
+    }
+    Ok(bytes)
 }
 
 impl<W: World> Component<W> {

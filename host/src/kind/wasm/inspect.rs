@@ -139,6 +139,14 @@ fn add(texts: &mut Vec<String>, text: &str) {
     }
 }
 
+/// Whether a component exports a handler of some version, or something else that is served or refused by its own name.
+/// A program that was built without `handler!` does not.
+pub(crate) fn has_handler(bytes: &[u8]) -> bool {
+    let is_handler = |name: &String| name.starts_with("wasmserve:gateway/") || name.starts_with("wasi:http/");
+    // What cannot be read is explained later.
+    ComponentInfo::read(bytes).map_or(true, |info| info.exports.iter().any(is_handler))
+}
+
 /// What `wasmserve inspect` reports about a component.
 #[derive(Debug)]
 pub(crate) struct Inspected {

@@ -12,6 +12,11 @@ pub(super) fn is_out_of_memory(output: &str) -> bool {
     ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|phrase| output.contains(phrase))
 }
 
+/// Whether a component ends too early: the words of wasmparser for the end of a file, and for the end of a section.
+pub(super) fn is_cut_off(output: &str) -> bool {
+    output.contains("unexpected end-of-file") || output.contains("is out of bounds (bound =")
+}
+
 /// The place in the message of a panic, as `file:line:column`: `panicked at hello.rs:6:38: no coffee`.
 pub(super) fn place_of_panic(message: &str) -> Option<&str> {
     let rest = message.lines().next()?.strip_prefix("panicked at ")?;

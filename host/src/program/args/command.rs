@@ -29,6 +29,18 @@ pub(super) enum Command {
     /// Send each request body back as it arrives
     Echo(ExampleArgs),
 
+    /// Run the tests in a handler's source, on this machine
+    Test(TestArgs),
+
+    /// Write the contract for handlers in other languages
+    Wit {
+        /// The directory to write it into; without one it is printed
+        directory: Option<PathBuf>,
+    },
+
+    /// Remove what was built and compiled from the cache
+    Clean,
+
     /// Print a shell's completion script
     Completions {
         /// The shell
@@ -70,6 +82,16 @@ pub(super) struct BuildArgs {
     /// Include debug information, so that stacks show files and lines
     #[arg(long)]
     pub(super) debug: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// A Rust file, or a crate's directory
+    pub(super) source: OsString,
+
+    /// Arguments of the tests, as in `cargo test`: a part of their names, or `--nocapture`
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(super) arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -205,10 +205,6 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(CompileOptions::DEFAULT_MEMORY), value_parser = size::parse, help_heading = "Limits")]
     compile_memory: u64,
 
-    /// Compile the component on stdin into the cache, for a server that waits for it
-    #[arg(long, hide = true)]
-    pub(super) compile_only: bool,
-
     /// Add a variable to the environ and to the handler's environment variables; without a value, take the server's own
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = scoped(value::variable), help_heading = GRANTS)]
     env: Vec<Scoped<Variable>>,

@@ -5,7 +5,7 @@ use std::io;
 use anstream::{AutoStream, ColorChoice};
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, builder::StyledStr};
 
-use super::line::Args;
+use super::line::{Args, EXIT_CODES};
 
 /// The flag for the full help.
 const ALL: &str = "help-all";
@@ -28,9 +28,6 @@ const FIRST: [&str; 14] = [
     ALL,
 ];
 
-/// The commands that `--help` omits.
-const LAST: [&str; 2] = ["completions", "man"];
-
 /// The command line, with `--help-all` added to commands that have more flags than `--help` shows.
 pub(super) fn full() -> Command {
     with_all(Args::command())
@@ -45,12 +42,9 @@ fn with_all(command: Command) -> Command {
     command.arg(all)
 }
 
-/// The command line with rarely used flags and commands hidden.
+/// The command line with rarely used flags hidden.
 pub(super) fn short() -> Command {
-    without_rest(full().mut_subcommands(|command| {
-        let is_last = LAST.contains(&command.get_name());
-        without_rest(command).hide(is_last)
-    }))
+    without_rest(full().mut_subcommands(without_rest)).after_help(EXIT_CODES)
 }
 
 fn without_rest(command: Command) -> Command {
@@ -71,6 +65,11 @@ fn serves(command: &Command) -> bool {
 /// Whether there is a command with this name.
 pub(super) fn is_command(word: &str) -> bool {
     full().find_subcommand(word).is_some()
+}
+
+/// The names of all commands.
+pub(super) fn commands() -> Vec<String> {
+    full().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
 /// The full help for the command with `--help-all`, if the user gave that flag.
@@ -109,9 +108,6 @@ mod tests {
         for name in FIRST {
             let has_it = |command: &Command| command.get_arguments().any(|arg| arg.get_id() == name);
             assert!(commands().any(has_it), "{name}");
-        }
-        for name in LAST {
-            assert!(full.find_subcommand(name).is_some(), "{name}");
         }
     }
 }

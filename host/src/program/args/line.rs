@@ -14,17 +14,17 @@ use crate::source::locate::Named;
 
 /// Serve a wasm component, with a fresh instance for every request.
 #[derive(Debug, Parser)]
-#[command(name = "wasmserve", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "wasmserve", version, max_term_width = 100, after_help = ALL_EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
     /// The handler: a component that exports `wasmserve:gateway/handler`, a Rust file or a crate; a prefix says which:
     /// `component:`, `rust:`, `crate:`
-    #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "compile_only"])]
+    #[arg(value_name = "HANDLER", required_unless_present = "mount")]
     pub(super) handler: Option<OsString>,
 
     /// Serve another handler at a path and below it; the longest matching path wins; grants and limits that begin with
     /// the path, as in `--timeout /app:5s`, are for this handler only
-    #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount)]
+    #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount())]
     pub(super) mount: Vec<(Mount, Named)>,
 
     #[command(flatten)]
@@ -45,7 +45,12 @@ impl Args {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
+/// The exit codes in `--help`.
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, 4 the handler \
+                          cannot be served; `wasmserve man` and --help-all list those of --once, --requests and --exec.";
+
+/// The exit codes, with those of flags that `--help` does not show.
+pub(super) const ALL_EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
                           4 the handler cannot be served, 130 stopped at once by a second Ctrl-C. With --once or --requests: \
                           0 answered, 10 the handler failed, 11 the client left, 12 the request was refused, 13 stopped \
                           before all requests arrived. With --exec: the command's exit code.";

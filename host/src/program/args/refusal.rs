@@ -1,14 +1,27 @@
 //! Describes what is wrong with a command line, in one line.
 
-use std::error::Error as _;
+use std::{
+    error::Error as _,
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::help;
-use crate::base::address::PartialAddress;
+use crate::{base::address::PartialAddress, source::mistake};
 
-/// Formats clap's error as one line: what is wrong, why, and the remedy.
-pub(super) fn line(error: &clap::Error) -> String {
+/// Formats clap's error about these words as one line: what is wrong, why, and the remedy.
+pub(super) fn line(error: &clap::Error, words: &[OsString]) -> String {
+    if let Some(why) = words.get(1).and_then(|first| mistyped(first)) {
+        return why;
+    }
+    if let Some(word) = words.iter().find(|word| word.to_str().is_none())
+        && error.kind() == ErrorKind::InvalidUtf8
+    {
+        return format!("`{}` is not UTF-8, which only names of files may be; see --help", word.display());
+    }
     let all = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![&**text],
         Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
@@ -36,7 +49,7 @@ pub(super) fn line(error: &clap::Error) -> String {
         },
         ErrorKind::TooManyValues => format!("{arg} takes no value, but `{value}` was given"),
         ErrorKind::MissingRequiredArgument => match all(ContextKind::InvalidArg)[..] {
-            ["<HANDLER>"] => "no handler given; name one, as in `wasmserve hello.rs`".to_owned(),
+            ["<HANDLER>"] => return NO_HANDLER.to_owned(),
             ["<NAME>"] => "no name given; name the new handler, as in `wasmserve new hello`".to_owned(),
             ["<SOURCE>"] => "no source given; name a Rust file or a crate, as in `wasmserve build hello.rs`".to_owned(),
             ["<HANDLER.WASM>"] => "no component given; name one, as in `wasmserve inspect hello.wasm`".to_owned(),
@@ -66,6 +79,41 @@ fn address(word: &str) -> Option<String> {
         Some(_) => format!("--addr {word}"),
         None => format!("--port {port}"),
     })
+}
+
+/// The message if no handler is named.
+pub(super) const NO_HANDLER: &str = "no handler given; name one, as in `wasmserve hello.rs`; see --help";
+
+/// Commands of other programs, and what does the same here.
+const HABITS: [(&str, &str); 8] = [
+    ("serve", "`wasmserve HANDLER` serves a handler"),
+    ("run", "`wasmserve HANDLER` serves a handler"),
+    ("start", "`wasmserve HANDLER` serves a handler"),
+    ("watch", "`wasmserve HANDLER` serves a handler, and reloads it when it changes"),
+    ("init", "`wasmserve new NAME` creates a handler"),
+    ("create", "`wasmserve new NAME` creates a handler"),
+    ("help", "see --help"),
+    ("version", "see --version"),
+];
+
+/// What to type instead of a word that looks like a command but is neither one nor the name of a file.
+pub(super) fn mistyped(word: &OsStr) -> Option<String> {
+    let text = word.to_str()?;
+    let is_plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "_-".contains(char));
+    let is_word = is_plain && text.starts_with(|char: char| char.is_ascii_alphabetic());
+    if !is_word || help::is_command(text) || fs::symlink_metadata(text).is_ok() {
+        return None;
+    }
+    if let Some(like) = mistake::similar(Path::new(text)) {
+        return Some(format!("`{text}` does not exist; did you mean `{}`?", like.display()));
+    }
+    let commands = help::commands();
+    let remedies = commands.iter().map(|command| (&**command, format!("did you mean `{command}`?")));
+    let remedies: Vec<_> = remedies.chain(HABITS.map(|(habit, remedy)| (habit, remedy.to_owned()))).collect();
+    let exact = remedies.iter().find(|(word, _)| *word == text);
+    let found = exact.or_else(|| remedies.iter().find(|(word, _)| mistake::is_mistyped(text, word)));
+    let remedy = found.map_or("see --help", |(_, remedy)| remedy);
+    Some(format!("no file or command is named `{text}`; {remedy}"))
 }
 
 /// The name of a flag without its value: `--timeout` for `--timeout <DURATION>`, and `--reply` for `--reply [<STATUS>]`.

@@ -6,14 +6,14 @@ use anyhow::anyhow;
 use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
-    command::{BuildArgs, Command, DumpArgs, ExampleArgs, InspectArgs, NewArgs},
+    command::{BuildArgs, Command, DumpArgs, ExampleArgs, InspectArgs, NewArgs, TestArgs},
     line::Args,
-    shell, value,
+    refusal, shell, value,
 };
 use crate::{
     base::exit::{Exit, OrExit as _, StartError},
     kind::wasm::compile::CompileOptions,
-    program::task::{Build, Dump, Inspect, Layout, New, ReplyOptions, Task},
+    program::task::{Build, Dump, Inspect, Layout, New, ReplyOptions, Task, Test},
     source::{
         build::options::BuildOptions,
         example::{self, Example},
@@ -25,15 +25,19 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Two handlers are mounted at one path, two flags contradict each other, or there is no manual page for a command. Completion scripts and manual pages
+/// The handler is a mistyped command, two handlers are mounted at one path, two flags contradict each other, or there is
+/// no manual page for a command. Completion scripts and manual pages
 /// are returned as errors too ([`Exit::Done`]).
 pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     if let Some(command) = args.command {
         return of_command(command, program);
     }
     let compile = args.flags.compile(program);
-    if args.flags.compile_only {
-        return Ok(Task::Compile(compile));
+    if args.handler.as_ref().is_some_and(|handler| handler.is_empty()) {
+        return Err(StartError::new(Exit::Usage, &anyhow!(refusal::NO_HANDLER)));
+    }
+    if let Some(why) = args.handler.as_deref().and_then(refusal::mistyped) {
+        return Err(StartError::new(Exit::Handler, &anyhow!(why)));
     }
     let root = args.handler.map(|handler| (Mount::ROOT, Named::from(handler)));
     let handlers = Mounts::new(args.mount.into_iter().chain(root))
@@ -60,6 +64,13 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Dump(args) => of_dump(args).map(Task::Dump),
         Command::Logs(args) => of_example(args, &example::LOGS, program),
         Command::Echo(args) => of_example(args, &example::ECHO, program),
+        Command::Test(TestArgs { source, arguments }) => Ok(Task::Test(Test {
+            source,
+            arguments,
+            options: BuildOptions { lines: false, color: value::is_colorful() },
+        })),
+        Command::Wit { directory } => Ok(Task::Wit(directory)),
+        Command::Clean => Ok(Task::Clean),
         Command::Completions { shell } => Err(StartError::help(shell::completions(shell))),
         Command::Man { of } => Err(match shell::manual(of.as_deref()) {
             Some(page) => StartError::help(page),

@@ -2,7 +2,6 @@
 
 use std::{
     env::{self, VarError},
-    ffi::OsString,
     io::{self, IsTerminal as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
@@ -10,13 +9,14 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use http::HeaderValue;
 use wasmserve_gateway::{environ::Variable, mounts::Mount};
 
 use crate::{
     base::{address::PartialAddress, limits::Limits, size},
     kind::wasm::settings::INSTANCES_MAX,
-    source::locate::Named,
+    source::locate::{Named, split_once},
 };
 
 /// Whether stderr is a terminal.
@@ -39,12 +39,12 @@ pub(super) fn is_colorful_stdout() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
-/// A mount, as in `/app=app.wasm`.
-pub(super) fn mount(text: &str) -> Result<(Mount, Named), String> {
-    match text.split_once('=') {
-        Some((path, handler)) if !handler.is_empty() => Ok((path.parse()?, OsString::from(handler).into())),
-        _ => Err("write PATH=HANDLER, as in /app=app.wasm".into()),
-    }
+/// Parses a mount, as in `/app=app.wasm`. The handler's path need not be UTF-8.
+pub(super) fn mount() -> impl TypedValueParser<Value = (Mount, Named)> {
+    OsStringValueParser::new().try_map(|text| match split_once(&text, '=') {
+        Some((path, handler)) if !handler.is_empty() => Ok((path.parse()?, handler.into())),
+        _ => Err(String::from("write PATH=HANDLER, as in /app=app.wasm")),
+    })
 }
 
 /// A variable, as in `NAME=VALUE`, or `NAME` for one of the server's own environment.

@@ -42,6 +42,7 @@ pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
 fn build(task: Build) -> Result<Exit, StartError> {
     let Build { source, output: path, options } = task;
     let source = Source::new(Named::from(source));
+    source.check().or_exit(Exit::Handler)?;
     // A wrong name is reported before the build, which may take long.
     let output = path.as_deref().map(Output::at).transpose().or_exit(Exit::Failed)?;
     if output.as_ref().is_some_and(Output::is_terminal) {

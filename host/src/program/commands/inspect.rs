@@ -22,6 +22,7 @@ use crate::{
     },
     listen::access_log::{AccessLog, format::Format},
     program::task::Inspect,
+    source::locate::{Kind, Named, Source},
 };
 
 /// Prints a report about a component on stdout. Returns [`Exit::Handler`] if it cannot be served.
@@ -30,6 +31,8 @@ use crate::{
 ///
 /// The file cannot be read, or is not a component.
 pub(crate) fn run(task: &Inspect) -> Result<Exit, StartError> {
+    let named = Named::Path { kind: Some(Kind::Component), path: task.file.clone() };
+    Source::new(named).check().or_exit(Exit::Handler)?;
     let log = Arc::new(AccessLog::spawn(Format::None).context("cannot create the log's thread").or_exit(Exit::Failed)?);
     let events = Arc::new(Events::new(vec![Arc::clone(&log) as _]));
     let engine = Engine::with_compiler(&EngineLimits::DEFAULT, task.compile.clone(), events);

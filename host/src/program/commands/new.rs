@@ -9,7 +9,7 @@ use anyhow::{anyhow, bail};
 use wasmserve_gateway::escape::{escape, escape_bytes};
 
 use crate::{
-    base::output,
+    base::output::{self, is_written_as_directory},
     program::task::New,
     source::{example::Example, sdk},
 };
@@ -46,8 +46,14 @@ fn next_steps(file: &Path) -> String {
 
 /// The file for a name, to which `.rs` is added unless it is there.
 fn source_file(name: &Path) -> anyhow::Result<PathBuf> {
-    if name.file_name().is_none_or(|last| last == ".rs") {
-        bail!("`{}` is not a valid file name; use a name like hello", name.display());
+    let last = name.file_name().filter(|last| *last != ".rs" && !is_written_as_directory(name));
+    let Some(last) = last else { bail!("`{}` is not a valid file name; use a name like hello", name.display()) };
+    let stem = Path::new(last).file_stem().unwrap_or(last).to_string_lossy().to_ascii_lowercase();
+    if RESERVED.contains(&&*stem) {
+        bail!("`{}` is not a valid file name, because Windows reserves it for a device", name.display());
+    }
+    if name.to_str().is_none() {
+        bail!("`{}` is not UTF-8, and cargo could not build it; use a name like hello", name.display());
     }
     if name.extension().is_some_and(|extension| extension == "rs") {
         return Ok(name.to_owned());
@@ -65,6 +71,9 @@ fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
     let path = path.display();
     match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow!("`{path}` already exists; choose another name"),
+        io::ErrorKind::NotADirectory => {
+            anyhow!("`{path}` cannot be written: a part of its path is a file, not a directory")
+        }
         io::ErrorKind::NotFound => {
             anyhow!("`{path}` cannot be written: its directory does not exist; create it first")
         }
@@ -73,10 +82,14 @@ fn unwritten(path: &Path, error: &io::Error) -> anyhow::Error {
 }
 
 fn new_crate(directory: &Path, text: &str) -> anyhow::Result<String> {
-    let name = directory.file_name().and_then(|name| name.to_str()).filter(|name| is_crate_name(name));
-    let Some(name) = name else {
-        bail!("`{}` is not a valid crate name; use letters, digits, - and _, as in hello", directory.display());
+    let named = || format!("`{}` cannot be the name of a crate", directory.display());
+    let Some(name) = directory.file_name() else {
+        bail!("{}: it names a directory that exists; write a new name, as in hello", named());
     };
+    let Some(name) = name.to_str() else { bail!("{}: it is not UTF-8", named()) };
+    if let Some(why) = why_not(name) {
+        bail!("`{name}` cannot be the name of a crate: {why}");
+    }
     fs::create_dir(directory).map_err(|error| unwritten(directory, &error))?;
     let sources = directory.join("src");
     fs::create_dir(&sources).map_err(|error| unwritten(&sources, &error))?;
@@ -92,20 +105,99 @@ fn new_crate(directory: &Path, text: &str) -> anyhow::Result<String> {
     ))
 }
 
-/// Whether cargo accepts a name for a package with a program: not a keyword, and not the name of the SDK.
-fn is_crate_name(name: &str) -> bool {
-    let is_start = |char: char| char.is_ascii_alphabetic();
-    let is_part = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
-    let taken = ["test", "core", "std", "alloc", "proc-macro", "wasmserve-guest", "wasmserve_guest"];
-    name.starts_with(is_start) && name.chars().all(is_part) && !taken.contains(&name) && !KEYWORDS.contains(&name)
+/// Why a name cannot be that of a package with a program, unless it can. Most of this is what cargo checks.
+fn why_not(name: &str) -> Option<String> {
+    let is_part = |char: &char| char.is_ascii_alphanumeric() || *char == '-' || *char == '_';
+    // Cargo and rustc take both for the same name.
+    let ident = name.replace('-', "_");
+    Some(match name {
+        _ if KEYWORDS.contains(&name) => "it is a keyword of Rust; choose another name".to_owned(),
+        _ if ["alloc", "core", "proc_macro", "std", "test"].contains(&&*ident) => {
+            "it is the name of a library that comes with Rust; choose another name".to_owned()
+        }
+        _ if ident == "wasmserve_guest" => "it is the name of the SDK; choose another name".to_owned(),
+        "build" | "deps" | "examples" | "incremental" => {
+            "it is a directory that cargo builds in; choose another name".to_owned()
+        }
+        _ if RESERVED.contains(&&*name.to_ascii_lowercase()) => {
+            "Windows reserves it for a device; choose another name".to_owned()
+        }
+        _ if !name.starts_with(|char: char| char.is_ascii_alphabetic()) => {
+            "it must begin with a letter from a to z, as in hello".to_owned()
+        }
+        _ if name.len() > NAME_MAX => format!("it is longer than {NAME_MAX} characters"),
+        _ => {
+            let wrong = name.chars().find(|char| !is_part(char))?;
+            format!("it contains `{wrong}`; use letters from a to z, digits, - and _, as in hello")
+        }
+    })
 }
 
-/// Rust's keywords.
-const KEYWORDS: [&str; 49] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
-    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
-    "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
-    "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where",
+/// The longest name that crates.io accepts. File systems have room for it together with cargo's suffixes.
+const NAME_MAX: usize = 64;
+
+/// Rust's keywords, of all editions, and those that it reserves.
+const KEYWORDS: [&str; 54] = [
+    "Self",
+    "_",
+    "abstract",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "struct",
+    "super",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "macro_rules",
+];
+
+/// The names that no file can have on Windows, with any extension.
+const RESERVED: [&str; 22] = [
+    "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "con", "lpt1", "lpt2", "lpt3",
+    "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
 ];
 
 fn manifest(name: &str) -> String {
@@ -156,18 +248,29 @@ mod tests {
         assert_eq!(file("hello").as_deref(), Some("hello.rs"));
         assert_eq!(file("hello.rs").as_deref(), Some("hello.rs"));
         assert_eq!(file("a/b.c").as_deref(), Some("a/b.c.rs"));
-        for wrong in ["", ".rs", "a/.rs", "..", "a/.."] {
+        for wrong in ["", ".rs", "a/.rs", "..", "a/..", "a/", "con", "a/nul.rs"] {
             assert_eq!(file(wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn crate_names_are_names_that_cargo_accepts() {
-        for name in ["hello", "hello-world", "h2_o"] {
-            assert!(is_crate_name(name), "{name}");
+        for name in ["hello", "hello-world", "h2_o", "generator", "Hello", "unions", "union", &"a".repeat(64)] {
+            assert_eq!(why_not(name), None, "{name}");
         }
-        for name in ["", "2h", "-h", "h h", "é", "test", "fn", "wasmserve-guest", "a.rs"] {
-            assert!(!is_crate_name(name), "{name}");
+        for (names, why) in [
+            (&["gen", "fn", "self", "super", "crate", "Self", "_", "while", "yield", "try", "async"][..], "keyword"),
+            (&["test", "core", "std", "alloc", "proc-macro", "proc_macro"], "comes with Rust"),
+            (&["wasmserve-guest", "wasmserve_guest"], "the SDK"),
+            (&["build", "deps", "examples", "incremental"], "cargo builds in"),
+            (&["con", "NUL", "com1"], "Windows"),
+            (&["", "2h", "-h", "_h", "\u{e9}"], "begin with a letter"),
+            (&["h h", "a.rs", "h\u{e9}", "h/", "a+b"], "contains `"),
+            (&[&*"a".repeat(65)], "longer than 64"),
+        ] {
+            for name in names {
+                assert!(why_not(name).is_some_and(|text| text.contains(why)), "{name}: {:?}", why_not(name));
+            }
         }
     }
 

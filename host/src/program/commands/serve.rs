@@ -78,6 +78,10 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let allowances: Vec<Arc<Allowance>> =
         config.handlers.iter().map(|(_, mounted)| Arc::clone(&mounted.allowance)).collect();
     allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
+    // Reported before anything is bound or built.
+    for (_, mounted) in config.handlers.iter() {
+        Source::new(mounted.named.clone()).check().or_exit(Exit::Handler)?;
+    }
     // From here on, a signal that ends the server leaves neither processes nor files behind.
     let mut signals = {
         let _inside = runtime.enter();

@@ -6,7 +6,7 @@ use std::{
     fs::{self, DirEntry},
     io::{self, BufRead, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::SystemTime,
 };
@@ -84,11 +84,34 @@ impl Cargo<'_> {
         built
     }
 
-    fn build_once(&self) -> Result<Built, Failure> {
-        let begun = SystemTime::now();
+    /// Builds the program's tests for this machine, and returns the path of the program that runs them. Blocks until cargo
+    /// has finished.
+    ///
+    /// # Errors
+    ///
+    /// The build fails, or cargo is not installed.
+    pub(super) fn build_tests(&self) -> Result<PathBuf, Failure> {
         let mut command = tool("cargo", self.directory);
-        command.args(["rustc", "--release", "--message-format=json-render-diagnostics"]);
-        command.arg(format!("--target={TARGET}")).arg("--bin").arg(self.program);
+        command.args(["rustc", "--profile=test"]);
+        self.run(command)
+    }
+
+    fn build_once(&self) -> Result<Built, Failure> {
+        let mut command = tool("cargo", self.directory);
+        command.args(["rustc", "--release"]).arg(format!("--target={TARGET}"));
+        if self.lines {
+            command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
+        }
+        let component = self.run(command)?;
+        let mut sources = sources(&component.with_extension("d"));
+        sources.retain(|source| !self.is_output(source));
+        Ok(Built { component, sources })
+    }
+
+    /// Runs cargo, and returns the path of the program that it built.
+    fn run(&self, mut command: Command) -> Result<PathBuf, Failure> {
+        let begun = SystemTime::now();
+        command.arg("--message-format=json-render-diagnostics").arg("--bin").arg(self.program);
         command.arg("--manifest-path").arg(self.manifest);
         command.args(["--color", if self.color { "always" } else { "never" }]);
         // Whatever the environment or the user's configuration says: the messages are for the handler's author.
@@ -98,9 +121,6 @@ impl Cargo<'_> {
             // Flags for a target replace those for all targets, which in a user's configuration are for the host.
             command.arg("--config").arg(format!("target.{TARGET}.rustflags=[\"--cfg=wasmserve\"]"));
         }
-        if self.lines {
-            command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
-        }
         // So that stacks name the types of generic functions: one of the SDK's often has the handler's function in it.
         command.args(["--", "-Csymbol-mangling-version=v0"]);
         for (from, to) in self.renamed {
@@ -108,15 +128,11 @@ impl Cargo<'_> {
             command.arg("--remap-path-prefix").arg(renamed.into_iter().collect::<OsString>());
         }
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-        let (component, output) = self.collect_output(&mut child);
+        let (built, output) = self.collect_output(&mut child);
         let status = child.wait().context("cannot wait for cargo")?;
-        match (status.success(), component) {
-            (true, Some(component)) => {
-                let mut sources = sources(&component.with_extension("d"));
-                sources.retain(|source| !self.is_output(source));
-                Ok(Built { component, sources })
-            }
-            (true, None) => Err(anyhow!("cargo built no component from `{}`", self.program).into()),
+        match (status.success(), built) {
+            (true, Some(built)) => Ok(built),
+            (true, None) => Err(anyhow!("cargo built no program from `{}`", self.program).into()),
             (false, _) => {
                 let sources = self.sources_of_failure(&output, begun);
                 let line = match phrases::hint(&output, self.has_own_output) {
@@ -247,6 +263,34 @@ pub(super) fn add_target(directory: &Path) -> Result<bool, Failure> {
         return Err(anyhow!("needs the target {TARGET}, and `{adds}` failed ({status})").into());
     }
     Ok(true)
+}
+
+/// Runs the tests that [`Cargo::build_tests`] has built. Blocks until they have ended.
+///
+/// # Errors
+///
+/// The program cannot be run.
+pub(super) fn run_tests(
+    tests: &Path,
+    directory: &Path,
+    manifest: &Path,
+    arguments: &[OsString],
+) -> anyhow::Result<ExitStatus> {
+    let mut command = Command::new(tests);
+    // As cargo sets it.
+    command.env("CARGO_MANIFEST_DIR", manifest.parent().unwrap_or(directory));
+    command.args(arguments).current_dir(directory).status().context("has tests that cannot be run")
+}
+
+/// Runs a crate's tests. Blocks until they have ended.
+///
+/// # Errors
+///
+/// Cargo is not installed.
+pub(super) fn test(directory: &Path, arguments: &[OsString]) -> Result<ExitStatus, Failure> {
+    let mut command = tool("cargo", directory);
+    let mut child = spawn(command.arg("test").arg("--").args(arguments))?;
+    Ok(child.wait().context("cannot wait for cargo")?)
 }
 
 /// Finds the program of a crate that is the handler, and where cargo writes what it compiles.

@@ -27,8 +27,13 @@ use crate::{
 /// needed.
 const LOCK: &str = include_str!("../../../../Cargo.lock");
 
-/// How many packages are kept. Beyond this, all are removed along with the target directory, which only costs time.
+/// How many packages are kept, and how many bytes of disk they and what was built from them may take. Beyond this, those
+/// that were not built for the longest time are removed, which only costs time.
 const FILES_MAX: usize = 200;
+const SIZE_MAX: u64 = 512 << 20;
+
+/// The file in a package's directory whose time shows when the package was last built.
+const USED: &str = "used";
 
 /// How many versions of the SDK keep a build directory.
 const DIRECTORIES_MAX: usize = 4;
@@ -82,12 +87,61 @@ impl BuildDirectory {
             sdk::write(&new)?;
             fs::rename(&new, self.sdk())?;
         }
-        let files = self.directory.join("files");
-        if fs::read_dir(&files).is_ok_and(|entries| entries.count() > FILES_MAX) {
-            fs::remove_dir_all(&files)?;
+        self.shrink(FILES_MAX, SIZE_MAX)
+    }
+
+    /// Removes the packages that were not built for the longest time, with what was built from them, until at most
+    /// `files` are left, and `bytes` of disk are used. If that is not enough, what they depend on is removed too.
+    fn shrink(&self, files: usize, bytes: u64) -> io::Result<()> {
+        let entries = fs::read_dir(self.directory.join("files")).into_iter().flatten().flatten();
+        let used = |entry: &DirEntry| fs::metadata(entry.path().join(USED)).and_then(|used| used.modified()).ok();
+        let mut packages: Vec<DirEntry> = entries.collect();
+        packages.sort_by_key(used);
+        let mut size = dirs::size(&self.directory);
+        let mut left = packages.len();
+        for package in packages {
+            if left <= files && size <= bytes {
+                return Ok(());
+            }
+            size -= size.min(self.forget(&package)?);
+            left -= 1;
+        }
+        if size > bytes {
             fs::remove_dir_all(self.target())?;
         }
         Ok(())
+    }
+
+    /// Removes a package and what was built from it. Returns how many bytes of disk that freed.
+    fn forget(&self, package: &DirEntry) -> io::Result<u64> {
+        let (name, mut freed) = (package.file_name(), dirs::size(&package.path()));
+        fs::remove_dir_all(package.path())?;
+        let name = name.to_string_lossy();
+        let program = name.rsplit_once('-').map_or(&*name, |(program, _)| program);
+        // Cargo's names have `_` for `-` in some places, and a hash behind another `-`.
+        let is_its = |file: &str| {
+            let stem = file.split('.').next().unwrap_or(file).replace('-', "_");
+            let program = program.replace('-', "_");
+            stem == program || stem.rsplit_once('_').is_some_and(|(stem, _)| stem == program)
+        };
+        for place in ["wasm32-wasip2/release", "debug"].map(|place| self.target().join(place)) {
+            for place in [place.clone(), place.join("deps"), place.join(".fingerprint"), place.join("incremental")] {
+                for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+                    let path = entry.path();
+                    if !is_its(&entry.file_name().to_string_lossy()) {
+                        continue;
+                    }
+                    if entry.file_type()?.is_dir() {
+                        freed += dirs::size(&path);
+                        fs::remove_dir_all(path)?;
+                    } else {
+                        freed += entry.metadata()?.len();
+                        fs::remove_file(path)?;
+                    }
+                }
+            }
+        }
+        Ok(freed)
     }
 
     /// The path of the directory.
@@ -131,6 +185,7 @@ impl BuildDirectory {
             if !lock.exists() {
                 fs::write(lock, LOCK)?;
             }
+            fs::write(directory.join(USED), "")?;
             update(&package.join("Cargo.toml"), &manifest)
         };
         let written = write().and_then(|()| fs::canonicalize(&package));
@@ -138,6 +193,32 @@ impl BuildDirectory {
         let source = source.parent().unwrap_or(origin).to_owned();
         Ok(Package { manifest: package.join("Cargo.toml"), directory: package, program, source })
     }
+}
+
+/// Removes all build directories below `base`, except for those that a process builds in. Returns how many bytes of disk
+/// that freed, and whether there were such.
+///
+/// # Errors
+///
+/// A directory cannot be removed.
+pub(super) fn clean(base: &Path) -> anyhow::Result<(u64, bool)> {
+    let (mut freed, mut in_use) = (0, false);
+    if !fs::symlink_metadata(base).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok((freed, in_use));
+    }
+    for entry in fs::read_dir(base).with_context(|| format!("`{}` cannot be read", base.display()))?.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            continue;
+        }
+        // The lock itself stays: if it were removed, two processes could hold different ones.
+        let lock = File::create(path.with_extension("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => freed += dirs::remove(&path)?,
+            Err(_) => in_use = true,
+        }
+    }
+    Ok((freed, in_use))
 }
 
 /// Takes the lock, which is held as long as the file is open. Blocks while another process holds it.

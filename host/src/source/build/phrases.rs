@@ -29,7 +29,9 @@ pub(super) fn is_progress_of(line: &str, directory: &str) -> bool {
 /// A file declares its dependencies differently from a crate.
 pub(super) fn hint(output: &str, is_file: bool) -> Option<String> {
     if output.contains("`main` function not found in crate") {
-        return Some("add `handler!(app);`, where `app` is the function that answers requests".into());
+        return Some(
+            "it has no handler; add `handler!(app);`, where `app` is the function that answers requests".into(),
+        );
     }
     if output.contains("unstable library feature `str_as_str`") {
         return Some("remove `.as_str()` from what is a `&str` already".into());
@@ -77,7 +79,10 @@ mod tests {
     fn beginners_mistakes_have_hints() {
         let hint = |output: &str, is_file| hint(output, is_file).unwrap_or_default();
         let main = "\x1b[1m\x1b[91merror[E0601]\x1b[0m\x1b[1m: `main` function not found in crate `hello`\x1b[0m\n";
-        assert!(hint(main, true).starts_with("add `handler!(app);`") && hint(main, true) == hint(main, false));
+        assert!(
+            hint(main, true).starts_with("it has no handler; add `handler!(app);`")
+                && hint(main, true) == hint(main, false)
+        );
         let regex = "1 | use regex::Regex;\n  |     ^^^^^ use of unresolved module or unlinked crate `regex`\n";
         assert!(hint(regex, true).contains("`//! regex = \"*\"`"));
         assert!(hint(&regex.replace("regex", "serde"), true).contains("features = [\"derive\"]"));
