@@ -236,9 +236,9 @@ fn invalid_flags_are_refused() {
     refuses(Launch::bare(), 2, &["no handler given", "wasmserve hello.rs"]);
     let cases: [(&[&str], &[&str]); 15] = [
         (&["--nonsense"], &["--nonsense"]),
-        (&["--timeout", "5"], &["--timeout", "30s"]),
+        (&["--timeout", "5"], &["--timeout", "5s"]),
         (&["--timeout", "0s"], &["--timeout"]),
-        (&["--max-body", "5KB"], &["--max-body", "64KiB"]),
+        (&["--max-body", "5KB"], &["--max-body", "5KiB"]),
         (&["--max-head", "10"], &["--max-head", "1KiB"]),
         (&["--env", "PATH_INFO=x"], &["--env", "PATH_INFO"]),
         (&["--env", "HTTP_HOST=x"], &["--env", "HTTP_HOST"]),
@@ -247,7 +247,7 @@ fn invalid_flags_are_refused() {
         (&["--dir", "/tmp"], &["--dir", "HOST::GUEST"]),
         (&["--allow-net", "localhost"], &["--allow-net", "HOST:PORT"]),
         (&["--max-connections", "0"], &["--max-connections"]),
-        (&["--compile-timeout", "60"], &["--compile-timeout", "30s"]),
+        (&["--compile-timeout", "60"], &["--compile-timeout", "60s"]),
         (&["--compile-memory", "2G"], &["--compile-memory", "1GiB"]),
         (&["another.wasm"], &["another.wasm"]),
     ];
