@@ -117,7 +117,7 @@ fn a_file_that_is_not_a_component_is_reported_in_one_line() {
     refused(&wat::parse_str("(module)").expect("valid WAT"), &["is a core module", "wasm-tools component new"]);
     refused(b"\0asm\x0d\0\x01\0\x07\xff\xff", &["is not a valid component"]);
     refuses(Launch::bare().flags(["inspect", "missing.wasm"]), 4, &["missing.wasm", "No such file"]);
-    refuses(Launch::bare().flags(["inspect"]), 2, &["HANDLER.WASM"]);
+    refuses(Launch::bare().flags(["inspect"]), 2, &["no component given"]);
     let hello = guest::program("hello");
     let small = Launch::bare().flags(["inspect", "--max-component", "1KiB"]).flags([hello]);
     refuses(small, 4, &["hello.wasm", "--max-component allows 1024"]);

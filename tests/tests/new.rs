@@ -72,7 +72,7 @@ fn invalid_names_are_refused() {
     let refused = |words: &[&str], code, parts: &[&str]| {
         refuses(Launch::bare().flags(["new"]).flags(words).at(&place), code, parts);
     };
-    refused(&[], 2, &["<NAME>"]);
+    refused(&[], 2, &["no name given"]);
     refused(&["x", "--template", "nonsense"], 2, &["nonsense", "hello, verbs, form, logsink, dump, stream"]);
     refused(&[".."], 1, &["`..`", "hello"]);
     refused(&["nowhere/x"], 1, &["`nowhere/x.rs`", "its directory does not exist"]);
