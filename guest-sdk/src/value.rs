@@ -217,8 +217,11 @@ mod tests {
         let value = Value::from("sha256=42");
         assert_eq!(value.strip_prefix("sha256=").and_then(|number| number.parse::<u32>().ok()), Some(42));
         assert!(matches!(value.as_str(), "sha256=42"));
-        assert!(value == "sha256=42" && "sha256=42" == value && value == *"sha256=42");
-        assert!(value == "sha256=42".to_owned() && value == b"sha256=42"[..]);
+        assert_eq!(value, "sha256=42");
+        assert_eq!("sha256=42", value);
+        assert_eq!(value, *"sha256=42");
+        assert_eq!(value, String::from("sha256=42"));
+        assert_eq!(value, b"sha256=42"[..]);
         assert_eq!((value.to_string(), String::from(value.clone())), ("sha256=42".to_owned(), "sha256=42".to_owned()));
         assert_eq!(Some(value).as_deref().unwrap_or(""), "sha256=42");
     }
@@ -227,7 +230,9 @@ mod tests {
     fn bytes_that_are_not_utf_8_are_kept() {
         let value = Value::from(b"a\xff");
         assert_eq!((value.as_str(), value.as_bytes()), ("a�", &b"a\xff"[..]));
-        assert!(value != "a�" && value != Value::from("a�") && value == b"a\xff"[..]);
+        assert_ne!(value, "a�");
+        assert_ne!(value, Value::from("a�"));
+        assert_eq!(value, b"a\xff"[..]);
         assert_eq!(value.into_bytes(), b"a\xff");
     }
 }

@@ -126,7 +126,7 @@ impl Screen {
         // Without the version, which says little, and is the last word of the line.
         let line = escape(head.line());
         let (method, target) = match line.strip_suffix(" HTTP/1.1").or(line.strip_suffix(" HTTP/2")).unwrap_or(&line) {
-            line if line.is_empty() => ("-", ""),
+            "" => ("-", ""),
             line => line.split_once(' ').unwrap_or((line, "")),
         };
         let status = self.paint(style, status);
