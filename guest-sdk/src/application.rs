@@ -52,8 +52,8 @@ pub trait Application<M> {
     /// }
     ///
     /// let without_prefix = wrap(|mut environ: Environ, start_response: StartResponse| {
-    ///     let path = environ.path();
-    ///     environ.set("PATH_INFO", path.strip_prefix(b"/v1").unwrap_or(&path).to_vec());
+    ///     let path = environ.path().to_owned();
+    ///     environ.set("PATH_INFO", path.strip_prefix("/v1").unwrap_or(&path));
     ///     app.run(environ, start_response)
     /// });
     /// let response = call(without_prefix, Environ::for_test([("PATH_INFO", "/v1/users")]));

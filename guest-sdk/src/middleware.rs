@@ -57,7 +57,7 @@ pub struct Wrap<F>(F);
 /// /// Logs requests that the application fails to answer.
 /// fn log_failures<M>(app: impl Application<M>) -> impl Application<Wrapped> {
 ///     wrap(|environ, start_response| {
-///         let (errors, path) = (environ.errors(), environ.path());
+///         let (errors, path) = (environ.errors(), environ.path().to_owned());
 ///         app.run(environ, start_response).inspect_err(|error| errors.log(format!("{path:?} failed: {error}")))
 ///     })
 /// }

@@ -127,8 +127,17 @@ fn the_environment_is_read_only_at_start() {
 }
 
 #[test]
-fn p19_the_wall_clock_is_used_only_for_timestamps() {
-    let modules = ["event/exchange.rs", "exchange/in_progress.rs", "kind/wasm/cache.rs"];
+fn p19_the_wall_clock_is_used_only_for_timestamps_and_beside_the_times_of_files() {
+    let modules = [
+        "base/output.rs",
+        "event/exchange.rs",
+        "exchange/in_progress.rs",
+        "kind/wasm/cache.rs",
+        "program/commands/serve.rs",
+        "source/build/cargo.rs",
+        "source/scope.rs",
+        "source/watch.rs",
+    ];
     only_in(&modules, "the wall clock", |source| source.mentions(&["SystemTime"]));
 }
 

@@ -183,7 +183,7 @@ mod tests {
         let error = config(&["a.wasm", "--timeout", "/api:1s"]).expect_err("nothing is mounted there");
         assert_eq!(error, "--timeout cannot be `/api:1s`: no handler is mounted at `/api`; mounted are `/`");
         let error = config(&[&MOUNTED[..], &["--timeout", "/api:1"]].concat()).expect_err("there is no unit");
-        assert!(error.starts_with("--timeout cannot be `/api:1`: write a number and a unit"), "{error}");
+        assert!(error.starts_with("--timeout cannot be `/api:1`: add a unit, as in 1s"), "{error}");
     }
 
     #[test]

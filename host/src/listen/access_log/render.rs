@@ -137,9 +137,11 @@ impl Renderer {
         if show == Show::Nothing {
             return;
         }
-        // A failed `assert_eq!` has several lines, and a traceback of Python many.
         let message = fault.to_string();
-        let mut lines = message.lines().map(|line| escape(line.as_bytes()));
+        // A failed `assert_eq!` has several lines, and a traceback of Python many. In other reasons, a line end is part of
+        // something quoted.
+        let has_lines = matches!(fault, Fault::Trap { .. } | Fault::Exception(_));
+        let mut lines = message.split(|char| has_lines && char == '\n').map(|line| escape(line.as_bytes()));
         let first = lines.next().unwrap_or_default();
         add(Part::Head(format!("{status} {}: {}{first}", fault.kind(), effect(sent))));
         if show == Show::Full {
