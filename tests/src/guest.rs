@@ -31,7 +31,6 @@ static GUESTS: LazyLock<Built> = LazyLock::new(|| {
 /// Built in the same profile as the server; the guests of the tests are debug builds.
 static MEASURED: LazyLock<Built> =
     LazyLock::new(|| build(&[&MEASURED_PACKAGES[..], &["--bins", "--target=wasm32-wasip2"], PROFILE].concat()));
-/// X
 static SERVER: LazyLock<Built> = LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve"], PROFILE].concat()));
 static BENCHMARK: LazyLock<Built> =
     LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve-bench"], PROFILE].concat()));

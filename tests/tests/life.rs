@@ -382,7 +382,7 @@ fn port_file_contains_the_port_while_the_server_runs() {
 }
 
 #[test]
-fn a_signal_that_would_end_the_process_stops_the_server_in_order() {
+fn k12_a_signal_that_would_end_the_process_stops_the_server_in_order() {
     for signal in [Signal::HUP, Signal::ALARM, Signal::USR2, Signal::XCPU] {
         let place = Place::new();
         let file = place.join("port");

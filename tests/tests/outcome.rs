@@ -137,7 +137,7 @@ fn end(server: Server, mut client: Client, case: &Case) -> Vec<String> {
 }
 
 #[test]
-fn an_exchange_has_one_status_however_it_ends() {
+fn l5_an_exchange_has_one_status_however_it_ends() {
     for case in &CASES {
         let Case { program, target, flags, has_head, status, fault, .. } = *case;
         let fine = format!("/fine={}", guest::program("hello").display());

@@ -296,8 +296,8 @@ fn stacks_show_functions_and_with_debug_lines_under_the_name_as_typed() {
         let server = Launch::file(file).flags(["--debug"]).at(&place).start();
         let answer = server.get("/");
         assert_eq!(answer.status, 500);
-        let at = format!("{}:{line}", file.display());
-        assert!(answer.text().contains(&format!("panicked at {at}:5: on purpose")), "{}", answer.text());
+        let at = format!("{}:{line}:5", file.display());
+        assert!(answer.text().contains(&format!("panicked at {at}: on purpose")), "{}", answer.text());
         let frame = format!("  at {name}::deeply ({at})");
         assert!(answer.text().lines().any(|line| line == frame), "{frame}: {}", answer.text());
     }

@@ -112,7 +112,7 @@ fn object(line: &str) -> Value {
 }
 
 #[test]
-fn with_json_every_line_is_an_object_with_its_event_and_time() {
+fn l6_with_json_every_line_is_an_object_with_its_event_and_time() {
     let flags = ["--access-log-format", "json", "--lint", "--debug", "--stats", "127.0.0.1:0", "--env", "A=b"];
     let server = Launch::program("prints").flags(flags).start();
     assert_eq!(server.get("/").text(), "printed");

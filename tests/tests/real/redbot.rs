@@ -52,6 +52,8 @@ fn redbot_finds_nothing_bad_in_the_examples() {
         ("form", "?a=b", 200),
         ("logsink", "?msg=hi", 204),
         ("ticks", "?n=2", 200),
+        ("upload", "", 200),
+        ("webhook", "github", 405),
     ] {
         let server = Server::start(example);
         let notes = checked(&format!("{}{path}", url(&server)));

@@ -79,11 +79,13 @@ fn a_strict_parser_accepts_the_examples() {
         ask(example, WELL);
     }
     ask("router", ["200 kept", "200 closed", "200 kept", "405 kept", "405 kept", "200 closed", "200 kept"]);
-    for (example, refused) in [
+    for (example, statuses) in [
         ("json", ["415 kept", "415 closed", "415 kept", "415 kept", "415 kept", "415 closed", "415 kept"]),
+        ("upload", ["200 kept", "200 closed", "200 kept", "415 kept", "415 kept", "200 closed", "200 kept"]),
+        ("webhook", ["404 kept", "404 closed", "404 kept", "404 kept", "404 kept", "404 closed", "404 kept"]),
         ("middleware", ["401 kept", "401 closed", "401 kept", "401 kept", "401 kept", "401 closed", "401 kept"]),
     ] {
-        ask(example, refused);
+        ask(example, statuses);
     }
     ask("dump", STREAMED);
     ask("echo", WELL);
