@@ -96,10 +96,10 @@ impl Terminal {
     /// That takes too long.
     pub fn wait(&self, is_it: impl Fn(&str) -> bool) -> String {
         let bytes = self.shown.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |bytes: &mut Vec<u8>| !is_it(&screen(bytes).contents());
+        let waits = |bytes: &mut Vec<u8>| !is_it(&contents(bytes));
         let (bytes, waited) =
             self.shown.changed.wait_timeout_while(bytes, TIMEOUT, waits).unwrap_or_else(PoisonError::into_inner);
-        let contents = screen(&bytes).contents();
+        let contents = contents(&bytes);
         assert!(!waited.timed_out(), "the screen is not as expected:\n{contents}");
         contents
     }
@@ -127,6 +127,16 @@ impl Drop for Terminal {
         _ = self.child.kill();
         _ = self.child.wait();
     }
+}
+
+/// The text on the screen. Its last line has a line end only if it is complete.
+fn contents(bytes: &[u8]) -> String {
+    let screen = screen(bytes);
+    let mut contents = screen.contents();
+    if screen.cursor_position().1 == 0 {
+        contents.push('\n');
+    }
+    contents
 }
 
 fn screen(bytes: &[u8]) -> vt100::Screen {

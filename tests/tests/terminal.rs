@@ -14,12 +14,15 @@ fn get(addr: SocketAddr, path: &str) -> u16 {
 
 /// Whether the shell's prompt is the last thing on the screen.
 fn is_at_prompt(screen: &str) -> bool {
-    screen.trim_end().ends_with("\n$")
+    screen.trim_end().lines().next_back() == Some("$")
 }
 
 /// The modes of the terminal that matter to a shell, as `stty` shows them.
 fn modes(terminal: &mut Terminal) -> String {
-    terminal.press("clear; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo|isig);?$' | tr '\\n' ' '; echo done\n");
+    // So that nothing on the screen is taken for what comes.
+    terminal.press("clear\n");
+    terminal.wait(|screen| screen.trim() == "$");
+    terminal.press("stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo|isig);?$' | tr '\\n' ' '; echo do''ne\n");
     terminal.wait(|screen| screen.contains(" done") && is_at_prompt(screen))
 }
 
@@ -118,32 +121,27 @@ fn keys_work_without_enter_and_are_not_echoed() {
     terminal.press("c");
     terminal.wait(|screen| screen.trim().is_empty());
     terminal.press("q");
-    terminal.wait(is_at_prompt_at_all);
+    terminal.wait(is_at_prompt);
     let modes = modes(&mut terminal);
     assert!(modes.contains("isig icanon") && modes.contains(" echo done"), "{modes}");
-}
-
-fn is_at_prompt_at_all(screen: &str) -> bool {
-    screen.trim_end().ends_with('$')
 }
 
 #[test]
 fn the_terminal_is_as_before_however_the_server_ends() {
     let mut terminal = Terminal::open("sleeps", &[]);
-    for end in ["\x03", "kill -TERM", "kill -HUP"] {
-        terminal.press("clear\n");
-        terminal.serve(&format!("{SERVE} & sleep 0 ; fg"));
-        terminal.wait(|screen| screen.contains("listening"));
-        match end.strip_prefix("kill -") {
-            None => terminal.press(end),
-            Some(signal) => {
-                // From within the terminal, with the server suspended.
-                terminal.press("\x1a");
-                terminal.wait(|screen| screen.contains("Stopped") && is_at_prompt_at_all(screen));
-                terminal.press(&format!("kill -{signal} %1; fg\n"));
-            }
+    for end in ["q", "\x03", "kill -TERM", "kill -HUP"] {
+        terminal.serve(SERVE);
+        terminal.wait(|screen| screen.contains("? all keys"));
+        if end.starts_with("kill") {
+            // From within the terminal, with the server suspended.
+            terminal.press("\x1a");
+            terminal.wait(|screen| screen.contains("Stopped") && is_at_prompt(screen));
+            terminal.press(&format!("clear; {end} %1; fg; echo ended-$((1+1))\n"));
+            terminal.wait(|screen| screen.contains("ended-2") && is_at_prompt(screen));
+        } else {
+            terminal.press(end);
+            terminal.wait(is_at_prompt);
         }
-        terminal.wait(is_at_prompt_at_all);
         let modes = modes(&mut terminal);
         assert!(modes.contains("isig icanon") && modes.contains(" echo done"), "{end:?}: {modes}");
     }
@@ -155,7 +153,7 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
     let addr = terminal.serve(SERVE);
     terminal.wait(|screen| screen.contains("? all keys"));
     terminal.press("\x1a");
-    terminal.wait(|screen| screen.contains("Stopped") && is_at_prompt_at_all(screen));
+    terminal.wait(|screen| screen.contains("Stopped") && is_at_prompt(screen));
     let shown = modes(&mut terminal);
     assert!(shown.contains("isig icanon") && shown.contains(" echo done"), "{shown}");
     // In the background it serves, and leaves what is typed to the shell.
@@ -168,7 +166,7 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
     terminal.press("?");
     terminal.wait(|screen| screen.contains("?  show the keys"));
     terminal.press("q");
-    terminal.wait(is_at_prompt_at_all);
+    terminal.wait(is_at_prompt);
 }
 
 #[test]

@@ -80,7 +80,7 @@ mod unix {
     };
     use tokio::{
         runtime::Handle,
-        signal::unix::{SignalKind, signal},
+        signal::unix::{Signal as Receiver, SignalKind, signal},
         task::JoinHandle,
         time::sleep,
     };
@@ -115,9 +115,12 @@ mod unix {
         /// The terminal's mode cannot be changed, or the system cannot create another thread.
         pub(crate) fn read(actions: Actions) -> io::Result<Self> {
             let mode = Arc::new(Mode { original: tcgetattr(io::stdin())?, is_set: Mutex::new(false) });
-            let suspending = tokio::spawn(suspend(Arc::clone(&mode)));
-            let keys = Self { mode: Arc::clone(&mode), suspending };
+            // Before the mode is set, so that Ctrl-Z always restores it.
+            let receive = |signal_: Signal| signal(SignalKind::from_raw(signal_.as_raw()));
+            let (suspended, resumed) = (receive(Signal::TSTP)?, receive(Signal::CONT)?);
             mode.set()?;
+            let suspending = tokio::spawn(suspend(Arc::clone(&mode), suspended, resumed));
+            let keys = Self { mode: Arc::clone(&mode), suspending };
             let runtime = Handle::current();
             thread::Builder::new().name("keys".into()).spawn(move || {
                 let _inside = runtime.enter();
@@ -196,21 +199,19 @@ mod unix {
     }
 
     /// Gives the terminal its mode back while the process is suspended with Ctrl-Z.
-    async fn suspend(mode: Arc<Mode>) {
-        let receive = |signal_: Signal| signal(SignalKind::from_raw(signal_.as_raw()));
-        let (Ok(mut suspend), Ok(mut resume)) = (receive(Signal::TSTP), receive(Signal::CONT)) else { return };
+    async fn suspend(mode: Arc<Mode>, mut suspended: Receiver, mut resumed: Receiver) {
         // A shell does not signal a job that runs when it brings it to the foreground.
-        let mut is_waiting = false;
+        let mut is_waiting = !mode.is_set();
         loop {
             tokio::select! {
-                _ = suspend.recv() => {
+                _ = suspended.recv() => {
                     // Without a shell that could resume it, the system would not suspend it either.
                     if getsid(None).is_ok_and(|leader| leader != getpid()) {
                         mode.restore();
                         _ = kill_process(getpid(), Signal::STOP);
                     }
                 }
-                _ = resume.recv() => is_waiting = true,
+                _ = resumed.recv() => is_waiting = true,
                 () = sleep(BACKGROUND_INTERVAL), if is_waiting => {}
             }
             if is_waiting {

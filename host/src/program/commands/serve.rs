@@ -166,19 +166,20 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         let exchanges_too = Arc::clone(&exchanges);
         let mut lifecycle = Lifecycle::begin(config.lifecycle, config.drain, addr, exchanges_too, progress, signals)
             .or_exit(Exit::Failed)?;
+        // Before the line that names them, so that no key is echoed.
+        if has_keys {
+            let log = Arc::clone(&log);
+            let clear = Box::new(move || log.clear());
+            match Keys::read(Actions { listening: listening.clone(), events: Arc::clone(&events), rebuild, clear }) {
+                Ok(read) => keys = Some(read),
+                Err(error) => events.notice(Level::Warning, format!("cannot read keys from the terminal: {error}")),
+            }
+        }
         events.emit(&Event::Listening(&listening));
         if config.is_narrowed {
             let port = addr.port();
             let line = format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}");
             events.notice(Level::Info, line);
-        }
-        if has_keys {
-            let log = Arc::clone(&log);
-            let clear = Box::new(move || log.clear());
-            match Keys::read(Actions { listening, events: Arc::clone(&events), rebuild, clear }) {
-                Ok(read) => keys = Some(read),
-                Err(error) => events.notice(Level::Warning, format!("cannot read keys from the terminal: {error}")),
-            }
         }
         if has_command {
             log.flush();
