@@ -165,12 +165,12 @@ fn besiege(server: &Server, kind: &Kind, count: usize, report: &mut Report) -> S
 /// Whether a line is the access log line of an exchange.
 fn ends(line: &str, kind: &Kind, target: &str) -> bool {
     let status = match kind.end {
-        End::Answer(status) | End::Fault(status, _) => status.to_string(),
-        End::Left => "499".into(),
-        // The log has the status that the client received, or says that the response was incomplete.
-        End::Cut(..) => String::new(),
+        End::Answer(status) | End::Fault(status, _) => status,
+        // The status that the client received.
+        End::Cut(_) => 200,
+        End::Left => 499,
     };
-    line.contains(&format!("{target} HTTP/1.1\" {status}"))
+    line.contains(&format!("{target} HTTP/1.1\" {status} "))
 }
 
 /// Whether a line reports a fault, or several repeated ones, of any exchange.

@@ -72,7 +72,7 @@ fn judge(end: End, seen: io::Result<Seen>, taken: Duration) -> Injected {
             End::Answer(status) => (status, true, None),
             End::Fault(status, kind) => (status, true, Some(kind)),
             // The client has received the start of a response, and the connection ends.
-            End::Cut(..) | End::Left => (200, false, None),
+            End::Cut(_) | End::Left => (200, false, None),
         };
         (seen.status == status && seen.is_whole == is_whole, seen.fault.as_deref() == kind)
     });

@@ -41,8 +41,8 @@ pub(super) enum End {
     Answer(u16),
     /// A response of the host, and a log line.
     Fault(u16, &'static str),
-    /// A visibly incomplete response, and a log line with this status and kind.
-    Cut(u16, &'static str),
+    /// A visibly incomplete response with the handler's status 200, and a log line with that and this kind.
+    Cut(&'static str),
     /// An access log line for a client that has left.
     Left,
 }
@@ -51,7 +51,8 @@ impl End {
     /// The status and the kind in the log.
     pub(super) fn fault(self) -> Option<(u16, &'static str)> {
         match self {
-            Self::Fault(status, kind) | Self::Cut(status, kind) => Some((status, kind)),
+            Self::Fault(status, kind) => Some((status, kind)),
+            Self::Cut(kind) => Some((200, kind)),
             Self::Answer(_) | Self::Left => None,
         }
     }
@@ -142,7 +143,7 @@ pub(super) fn all() -> Vec<Kind> {
     use End::{Answer, Cut, Fault, Left};
     vec![
         spinner("F1", "spins"),
-        Kind { target: "/late", end: Cut(504, CPU), ..spinner("F1", "spins") },
+        Kind { target: "/late", end: Cut(CPU), ..spinner("F1", "spins") },
         spinner("F2", "fills_memory"),
         spinner("F2", "fills_a_table"),
         kind("F3", "grows_memory", Fault(500, MEMORY)),
@@ -152,7 +153,7 @@ pub(super) fn all() -> Vec<Kind> {
         kind("F7", "calls_the_host_from_deep_down", Fault(500, STACK)),
         kind("F8", "traps", Fault(500, TRAP)),
         kind("F8", "panics", Fault(500, TRAP)),
-        Kind { target: "/late", ..kind("F8", "panics", Cut(500, TRAP)) },
+        Kind { target: "/late", ..kind("F8", "panics", Cut(TRAP)) },
         kind("F8", "divides_by_zero", Fault(500, TRAP)),
         kind("F8", "reads_out_of_bounds", Fault(500, TRAP)),
         kind("F8", "returns_an_error", Fault(500, "exception")),
@@ -166,10 +167,10 @@ pub(super) fn all() -> Vec<Kind> {
         Kind { target: "/?field=A:b%0D%0AEvil:1", ..kind("F12", "starts_as_told", Fault(500, HEAD)) },
         Kind { target: "/?field=Upgrade:x", ..kind("F12", "starts_as_told", Fault(500, HEAD)) },
         kind("F13", "long_body", Answer(200)),
-        kind("F14", "short_body", Cut(500, "short-body")),
+        kind("F14", "short_body", Cut("short-body")),
         Kind { target: "/?status=204%20No&chunk=a", ..kind("F15", "starts_as_told", Answer(204)) },
-        Kind { until: Until::Late, ..kind("F16", "downloads", Cut(504, WALL)) },
-        Kind { client: Stalls, until: Until::Late, ..kind("F17", "downloads", Cut(504, WALL)) },
+        Kind { until: Until::Late, ..kind("F16", "downloads", Cut(WALL)) },
+        Kind { client: Stalls, until: Until::Late, ..kind("F17", "downloads", Cut(WALL)) },
         spinner("F17", "writes_nothing"),
         Kind { target: "/?n=5&ms=20", ..kind("F18", "drips", Answer(200)) },
         Kind { until: Until::Late, ..kind("F19", "sleeps", Fault(504, WALL)) },
