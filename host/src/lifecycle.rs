@@ -3,7 +3,7 @@
 //! It stops on a signal, after its last exchange (`--once`, `--requests`), after a time (`--ttl`, `--idle-exit`), or
 //! when the command of `--exec` ends.
 
-mod browser;
+pub(crate) mod browser;
 mod exec;
 pub(crate) mod keys;
 pub(crate) mod options;

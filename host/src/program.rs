@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 
 use self::{
-    commands::{build, clean, dump, inspect, new, serve, test, wit},
+    commands::{build, clean, doc, dump, inspect, new, serve, test, wit},
     task::Task,
 };
 use crate::{
@@ -62,6 +62,7 @@ fn run(task: Task) -> Result<Exit, StartError> {
         Task::Build(build) => build::run(build),
         Task::Test(test) => test::run(test),
         Task::Wit(directory) => print_result(wit::wit(directory.as_deref())),
+        Task::Doc { is_colorful } => doc::run(is_colorful),
         Task::Clean => print_result(clean::clean()),
     }
 }

@@ -16,8 +16,8 @@ fn stdout_of(launch: Launch) -> String {
     ended.stdout
 }
 
-const COMMANDS: [&str; 11] =
-    ["new", "build", "inspect", "dump", "logs", "echo", "test", "wit", "clean", "completions", "man"];
+const COMMANDS: [&str; 12] =
+    ["new", "build", "inspect", "dump", "logs", "echo", "test", "doc", "wit", "clean", "completions", "man"];
 
 #[test]
 fn help_is_one_screen() {

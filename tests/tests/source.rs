@@ -42,6 +42,44 @@ fn a_file_is_built_once_and_served() {
 }
 
 #[test]
+fn doc_opens_the_sdks_documentation_and_prints_its_url() {
+    let place = Place::new();
+    let (opened, cache) = (place.join("opened"), place.join("a cache"));
+    let browser = place.file("browser", format!("#!/bin/sh\necho \"$#\" \"$1\" >> '{}'\n", opened.display()));
+    fs::set_permissions(&browser, Permissions::from_mode(0o755)).expect("we own the file");
+    // What users set for themselves does not change what is built, and where.
+    let doc = |browser: &Path| {
+        let launch = Launch::bare().at(&place).flags(["doc"]).env("XDG_CACHE_HOME", &cache).env("BROWSER", browser);
+        launch.env("RUSTDOCFLAGS", "--no-such-flag").env("CARGO_TARGET_DIR", place.join("elsewhere")).run()
+    };
+    let first = doc(&browser);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(!first.stderr.contains("warning") && !first.stderr.contains("Generated"), "{}", first.stderr);
+    let url = first.stdout.strip_suffix('\n').expect("the URL is a line");
+    let page = url.strip_prefix("file://").expect("it is a file").replace("%20", " ");
+    let text = fs::read_to_string(&page).expect("the page exists");
+    assert!(text.contains("handler!") || text.contains("macro.handler.html"), "it documents the SDK");
+    let below = Path::new(&page).parent().expect("the page is in a directory");
+    for part in ["testing/index.html", "struct.Environ.html"] {
+        assert!(below.join(part).exists(), "{part}: for this machine, where tests run");
+    }
+    assert_eq!(fs::read_to_string(&opened).expect("the browser has run"), format!("1 {url}\n"));
+
+    // It is built once, needs no browser, and does not disturb handlers.
+    let second = doc("/nowhere-at-all".as_ref());
+    assert_eq!((second.code, &*second.stdout), (Some(0), &*first.stdout));
+    assert!(second.stderr.starts_with("wasmserve: note: cannot open a browser; open file://"), "{}", second.stderr);
+    assert_eq!(second.stderr.lines().count(), 1, "nothing is built again: {}", second.stderr);
+    let server = Launch::file(&place.file("hello.rs", handler("Hello!"))).env("XDG_CACHE_HOME", &cache).start();
+    assert_eq!(server.get("/").text(), "Hello!");
+    drop(server);
+
+    assert_eq!(Launch::bare().flags(["clean"]).env("XDG_CACHE_HOME", &cache).run().code, Some(0));
+    assert!(!Path::new(&page).exists());
+    assert_eq!(place.files().iter().filter(|file| file.ends_with("index.html")).count(), 0, "it is nowhere else");
+}
+
+#[test]
 fn files_with_the_same_name_are_not_confused() {
     let (one, other) = (Place::new(), Place::new());
     let mount = |at: &str, file: PathBuf| ["--mount".to_owned(), format!("{at}={}", file.display())];

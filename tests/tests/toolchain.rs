@@ -63,6 +63,10 @@ fn launch_with(place: &Place, tools: &Path) -> Launch {
 fn without_rust_the_error_is_one_clear_line() {
     let place = Place::new();
     refuses(launch_with(&place, &tools(&place, &[])), 4, &["hello.rs`", "cargo is not installed", "https://rustup.rs"]);
+    let doc =
+        |tools: &Path| Launch::bare().flags(["doc"]).env("PATH", tools).env("XDG_CACHE_HOME", place.join("cache"));
+    let parts = ["the SDK's documentation is built from Rust", "cargo is not installed", "https://rustup.rs"];
+    refuses(doc(&tools(&place, &[])), 1, &parts);
     let without_target = tools(&place, &[("rustc", "echo /nowhere/lib"), ("cargo", "exit 1")]);
     refuses(
         launch_with(&place, &without_target),

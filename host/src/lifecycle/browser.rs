@@ -1,4 +1,4 @@
-//! `--open`: opens the server's URL in a browser.
+//! Opens a URL in a browser, for `--open` and `wasmserve doc`.
 
 use std::{env, process::Stdio, sync::Arc};
 
@@ -6,22 +6,33 @@ use tokio::process::Command;
 
 use crate::event::{Events, notice::Level};
 
-/// Opens a URL in `$BROWSER`, or else in the system's browser. Emits a notice if that fails. Must be called from within a
-/// tokio runtime.
+/// Opens a URL as [`show`] does, in a task of its own. Emits a notice if that fails. Must be called from within a tokio
+/// runtime.
 pub(super) fn open(url: &str, events: Arc<Events>) {
     let url = url.to_owned();
-    // A name that is not UTF-8 is not found, which the notice reports.
-    let browser = env::var_os("BROWSER").map(|browser| browser.to_string_lossy().into_owned());
     tokio::spawn(async move {
-        let mut why = "$BROWSER has a quote without an end".to_owned();
-        for command in commands(browser.as_deref(), &url) {
-            match run(&command).await {
-                Ok(()) => return,
-                Err(error) => why = error,
-            }
+        if let Err(note) = show(&url).await {
+            events.notice(Level::Info, note);
         }
-        events.notice(Level::Info, format!("note: cannot open a browser; open {url} yourself ({why})"));
     });
+}
+
+/// Opens a URL in `$BROWSER`, or else in the system's browser, and completes when the command has ended.
+///
+/// # Errors
+///
+/// No command has opened it. The text is a note that asks the user to do so.
+pub(crate) async fn show(url: &str) -> Result<(), String> {
+    // A name that is not UTF-8 is not found, which the note reports.
+    let browser = env::var_os("BROWSER").map(|browser| browser.to_string_lossy().into_owned());
+    let mut why = "$BROWSER has a quote without an end".to_owned();
+    for command in commands(browser.as_deref(), url) {
+        match run(&command).await {
+            Ok(()) => return Ok(()),
+            Err(error) => why = error,
+        }
+    }
+    Err(format!("note: cannot open a browser; open {url} yourself ({why})"))
 }
 
 /// Runs a command until it exits.

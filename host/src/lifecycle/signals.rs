@@ -26,7 +26,7 @@ pub(crate) enum Signal {
 
 impl Signal {
     /// How the process ends if this signal stops it before it has served anything; `None` if it does not stop it.
-    fn exit(self) -> Option<Exit> {
+    pub(crate) fn exit(self) -> Option<Exit> {
         match self {
             Self::HangUp => Some(Exit::Unready(128 + 1)),
             Self::Interrupt => Some(Exit::Unready(128 + 2)),

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod clean;
+pub(crate) mod doc;
 pub(crate) mod dump;
 pub(crate) mod inspect;
 pub(crate) mod new;

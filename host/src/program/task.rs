@@ -36,6 +36,11 @@ pub(crate) enum Task {
     Test(Test),
     /// Write the contract: into a directory, or to stdout if `None`.
     Wit(Option<PathBuf>),
+    /// Open the SDK's documentation.
+    Doc {
+        /// Whether cargo's messages may have colours.
+        is_colorful: bool,
+    },
     /// Remove the caches.
     Clean,
 }

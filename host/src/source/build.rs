@@ -139,6 +139,18 @@ pub(crate) fn clean(base: &Path) -> anyhow::Result<(u64, bool)> {
     directory::clean(base)
 }
 
+/// Builds the documentation of the SDK that this program contains, and returns the path of its first page. Blocks until
+/// cargo has finished; passes its messages on to stderr.
+///
+/// # Errors
+///
+/// Cargo is missing, or cannot build it; the line is to be read after what is built.
+pub(crate) fn documentation(color: bool) -> Result<PathBuf, Failure> {
+    let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
+    check_text(builds.path())?;
+    cargo::document(builds.path(), &builds.sdk_package()?, &builds.target(), color)
+}
+
 /// Builds the tests of a handler that is one file, for this machine, and runs them. Blocks until they have ended.
 ///
 /// # Errors

@@ -32,6 +32,9 @@ pub(super) enum Command {
     /// Run the tests in a handler's source, on this machine
     Test(TestArgs),
 
+    /// Open the SDK's documentation in a browser, and print its URL
+    Doc,
+
     /// Write the contract for handlers in other languages
     Wit {
         /// The directory to write it into; without one it is printed

@@ -68,7 +68,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "DURATION", value_parser = value::linger)]
     linger: Option<Duration>,
 
-    /// Log what is unusual or wrong in each request, with the section of the RFC
+    /// Log what is unusual or wrong in each request, with the RFC's section
     #[arg(long)]
     lint: bool,
 

@@ -70,6 +70,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             options: BuildOptions { lines: false, color: value::is_colorful() },
         })),
         Command::Wit { directory } => Ok(Task::Wit(directory)),
+        Command::Doc => Ok(Task::Doc { is_colorful: value::is_colorful() }),
         Command::Clean => Ok(Task::Clean),
         Command::Completions { shell } => Err(StartError::help(shell::completions(shell))),
         Command::Man { of } => Err(match shell::manual(of.as_deref()) {

@@ -111,11 +111,8 @@ impl Cargo<'_> {
     /// Runs cargo, and returns the path of the program that it built.
     fn run(&self, mut command: Command) -> Result<PathBuf, Failure> {
         let begun = SystemTime::now();
-        command.arg("--message-format=json-render-diagnostics").arg("--bin").arg(self.program);
-        command.arg("--manifest-path").arg(self.manifest);
-        command.args(["--color", if self.color { "always" } else { "never" }]);
-        // Whatever the environment or the user's configuration says: the messages are for the handler's author.
-        command.args(["--config", "term.verbose=false", "--config", "term.progress.when=\"never\""]);
+        command.arg("--bin").arg(self.program);
+        set_messages(&mut command, self.manifest, self.color);
         if self.has_own_output {
             command.arg("--target-dir").arg(self.output);
             // Flags for a target replace those for all targets, which in a user's configuration are for the host.
@@ -127,9 +124,11 @@ impl Cargo<'_> {
             let renamed = [from.as_os_str(), "=".as_ref(), to.as_os_str()];
             command.arg("--remap-path-prefix").arg(renamed.into_iter().collect::<OsString>());
         }
-        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-        let (built, output) = self.collect_output(&mut child);
-        let status = child.wait().context("cannot wait for cargo")?;
+        let program = |message: &Value| {
+            let is_it = message["target"]["name"] == self.program;
+            message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+        };
+        let (status, built, output) = run(&mut command, self.manifest, program)?;
         match (status.success(), built) {
             (true, Some(built)) => Ok(built),
             (true, None) => Err(anyhow!("cargo built no program from `{}`", self.program).into()),
@@ -166,17 +165,63 @@ impl Cargo<'_> {
     fn is_output(&self, file: &Path) -> bool {
         file.starts_with(self.output.join(TARGET))
     }
+}
 
-    /// Reads cargo's output to the end: the path of the component, and cargo's messages.
-    fn collect_output(&self, child: &mut Child) -> (Option<PathBuf>, String) {
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        thread::scope(|scope| {
-            let component = scope.spawn(move || stdout.and_then(|stdout| component(stdout, self.program)));
-            let output =
-                stderr.map(|stderr| relay(BufReader::new(stderr), io::stderr(), self.manifest)).unwrap_or_default();
-            (component.join().ok().flatten(), output)
-        })
+/// Documents the library with this manifest, with all of its features and for this machine, and returns the path of the
+/// first page. Blocks until cargo has finished.
+///
+/// # Errors
+///
+/// The documentation cannot be built, or cargo is not installed.
+pub(super) fn document(directory: &Path, manifest: &Path, target: &Path, color: bool) -> Result<PathBuf, Failure> {
+    let mut command = tool("cargo", directory);
+    command.args(["doc", "--lib", "--no-deps", "--all-features"]).arg("--target-dir").arg(target);
+    set_messages(&mut command, manifest, color);
+    // Instead of the user's flags, and without the lints of newer compilers.
+    command.env_remove("CARGO_ENCODED_RUSTDOCFLAGS").env("RUSTDOCFLAGS", "--cap-lints=allow");
+    let page = |message: &Value| {
+        let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        files.map(PathBuf::from).find(|file| file.ends_with("index.html"))
+    };
+    let (status, page, output) = run(&mut command, manifest, page)?;
+    match (status.success(), page) {
+        (true, Some(page)) => Ok(page),
+        (true, None) => Err(anyhow!("is missing after cargo has built it").into()),
+        (false, _) => {
+            let line = anyhow!("does not build; cargo's messages above say why");
+            Err(Failure { line, output, sources: Vec::new() })
+        }
     }
+}
+
+/// Sets how cargo reports what it does, whatever the environment or the user's configuration says: the messages are for
+/// the handler's author.
+fn set_messages(command: &mut Command, manifest: &Path, color: bool) {
+    command.arg("--message-format=json-render-diagnostics").arg("--manifest-path").arg(manifest);
+    command.args(["--color", if color { "always" } else { "never" }]);
+    command.args(["--config", "term.verbose=false", "--config", "term.progress.when=\"never\""]);
+}
+
+/// Runs cargo to the end and relays its messages. Returns its exit status, the path that `find` takes from the last
+/// artifact that has one, and the beginning of the messages.
+///
+/// # Errors
+///
+/// Cargo is not installed or cannot be run.
+fn run(
+    command: &mut Command,
+    manifest: &Path,
+    find: impl Fn(&Value) -> Option<PathBuf> + Send,
+) -> Result<(ExitStatus, Option<PathBuf>, String), Failure> {
+    let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (found, output) = thread::scope(|scope| {
+        let found = scope.spawn(move || stdout.and_then(|stdout| artifact(stdout, find)));
+        let output = stderr.map(|stderr| relay(BufReader::new(stderr), io::stderr(), manifest)).unwrap_or_default();
+        (found.join().ok().flatten(), output)
+    });
+    let status = child.wait().context("cannot wait for cargo")?;
+    Ok((status, found, output))
 }
 
 /// Relays cargo's messages to the terminal, except for the lines that it has finished and that it compiles our own
@@ -207,17 +252,16 @@ fn relay(mut messages: impl BufRead, mut terminal: impl io::Write, manifest: &Pa
     kept
 }
 
-/// Finds the path of the component in cargo's JSON messages.
-fn component(stdout: ChildStdout, program: &str) -> Option<PathBuf> {
+/// Finds a path in cargo's JSON messages about artifacts. The last one counts.
+fn artifact(stdout: ChildStdout, find: impl Fn(&Value) -> Option<PathBuf>) -> Option<PathBuf> {
     let mut stdout = BufReader::new(stdout);
     let (mut line, mut found) = (String::new(), None);
     while stdout.read_line(&mut line).is_ok_and(|length| length > 0) {
         if let Ok(message) = serde_json::from_str::<Value>(&line)
             && message["reason"] == "compiler-artifact"
-            && message["target"]["name"] == program
-            && let Some(file) = message["executable"].as_str()
+            && let Some(file) = find(&message)
         {
-            found = Some(PathBuf::from(file));
+            found = Some(file);
         }
         line.clear();
     }
@@ -359,7 +403,7 @@ fn tool(name: &str, directory: &Path) -> Command {
 fn spawn(command: &mut Command) -> Result<Child, Failure> {
     command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            anyhow!("is Rust, and cargo is not installed to build it; install Rust from https://rustup.rs").into()
+            anyhow!("is built from Rust, and cargo is not installed; install Rust from https://rustup.rs").into()
         }
         _ => anyhow!(error).context("cannot run cargo").into(),
     })

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! build/0f3c…/guest-sdk/              the SDK
+//! build/0f3c…/Cargo.toml              the SDK's workspace, in which it is documented
 //! build/0f3c…/files/hello-77ab…/      a package for each file, and its source if it has frontmatter
 //! build/0f3c…/target/                 cargo's target directory, shared by all packages
 //! build/0f3c….lock                    held while a process builds in it
@@ -31,6 +32,9 @@ const LOCK: &str = include_str!("../../../../Cargo.lock");
 /// that were not built for the longest time are removed, which only costs time.
 const FILES_MAX: usize = 200;
 const SIZE_MAX: u64 = 512 << 20;
+
+/// The workspace of the SDK. Packages of files have their own.
+const WORKSPACE: &str = "[workspace]\nmembers = [\"guest-sdk\"]\nresolver = \"3\"\n";
 
 /// The file in a package's directory whose time shows when the package was last built.
 const USED: &str = "used";
@@ -151,6 +155,23 @@ impl BuildDirectory {
 
     fn sdk(&self) -> PathBuf {
         self.directory.join("guest-sdk")
+    }
+
+    /// Writes the SDK's workspace, unless it exists, and returns the SDK's manifest.
+    ///
+    /// # Errors
+    ///
+    /// The workspace cannot be written.
+    pub(super) fn sdk_package(&self) -> anyhow::Result<PathBuf> {
+        let lock = self.directory.join("Cargo.lock");
+        let write = || {
+            if !lock.exists() {
+                fs::write(&lock, LOCK)?;
+            }
+            update(&self.directory.join("Cargo.toml"), WORKSPACE)
+        };
+        write().with_context(|| format!("cannot be built in `{}`", self.directory.display()))?;
+        Ok(self.sdk().join("Cargo.toml"))
     }
 
     /// Cargo's target directory.

@@ -20,9 +20,10 @@ pub(super) fn is_target_missing(output: &str, target: &str) -> bool {
     output.contains("E0463") && output.contains(target)
 }
 
-/// Whether this is cargo's last line, or the one that it prints before it compiles the package in `directory`.
+/// Whether this is one of cargo's last lines, or the one that it prints before it compiles the package in `directory`.
 pub(super) fn is_progress_of(line: &str, directory: &str) -> bool {
-    line.contains("Finished") && line.contains("target(s) in") || line.contains(&format!("({directory})"))
+    let is_last = line.contains("Finished") && line.contains("target(s) in");
+    is_last || line.contains("Generated ") || line.contains(&format!("({directory})"))
 }
 
 /// What to do about the compiler's messages, if they show a mistake that beginners make; to be read after "does not build".
