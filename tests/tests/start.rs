@@ -170,10 +170,13 @@ fn an_address_in_use_is_refused_with_a_free_port() {
 fn an_address_that_cannot_be_bound_is_refused() {
     let on = |addr| Launch::bare().flags([guest::program("hello")]).flags(["--addr", addr]);
     refuses(on("203.0.113.1:0"), 3, &["`203.0.113.1:0`", "does not have that address"]);
-    refuses(on("no-such-host.invalid"), 3, &["`no-such-host.invalid:8000`", "HOST:PORT"]);
+    let parts =
+        ["`no-such-host.invalid:8000`", "no address was found for the name `no-such-host.invalid`", "HOST:PORT"];
+    refuses(on("no-such-host.invalid"), 3, &parts);
     for (addr, remedy) in [
         ("127.0.0.1:99999", "from 0 to 65535"),
         (":", "from 0 to 65535"),
+        ("300.1.1.1:80", "`300.1.1.1` is not an IPv4 address, which has four numbers from 0 to 255"),
         ("http://localhost:80", "without the scheme: localhost:80"),
         ("unix:/run/wasmserve", "UNIX sockets are not served; write HOST:PORT"),
     ] {
@@ -201,6 +204,23 @@ fn ports_and_hosts_are_taken_as_people_write_them() {
     assert!(server.addr().ip().is_loopback(), "not all addresses");
     let port = server.addr().port();
     server.line_with(&format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}"));
+    let server = Launch::bare().flags(["dump", "--addr", ":0"]).start();
+    let port = server.addr().port();
+    server.line_with(&format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}"));
+    for (word, remedy) in [
+        (
+            "9000",
+            "`9000` is where to listen, and no handler is given; name one, as in `wasmserve hello.rs --port 9000`",
+        ),
+        (":9000", "`wasmserve hello.rs --port 9000`"),
+        ("0.0.0.0:9000", "`wasmserve hello.rs --addr 0.0.0.0:9000`"),
+    ] {
+        let place = Place::new();
+        refuses(Launch::bare().at(&place).flags([word]), 4, &[remedy]);
+        // Unless a handler has that name.
+        place.file(word, "");
+        refuses(Launch::bare().at(&place).flags([word]), 4, &[&format!("`{word}` is empty")]);
+    }
     for command in ["dump", "logs", "echo"] {
         let server = Launch::bare().flags([command, "-p", "0"]).start();
         assert!(server.addr().ip().is_loopback(), "{command}");
@@ -234,7 +254,7 @@ fn a_name_is_served_at_all_of_its_addresses_with_one_port() {
 #[test]
 fn invalid_flags_are_refused() {
     refuses(Launch::bare(), 2, &["no handler given", "wasmserve hello.rs"]);
-    let cases: [(&[&str], &[&str]); 15] = [
+    let cases: [(&[&str], &[&str]); 16] = [
         (&["--nonsense"], &["--nonsense"]),
         (&["--timeout", "5"], &["--timeout", "5s"]),
         (&["--timeout", "0s"], &["--timeout"]),
@@ -243,12 +263,16 @@ fn invalid_flags_are_refused() {
         (&["--env", "PATH_INFO=x"], &["--env", "PATH_INFO"]),
         (&["--env", "HTTP_HOST=x"], &["--env", "HTTP_HOST"]),
         (&["--env", "GREETING"], &["--env", "the server's environment has no `GREETING`", "write GREETING=VALUE"]),
-        (&["--dir", "/nowhere-at-all::/data"], &["--dir", "/nowhere-at-all"]),
+        (
+            &["--dir", "/nowhere-at-all::/data"],
+            &["--dir", "`/nowhere-at-all` does not exist", "`mkdir -p /nowhere-at-all`"],
+        ),
+        (&["--dir", "/dev/null::/data"], &["--dir", "`/dev/null` is a file", "the directory that contains it"]),
         (&["--dir", "/tmp"], &["--dir", "HOST::GUEST"]),
         (&["--allow-net", "localhost"], &["--allow-net", "HOST:PORT"]),
         (&["--max-connections", "0"], &["--max-connections"]),
         (&["--compile-timeout", "60"], &["--compile-timeout", "60s"]),
-        (&["--compile-memory", "2G"], &["--compile-memory", "1GiB"]),
+        (&["--compile-memory", "2G"], &["--compile-memory", "write 2GiB"]),
         (&["another.wasm"], &["another.wasm"]),
     ];
     for (flags, parts) in cases {
@@ -275,7 +299,26 @@ fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
         ("unheard-of a.rs", "no file or command is named `unheard-of`; see --help"),
         ("new", "no name given; name the new handler, as in `wasmserve new hello`; see --help"),
         ("a.rs --timout 5s", "there is no flag `--timout`; did you mean `--timeout`?"),
-        ("a.rs --max-body -1", "there is no flag `-1`; see --help"),
+        ("a.rs --max-body -1", "there is no flag `-1`, and no value can be negative; see --help"),
+        ("a.rs --linger 1ms", "--linger cannot be `1ms`: it must be whole seconds, as in 1s"),
+        ("a.rs --dir ./data:/data", "--dir cannot be `./data:/data`: write two colons: ./data::/data"),
+        (
+            "a.rs --dir ::/data",
+            "--dir cannot be `::/data`: write HOST::GUEST, or HOST::GUEST:ro to read only, as in ./data::/data",
+        ),
+        (
+            "a.rs --allow-net no-such-host.invalid:80",
+            "--allow-net cannot be `no-such-host.invalid:80`: no address was found for `no-such-host.invalid`; check the \
+             name, or write an address, as in 127.0.0.1:5432",
+        ),
+        (
+            "a.rs --addr [::1",
+            "--addr cannot be `[::1`: the bracket is not closed; write an IPv6 address with a port as in [::1]:8000",
+        ),
+        ("--port 0 dump", "`dump` is a command; put it before all flags; see --help"),
+        ("test", "no source given; name a Rust file or a crate, as in `wasmserve test hello.rs`; see --help"),
+        ("test a.rs it", "unexpected argument `it`; put arguments of the tests behind --, as in `-- it`; see --help"),
+        ("completions", "no shell given; name one, as in `wasmserve completions bash`; see --help"),
         ("a.rs --timeout 5", "--timeout cannot be `5`: add a unit, as in 5s, 5ms or 5m"),
         ("a.rs --max-head 10", "--max-head cannot be `10`: it must be from 1KiB to 1MiB"),
         ("a.rs --requests 0", "--requests cannot be `0`: it must be at least 1"),
@@ -297,7 +340,7 @@ fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
     ] {
         let ended = Launch::bare().flags(words.split_whitespace()).run();
         assert_eq!(ended.stderr, format!("wasmserve: {message}\n"), "{words}");
-        assert_eq!(ended.code, Some(if words == "nwe" { 4 } else { 2 }), "{words}");
+        assert_eq!(ended.code, Some(if ["nwe", "--port 0 dump"].contains(&words) { 4 } else { 2 }), "{words}");
     }
 }
 

@@ -1,6 +1,10 @@
 //! Addresses to listen on, as users write them.
 
-use std::{fmt, net::Ipv6Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// A host and a port to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,9 @@ impl FromStr for PartialAddress {
             Some((host, text)) if !text.ends_with(']') => (host, Some(port(text)?)),
             _ => (text, None),
         };
+        if text.starts_with('[') && !text.contains(']') {
+            return Err("the bracket is not closed; write an IPv6 address with a port as in [::1]:8000".to_owned());
+        }
         match host {
             "" if port.is_none() => Err(EXAMPLES.to_owned()),
             "" => Ok(Self { host: None, port, is_open: true }),
@@ -75,6 +82,9 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
         Some(_) => Err(format!("`{text}` is not an IPv6 address")),
         None if text == "*" => Err("write 0.0.0.0 for all IPv4 addresses, or :: for all addresses".to_owned()),
         None if is_ipv6(text) => Ok(text.to_owned()),
+        None if is_like_ipv4(text) => {
+            Err(format!("`{text}` is not an IPv4 address, which has four numbers from 0 to 255, as in 127.0.0.1"))
+        }
         None if is_name(text) => Ok(text.to_owned()),
         None => Err(format!("`{text}` is neither a name nor an IP address")),
     }
@@ -84,6 +94,12 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
 fn is_ipv6(text: &str) -> bool {
     let (address, scope) = text.split_once('%').unwrap_or((text, "eth0"));
     address.parse::<Ipv6Addr>().is_ok() && is_name(scope)
+}
+
+/// Whether a text can only be meant as an IPv4 address, and is none. Shorter forms such as `127.1` are the resolver's.
+fn is_like_ipv4(text: &str) -> bool {
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split('.').count() >= 4 && text.split('.').all(is_number) && text.parse::<Ipv4Addr>().is_err()
 }
 
 fn is_name(text: &str) -> bool {
@@ -130,9 +146,12 @@ mod tests {
             ("127.0.0.1:99999", "from 0 to 65535"),
             ("127.0.0.1:-1", "from 0 to 65535"),
             ("127.0.0.1:8000:9", "neither a name nor an IP address"),
-            ("[::1", "neither a name"),
+            ("[::1", "the bracket is not closed"),
             ("[localhost]:80", "not an IPv6 address"),
             ("*:80", "write 0.0.0.0"),
+            ("300.1.1.1:80", "`300.1.1.1` is not an IPv4 address, which has four numbers from 0 to 255"),
+            ("1.2.3.4.5", "not an IPv4 address"),
+            ("127.0.0.1.:80", "not an IPv4 address"),
             ("a b:80", "neither a name"),
             ("http://localhost:8000", "without the scheme: localhost:8000"),
             ("http://localhost:8000/", "without the scheme: localhost:8000"),

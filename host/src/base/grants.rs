@@ -1,7 +1,7 @@
 //! What handlers may use and access: limits, variables, directories and network addresses.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -91,18 +91,28 @@ impl FromStr for Dir {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (host, guest) = text.split_once("::").ok_or("write HOST::GUEST, as in ./data::/data")?;
+        let Some((host, guest)) = text.split_once("::") else {
+            return Err(match text.split_once(':') {
+                Some((host, guest)) if guest.starts_with('/') => format!("write two colons: {host}::{guest}"),
+                _ => "write HOST::GUEST, as in ./data::/data".into(),
+            });
+        };
         let (guest, read_only) = match guest.strip_suffix(":ro") {
             Some(guest) => (guest, true),
             None => (guest, false),
         };
-        if guest.is_empty() || guest.ends_with(":rw") {
+        if host.is_empty() || guest.is_empty() || guest.ends_with(":rw") {
             return Err("write HOST::GUEST, or HOST::GUEST:ro to read only, as in ./data::/data".into());
         }
         match std::fs::metadata(host) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(format!("`{host}` is not a directory")),
-            Err(error) => return Err(format!("cannot use `{host}`: {error}")),
+            Ok(_) => return Err(format!("`{host}` is a file; grant the directory that contains it")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(format!(
+                    "`{host}` does not exist; create it with `mkdir -p {host}`, or name another directory"
+                ));
+            }
+            Err(error) => return Err(format!("`{host}` cannot be read: {error}; name another directory")),
         }
         Ok(Dir { host: host.into(), guest: guest.to_owned(), read_only })
     }
@@ -146,7 +156,9 @@ impl FromStr for Net {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let addrs: Vec<IpAddr> = (host, port)
             .to_socket_addrs()
-            .map_err(|error| format!("cannot resolve `{host}`: {error}"))?
+            .map_err(|_| {
+                format!("no address was found for `{host}`; check the name, or write an address, as in 127.0.0.1:5432")
+            })?
             .map(|addr| addr.ip().to_canonical())
             .collect();
         Ok(Net { host: host.to_ascii_lowercase(), port, addrs })

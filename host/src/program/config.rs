@@ -26,6 +26,11 @@ pub(crate) const PORT: u16 = 8000;
 /// The default of `--drain`.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
+/// What the user has to know who gave no host where other programs would listen on all addresses.
+pub(crate) fn narrowed(port: u16) -> String {
+    format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}")
+}
+
 /// Everything that decides how the server behaves. No flag is read later.
 #[derive(Debug)]
 pub(crate) struct Config {

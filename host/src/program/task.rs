@@ -94,6 +94,8 @@ pub(crate) struct Inspect {
 pub(crate) struct Dump {
     /// The address to listen on.
     pub addr: Address,
+    /// Whether other programs would listen on all addresses, as with `:9000`.
+    pub is_narrowed: bool,
     /// The answer to clients; `None` if they get none.
     pub reply: Option<ReplyOptions>,
     /// How to print what they send.

@@ -72,8 +72,12 @@ pub(crate) fn passed(_: Option<Duration>) -> anyhow::Result<Vec<TcpSocket>> {
 ///
 /// The name does not resolve, this machine has none of its addresses, or one of them cannot be used.
 pub(crate) async fn bind(addr: &Address, linger: Option<Duration>) -> anyhow::Result<Vec<TcpSocket>> {
-    let resolved = lookup_host((&*addr.host, addr.port)).await.map_err(|error| {
-        anyhow!("`{addr}` is not an address to listen on: {error}; write HOST:PORT, as in 127.0.0.1:8000")
+    let resolved = lookup_host((&*addr.host, addr.port)).await.map_err(|_| {
+        let host = &addr.host;
+        anyhow!(
+            "cannot listen on `{addr}`: no address was found for the name `{host}`; check its spelling, or write HOST:PORT \
+             with an address of this machine, as in 127.0.0.1:8000"
+        )
     })?;
     let mut candidates: Vec<SocketAddr> = Vec::new();
     for candidate in resolved {

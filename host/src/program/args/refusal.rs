@@ -10,7 +10,10 @@ use std::{
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::help;
-use crate::{base::address::PartialAddress, source::mistake};
+use crate::{
+    base::address::PartialAddress,
+    source::{locate::Named, mistake},
+};
 
 /// Formats clap's error about these words as one line: what is wrong, why, and the remedy.
 pub(super) fn line(error: &clap::Error, words: &[OsString]) -> String {
@@ -32,8 +35,14 @@ pub(super) fn line(error: &clap::Error, words: &[OsString]) -> String {
     let what = match error.kind() {
         ErrorKind::UnknownArgument if !arg.starts_with('-') => match address(arg) {
             Some(flag) => format!("unexpected argument `{arg}`; write {flag} to listen there"),
+            None if words.get(1).is_some_and(|command| command == "test") => {
+                format!("unexpected argument `{arg}`; put arguments of the tests behind --, as in `-- {arg}`")
+            }
             None => format!("unexpected argument `{arg}`"),
         },
+        ErrorKind::UnknownArgument if arg[1..].starts_with(|char: char| char.is_ascii_digit()) => {
+            format!("there is no flag `{arg}`, and no value can be negative")
+        }
         ErrorKind::UnknownArgument => match first(ContextKind::SuggestedArg) {
             "" => format!("there is no flag `{arg}`"),
             like => return format!("there is no flag `{arg}`; did you mean `{like}`?"),
@@ -51,7 +60,11 @@ pub(super) fn line(error: &clap::Error, words: &[OsString]) -> String {
         ErrorKind::MissingRequiredArgument => match all(ContextKind::InvalidArg)[..] {
             ["<HANDLER>"] => return NO_HANDLER.to_owned(),
             ["<NAME>"] => "no name given; name the new handler, as in `wasmserve new hello`".to_owned(),
-            ["<SOURCE>"] => "no source given; name a Rust file or a crate, as in `wasmserve build hello.rs`".to_owned(),
+            ["<SOURCE>"] => {
+                let command = words.get(1).map_or("build".into(), |command| command.to_string_lossy());
+                format!("no source given; name a Rust file or a crate, as in `wasmserve {command} hello.rs`")
+            }
+            ["<SHELL>"] => "no shell given; name one, as in `wasmserve completions bash`".to_owned(),
             ["<HANDLER.WASM>"] => "no component given; name one, as in `wasmserve inspect hello.wasm`".to_owned(),
             ref missing => format!("{} is missing", missing.join(" ")),
         },
@@ -96,9 +109,27 @@ const HABITS: [(&str, &str); 8] = [
     ("version", "see --version"),
 ];
 
+/// What to type instead of a word that stands where the handler belongs, if it is not the name of one.
+pub(super) fn not_a_handler(word: &OsStr) -> Option<String> {
+    match word.to_str() {
+        Some(text) if help::is_command(text) && fs::symlink_metadata(text).is_err() => {
+            Some(format!("`{text}` is a command; put it before all flags; see --help"))
+        }
+        _ => mistyped(word),
+    }
+}
+
 /// What to type instead of a word that looks like a command but is neither one nor the name of a file.
 pub(super) fn mistyped(word: &OsStr) -> Option<String> {
     let text = word.to_str()?;
+    if let Some(flag) = address(text)
+        && matches!(Named::from(word.to_owned()), Named::Path { kind: None, .. })
+        && fs::symlink_metadata(text).is_err()
+    {
+        return Some(format!(
+            "`{text}` is where to listen, and no handler is given; name one, as in `wasmserve hello.rs {flag}`"
+        ));
+    }
     let is_plain = text.chars().all(|char| char.is_ascii_alphanumeric() || "_-".contains(char));
     let is_word = is_plain && text.starts_with(|char: char| char.is_ascii_alphabetic());
     if !is_word || help::is_command(text) || fs::symlink_metadata(text).is_ok() {

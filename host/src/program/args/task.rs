@@ -36,7 +36,7 @@ pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     if args.handler.as_ref().is_some_and(|handler| handler.is_empty()) {
         return Err(StartError::new(Exit::Usage, &anyhow!(refusal::NO_HANDLER)));
     }
-    if let Some(why) = args.handler.as_deref().and_then(refusal::mistyped) {
+    if let Some(why) = args.handler.as_deref().and_then(refusal::not_a_handler) {
         return Err(StartError::new(Exit::Handler, &anyhow!(why)));
     }
     let root = args.handler.map(|handler| (Mount::ROOT, Named::from(handler)));
@@ -96,6 +96,7 @@ fn of_dump(args: DumpArgs) -> Result<Dump, StartError> {
         _ => Layout::Text,
     };
     Ok(Dump {
+        is_narrowed: listen.is_narrowed(),
         addr: listen.address()?,
         reply: is_answered.then_some(reply),
         layout,

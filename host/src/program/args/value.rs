@@ -126,7 +126,7 @@ pub(super) fn linger(text: &str) -> Result<Duration, String> {
     }
     match duration(text)? {
         duration if duration.subsec_nanos() == 0 => Ok(duration),
-        _ => Err("it must be whole seconds".into()),
+        _ => Err("it must be whole seconds, as in 1s".into()),
     }
 }
 

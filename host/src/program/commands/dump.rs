@@ -115,6 +115,9 @@ pub(crate) fn run(dump: Dump) -> Result<Exit, StartError> {
         for addr in addrs {
             _ = seen.send(Seen::Note(format!("listening on http://{addr}"))).await;
         }
+        if dump.is_narrowed {
+            events.notice(Level::Info, config::narrowed(addr.port()));
+        }
         lifecycle.launch(addr).or_exit(Exit::Failed)?;
 
         let printing = Arc::new(Printing::new(seen.clone(), layout, is_colorful, reply));

@@ -37,7 +37,7 @@ use crate::{
         exit_tracker::ExitTracker,
         metrics::{Gauge, Metrics},
     },
-    program::config::{Config, Mounted},
+    program::config::{self, Config, Mounted},
     server::{
         self, network,
         socket::{bind, listen, passed},
@@ -177,9 +177,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         }
         events.emit(&Event::Listening(&listening));
         if config.is_narrowed {
-            let port = addr.port();
-            let line = format!("only this machine can connect; for others, write --addr 0.0.0.0:{port}");
-            events.notice(Level::Info, line);
+            events.notice(Level::Info, config::narrowed(addr.port()));
         }
         if has_command {
             log.flush();
