@@ -91,6 +91,12 @@ fn in_body(environ: &Environ) -> Result<Vec<Record>> {
     if !["", "identity"].contains(&environ.header("Content-Encoding").unwrap_or_default()) {
         return Err(refused("the body is compressed").into());
     }
+    // UTF-16 may be valid UTF-8 by accident. The others are the same for ASCII, and no UTF-8 beyond it.
+    if let Some(charset) =
+        charset(content_type).filter(|charset| charset.starts_with("utf-16") || charset.starts_with("utf-32"))
+    {
+        return Err(refused(&format!("the body is in {}", charset.escape_debug())).into());
+    }
     let body = environ.input().read_all(BODY_MAX).map_err(|error| match error.kind() {
         ErrorKind::FileTooLarge if error.get_ref().is_some_and(|it| !it.is::<wasmserve_guest::ReadError>()) => {
             Refusal::new(413, error.to_string()).into()
@@ -115,6 +121,13 @@ fn in_body(environ: &Environ) -> Result<Vec<Record>> {
         "" | "text/plain" => Ok(vec![text.into()]),
         other => Err(refused(&format!("the body is `{}`", other.escape_debug())).into()),
     }
+}
+
+/// The parameter `charset` of a media type, in lower case.
+fn charset(content_type: &str) -> Option<String> {
+    let mut parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    Some(value.trim().trim_matches('"').to_ascii_lowercase())
 }
 
 /// The records in JSON: one, an array of them, or one on each line.

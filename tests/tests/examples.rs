@@ -297,6 +297,7 @@ fn logsink_shows_what_it_understands_and_refuses_the_rest() {
     server.line(|logged| logged == "[1] log: KeyError");
     for (content_type, body, status) in [
         ("application/xml", "<a/>", 415),
+        ("text/plain; charset=\"UTF-16LE\"", "t\0", 415),
         ("application/json", "{\"msg\": ", 400),
         ("application/json", "{}", 400),
         ("application/x-www-form-urlencoded", "", 400),

@@ -5,7 +5,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
         ffi::OsStrExt as _,
         fs::{MetadataExt as _, PermissionsExt as _, symlink},
@@ -135,9 +135,25 @@ fn build_writes_into_a_fifo() {
     for output in ["fifo", "link"] {
         let path = fifo.clone();
         let reader = thread::spawn(move || read(&path));
-        build(&place, output);
+        // The notice below comes if the reader is late.
+        assert!(command(&place, output).output().expect("the program runs").status.success(), "{output}");
         assert_eq!(reader.join().expect("the thread ends"), BUILT, "{output}");
     }
+}
+
+#[test]
+fn build_says_that_a_fifo_waits_for_its_reader() {
+    let place = place();
+    let fifo = place.join("fifo");
+    assert_eq!(run(system("mkfifo").arg(&fifo), "").code, Some(0));
+    let mut building = command(&place, "fifo");
+    let mut building = building.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program runs");
+    let mut line = String::new();
+    let mut stderr = BufReader::new(building.stderr.take().expect("stderr is a pipe"));
+    stderr.read_line(&mut line).expect("stderr is text");
+    assert_eq!(line, "wasmserve: waiting for a reader of `fifo`…\n");
+    assert_eq!(read(&fifo), BUILT);
+    assert!(building.wait().expect("we started it").success());
 }
 
 #[test]

@@ -59,9 +59,11 @@ impl From<IpAddr> for Proxies {
 impl FromStr for Proxies {
     type Err = &'static str;
 
-    /// Parses `*`, an address, or a network. The bits of a network's address beyond its prefix have no meaning.
+    /// Parses `*`, an address, or a network, with white space around it. The bits of a network's address beyond its
+    /// prefix have no meaning.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const HELP: &str = "write IP addresses or networks, as in 127.0.0.1,10.0.0.0/8, or *";
+        let text = text.trim();
         if text == "*" {
             return Ok(Self::All);
         }
@@ -100,7 +102,7 @@ pub fn read(head: &RequestHead, peer: IpAddr, trusted: &[Proxies]) -> Result<For
     let is_proxy = |addr: &IpAddr| trusted.iter().any(|proxies| proxies.are_only(*addr));
     let client = hops.iter().find(|addr| !is_trusted(addr)).or(hops.last().filter(|addr| !is_proxy(addr)));
 
-    let mut schemes = head.values("x-forwarded-proto").flat_map(field::elements);
+    let mut schemes = head.values("x-forwarded-proto").flat_map(field::elements).map(unquoted);
     let is_https = match schemes.next() {
         None => None,
         Some(first) if schemes.all(|other| other.eq_ignore_ascii_case(first)) => match first {
@@ -116,8 +118,7 @@ pub fn read(head: &RequestHead, peer: IpAddr, trusted: &[Proxies]) -> Result<For
 /// Parses a node of RFC 7239 section 6 that is an address: `192.0.2.7`, `2001:db8::7` or `[2001:db8::7]`, the first and
 /// the last also with a port, and all of them in quotes.
 fn address(hop: &[u8]) -> Option<IpAddr> {
-    let text = str::from_utf8(hop).ok()?;
-    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let text = str::from_utf8(unquoted(hop)).ok()?;
     let (host, port) = match text.strip_prefix('[') {
         Some(text) => {
             let (host, port) = text.split_once(']')?;
@@ -132,6 +133,11 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
         },
     };
     is_port(port).then(|| host.to_canonical())
+}
+
+/// An element without the quotes around it. Neither an address nor a scheme has anything to escape in them.
+fn unquoted(element: &[u8]) -> &[u8] {
+    element.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(element)
 }
 
 /// Parses an IPv6 address. Its zone, if any, only has a meaning on the proxy.
@@ -203,6 +209,9 @@ mod tests {
             ("gopher, gopher", Ok(None)),
             ("https, http", Err(400)),
             ("https, wss", Err(400)),
+            ("\"https\"", Ok(Some(true))),
+            ("\"https\", HTTPS", Ok(Some(true))),
+            ("\"https", Ok(None)),
         ] {
             assert_eq!(scheme(value), is_https, "{value}");
         }
@@ -255,6 +264,7 @@ mod tests {
             ("172.16.0.0/12", "172.32.0.0", false),
             ("172.16.0.0/12", "::ffff:172.16.0.1", true),
             ("172.16.9.9/12", "172.17.0.1", true),
+            (" 172.16.0.0/12\t", "172.17.0.1", true),
             ("fd00::/8", "fd12::1", true),
             ("fd00::/8", "fe80::1", false),
             ("::ffff:10.0.0.0/104", "10.9.9.9", true),

@@ -84,7 +84,7 @@ impl Output {
         matches!(self, Self::File { path, .. } if fs::canonicalize(file).is_ok_and(|file| file == *path))
     }
 
-    /// Writes the result. Blocks until a FIFO has a reader.
+    /// Writes the result. Blocks until a FIFO has a reader, and calls `waiting` before if it has none yet.
     ///
     /// A regular file keeps its permissions and its owner. It is replaced by a new one, so other hard links to it keep
     /// the old content. Where that is impossible, as in a directory that is read-only, the file itself is overwritten.
@@ -92,10 +92,10 @@ impl Output {
     /// # Errors
     ///
     /// Not everything could be written. A regular file then has its old content, unless it had to be overwritten.
-    pub(crate) fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, bytes: &[u8], waiting: impl FnOnce()) -> anyhow::Result<()> {
         let (name, written) = match self {
             Self::Stdout => ("stdout".to_owned(), print(bytes)),
-            Self::Into(path) => (format!("`{}`", path.display()), write_into(path, bytes)),
+            Self::Into(path) => (format!("`{}`", path.display()), write_into(path, bytes, waiting)),
             Self::File { path, named } => (format!("`{}`", named.display()), write_file(path, named, bytes)),
         };
         match written {
@@ -227,8 +227,38 @@ fn descriptors(path: &Path) -> Option<PathBuf> {
 
 /// Writes into something that exists. A regular file behind a descriptor is appended to: whoever opened it has emptied
 /// it or wants to keep what is in it.
-fn write_into(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new().append(true).open(path)?.write_all(bytes)
+fn write_into(path: &Path, bytes: &[u8], waiting: impl FnOnce()) -> io::Result<()> {
+    open(path, waiting)?.write_all(bytes)
+}
+
+/// Opens something to append to it. Only by asking not to wait can one know that a FIFO has no reader; where it has one,
+/// the same descriptor is used, because the reader would take its end for the end of the result.
+#[cfg(unix)]
+fn open(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
+    use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+
+    use rustix::{
+        fs::{OFlags, fcntl_getfl, fcntl_setfl},
+        io::Errno,
+    };
+
+    if fs::metadata(path)?.file_type().is_fifo() {
+        let at_once = OFlags::NONBLOCK.bits().cast_signed();
+        match OpenOptions::new().append(true).custom_flags(at_once).open(path) {
+            Ok(file) => {
+                fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+                return Ok(file);
+            }
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => waiting(),
+            Err(error) => return Err(error),
+        }
+    }
+    OpenOptions::new().append(true).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path, _: impl FnOnce()) -> io::Result<File> {
+    OpenOptions::new().append(true).open(path)
 }
 
 /// The directory of a path.

@@ -194,7 +194,8 @@ pub(crate) fn test_package(path: &Path, arguments: &[OsString]) -> Result<ExitSt
     cargo::test(&directory, arguments)
 }
 
-fn report(line: &str) {
+/// Reports what a build waits for, on stderr.
+pub(crate) fn report(line: &str) {
     use std::io::Write as _;
     // The build goes on even if stderr is closed.
     _ = writeln!(std::io::stderr(), "wasmserve: {line}");
