@@ -36,7 +36,9 @@ impl Terminal {
     /// There is no bash, or no `script` of util-linux.
     #[must_use]
     pub fn open(program: &str, variables: &[(&str, &str)]) -> Self {
-        let shell = format!("stty rows {ROWS} cols {COLUMNS}; exec bash --norc --noprofile --noediting -i");
+        let shell = format!(
+            "stty rows {ROWS} cols {COLUMNS}; exec env HISTFILE=/dev/null bash --norc --noprofile --noediting -i"
+        );
         let directory = Path::new(guest::server()).parent().expect("the server is in a directory");
         let mut command = Command::new("script");
         command.args(["-qfec", &shell, "/dev/null"]).envs(place::environment());
