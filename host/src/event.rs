@@ -27,6 +27,11 @@ pub enum Event<'a> {
     Notice(&'a Notice),
     /// The server listens. Emitted once.
     Listening(&'a Listening),
+    /// Cargo, rustc or rustup prints a line while a handler is built, and every line of the log must be an object.
+    Build {
+        /// The line, without a line end.
+        line: &'a [u8],
+    },
     /// The head of a request has arrived.
     Begun(&'a Exchange),
     /// The exchange was admitted: its handler may run.

@@ -123,6 +123,27 @@ fn a_file_speaks_json_without_a_feature() {
 }
 
 #[test]
+fn l6_with_json_the_compilers_messages_are_objects_too() {
+    let place = Place::new();
+    let source = |body: &str| {
+        format!(
+            "use wasmserve_guest::prelude::*;\n\nhandler!(app);\n\nfn app(_: Environ) -> &'static str {{\n    {body}\n}}\n"
+        )
+    };
+    let file = place.file("hello.rs", source("\"one\""));
+    let server = Launch::file(&file).flags(["--access-log-format", "json"]).start();
+    place.file("hello.rs", source("nothing"));
+    let log = server.log_with(|log| log.iter().any(|line| line.contains("does not build")));
+    let objects: Vec<serde_json::Value> =
+        log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    let is_the_error = |object: &serde_json::Value| {
+        object["event"] == "build" && object["text"].as_str().is_some_and(|text| text.starts_with("error[E0425]"))
+    };
+    assert!(objects.iter().any(is_the_error), "{objects:#?}");
+    assert_eq!(server.get("/").text(), "one");
+}
+
+#[test]
 fn text_of_the_request_outlives_its_statement() {
     let place = Place::new();
     let text = "use wasmserve_guest::prelude::*;\n\nhandler!(app);\n\nfn app(environ: Environ) -> Result {\n    \

@@ -27,7 +27,7 @@ use self::{
     cargo::{Built, Cargo},
     directory::BuildDirectory,
     manifest::Script,
-    options::BuildOptions,
+    options::{BuildOptions, Messages},
 };
 pub(crate) use self::{
     failure::Failure,
@@ -52,17 +52,17 @@ pub(crate) struct Component {
 ///
 /// The file does not build, or cannot be built on this machine.
 pub(crate) fn file(file: &Path, typed: &Path, options: &BuildOptions) -> Result<Component, Failure> {
-    let directory = file.parent().unwrap_or(file);
+    let (directory, messages) = (file.parent().unwrap_or(file), &options.messages);
     check_text(file)?;
     // Read first, so that an error in it is reported without waiting for another build.
     let text = fs::read(file).context("cannot be read")?;
     let script = Script::read(&String::from_utf8_lossy(&text))?;
-    let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
+    let builds = BuildDirectory::enter(|| messages.report("waiting for another build to finish…"))?;
     check_text(builds.path())?;
     let package = builds.package(file, &script)?;
     let target = builds.target();
     if !target.exists() {
-        cargo::add_target(directory)?;
+        cargo::add_target(directory, messages)?;
     }
     let typed = typed.parent().unwrap_or(typed);
     let cargo = Cargo {
@@ -74,7 +74,7 @@ pub(crate) fn file(file: &Path, typed: &Path, options: &BuildOptions) -> Result<
         // The compiler runs in the package, and its path would precede the file's in stacks.
         renamed: &[(&package.source, typed), (&package.directory, Path::new(""))],
         lines: options.lines,
-        color: options.color,
+        messages,
     };
     let is_ours = |source: &PathBuf| source.starts_with(builds.path());
     let built = cargo.build().map_err(|mut failure| {
@@ -95,6 +95,7 @@ pub(crate) fn file(file: &Path, typed: &Path, options: &BuildOptions) -> Result<
 ///
 /// As for [`file()`]; or the crate has several programs and does not set `default-run`.
 pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, Failure> {
+    let messages = &options.messages;
     // The path as cargo prints it.
     let directory = fs::canonicalize(path).context("cannot be read")?;
     check_text(&directory)?;
@@ -102,7 +103,7 @@ pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, 
     if !manifest.is_file() {
         return Err(anyhow!("is a directory without a Cargo.toml; name a component, a Rust file or a crate").into());
     }
-    let (program, output) = cargo::program(&directory, &manifest)?;
+    let (program, output) = cargo::program(&directory, &manifest, messages)?;
     let cargo = Cargo {
         directory: &directory,
         manifest: &manifest,
@@ -111,7 +112,7 @@ pub(crate) fn package(path: &Path, options: &BuildOptions) -> Result<Component, 
         has_own_output: false,
         renamed: &[],
         lines: options.lines,
-        color: options.color,
+        messages,
     };
     let built = cargo.build().map_err(|mut failure| {
         failure.sources.extend(mentions::of(&directory.join("src")));
@@ -145,10 +146,10 @@ pub(crate) fn clean(base: &Path) -> anyhow::Result<(u64, bool)> {
 /// # Errors
 ///
 /// Cargo is missing, or cannot build it; the line is to be read after what is built.
-pub(crate) fn documentation(color: bool) -> Result<PathBuf, Failure> {
-    let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
+pub(crate) fn documentation(messages: &Messages) -> Result<PathBuf, Failure> {
+    let builds = BuildDirectory::enter(|| messages.report("waiting for another build to finish…"))?;
     check_text(builds.path())?;
-    cargo::document(builds.path(), &builds.sdk_package()?, &builds.target(), color)
+    cargo::document(builds.path(), &builds.sdk_package()?, &builds.target(), messages)
 }
 
 /// Builds the tests of a handler that is one file, for this machine, and runs them. Blocks until they have ended.
@@ -157,12 +158,13 @@ pub(crate) fn documentation(color: bool) -> Result<PathBuf, Failure> {
 ///
 /// As for [`file()`].
 pub(crate) fn test_file(path: &Path, arguments: &[OsString], options: &BuildOptions) -> Result<ExitStatus, Failure> {
+    let messages = &options.messages;
     let (package, directory, tests) = {
         let file = std::path::absolute(path)?;
         check_text(&file)?;
         let text = fs::read(&file).context("cannot be read")?;
         let script = Script::read(&String::from_utf8_lossy(&text))?;
-        let builds = BuildDirectory::enter(|| report("waiting for another build to finish…"))?;
+        let builds = BuildDirectory::enter(|| messages.report("waiting for another build to finish…"))?;
         check_text(builds.path())?;
         let package = builds.package(&file, &script)?;
         let directory = file.parent().unwrap_or(&file).to_owned();
@@ -174,7 +176,7 @@ pub(crate) fn test_file(path: &Path, arguments: &[OsString], options: &BuildOpti
             has_own_output: true,
             renamed: &[(&package.source, path.parent().unwrap_or(path)), (&package.directory, Path::new(""))],
             lines: options.lines,
-            color: options.color,
+            messages,
         };
         let tests = cargo.build_tests()?;
         (package, directory, tests)
@@ -192,11 +194,4 @@ pub(crate) fn test_package(path: &Path, arguments: &[OsString]) -> Result<ExitSt
     let directory = fs::canonicalize(path).context("cannot be read")?;
     check_text(&directory)?;
     cargo::test(&directory, arguments)
-}
-
-/// Reports what a build waits for, on stderr.
-pub(crate) fn report(line: &str) {
-    use std::io::Write as _;
-    // The build goes on even if stderr is closed.
-    _ = writeln!(std::io::stderr(), "wasmserve: {line}");
 }

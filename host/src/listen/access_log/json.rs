@@ -44,6 +44,7 @@ pub(super) fn event(event: &Event<'_>, text: &mut String) {
         Event::Line { id, stream, line } => json!({
             "event": "output", "time": now(), "id": id, "stream": stream.label(), "text": readable(line),
         }),
+        Event::Build { line } => json!({ "event": "build", "time": now(), "text": readable(line) }),
         Event::Running { handlers, tally } => json!({
             "event": "running",
             "time": now(),

@@ -62,6 +62,7 @@ impl Renderer {
     fn render_plain(&self, event: &Event<'_>, text: &mut String) {
         match *event {
             Event::Notice(notice) => *text += &format!("{}\n", escape(notice.to_string().as_bytes())),
+            Event::Build { line } => *text += &format!("{}\n", escape(line)),
             Event::Listening(listening) => {
                 listening.addrs.iter().for_each(|addr| *text += &format!("listening on http://{addr}\n"));
             }
@@ -89,6 +90,7 @@ impl Renderer {
         let now = || self.clock.format(Timestamp::now(), "%H:%M:%S");
         match *event {
             // As the user waits for it, and as scripts find it.
+            Event::Build { .. } => self.render_plain(event, text),
             Event::Notice(notice) if notice.level == Level::Status => self.render_plain(event, text),
             Event::Notice(notice) => screen.notice(&now().1, notice, text),
             Event::Listening(listening) => {

@@ -28,7 +28,10 @@ use crate::{
     kind::wasm::{compile::CompileOptions, component},
     listen::access_log::format::Format,
     program::config::{self, Config, Mounted},
-    source::{build::options::BuildOptions, locate::Named},
+    source::{
+        build::options::{BuildOptions, Messages},
+        locate::Named,
+    },
 };
 
 /// The heading of the flags that grant something.
@@ -340,7 +343,7 @@ impl Flags {
                 queue_wait: self.queue_wait,
             },
             engine_limits: compile.engine_limits.clone(),
-            build: BuildOptions { lines: self.debug, color: value::is_colorful() },
+            build: BuildOptions { lines: self.debug, messages: Messages::Stderr { color: value::is_colorful() } },
             watch: !self.no_watch,
             component: self.max_component,
             drain: self.drain,

@@ -15,7 +15,7 @@ use crate::{
     kind::wasm::compile::CompileOptions,
     program::task::{Build, Dump, Inspect, Layout, New, ReplyOptions, Task, Test},
     source::{
-        build::options::BuildOptions,
+        build::options::{BuildOptions, Messages},
         example::{self, Example},
         locate::Named,
     },
@@ -56,7 +56,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Build(BuildArgs { source, output, debug }) => Ok(Task::Build(Build {
             source,
             output,
-            options: BuildOptions { lines: debug, color: value::is_colorful() },
+            options: BuildOptions { lines: debug, messages: Messages::Stderr { color: value::is_colorful() } },
         })),
         Command::Inspect(InspectArgs { file, max_component }) => {
             Ok(Task::Inspect(Inspect { file, component: max_component, compile: CompileOptions::new(program) }))
@@ -67,7 +67,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Test(TestArgs { source, arguments }) => Ok(Task::Test(Test {
             source,
             arguments,
-            options: BuildOptions { lines: false, color: value::is_colorful() },
+            options: BuildOptions { lines: false, messages: Messages::Stderr { color: value::is_colorful() } },
         })),
         Command::Wit { directory } => Ok(Task::Wit(directory)),
         Command::Doc => Ok(Task::Doc { is_colorful: value::is_colorful() }),

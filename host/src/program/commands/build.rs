@@ -13,7 +13,7 @@ use crate::{
     lifecycle::signals::Signals,
     program::task::Build,
     source::{
-        build::{Component, Failure, report},
+        build::{Component, Failure},
         locate::{Named, Source},
     },
 };
@@ -53,7 +53,7 @@ fn build(task: Build) -> Result<Exit, StartError> {
     let path = path.unwrap_or_else(|| PathBuf::from(&built.name).with_extension("wasm"));
     let output = output.map_or_else(|| Output::at(&path), Ok).or_exit(Exit::Failed)?;
     check_sources(&output, &source, &built).or_exit(Exit::Failed)?;
-    let waiting = || report(&format!("waiting for a reader of `{}`…", path.display()));
+    let waiting = || options.messages.report(&format!("waiting for a reader of `{}`…", path.display()));
     output.write(&built.bytes, waiting).or_exit(Exit::Failed)?;
     if output != Output::Stdout {
         // The file is written even if stdout is closed. The name is printed as it is, because scripts use it.

@@ -16,7 +16,7 @@ use crate::{
         output,
     },
     lifecycle::{browser, signals::Signals},
-    source::build::{self, Failure},
+    source::build::{self, Failure, options::Messages},
 };
 
 /// Builds the documentation unless it is up to date, prints the URL of its first page on stdout, and opens it. Blocks
@@ -65,7 +65,7 @@ pub(crate) fn run(is_colorful: bool) -> Result<Exit, StartError> {
 
 /// Builds the documentation, and returns the URL of its first page.
 fn url(is_colorful: bool) -> Result<Url, StartError> {
-    let built = build::documentation(is_colorful);
+    let built = build::documentation(&Messages::Stderr { color: is_colorful });
     let page =
         built.map_err(|Failure { line, .. }| anyhow!("the SDK's documentation {line:#}")).or_exit(Exit::Failed)?;
     let url = Url::from_file_path(&page);

@@ -44,6 +44,7 @@ use crate::{
     },
     source::{
         build::Failure,
+        build::options::Messages,
         live::Live,
         load::Loader,
         locate::Source,
@@ -101,7 +102,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         },
     };
     let engine = start_engine(&config, &events)?;
-    let loader = Loader { engine: Arc::clone(&engine), size: config.component, build: config.build };
+    let mut build = config.build;
+    if config.access_log == Format::Json {
+        build.messages = Messages::Log(Arc::clone(&events));
+    }
+    let loader = Loader { engine: Arc::clone(&engine), size: config.component, build };
     let begun = SystemTime::now();
     let handlers = config.handlers;
     let names: Vec<_> =

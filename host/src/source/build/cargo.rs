@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs::{self, DirEntry},
-    io::{self, BufRead, BufReader, Read as _, Write as _},
+    io::{self, BufRead, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread,
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
-use super::{failure::Failure, phrases};
+use super::{failure::Failure, options::Messages, phrases};
 
 /// The target that handlers are compiled for.
 const TARGET: &str = "wasm32-wasip2";
@@ -54,8 +54,8 @@ pub(super) struct Cargo<'a> {
     pub(super) renamed: &'a [(&'a Path, &'a Path)],
     /// Whether the component gets line tables.
     pub(super) lines: bool,
-    /// Whether messages may have colours.
-    pub(super) color: bool,
+    /// Where messages go.
+    pub(super) messages: &'a Messages,
 }
 
 impl Cargo<'_> {
@@ -77,7 +77,7 @@ impl Cargo<'_> {
         }
         if let Err(Failure { output, .. }) = &built
             && phrases::is_target_missing(output, TARGET)
-            && add_target(self.directory)?
+            && add_target(self.directory, self.messages)?
         {
             return self.build_once();
         }
@@ -112,7 +112,7 @@ impl Cargo<'_> {
     fn run(&self, mut command: Command) -> Result<PathBuf, Failure> {
         let begun = SystemTime::now();
         command.arg("--bin").arg(self.program);
-        set_messages(&mut command, self.manifest, self.color);
+        set_messages(&mut command, self.manifest, self.messages);
         if self.has_own_output {
             command.arg("--target-dir").arg(self.output);
             // Flags for a target replace those for all targets, which in a user's configuration are for the host.
@@ -128,7 +128,7 @@ impl Cargo<'_> {
             let is_it = message["target"]["name"] == self.program;
             message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
         };
-        let (status, built, output) = run(&mut command, self.manifest, program)?;
+        let (status, built, output) = run(&mut command, self.manifest, self.messages, program)?;
         match (status.success(), built) {
             (true, Some(built)) => Ok(built),
             (true, None) => Err(anyhow!("cargo built no program from `{}`", self.program).into()),
@@ -173,17 +173,22 @@ impl Cargo<'_> {
 /// # Errors
 ///
 /// The documentation cannot be built, or cargo is not installed.
-pub(super) fn document(directory: &Path, manifest: &Path, target: &Path, color: bool) -> Result<PathBuf, Failure> {
+pub(super) fn document(
+    directory: &Path,
+    manifest: &Path,
+    target: &Path,
+    messages: &Messages,
+) -> Result<PathBuf, Failure> {
     let mut command = tool("cargo", directory);
     command.args(["doc", "--lib", "--no-deps", "--all-features"]).arg("--target-dir").arg(target);
-    set_messages(&mut command, manifest, color);
+    set_messages(&mut command, manifest, messages);
     // Instead of the user's flags, and without the lints of newer compilers.
     command.env_remove("CARGO_ENCODED_RUSTDOCFLAGS").env("RUSTDOCFLAGS", "--cap-lints=allow");
     let page = |message: &Value| {
         let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
         files.map(PathBuf::from).find(|file| file.ends_with("index.html"))
     };
-    let (status, page, output) = run(&mut command, manifest, page)?;
+    let (status, page, output) = run(&mut command, manifest, messages, page)?;
     match (status.success(), page) {
         (true, Some(page)) => Ok(page),
         (true, None) => Err(anyhow!("is missing after cargo has built it").into()),
@@ -196,9 +201,9 @@ pub(super) fn document(directory: &Path, manifest: &Path, target: &Path, color: 
 
 /// Sets how cargo reports what it does, whatever the environment or the user's configuration says: the messages are for
 /// the handler's author.
-fn set_messages(command: &mut Command, manifest: &Path, color: bool) {
+fn set_messages(command: &mut Command, manifest: &Path, messages: &Messages) {
     command.arg("--message-format=json-render-diagnostics").arg("--manifest-path").arg(manifest);
-    command.args(["--color", if color { "always" } else { "never" }]);
+    command.args(["--color", if messages.has_colors() { "always" } else { "never" }]);
     command.args(["--config", "term.verbose=false", "--config", "term.progress.when=\"never\""]);
 }
 
@@ -211,22 +216,25 @@ fn set_messages(command: &mut Command, manifest: &Path, color: bool) {
 fn run(
     command: &mut Command,
     manifest: &Path,
+    messages: &Messages,
     find: impl Fn(&Value) -> Option<PathBuf> + Send,
 ) -> Result<(ExitStatus, Option<PathBuf>, String), Failure> {
     let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (found, output) = thread::scope(|scope| {
         let found = scope.spawn(move || stdout.and_then(|stdout| artifact(stdout, find)));
-        let output = stderr.map(|stderr| relay(BufReader::new(stderr), io::stderr(), manifest)).unwrap_or_default();
+        let output = stderr
+            .map(|stderr| relay(BufReader::new(stderr), |line| messages.line(line), manifest))
+            .unwrap_or_default();
         (found.join().ok().flatten(), output)
     });
     let status = child.wait().context("cannot wait for cargo")?;
     Ok((status, found, output))
 }
 
-/// Relays cargo's messages to the terminal, except for the lines that it has finished and that it compiles our own
+/// Relays cargo's messages line by line, except for the lines that it has finished and that it compiles our own
 /// package. Returns the beginning of the messages.
-fn relay(mut messages: impl BufRead, mut terminal: impl io::Write, manifest: &Path) -> String {
+fn relay(mut messages: impl BufRead, show: impl Fn(&[u8]), manifest: &Path) -> String {
     let directory = manifest.parent().unwrap_or(manifest).display().to_string();
     let (mut kept, mut shown, mut left_out) = (String::new(), 0, 0);
     let mut line = Vec::new();
@@ -238,8 +246,7 @@ fn relay(mut messages: impl BufRead, mut terminal: impl io::Write, manifest: &Pa
                 kept += &text;
             }
             if shown <= SHOWN_MAX {
-                // The build goes on even if stderr is closed.
-                _ = terminal.write_all(&line);
+                show(line.strip_suffix(b"\n").unwrap_or(&line));
             } else {
                 left_out += 1;
             }
@@ -247,7 +254,7 @@ fn relay(mut messages: impl BufRead, mut terminal: impl io::Write, manifest: &Pa
         line.clear();
     }
     if left_out > 0 {
-        _ = writeln!(terminal, "({left_out} more lines)");
+        show(format!("({left_out} more lines)").as_bytes());
     }
     kept
 }
@@ -278,12 +285,12 @@ fn sources(list: &Path) -> Vec<PathBuf> {
     names.split(' ').filter(|name| !name.is_empty()).map(|name| name.replace('\0', " ").into()).collect()
 }
 
-/// Adds the wasm target to the toolchain if it is missing, with a message on stderr. Returns whether it was added.
+/// Adds the wasm target to the toolchain if it is missing, with a message. Returns whether it was added.
 ///
 /// # Errors
 ///
 /// The target is missing and cannot be added.
-pub(super) fn add_target(directory: &Path) -> Result<bool, Failure> {
+pub(super) fn add_target(directory: &Path, messages: &Messages) -> Result<bool, Failure> {
     let mut rustc = tool("rustc", directory);
     let output = rustc.args(["--print=target-libdir", "--target", TARGET]).output();
     let libraries = match output {
@@ -296,12 +303,18 @@ pub(super) fn add_target(directory: &Path) -> Result<bool, Failure> {
     }
     let adds = format!("rustup target add {TARGET}");
     // Its stdout would be mistaken for ours.
-    let rustup = tool("rustup", directory).args(["target", "add", TARGET]).stdout(Stdio::null()).spawn();
+    let mut rustup = tool("rustup", directory);
+    rustup.args(["target", "add", TARGET]).stdout(Stdio::null());
+    if matches!(messages, Messages::Log(_)) {
+        // Its progress is for a terminal.
+        rustup.stderr(Stdio::null());
+    }
+    let rustup = rustup.spawn();
     let Ok(mut rustup) = rustup else {
         let remedy = "rustup, which could add it, is not installed; install Rust from https://rustup.rs";
         return Err(anyhow!("needs the target {TARGET}, which this toolchain does not have, and {remedy}").into());
     };
-    _ = writeln!(io::stderr(), "wasmserve: the target {TARGET} is missing; adding it with `{adds}`");
+    messages.report(&format!("the target {TARGET} is missing; adding it with `{adds}`"));
     let status = rustup.wait().context("cannot wait for rustup")?;
     if !status.success() {
         return Err(anyhow!("needs the target {TARGET}, and `{adds}` failed ({status})").into());
@@ -342,14 +355,14 @@ pub(super) fn test(directory: &Path, arguments: &[OsString]) -> Result<ExitStatu
 /// # Errors
 ///
 /// The crate has no program, or has several and does not set `default-run`.
-pub(super) fn program(directory: &Path, manifest: &Path) -> Result<(String, PathBuf), Failure> {
+pub(super) fn program(directory: &Path, manifest: &Path, messages: &Messages) -> Result<(String, PathBuf), Failure> {
     let mut command = tool("cargo", directory);
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
     let output = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?
         .wait_with_output()
         .context("cannot wait for cargo")?;
     if !output.status.success() {
-        let output = relay(&*output.stderr, io::stderr(), manifest);
+        let output = relay(&*output.stderr, |line| messages.line(line), manifest);
         let sources = phrases::paths(&output).map(|path| directory.join(path)).collect();
         return Err(Failure { line: anyhow!("is not a crate that cargo can read"), output, sources });
     }
@@ -439,7 +452,7 @@ mod tests {
     fn kept_messages_are_limited() {
         let messages =
             format!("{}\nshort\n    Finished `release` profile [optimized] target(s) in 0.1s\n", "x".repeat(200_000));
-        let kept = relay(messages.as_bytes(), io::sink(), Path::new("/p/Cargo.toml"));
+        let kept = relay(messages.as_bytes(), |_| {}, Path::new("/p/Cargo.toml"));
         assert!(kept.len() <= KEPT_MAX && !kept.contains("Finished"));
     }
 }

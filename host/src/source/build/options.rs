@@ -1,10 +1,57 @@
 //! The options for building a handler from source.
 
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::Arc,
+};
+
+use crate::event::{Event, Events};
+
 /// The options for building a handler from source.
 #[derive(Clone, Debug)]
 pub(crate) struct BuildOptions {
     /// Whether the component has line tables, so that stacks show files and lines. Makes it many times larger.
     pub lines: bool,
-    /// Whether the compiler's messages may have colours.
-    pub color: bool,
+    /// Where the messages of the compiler go.
+    pub messages: Messages,
+}
+
+/// Where the messages of cargo, rustc and rustup go, line by line.
+#[derive(Clone)]
+pub(crate) enum Messages {
+    /// To stderr, as they are.
+    Stderr {
+        /// Whether they may have colours.
+        color: bool,
+    },
+    /// To the log, as [`Event::Build`].
+    Log(Arc<Events>),
+}
+
+impl Messages {
+    /// Whether messages may have colours.
+    pub(super) fn has_colors(&self) -> bool {
+        matches!(self, Self::Stderr { color: true })
+    }
+
+    /// Writes one line, which has no line end.
+    pub(super) fn line(&self, line: &[u8]) {
+        match self {
+            // The build goes on even if stderr is closed.
+            Self::Stderr { .. } => _ = io::stderr().write_all(&[line, b"\n"].concat()),
+            Self::Log(events) => events.emit(&Event::Build { line }),
+        }
+    }
+
+    /// Writes a message of our own.
+    pub(crate) fn report(&self, text: &str) {
+        self.line(format!("wasmserve: {text}").as_bytes());
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Log(_)) { "Log" } else { "Stderr" })
+    }
 }
