@@ -421,7 +421,7 @@ fn a_terminal_that_closes_twice_does_not_cut_exchanges() {
 
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
-    for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
+    for (name, signal) in [("HUP", Signal::HUP), ("TERM", Signal::TERM)] {
         let server = Launch::program("hello").ignoring(name).start();
         server.signal(signal);
         server.ask_by(Signal::USR1, |log| log.iter().any(|line| line == "no handler is running"));
@@ -429,6 +429,13 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
         server.signal(if signal == Signal::TERM { Signal::INT } else { Signal::TERM });
         assert_eq!(ended(server).0, Some(0), "{name}");
     }
+}
+
+#[test]
+fn a_background_job_of_a_script_can_be_stopped_with_sigint() {
+    let server = Launch::program("hello").ignoring("INT").start();
+    server.signal(Signal::INT);
+    assert_eq!(ended(server).0, Some(0));
 }
 
 #[test]

@@ -81,10 +81,8 @@ mod unix {
 
     use super::Signal;
 
-    /// The signals that a process may inherit as ignored, and then ignores for good: `nohup` does this with SIGHUP, and
-    /// shells do it with SIGINT for background jobs of scripts.
-    const ENDS: [(Number, Signal); 6] = [
-        (Number::INT, Signal::Interrupt),
+    /// The signals that a process may inherit as ignored, and then ignores for good: `nohup` does this with SIGHUP.
+    const ENDS: [(Number, Signal); 5] = [
         (Number::TERM, Signal::Terminate),
         (Number::HUP, Signal::HangUp),
         // Without a handler, these would end the process at once. `ulimit -t` sends the last one.
@@ -93,8 +91,14 @@ mod unix {
         (Number::XCPU, Signal::Terminate),
     ];
 
-    const OTHERS: [(Number, Signal); 3] =
-        [(Number::QUIT, Signal::Report), (Number::USR1, Signal::Report), (Number::CONT, Signal::Continue)];
+    /// The signals that are received in any case. A shell starts each background job of a script with SIGINT and SIGQUIT
+    /// ignored, and a script that sends them to the server nevertheless means it.
+    const OTHERS: [(Number, Signal); 4] = [
+        (Number::INT, Signal::Interrupt),
+        (Number::QUIT, Signal::Report),
+        (Number::USR1, Signal::Report),
+        (Number::CONT, Signal::Continue),
+    ];
 
     pub(crate) struct Signals(Vec<(unix::Signal, Signal)>);
 
@@ -106,7 +110,9 @@ mod unix {
             drop(receive(Number::XFSZ)?);
             let ignored = ignored();
             let ends = ENDS.into_iter().filter(|(number, _)| ignored >> (number.as_raw() - 1) & 1 == 0);
-            ends.chain(OTHERS)
+            OTHERS
+                .into_iter()
+                .chain(ends)
                 .map(|(number, signal)| Ok((receive(number)?, signal)))
                 .collect::<io::Result<_>>()
                 .map(Self)
