@@ -5,6 +5,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use wasmserve_tests::{
@@ -358,6 +359,46 @@ fn what_a_crate_lacks_is_waited_for() {
     write(&place, "near/Cargo.toml", "[package]\nname = \"near\"\nedition = \"2021\"\n");
     server.served_anew(2);
     assert_eq!(server.get("/").text(), "back");
+}
+
+#[test]
+fn files_that_are_older_than_the_last_build_are_built_all_the_same() {
+    let module = |text: &str| format!("pub const TEXT: &str = \"{text}\";\n");
+    let place = Place::new();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    let age = |name: &str| {
+        let file = fs::File::options().write(true).open(place.join(name)).expect("the file is there");
+        file.set_modified(hour_ago).expect("the time of a file can be set");
+    };
+    for release in ["1", "2"] {
+        write(&place, &format!("{release}/hello.rs"), format!("mod words;\n{}", answers("words::TEXT")));
+        write(&place, &format!("{release}/words.rs"), module(release));
+        age(&format!("{release}/hello.rs"));
+        age(&format!("{release}/words.rs"));
+    }
+    let point_to = |release: &str| {
+        symlink(release, place.join("new")).expect("the test directory is writable");
+        fs::rename(place.join("new"), place.join("current")).expect("the test directory is writable");
+    };
+    point_to("1");
+    let file = place.join("current/hello.rs");
+    let server = Launch::file(&file).start();
+    assert_eq!(server.get("/").text(), "1");
+    for (times, release) in [(1, "2"), (2, "1")] {
+        point_to(release);
+        server.served_anew(times);
+        assert_eq!(server.get("/").text(), release);
+    }
+    // As `mv` and `cp -p` do it.
+    place.file("old.rs", module("moved"));
+    age("old.rs");
+    fs::rename(place.join("old.rs"), place.join("1/words.rs")).expect("the test directory is writable");
+    server.served_anew(3);
+    assert_eq!(server.get("/").text(), "moved");
+    drop(server);
+    // Also if it happens while no server runs.
+    point_to("2");
+    assert_eq!(Launch::file(&file).start().get("/").text(), "2");
 }
 
 #[test]

@@ -5,8 +5,10 @@
 //! its build is not.
 
 mod cargo;
+mod dep_info;
 mod directory;
 mod failure;
+mod freshness;
 mod inputs;
 mod lexer;
 mod manifest;

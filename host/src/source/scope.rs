@@ -196,7 +196,8 @@ impl Stamp {
     }
 }
 
-fn digest(path: &Path) -> Option<[u8; 32]> {
+/// The SHA-256 of a file's content; `None` if it cannot be read.
+pub(super) fn digest(path: &Path) -> Option<[u8; 32]> {
     let (mut file, mut digest, mut part) = (File::open(path).ok()?, Sha256::new(), vec![0; 64 << 10]);
     loop {
         match file.read(&mut part).ok()? {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
-use super::{failure::Failure, options::Messages, phrases};
+use super::{dep_info::sources, failure::Failure, freshness, options::Messages, phrases};
 
 /// The target that handlers are compiled for.
 const TARGET: &str = "wasm32-wasip2";
@@ -102,9 +102,12 @@ impl Cargo<'_> {
         if self.lines {
             command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
         }
+        let release = self.output.join(TARGET).join("release");
+        freshness::forget_changed(&release.join(self.program), &release);
         let component = self.run(command)?;
         let mut sources = sources(&component.with_extension("d"));
         sources.retain(|source| !self.is_output(source));
+        freshness::record(&release.join(self.program), &sources);
         Ok(Built { component, sources })
     }
 
@@ -273,16 +276,6 @@ fn artifact(stdout: ChildStdout, find: impl Fn(&Value) -> Option<PathBuf>) -> Op
         line.clear();
     }
     found
-}
-
-/// Reads the files that something was built from out of a dep-info file of cargo or rustc.
-fn sources(list: &Path) -> Vec<PathBuf> {
-    let list = fs::read_to_string(list).unwrap_or_default();
-    let list = list.lines().next().unwrap_or_default();
-    let (_, list) = list.split_once(": ").unwrap_or_default();
-    // Spaces in names are escaped with a backslash.
-    let names = list.trim_end().replace("\\ ", "\0");
-    names.split(' ').filter(|name| !name.is_empty()).map(|name| name.replace('\0', " ").into()).collect()
 }
 
 /// Adds the wasm target to the toolchain if it is missing, with a message. Returns whether it was added.

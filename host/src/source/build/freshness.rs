@@ -1,0 +1,66 @@
+//! Makes cargo compile again what has another content, whatever its time says.
+//!
+//! Cargo takes a source for unchanged if its file is older than the last build. But a deploy that swaps a link, a rollback,
+//! `mv`, `cp -p`, `rsync -t` and `tar x` all put files in place that differ and are older. So the contents that a program
+//! was built from are recorded beside it, and crates with other contents lose cargo's fingerprint before the next build.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirEntry},
+    path::{Path, PathBuf},
+};
+
+use super::dep_info::sources;
+use crate::{base::hex::hex, source::scope::digest};
+
+/// The contents that a program was built from last: the digest of each file.
+type Contents = BTreeMap<PathBuf, Option<String>>;
+
+/// Records the contents that the program at `component` was built from.
+pub(super) fn record(component: &Path, sources: &[PathBuf]) {
+    let contents = now(sources.iter());
+    // Without it, cargo decides by time alone.
+    _ = serde_json::to_vec(&contents).map(|contents| fs::write(place(component), contents));
+}
+
+/// Makes cargo forget that it has compiled crates of which a source has another content than recorded for the program at
+/// `component`. `release` is the directory in which cargo keeps what it compiles for a target and a profile.
+pub(super) fn forget_changed(component: &Path, release: &Path) {
+    let recorded: Contents =
+        fs::read(place(component)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let current = now(recorded.keys());
+    let changed: Vec<&PathBuf> =
+        recorded.iter().filter(|(path, was)| current[*path] != **was).map(|(path, _)| path).collect();
+    if changed.is_empty() {
+        return;
+    }
+    // Rustc lists the sources of each crate, by paths that are relative to a workspace or as cargo was given them.
+    let is_of_changed = |list: &DirEntry| {
+        sources(&list.path()).iter().any(|source| changed.iter().any(|changed| changed.ends_with(source)))
+    };
+    let is_list = |entry: &DirEntry| entry.path().extension().is_some_and(|extension| extension == "d");
+    for list in entries(&release.join("deps")).filter(is_list).filter(is_of_changed) {
+        let path = list.path();
+        let Some((_, hash)) = path.file_stem().and_then(|stem| stem.to_str()?.rsplit_once('-')) else { continue };
+        for fingerprint in entries(&release.join(".fingerprint")) {
+            if fingerprint.file_name().to_str().is_some_and(|name| name.ends_with(hash)) {
+                // If it stays, so does the old program, as with cargo alone.
+                _ = fs::remove_dir_all(fingerprint.path());
+            }
+        }
+    }
+}
+
+fn now<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Contents {
+    files.map(|file| (file.clone(), digest(file).map(|digest| hex(&digest)))).collect()
+}
+
+/// Where the contents are recorded.
+fn place(component: &Path) -> PathBuf {
+    component.with_extension("wasmserve.json")
+}
+
+/// The entries of a directory; none if it cannot be read.
+fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> {
+    fs::read_dir(directory).into_iter().flatten().flatten()
+}
