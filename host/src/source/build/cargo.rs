@@ -103,11 +103,11 @@ impl Cargo<'_> {
             command.args(["--config", "profile.release.debug=\"line-tables-only\""]);
         }
         let release = self.output.join(TARGET).join("release");
-        freshness::forget_changed(&release.join(self.program), &release);
+        freshness::forget_changed(self.manifest, &release);
         let component = self.run(command)?;
         let mut sources = sources(&component.with_extension("d"));
         sources.retain(|source| !self.is_output(source));
-        freshness::record(&release.join(self.program), &sources);
+        freshness::record(self.manifest, &release, &sources);
         Ok(Built { component, sources })
     }
 

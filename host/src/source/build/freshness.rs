@@ -10,24 +10,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::dep_info::sources;
 use crate::{base::hex::hex, source::scope::digest};
 
 /// The contents that a program was built from last: the digest of each file.
 type Contents = BTreeMap<PathBuf, Option<String>>;
 
-/// Records the contents that the program at `component` was built from.
-pub(super) fn record(component: &Path, sources: &[PathBuf]) {
+/// Records the contents that the program of the package at `manifest` was built from.
+pub(super) fn record(manifest: &Path, release: &Path, sources: &[PathBuf]) {
     let contents = now(sources.iter());
     // Without it, cargo decides by time alone.
-    _ = serde_json::to_vec(&contents).map(|contents| fs::write(place(component), contents));
+    _ = serde_json::to_vec(&contents).map(|contents| fs::write(place(manifest, release), contents));
 }
 
-/// Makes cargo forget that it has compiled crates of which a source has another content than recorded for the program at
-/// `component`. `release` is the directory in which cargo keeps what it compiles for a target and a profile.
-pub(super) fn forget_changed(component: &Path, release: &Path) {
-    let recorded: Contents =
-        fs::read(place(component)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+/// Makes cargo forget that it has compiled crates of which a source has another content than recorded for the program of
+/// the package at `manifest`. `release` is the directory in which cargo keeps what it compiles for a target and a profile.
+pub(super) fn forget_changed(manifest: &Path, release: &Path) {
+    let recorded: Contents = fs::read(place(manifest, release))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
     let current = now(recorded.keys());
     let changed: Vec<&PathBuf> =
         recorded.iter().filter(|(path, was)| current[*path] != **was).map(|(path, _)| path).collect();
@@ -55,9 +59,10 @@ fn now<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Contents {
     files.map(|file| (file.clone(), digest(file).map(|digest| hex(&digest)))).collect()
 }
 
-/// Where the contents are recorded.
-fn place(component: &Path) -> PathBuf {
-    component.with_extension("wasmserve.json")
+/// Where the contents are recorded. Several packages may share the directory, and have programs of the same name.
+fn place(manifest: &Path, release: &Path) -> PathBuf {
+    let digest = Sha256::digest(manifest.as_os_str().as_encoded_bytes());
+    release.join(format!("wasmserve-{}.json", hex(&digest[..8])))
 }
 
 /// The entries of a directory; none if it cannot be read.
