@@ -50,8 +50,9 @@ const QUIET: Duration = Duration::from_millis(30);
 /// How long a burst may last.
 const BURST_MAX: Duration = Duration::from_millis(500);
 
-/// How many builds in a row may change a file before it counts as the build's own.
-const ROUNDS_MAX: u32 = 3;
+/// How many builds in a row may change a file before it counts as the build's own. A script may edit several times while
+/// handlers are built.
+const ROUNDS_MAX: u32 = 7;
 
 /// How long the last of these builds waits for an edit, which would show that the user changes the file.
 const PAUSE: Duration = Duration::from_secs(1);
