@@ -5,6 +5,7 @@
 
 pub(crate) mod browser;
 mod exec;
+#[cfg_attr(not(unix), allow(dead_code, unused_imports, reason = "keys are read on Unix only"))]
 pub(crate) mod keys;
 pub(crate) mod options;
 mod port_file;

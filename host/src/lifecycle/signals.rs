@@ -11,6 +11,7 @@ use crate::base::exit::Exit;
 
 /// A request made by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has these"))]
 pub(crate) enum Signal {
     /// Report what is running, and stop: SIGINT; on Windows, Ctrl-C.
     Interrupt,

@@ -163,11 +163,13 @@ pub(crate) fn spawn(
 }
 
 /// Asks for handlers to be built although nothing has changed: what cannot be watched may have.
+#[cfg_attr(not(unix), allow(dead_code, reason = "a key asks for it, which only Unix has"))]
 pub(crate) struct Rebuild {
     is_asked: Arc<AtomicBool>,
     sender: SyncSender<PathBuf>,
 }
 
+#[cfg_attr(not(unix), allow(dead_code, reason = "a key asks for it, which only Unix has"))]
 impl Rebuild {
     /// Builds all handlers once more. Does not wait for it.
     pub(crate) fn ask(&self) {

@@ -192,7 +192,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         served.context("cannot create the threads for connections").or_exit(Exit::Failed)?;
         Ok(lifecycle.end().await)
     });
-    drop(keys);
+    _ = keys.take();
     if let Ok(Exit::Interrupted) = exit {
         // Does not wait for handlers, and only briefly for the log.
         log.flush_within(FLUSH_TIMEOUT);
