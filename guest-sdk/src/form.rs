@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Environ, Multipart, ReadError, Refusal, Value,
+    Environ, Multipart, Refusal, Value,
     media_type::{self, MediaType},
 };
 
@@ -238,11 +238,7 @@ pub enum FormError {
 
 impl FormError {
     pub(crate) fn from_io(error: io::Error) -> Self {
-        let is_from_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
-        match error.kind() {
-            ErrorKind::FileTooLarge if !is_from_host => Self::TooLarge,
-            _ => Self::Read(error),
-        }
+        if crate::input::is_beyond_limit(&error) { Self::TooLarge } else { Self::Read(error) }
     }
 
     /// Returns the response for the client, unless the body could not be read.

@@ -190,6 +190,12 @@ impl Display for ReadError {
 
 impl Error for ReadError {}
 
+/// Whether a body is longer than the limit that was passed for reading it, and not than that of the host.
+pub(crate) fn is_beyond_limit(error: &io::Error) -> bool {
+    let is_from_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
+    error.kind() == ErrorKind::FileTooLarge && !is_from_host
+}
+
 impl From<ReadError> for io::Error {
     fn from(error: ReadError) -> Self {
         let kind = match error {

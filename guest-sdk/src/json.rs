@@ -3,14 +3,14 @@
 use std::{
     error::Error,
     fmt::{self, Display, Formatter},
-    io::{self, ErrorKind},
+    io,
 };
 
 use serde_core::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
 use crate::{
-    Environ, IntoResponse, ReadError, Refusal, Response, Result, Value,
+    Environ, IntoResponse, Refusal, Response, Result, Value,
     form::write_coding,
     media_type::{self, MediaType},
 };
@@ -121,11 +121,7 @@ pub enum JsonError {
 
 impl JsonError {
     fn from_io(error: io::Error) -> Self {
-        let is_from_host = error.get_ref().is_some_and(|source| source.is::<ReadError>());
-        match error.kind() {
-            ErrorKind::FileTooLarge if !is_from_host => Self::TooLarge,
-            _ => Self::Read(error),
-        }
+        if crate::input::is_beyond_limit(&error) { Self::TooLarge } else { Self::Read(error) }
     }
 
     /// Returns the response for the client, unless the body could not be read.
@@ -180,7 +176,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{testing::call, validator};
+    use crate::{ReadError, testing::call, validator};
 
     fn app(environ: Environ) -> Result<Json<BTreeMap<String, u8>>> {
         Ok(Json(environ.json()?))

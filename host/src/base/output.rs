@@ -225,7 +225,7 @@ fn descriptors(path: &Path) -> Option<PathBuf> {
     (directory.starts_with("/proc") && directory.ends_with("fd")).then_some(directory)
 }
 
-/// Writes into something that exists. A regular file behind a descriptor is appended to: whoever opened it has emptied
+/// Writes into something that exists. A regular file behind a descriptor is appended to: its opener has emptied
 /// it or wants to keep what is in it.
 fn write_into(path: &Path, bytes: &[u8], waiting: impl FnOnce()) -> io::Result<()> {
     open(path, waiting)?.write_all(bytes)

@@ -1,6 +1,6 @@
 //! The keys that a server at a terminal reads: shorter to type than a signal or a URL.
 //!
-//! The terminal belongs to whoever is in the foreground: while that is not this process group, nothing is read and no
+//! The terminal belongs to the process group in the foreground: while that is another one, nothing is read and no
 //! mode is set, because the system would stop the process. Keys come without Enter and without an echo. Ctrl-C, Ctrl-\
 //! and Ctrl-Z stay signals, and the terminal gets its own mode back whenever the process ends or is suspended.
 

@@ -14,7 +14,13 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
-use super::{dep_info::sources, failure::Failure, freshness, options::Messages, phrases};
+use super::{
+    dep_info::{self, sources},
+    failure::Failure,
+    freshness,
+    options::Messages,
+    phrases,
+};
 
 /// The target that handlers are compiled for.
 const TARGET: &str = "wasm32-wasip2";
@@ -151,9 +157,9 @@ impl Cargo<'_> {
         // Rustc lists what it has read if it came far enough.
         let is_new = |entry: &DirEntry| {
             let written = entry.metadata().and_then(|metadata| metadata.modified());
-            entry.path().extension().is_some_and(|extension| extension == "d") && written.is_ok_and(|at| at >= begun)
+            written.is_ok_and(|at| at >= begun)
         };
-        let lists = fs::read_dir(self.output.join(TARGET).join("release/deps")).into_iter().flatten().flatten();
+        let lists = dep_info::lists(&self.output.join(TARGET).join("release"));
         let mut sources: Vec<PathBuf> = lists.filter(is_new).flat_map(|list| sources(&list.path())).collect();
         sources.extend(phrases::paths(output).map(PathBuf::from));
         // The paths are relative to a directory that depends on the workspace, or begin as the user typed them.

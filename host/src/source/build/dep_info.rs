@@ -1,9 +1,15 @@
 //! Reads the lists of sources that cargo and rustc write beside what they compile.
 
 use std::{
-    fs,
+    fs::{self, DirEntry},
     path::{Path, PathBuf},
 };
+
+/// The dep-info files of the crates that cargo has compiled in a directory such as `release`.
+pub(super) fn lists(release: &Path) -> impl Iterator<Item = DirEntry> + use<> {
+    let is_list = |entry: &DirEntry| entry.path().extension().is_some_and(|extension| extension == "d");
+    fs::read_dir(release.join("deps")).into_iter().flatten().flatten().filter(is_list)
+}
 
 /// Reads the files that something was built from out of a dep-info file of cargo or rustc.
 pub(super) fn sources(list: &Path) -> Vec<PathBuf> {

@@ -12,7 +12,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::dep_info::sources;
+use super::dep_info::{self, sources};
 use crate::{base::hex::hex, source::scope::digest};
 
 /// The contents that a program was built from last: the digest of each file.
@@ -42,11 +42,10 @@ pub(super) fn forget_changed(manifest: &Path, release: &Path) {
     let is_of_changed = |list: &DirEntry| {
         sources(&list.path()).iter().any(|source| changed.iter().any(|changed| changed.ends_with(source)))
     };
-    let is_list = |entry: &DirEntry| entry.path().extension().is_some_and(|extension| extension == "d");
-    for list in entries(&release.join("deps")).filter(is_list).filter(is_of_changed) {
+    for list in dep_info::lists(release).filter(is_of_changed) {
         let path = list.path();
         let Some((_, hash)) = path.file_stem().and_then(|stem| stem.to_str()?.rsplit_once('-')) else { continue };
-        for fingerprint in entries(&release.join(".fingerprint")) {
+        for fingerprint in fs::read_dir(release.join(".fingerprint")).into_iter().flatten().flatten() {
             if fingerprint.file_name().to_str().is_some_and(|name| name.ends_with(hash)) {
                 // If it stays, so does the old program, as with cargo alone.
                 _ = fs::remove_dir_all(fingerprint.path());
@@ -63,9 +62,4 @@ fn now<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Contents {
 fn place(manifest: &Path, release: &Path) -> PathBuf {
     let digest = Sha256::digest(manifest.as_os_str().as_encoded_bytes());
     release.join(format!("wasmserve-{}.json", hex(&digest[..8])))
-}
-
-/// The entries of a directory; none if it cannot be read.
-fn entries(directory: &Path) -> impl Iterator<Item = DirEntry> {
-    fs::read_dir(directory).into_iter().flatten().flatten()
 }

@@ -101,7 +101,7 @@ impl Script {
     }
 }
 
-/// Whether a file may use the SDK's feature `json`, so that nobody has to know of it: it mentions JSON, or it has modules,
+/// Whether a file may use the SDK's feature `json`, so that its author need not know of it: it mentions JSON, or it has modules,
 /// whose texts are not here. The feature is not always on because the first build takes three times as long with it.
 fn may_use_json(text: &str) -> bool {
     let is_module = |line: &str| {

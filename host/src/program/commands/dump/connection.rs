@@ -49,7 +49,7 @@ pub(super) struct Printing {
     layout: Layout,
     is_colorful: bool,
     reply: Option<Reply>,
-    /// Whether the user still has to be told that clients get no answer.
+    /// Whether it is still to be reported that clients get no answer.
     has_hint: AtomicBool,
 }
 
