@@ -64,6 +64,9 @@ fn version_is_not_an_error() {
 fn help_has_colours_only_where_they_are_wanted() {
     let bare = || Launch::bare().flags(["--help"]);
     assert!(!stdout_of(bare()).contains('\x1b'), "into a pipe");
+    assert!(!stdout_of(bare().env("CLICOLOR_FORCE", "0").env("CI", "true")).contains('\x1b'), "not demanded");
+    assert!(stdout_of(bare().env("FORCE_COLOR", "1")).contains('\x1b'));
+    assert!(!stdout_of(bare().env("FORCE_COLOR", "0").env("CLICOLOR_FORCE", "1")).contains('\x1b'));
     // As in a terminal.
     assert!(stdout_of(bare().env("CLICOLOR_FORCE", "1")).contains('\x1b'));
     assert!(!stdout_of(bare().env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).contains('\x1b'));

@@ -58,8 +58,9 @@ fn a_fault_stands_out_and_its_stack_is_below_it() {
 
 #[test]
 fn no_color_and_a_dumb_terminal_get_no_escape_sequences() {
-    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let mut terminal = Terminal::open("misbehaves", &[variable]);
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0"), ("FORCE_COLOR", "0")] {
+        // Continuous integration shows colours in its logs, which says nothing about this terminal.
+        let mut terminal = Terminal::open("misbehaves", &[("CI", "true"), variable]);
         let addr = terminal.serve(SERVE);
         get(addr, "/plain");
         terminal.wait(|screen| screen.contains(" GET  /plain"));

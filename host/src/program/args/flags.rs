@@ -1,6 +1,6 @@
 //! The flags of the commands that serve handlers.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, str::FromStr as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use http::HeaderValue;
@@ -326,8 +326,8 @@ impl Flags {
             linger: self.linger,
             stats: self.stats,
             access_log: match self.access_log_format {
-                None if value::is_terminal() => Format::Terminal { color: value::is_colorful() },
-                Some(AccessLogFormat::Terminal) => Format::Terminal { color: value::is_colorful() },
+                None if value::is_terminal() => Format::Terminal { color: value::is_colorful(&io::stderr()) },
+                Some(AccessLogFormat::Terminal) => Format::Terminal { color: value::is_colorful(&io::stderr()) },
                 None | Some(AccessLogFormat::Basehttp) => Format::BaseHttp,
                 Some(AccessLogFormat::Common) => Format::Common,
                 Some(AccessLogFormat::Combined) => Format::Combined,
@@ -343,7 +343,10 @@ impl Flags {
                 queue_wait: self.queue_wait,
             },
             engine_limits: compile.engine_limits.clone(),
-            build: BuildOptions { lines: self.debug, messages: Messages::Stderr { color: value::is_colorful() } },
+            build: BuildOptions {
+                lines: self.debug,
+                messages: Messages::Stderr { color: value::is_colorful(&io::stderr()) },
+            },
             watch: !self.no_watch,
             component: self.max_component,
             drain: self.drain,

@@ -2,10 +2,12 @@
 
 use std::io;
 
-use anstream::{AutoStream, ColorChoice};
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, builder::StyledStr};
 
-use super::line::{Args, EXIT_CODES};
+use super::{
+    line::{Args, EXIT_CODES},
+    value::is_colorful,
+};
 
 /// The flag for the full help.
 const ALL: &str = "help-all";
@@ -91,10 +93,7 @@ pub(super) fn all(matches: &ArgMatches) -> Option<String> {
 
 /// Renders a help text, in colours if stdout supports them and the environment allows them.
 pub(super) fn text(help: &StyledStr) -> String {
-    match AutoStream::choice(&io::stdout()) {
-        ColorChoice::Never => help.to_string(),
-        _ => help.ansi().to_string(),
-    }
+    if is_colorful(&io::stdout()) { help.ansi().to_string() } else { help.to_string() }
 }
 
 #[cfg(test)]

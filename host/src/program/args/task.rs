@@ -1,6 +1,6 @@
 //! Converts the parsed command line into a task.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use anyhow::anyhow;
 use wasmserve_gateway::mounts::{Mount, Mounts};
@@ -56,7 +56,10 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Build(BuildArgs { source, output, debug }) => Ok(Task::Build(Build {
             source,
             output,
-            options: BuildOptions { lines: debug, messages: Messages::Stderr { color: value::is_colorful() } },
+            options: BuildOptions {
+                lines: debug,
+                messages: Messages::Stderr { color: value::is_colorful(&io::stderr()) },
+            },
         })),
         Command::Inspect(InspectArgs { file, max_component }) => {
             Ok(Task::Inspect(Inspect { file, component: max_component, compile: CompileOptions::new(program) }))
@@ -67,10 +70,13 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Test(TestArgs { source, arguments }) => Ok(Task::Test(Test {
             source,
             arguments,
-            options: BuildOptions { lines: false, messages: Messages::Stderr { color: value::is_colorful() } },
+            options: BuildOptions {
+                lines: false,
+                messages: Messages::Stderr { color: value::is_colorful(&io::stderr()) },
+            },
         })),
         Command::Wit { directory } => Ok(Task::Wit(directory)),
-        Command::Doc => Ok(Task::Doc { is_colorful: value::is_colorful() }),
+        Command::Doc => Ok(Task::Doc { is_colorful: value::is_colorful(&io::stderr()) }),
         Command::Clean => Ok(Task::Clean),
         Command::Completions { shell } => Err(StartError::help(shell::completions(shell))),
         Command::Man { of } => Err(match shell::manual(of.as_deref()) {
@@ -100,7 +106,7 @@ fn of_dump(args: DumpArgs) -> Result<Dump, StartError> {
         addr: listen.address()?,
         reply: is_answered.then_some(reply),
         layout,
-        is_colorful: value::is_colorful_stdout(),
+        is_colorful: value::is_colorful(&io::stdout()),
         lifecycle: lifecycle.into_options(),
     })
 }

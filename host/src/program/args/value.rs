@@ -2,13 +2,13 @@
 
 use std::{
     env::{self, VarError},
-    io::{self, IsTerminal as _},
+    ffi::OsString,
+    io::{self, IsTerminal},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
     time::Duration,
 };
 
-use anstream::{AutoStream, ColorChoice};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use http::HeaderValue;
 use wasmserve_gateway::{environ::Variable, mounts::Mount};
@@ -24,19 +24,23 @@ pub(super) fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether stderr shows colours: if it is a terminal that has them, unless `NO_COLOR` or `CLICOLOR=0` forbids or
-/// `CLICOLOR_FORCE` or `FORCE_COLOR` demands them (<https://no-color.org>, <https://force-color.org>).
-pub(super) fn is_colorful() -> bool {
+/// Whether a stream shows colours: if it is a terminal that has them, unless `NO_COLOR` or `CLICOLOR=0` forbids or
+/// `CLICOLOR_FORCE` or `FORCE_COLOR` demands them (<https://no-color.org>, <https://force-color.org>). That a
+/// continuous integration runs the server says nothing about its terminal.
+pub(super) fn is_colorful(stream: &impl IsTerminal) -> bool {
     let value = |name| env::var_os(name).filter(|value| !value.is_empty());
-    match value("FORCE_COLOR") {
-        Some(force) if value("NO_COLOR").is_none() => force != "0",
-        _ => AutoStream::choice(&io::stderr()) != ColorChoice::Never,
+    let is_zero = |value: OsString| value == "0";
+    if value("NO_COLOR").is_some() {
+        return false;
     }
-}
-
-/// The same for stdout.
-pub(super) fn is_colorful_stdout() -> bool {
-    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+    if let Some(force) = value("FORCE_COLOR") {
+        return !is_zero(force);
+    }
+    if value("CLICOLOR_FORCE").is_some_and(|force| !is_zero(force)) {
+        return true;
+    }
+    let has_colors = || env::var_os("TERM").map_or(cfg!(windows), |term| term != "dumb");
+    !value("CLICOLOR").is_some_and(is_zero) && stream.is_terminal() && has_colors()
 }
 
 /// Parses a mount, as in `/app=app.wasm`. The handler's path need not be UTF-8.
