@@ -310,7 +310,11 @@ impl Lifecycle {
         }
         command.kill();
         // SIGKILL always works, but the system may take a moment.
-        timeout(EXIT_TIMEOUT, command.wait()).await.unwrap_or(Exit::Failed)
+        match timeout(EXIT_TIMEOUT, command.wait()).await {
+            Ok(exit) => exit,
+            // Something that the command has left takes longer.
+            Err(_) => timeout(EXIT_TIMEOUT, command.exit()).await.unwrap_or(Exit::Failed),
+        }
     }
 
     /// The exit code for how the exchanges of `--once` or `--requests` ended; [`Exit::Done`] without these flags.

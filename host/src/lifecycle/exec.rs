@@ -39,10 +39,15 @@ impl Exec {
 
     /// Waits until the command and all signalled processes have exited. Cancel safe: it can be dropped and called again.
     pub(super) async fn wait(&mut self) -> Exit {
-        // Fails only if something else has waited for our child.
-        let code = self.child.wait().await.map_or(1, code);
+        let exit = self.exit().await;
         self.signalled.wait().await;
-        Exit::Command(code)
+        exit
+    }
+
+    /// Waits until the command itself has exited. Cancel safe, as `wait`.
+    pub(super) async fn exit(&mut self) -> Exit {
+        // Fails only if something else has waited for our child.
+        Exit::Command(self.child.wait().await.map_or(1, code))
     }
 
     /// Terminates the command and its descendants.

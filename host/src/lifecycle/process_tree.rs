@@ -66,9 +66,18 @@ mod unix {
         }
     }
 
-    /// Whether the process still exists. Its number may have been reused, but hardly in our process group.
+    /// Whether the process still runs. Its number may have been reused, but hardly in our process group.
     fn is_member(member: &Pid) -> bool {
-        getpgid(Some(*member)).is_ok_and(|group| group == getpgrp())
+        getpgid(Some(*member)).is_ok_and(|group| group == getpgrp()) && !is_zombie(*member)
+    }
+
+    /// Whether the process has exited, but whatever inherited it from its parent has not noticed that yet, if it ever
+    /// does. Only Linux says so.
+    fn is_zombie(process: Pid) -> bool {
+        let stat = fs::read(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+        // The name before it may contain anything.
+        let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
+        state == Some(&b'Z')
     }
 
     fn children(of: Pid) -> Vec<Pid> {
