@@ -295,7 +295,7 @@ impl fmt::Display for Fault {
                     wait.import
                 )
             }
-            Self::NoStartResponse => write!(f, "the handler returned without calling start-response"),
+            Self::NoStartResponse => write!(f, "the handler returned without a response"),
             Self::BadResponseHead(error) => write!(f, "{error}"),
             Self::ShortBody { missing } => {
                 write!(f, "the handler wrote {missing} bytes less than its Content-Length")

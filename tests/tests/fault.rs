@@ -108,7 +108,7 @@ fn f8_a_reason_of_several_lines_is_several_lines_in_the_log() {
 
 #[test]
 fn x2_a_handler_that_never_starts_a_response_is_a_500() {
-    let reason = "without calling start-response";
+    let reason = "returned without a response";
     Failure { program: "returns_without_starting", kind: "no-start-response", reason, ..FAILED }.check();
 }
 
@@ -173,7 +173,7 @@ fn f6_a_handler_that_overflows_its_stack_is_a_500() {
 fn a_handler_that_exits_is_a_500() {
     let exits = Failure { program: "exits", kind: "exited", fine: Some("/answered?code=0"), ..FAILED };
     Failure { reason: "exit(1)", ..exits }.check();
-    let reason = "without calling start-response";
+    let reason = "returned without a response";
     Failure { target: "/?code=0", kind: "no-start-response", reason, ..exits }.check();
 }
 

@@ -108,25 +108,6 @@ fn a_component_of_another_world_is_refused_with_all_that_is_missing() {
 }
 
 #[test]
-fn a_wasi_http_component_is_refused() {
-    let proxy = component(
-        r#"(component
-            (import "wasi:http/types@0.2.0" (instance $types
-                (export "incoming-request" (type (sub resource)))
-                (export "response-outparam" (type (sub resource)))))
-            (alias export $types "incoming-request" (type $request))
-            (alias export $types "response-outparam" (type $outparam))
-            (core module $module (func (export "handle") (param i32 i32)))
-            (core instance $instance (instantiate $module))
-            (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
-                (canon lift (core func $instance "handle")))
-            (instance $handler (export "handle" (func $handle)))
-            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#,
-    );
-    refuses_content(proxy, &["it is a wasi:http component", "wasmserve:gateway/handler@0.1.0"]);
-}
-
-#[test]
 fn a_handler_of_the_wrong_type_is_refused() {
     let wrong = component(
         r#"(component

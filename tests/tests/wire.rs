@@ -35,5 +35,6 @@ mod stats;
 mod stuck;
 mod terminal;
 mod toolchain;
+mod wasi_http;
 mod watch;
 mod wrong_kind;

@@ -5,6 +5,7 @@ use std::{borrow::Cow, net::SocketAddr, str::FromStr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
+    field,
     forwarded::Forwarded,
     mounts::Mount,
     request::{RequestHead, Target, Version},
@@ -189,17 +190,12 @@ pub fn is_reserved(name: &str) -> bool {
     NAMES.contains(&name) || name == "SERVER_SOFTWARE" || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Returns `HTTP_` and the name in upper case with `_` for `-` (rule H1), or `None` for names left out of the environ.
-///
-/// A name with `_` or another odd character could be confused with a different header (rule H6), `Proxy` with the
-/// variable that configures HTTP clients (rule H7), and the two `Content-` fields have variables of their own (rule
-/// E4).
+/// Returns `HTTP_` and the name in upper case with `_` for `-` (rule H1), or `None` for names left out of the environ:
+/// ambiguous ones, and the two `Content-` fields, which have variables of their own (rule E4).
 fn variable_name(name: &[u8]) -> Option<String> {
-    let is_plain = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-    let has_no_twin = |name: &[u8]| {
-        ["content-type", "content-length", "proxy"].iter().all(|other| !name.eq_ignore_ascii_case(other.as_bytes()))
-    };
-    if !is_plain(name) || !has_no_twin(name) {
+    let has_own_variable =
+        ["content-type", "content-length"].iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()));
+    if !field::is_unambiguous(name) || has_own_variable {
         return None;
     }
     let upper = name.iter().map(|byte| if *byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char });

@@ -41,6 +41,12 @@ pub fn is_value(value: &[u8]) -> bool {
     !has_control && !matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
+/// Whether a handler may see a field of this name. A name with `_` or another odd character could be confused with a
+/// different field once it is a variable (rule H6), and `Proxy` with the variable that configures HTTP clients (rule H7).
+pub fn is_unambiguous(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') && !name.eq_ignore_ascii_case(b"proxy")
+}
+
 /// Trims white space around a field value: SP and HTAB only.
 pub fn trim(value: &[u8]) -> &[u8] {
     let mut rest = value;

@@ -13,14 +13,17 @@ pub(crate) mod gateway;
 mod guest;
 mod guest_log;
 pub(crate) mod inspect;
+pub(crate) mod interface;
 mod memory;
 mod outcome;
 mod phrases;
 pub(crate) mod settings;
 mod store;
+mod streams;
 mod ticker;
 mod wait;
 mod wasi;
+mod wasi_http;
 mod world;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
@@ -30,7 +33,10 @@ pub(crate) use self::{
     component::read,
     inspect::has_handler,
 };
-use self::{component::Component, engine::Engine, gateway::Gateway};
+use self::{
+    component::Component, engine::Engine, gateway::Gateway, inspect::ComponentInfo, interface::Interface,
+    wasi_http::Proxy,
+};
 use crate::{
     base::{grants::Grants, limits::Limits},
     handler::Handler,
@@ -49,7 +55,12 @@ pub(crate) fn handler(
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
-    Ok(Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?))
+    // A malformed component is reported when it is compiled.
+    let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
+    Ok(match Interface::of(&exports) {
+        Some(Interface::WasiHttp) => Box::new(Component::<Proxy>::new(engine, name, bytes, limits, grants)?),
+        Some(Interface::Gateway) | None => Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?),
+    })
 }
 
 /// Makes a handler from a component in a file. Blocks while compiling.

@@ -7,10 +7,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::state::{End, Head, State, WriteError, lock, wake};
+use super::state::{End, Head, ResponseRules, State, WriteError, lock, wake};
 use crate::{
     field::Field,
-    head::{ResponseHead, StartError},
+    head::{HeadLimits, ResponseHead, StartError},
 };
 
 /// What was missing when a handler returned.
@@ -124,6 +124,12 @@ impl Writer {
         pushed
     }
 
+    /// Whether the handler declared a Content-Length, so that [`end`](Self::end) knows whether something is missing.
+    #[must_use]
+    pub fn has_declared_length(&self) -> bool {
+        lock(&self.shared).left.is_some()
+    }
+
     /// Ends the response when `handle` returns, even if the handler did not finish it.
     ///
     /// # Errors
@@ -171,6 +177,14 @@ impl Writer {
     /// Takes the text of the last `exc_info`.
     pub fn take_exception(&mut self) -> Option<Vec<u8>> {
         self.exception.take()
+    }
+}
+
+impl Default for Writer {
+    /// The writer of a response that is not read.
+    fn default() -> Self {
+        let limits = HeadLimits { bytes: 0, fields: 0 };
+        Self::new(&Arc::new(Mutex::new(State::new(ResponseRules { is_head: false, limits }))))
     }
 }
 

@@ -23,7 +23,7 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
 
-use super::{files, guest::Guest, wait};
+use super::{files, guest::Guest, streams, wait};
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
@@ -53,6 +53,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     explain_lookups(linker)?;
     watch_variables(linker)?;
     record_waits(linker)?;
+    streams::record_waits(&mut linker.instance(&format!("wasi:io/streams@{WASI}"))?)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -96,7 +97,7 @@ fn watch_variables(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )
 }
 
-/// Records waits in the two functions through which every wait in WASI goes, be it for a clock, a socket or a response.
+/// Records waits in the two functions through which every other wait in WASI goes, be it for a clock, a socket or a response.
 fn record_waits(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut instance = linker.instance(&format!("wasi:io/poll@{WASI}"))?;
     instance.func_wrap_async(

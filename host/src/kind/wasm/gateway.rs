@@ -49,11 +49,7 @@ impl World for Gateway {
         {
             return Vec::new();
         }
-        let mut missing = vec![format!("it does not export `{HANDLER}` with `handle: func() -> result<_, string>`")];
-        if world.exports(engine).any(|(name, _)| name.starts_with("wasi:http/")) {
-            missing.push("it is a wasi:http component; serve it with `wasmtime serve`".into());
-        }
-        missing
+        vec![format!("it does not export `{HANDLER}` with `handle: func() -> result<_, string>`")]
     }
 
     fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Self::Pre> {

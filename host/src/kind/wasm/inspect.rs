@@ -7,7 +7,14 @@ use wasmparser::{
     BinaryReaderError, CustomSectionReader, Encoding, KnownCustom, MemoryType, Parser, Payload, ProducersSectionReader,
 };
 
-use super::{check, component, engine::Engine, gateway::Gateway};
+use super::{
+    check, component,
+    engine::{Core, Engine},
+    gateway::Gateway,
+    interface::Interface,
+    wasi_http::Proxy,
+    world::World,
+};
 use crate::base::limits::Limits;
 
 /// How many items of a kind are kept. The file is untrusted, and a longer list is of no use to a reader.
@@ -172,11 +179,21 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let info = ComponentInfo::read(&bytes).map_err(named)?;
     let mut inspected = Inspected { size: bytes.len(), info, missing: Vec::new(), verdict: Ok(()) };
     let core = engine.core();
-    let linker = core.linker_of::<Gateway>()?;
-    let verdict = component::compile(engine, &core, &name.to_string(), &bytes).and_then(|component| {
-        inspected.missing = check::missing_imports(&component, &linker)?;
-        check::check::<Gateway>(&component, &linker, &Limits::DEFAULT)
-    });
+    let verdict =
+        component::compile(engine, &core, &name.to_string(), &bytes).and_then(|component| {
+            match Interface::of(&inspected.info.exports) {
+                Some(Interface::WasiHttp) => inspected.check::<Proxy>(&core, &component),
+                Some(Interface::Gateway) | None => inspected.check::<Gateway>(&core, &component),
+            }
+        });
     inspected.verdict = verdict.map_err(|error| format!("{error:#}"));
     Ok(inspected)
+}
+
+impl Inspected {
+    fn check<W: World>(&mut self, core: &Core, component: &wasmtime::component::Component) -> anyhow::Result<()> {
+        let linker = core.linker_of::<W>()?;
+        self.missing = check::missing_imports(component, &linker)?;
+        check::check::<W>(component, &linker, &Limits::DEFAULT)
+    }
 }

@@ -19,6 +19,7 @@ use crate::{
         engine::Engine,
         gateway::HANDLER,
         inspect::{ComponentInfo, Inspected, inspect},
+        interface::Interface,
     },
     listen::access_log::{AccessLog, format::Format},
     program::task::Inspect,
@@ -78,8 +79,13 @@ fn world(info: &ComponentInfo) -> String {
     match ours {
         Some(export) if export == HANDLER => format!("a handler: exports `{HANDLER}`"),
         Some(export) => format!("a handler for another version: exports `{}`, not `{HANDLER}`", printable(export)),
+        None if Interface::of(&info.exports) == Some(Interface::WasiHttp) => {
+            "wasi:http 0.2; not kept: the case and order of field names, Host, odd field names, reason phrases, the \
+             client's address"
+                .to_owned()
+        }
         None if info.exports.iter().any(|export| export.starts_with("wasi:http/")) => {
-            "a wasi:http component; serve it with `wasmtime serve`".to_owned()
+            "a wasi:http component of another version; serve it with `wasmtime serve`".to_owned()
         }
         None if info.exports.iter().any(|export| export.starts_with("wasi:cli/run")) => {
             "a command; run it with `wasmtime run`, or create a handler with `wasmserve new`".to_owned()

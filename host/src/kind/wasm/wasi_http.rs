@@ -1,0 +1,95 @@
+//! The world `wasi:http/proxy` of WASI 0.2: the request is a resource, and so is the response that the handler sets.
+
+mod relay;
+mod request;
+
+use std::{
+    future::{Future as _, poll_fn},
+    mem,
+    pin::pin,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::oneshot;
+use wasmtime::{
+    Engine, Store,
+    component::{Component, InstancePre, Linker},
+};
+use wasmtime_wasi_http::{
+    WasiHttpView as _,
+    p2::bindings::{ProxyPre, http::types::Scheme},
+};
+
+use self::relay::{Relay, Waits};
+use super::{guest::Guest, world::World};
+use crate::base::lock::lock;
+
+/// The interface that a handler of this world exports, without the last part of its version.
+pub(super) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+
+/// The world `wasi:http/proxy`.
+pub(super) enum Proxy {}
+
+impl World for Proxy {
+    type Pre = ProxyPre<Guest>;
+
+    /// Its imports are WASI's own.
+    fn link(_: &mut Linker<Guest>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn missing_exports(component: &Component) -> Vec<String> {
+        let (engine, world) = (component.engine(), component.component_type());
+        let exports = world.exports(engine).any(|(name, _)| name.starts_with(HANDLER));
+        if exports { Vec::new() } else { vec![format!("it does not export `{HANDLER}x`")] }
+    }
+
+    fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Self::Pre> {
+        ProxyPre::new(pre)
+    }
+
+    fn engine(pre: &Self::Pre) -> &Engine {
+        pre.engine()
+    }
+
+    async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
+        let guest = store.data_mut();
+        // Both are used while the instance runs and has the store, so they are taken out of it.
+        let input = Arc::new(Mutex::new(mem::take(&mut guest.call.input)));
+        let mut writer = mem::take(&mut guest.call.writer);
+        let request = request::request(&guest.call, &input)?;
+        let scheme = if guest.call.forwarded.is_https == Some(true) { Scheme::Https } else { Scheme::Http };
+        let (set, response) = oneshot::channel();
+        let mut http = guest.http();
+        let request = http.new_incoming_request(scheme, request)?;
+        let outparam = http.new_response_outparam(set)?;
+        let mut relay = Relay::new(response);
+        let returned = {
+            let mut call = pin!(async {
+                let proxy = pre.instantiate_async(&mut *store).await?;
+                proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, outparam).await
+            });
+            poll_fn(|cx| {
+                let polled = call.as_mut().poll(cx);
+                _ = relay.poll(cx, &mut writer);
+                polled
+            })
+            .await
+        };
+        // A trap leaves the store, and with it what was written before, so that the client gets all of it.
+        let waits = poll_fn(|cx| match relay.poll(cx, &mut writer) {
+            Waits::ForClient => std::task::Poll::Pending,
+            waits => std::task::Poll::Ready(waits),
+        })
+        .await;
+        let call = &mut store.data_mut().call;
+        call.input = mem::take(&mut lock(&input));
+        call.writer = writer;
+        returned?;
+        Ok(match waits {
+            Waits::ForHandler => Err("the handler returned before it finished the body of its response".to_owned()),
+            Waits::ForResponse | Waits::ForClient => Ok(()),
+            Waits::Nothing => relay.into_result(),
+        })
+    }
+}
