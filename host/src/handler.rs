@@ -66,7 +66,6 @@ impl Call {
                 mount: &self.mount,
                 forwarded: self.forwarded,
                 content_length: self.content_length,
-                is_buffered: self.allowance.limits.buffer_body > 0,
                 id: self.exchange.id,
                 timeout: self.allowance.limits.timeout,
                 env: &self.allowance.grants.env,

@@ -39,7 +39,6 @@ fuzz_target!(|bytes: &[u8]| {
         mount,
         content_length: Some(7),
         forwarded,
-        is_buffered: bytes.len().is_multiple_of(2),
         id: 1,
         timeout: Duration::from_secs(30),
         env: &[],

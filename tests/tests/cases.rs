@@ -79,7 +79,6 @@ fn the_functions_of_the_gateway_agree_with_the_wire_on_every_case() {
                     peer,
                     content_length,
                     forwarded,
-                    is_buffered: settings.is_buffered,
                     id: 1,
                     timeout: Limits::DEFAULT.timeout,
                     env: &settings.env,

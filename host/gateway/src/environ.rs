@@ -63,8 +63,6 @@ pub struct Facts<'a> {
     pub content_length: Option<u64>,
     /// What a trusted proxy reported about the connection.
     pub forwarded: Forwarded,
-    /// Whether a chunked body was read before the handler started, so that it has a length (rule I8).
-    pub is_buffered: bool,
     /// The exchange's id.
     pub id: u64,
     /// How long the handler may run.
@@ -124,7 +122,8 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     }
     for (name, value) in head.fields() {
         let Some(name) = variable_name(name) else { continue };
-        if facts.is_buffered && name == "HTTP_TRANSFER_ENCODING" {
+        // Rule I8: a body that has a length is not in chunks for the handler.
+        if facts.content_length.is_some() && name == "HTTP_TRANSFER_ENCODING" {
             continue;
         }
         let value = match authority {
@@ -240,7 +239,6 @@ mod tests {
             mount,
             content_length,
             forwarded,
-            is_buffered: false,
             id: 7,
             timeout: Duration::from_secs(30),
             env: &env,

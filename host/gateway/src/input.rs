@@ -112,6 +112,26 @@ impl Input {
         }
     }
 
+    /// Waits for the whole body if it has at most `limit` bytes, and returns its length; or for a little more than that
+    /// if it is longer. All of it is kept for [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// What ended the body early.
+    pub async fn measure(&mut self, limit: u64) -> Result<Option<u64>, ReadError> {
+        let mut begun = BytesMut::new();
+        loop {
+            let part = self.read(READ_MAX).await?;
+            begun.extend_from_slice(&part);
+            let is_whole = part.is_empty();
+            if is_whole || begun.len() as u64 > limit {
+                begun.extend_from_slice(&self.ahead);
+                self.ahead = begun.freeze();
+                return Ok(is_whole.then_some(self.ahead.len() as u64));
+            }
+        }
+    }
+
     /// The trailer fields, available once the end has been read (rule I4).
     #[must_use]
     pub fn trailers(&self) -> &[Field] {
@@ -256,6 +276,29 @@ mod tests {
         assert_eq!(read_ahead(&mut input([data("hello"), data("world")], 100), 9), Err(ReadError::TooLarge));
         let cut = [data("hello"), Err(ReadError::Disconnected)];
         assert_eq!(read_ahead(&mut input(cut, 100), 9), Err(ReadError::Disconnected));
+    }
+
+    #[test]
+    fn i8_a_body_is_measured_without_losing_any_of_it() {
+        let measure = |input: &mut Input, limit| match std::pin::pin!(input.measure(limit))
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(result) => result,
+            Poll::Pending => unreachable!("everything has arrived"),
+        };
+        for (limit, length) in [(10, Some(10)), (9, None), (4, None), (0, None)] {
+            let mut input = input([data("hello"), data("world")], 100);
+            assert_eq!(measure(&mut input, limit), Ok(length), "{limit}");
+            let mut all = Vec::new();
+            while let Ok(part) = read(&mut input, 3)
+                && !part.is_empty()
+            {
+                all.extend_from_slice(&part);
+            }
+            assert_eq!(all, b"helloworld", "{limit}");
+        }
+        let cut = [data("hello"), Err(ReadError::Disconnected)];
+        assert_eq!(measure(&mut input(cut, 100), 9), Err(ReadError::Disconnected));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod bindings;
 pub(crate) mod cache;
 mod check;
+mod command;
 pub(crate) mod compile;
 pub(crate) mod component;
 pub(crate) mod engine;
@@ -34,8 +35,8 @@ pub(crate) use self::{
     inspect::has_handler,
 };
 use self::{
-    component::Component, engine::Engine, gateway::Gateway, inspect::ComponentInfo, interface::Interface,
-    wasi_http::Proxy,
+    command::Command, component::Component, engine::Engine, gateway::Gateway, inspect::ComponentInfo,
+    interface::Interface, wasi_http::Proxy,
 };
 use crate::{
     base::{grants::Grants, limits::Limits},
@@ -58,6 +59,7 @@ pub(crate) fn handler(
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
     Ok(match Interface::of(&exports) {
+        Some(Interface::Command) => Box::new(Component::<Command>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::WasiHttp) => Box::new(Component::<Proxy>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::Gateway) | None => Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?),
     })

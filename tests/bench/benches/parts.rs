@@ -62,7 +62,6 @@ fn environs(criterion: &mut Criterion) {
             mount: &Mount::ROOT,
             content_length: None,
             forwarded: Forwarded::default(),
-            is_buffered: false,
             id: 1,
             timeout: Duration::from_secs(30),
             env: &[],

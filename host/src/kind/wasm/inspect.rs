@@ -8,7 +8,9 @@ use wasmparser::{
 };
 
 use super::{
-    check, component,
+    check,
+    command::Command,
+    component,
     engine::{Core, Engine},
     gateway::Gateway,
     interface::Interface,
@@ -182,6 +184,7 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let verdict =
         component::compile(engine, &core, &name.to_string(), &bytes).and_then(|component| {
             match Interface::of(&inspected.info.exports) {
+                Some(Interface::Command) => inspected.check::<Command>(&core, &component),
                 Some(Interface::WasiHttp) => inspected.check::<Proxy>(&core, &component),
                 Some(Interface::Gateway) | None => inspected.check::<Gateway>(&core, &component),
             }

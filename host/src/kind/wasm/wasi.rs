@@ -4,7 +4,11 @@ use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
 
 use http_body_util::BodyExt as _;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{FsPerms, WasiCtx, sockets::SocketAddrUse};
+use wasmtime_wasi::{
+    FsPerms, WasiCtx, WasiCtxBuilder,
+    cli::{StdinStream, StdoutStream},
+    sockets::SocketAddrUse,
+};
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 use super::guest_log::GuestLog;
@@ -23,16 +27,43 @@ pub(super) struct Wasi {
     pub(super) has_read_variables: bool,
 }
 
+/// What a program has besides the grants.
+pub(super) struct Program<I, O> {
+    /// Its environment.
+    pub(super) env: Vec<(String, String)>,
+    /// Its arguments, which begin with its name.
+    pub(super) args: Vec<String>,
+    pub(super) stdin: I,
+    pub(super) stdout: O,
+}
+
 impl Wasi {
     /// Creates a context in which every interface works, but grants only what the user granted.
     #[must_use]
     pub(super) fn new(allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
-        let grants = &allowance.grants;
         let mut ctx = WasiCtx::builder();
-        ctx.stdout(guest_log.stream(Stream::Stdout)).stderr(guest_log.stream(Stream::Stderr));
-        for variable in &grants.env {
+        ctx.stdout(guest_log.stream(Stream::Stdout));
+        for variable in &allowance.grants.env {
             ctx.env(&variable.name, &variable.value);
         }
+        Self::with(ctx, allowance, guest_log)
+    }
+
+    /// Creates the same context for a program that speaks through its environment, stdin and stdout.
+    #[must_use]
+    pub(super) fn of_program(
+        allowance: &Arc<Allowance>,
+        guest_log: &GuestLog,
+        program: Program<impl StdinStream + 'static, impl StdoutStream + 'static>,
+    ) -> Self {
+        let mut ctx = WasiCtx::builder();
+        ctx.stdin(program.stdin).stdout(program.stdout).envs(&program.env).args(&program.args);
+        Self::with(ctx, allowance, guest_log)
+    }
+
+    fn with(mut ctx: WasiCtxBuilder, allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
+        let grants = &allowance.grants;
+        ctx.stderr(guest_log.stream(Stream::Stderr));
         for Dir { host, guest, read_only } in &grants.dirs {
             let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
             if let Err(error) = ctx.preopened_dir(Path::new(host), guest, perms) {

@@ -87,8 +87,9 @@ fn world(info: &ComponentInfo) -> String {
         None if info.exports.iter().any(|export| export.starts_with("wasi:http/")) => {
             "a wasi:http component of another version; serve it with `wasmtime serve`".to_owned()
         }
-        None if info.exports.iter().any(|export| export.starts_with("wasi:cli/run")) => {
-            "a command; run it with `wasmtime run`, or create a handler with `wasmserve new`".to_owned()
+        None if Interface::of(&info.exports) == Some(Interface::Command) => {
+            "a CGI program; not kept: bytes that are not UTF-8 in variables, the case and order of field names"
+                .to_owned()
         }
         None => format!("unknown: does not export `{HANDLER}`"),
     }
