@@ -132,6 +132,8 @@ mod docs {
     mod data_disappears {}
     #[doc = include_str!("../../docs/from-wsgi.md")]
     mod from_wsgi {}
+    #[doc = include_str!("../../docs/kinds.md")]
+    mod kinds {}
     #[doc = include_str!("../../docs/log-records.md")]
     mod log_records {}
     #[doc = include_str!("../../docs/nginx.md")]

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use wasmserve_gateway::{head::StartError, input::ReadError, refusal::Refusal, response::EndError};
+use wasmserve_gateway::{cgi::HeadError, head::StartError, input::ReadError, refusal::Refusal, response::EndError};
 
 use crate::base::stack::{Stack, Wait};
 
@@ -56,6 +56,10 @@ pub enum Fault {
     NoStartResponse,
     /// The handler returned after its response head had been rejected.
     BadResponseHead(StartError),
+    /// The handler is a CGI program, and its output does not begin with a head.
+    BadCgiHead(HeadError),
+    /// The handler redirected to itself, or to one that redirected back, until that was given up.
+    RedirectLoop,
     /// The handler wrote fewer bytes than its `Content-Length`.
     ShortBody {
         /// How many bytes are missing.
@@ -126,6 +130,8 @@ impl Fault {
             | Self::OutOfMemory(_)
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
+            | Self::BadCgiHead(_)
+            | Self::RedirectLoop
             | Self::ShortBody { .. }
             | Self::BadInput { .. }
             | Self::Busy
@@ -149,6 +155,8 @@ impl Fault {
             | Self::OutOfMemory(_)
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
+            | Self::BadCgiHead(_)
+            | Self::RedirectLoop
             | Self::ShortBody { .. }
             | Self::HostBug(_) => 500,
             Self::TimedOut { .. } => 504,
@@ -173,6 +181,8 @@ impl Fault {
             Self::TimedOut { limit: Limit::Cpu, .. } => "cpu-limit",
             Self::NoStartResponse => "no-start-response",
             Self::BadResponseHead(_) => "bad-response-head",
+            Self::BadCgiHead(_) => "bad-cgi-head",
+            Self::RedirectLoop => "redirect-loop",
             Self::ShortBody { .. } => "short-body",
             Self::BadInput { .. } => "bad-input",
             Self::Busy => "busy",
@@ -196,6 +206,8 @@ impl Fault {
             | Self::TimedOut { .. }
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
+            | Self::BadCgiHead(_)
+            | Self::RedirectLoop
             | Self::ShortBody { .. }
             | Self::HostBug(_) => Class::Handler,
             Self::Busy => Class::Shed,
@@ -222,6 +234,8 @@ impl Fault {
             | Self::OutOfMemory(_)
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
+            | Self::BadCgiHead(_)
+            | Self::RedirectLoop
             | Self::ShortBody { .. }
             | Self::HostBug(_) => "the handler failed",
         }
@@ -274,7 +288,7 @@ impl fmt::Display for Fault {
             Self::Trap { reason, .. } | Self::Exception(reason) => write!(f, "{reason}"),
             Self::StackOverflow { .. } => write!(f, "the handler's call stack overflowed"),
             Self::TooManyHandles { .. } => write!(f, "the handler has more handles open than --max-handles allows"),
-            Self::Exited(status) => write!(f, "the handler called exit({status}) instead of returning"),
+            Self::Exited(status) => write!(f, "the handler ended with exit({status})"),
             Self::OutOfMemory(MemoryLimit::Instance) => {
                 write!(f, "the handler needs more memory than --max-memory allows")
             }
@@ -297,6 +311,10 @@ impl fmt::Display for Fault {
             }
             Self::NoStartResponse => write!(f, "the handler returned without a response"),
             Self::BadResponseHead(error) => write!(f, "{error}"),
+            Self::BadCgiHead(error) => write!(f, "the program's output is not a CGI response: {error}"),
+            Self::RedirectLoop => {
+                write!(f, "the handlers redirect in a circle; print a `Location` with a host, or another path")
+            }
             Self::ShortBody { missing } => {
                 write!(f, "the handler wrote {missing} bytes less than its Content-Length")
             }

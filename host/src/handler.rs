@@ -25,6 +25,12 @@ pub trait Handler: Send + Sync {
     /// What each exchange may use and access.
     fn allowance(&self) -> &Arc<Allowance>;
 
+    /// How many bytes of a body without a declared length to read before the handler starts: if that is all of the body,
+    /// the handler gets its length (rule G8).
+    fn measures(&self) -> u64 {
+        0
+    }
+
     /// Answers one exchange with a fresh instance, which is dropped afterwards.
     ///
     /// Nothing runs before the future is polled. When the future is ready or dropped, the response has ended too. Must

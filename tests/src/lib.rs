@@ -21,6 +21,8 @@ pub mod place;
 
 pub mod case;
 
+pub mod cgi;
+
 pub mod table;
 
 pub mod terminal;

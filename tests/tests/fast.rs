@@ -5,6 +5,7 @@
 mod behaviour;
 mod bindings;
 mod cases;
+mod cgi_cases;
 mod docs;
 mod invariant;
 mod program;

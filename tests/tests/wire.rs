@@ -5,6 +5,7 @@
 
 mod bulk;
 mod capacity;
+mod cgi;
 mod client;
 mod compile;
 mod dump;

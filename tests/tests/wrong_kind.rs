@@ -78,14 +78,24 @@ fn files_that_are_no_code_are_named() {
 #[test]
 fn core_modules_are_explained_by_what_they_import() {
     let place = Place::new();
-    for (import, what) in [
+    let start = r#"(func (export "_start"))"#;
+    for (fields, what) in [
         ("", "build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"),
-        ("wasi_snapshot_preview1", "it was built for WASI 0.1; build it for wasm32-wasip2 instead of wasm32-wasip1"),
-        ("__wbindgen_placeholder__", "it was built for browsers with wasm-bindgen"),
-        ("gojs", "it was built by Go for browsers"),
+        (r#"(import "wasi_snapshot_preview1" "f" (func))"#, "it is a library: it has no `_start`"),
+        (
+            &*format!(r#"(import "wasi_unstable" "f" (func)) {start}"#),
+            "it was built for a draft of WASI 0.1; build it with",
+        ),
+        (r#"(import "__wbindgen_placeholder__" "f" (func))"#, "it was built for browsers with wasm-bindgen"),
+        (r#"(import "gojs" "f" (func))"#, "it was built by Go for browsers; build a program with `GOOS=wasip1"),
+        (
+            r#"(import "env" "emscripten_get_now" (func))"#,
+            "it was built by Emscripten for JavaScript; build it with the WASI SDK",
+        ),
+        (r#"(import "wasi:cli/stdin@0.2.0" "f" (func))"#, "it is a part of a component; build it for wasm32-wasip2"),
+        (&format!(r#"(import "env" "draw" (func)) {start}"#), "it imports `draw` from `env`, which only the program"),
     ] {
-        let import = if import.is_empty() { String::new() } else { format!(r#"(import "{import}" "f" (func))"#) };
-        place.file("core.wasm", wat::parse_str(format!("(module {import})")).expect("valid WAT"));
+        place.file("core.wasm", wat::parse_str(format!("(module {fields})")).expect("valid WAT"));
         refused(&place, "core.wasm", &[&format!("`core.wasm` is a core module, not a component; {what}")]);
     }
 }
@@ -188,6 +198,7 @@ fn rust_without_handler_is_told_what_is_missing() {
     let place = Place::new();
     let component = wat::parse_str("(component)").expect("valid WAT");
     let file = place.file("built.wasm", component);
+    // As a library; a program is a CGI program, which is told what is missing when it does not answer as one.
     refuses(built(&place, &file), 4, &["`hello.rs` has no handler; add `handler!(app);`"]);
 
     let launch = built(&place, &file);

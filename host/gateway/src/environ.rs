@@ -80,7 +80,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
 
     let target = head.target();
     let Target { authority, path, query } = head.parts();
-    let path = decode(path.get(facts.mount.path().len()..).unwrap_or_default());
+    let path = field::percent_decoded(path.get(facts.mount.path().len()..).unwrap_or_default());
 
     let protocol = match head.version() {
         Version::Http10 => "HTTP/1.0",
@@ -102,7 +102,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
         add("CONTENT_TYPE", slice(content_type));
     }
     add("GATEWAY_INTERFACE", fixed("CGI/1.1"));
-    add("PATH_INFO", path);
+    add("PATH_INFO", path.into());
     add("QUERY_STRING", slice(query));
     add("REMOTE_ADDR", remote.clone());
     add("REMOTE_HOST", remote);
@@ -110,7 +110,7 @@ pub fn build(head: &RequestHead, facts: &Facts<'_>) -> Vec<Var> {
     add("REQUEST_METHOD", slice(head.method()));
     add("REQUEST_URI", slice(target));
     add("RAW_URI", slice(target));
-    add("SCRIPT_NAME", decode(facts.mount.path()));
+    add("SCRIPT_NAME", field::percent_decoded(facts.mount.path()).into());
     add("SERVER_NAME", text(server_name));
     add("SERVER_PORT", text(facts.peer.local.port().to_string()));
     add("SERVER_PROTOCOL", fixed(protocol));
@@ -199,26 +199,6 @@ fn variable_name(name: &[u8]) -> Option<String> {
     }
     let upper = name.iter().map(|byte| if *byte == b'-' { '_' } else { byte.to_ascii_uppercase() as char });
     Some("HTTP_".chars().chain(upper).collect())
-}
-
-/// Decodes `%XX` once and keeps invalid escapes unchanged (rule T10).
-fn decode(path: &[u8]) -> Bytes {
-    let digit = |at: usize| path.get(at).and_then(|byte| (*byte as char).to_digit(16));
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut at = 0;
-    while at < path.len() {
-        match (path[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high << 4 | low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    decoded.into()
 }
 
 #[cfg(test)]

@@ -56,6 +56,26 @@ pub fn trim(value: &[u8]) -> &[u8] {
     rest
 }
 
+/// Decodes `%XX` once and keeps invalid escapes unchanged (rule T10).
+pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| text.get(at).and_then(|byte| (*byte as char).to_digit(16));
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        match (text[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high << 4 | low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
 /// The elements of a list of tokens or addresses, without white space around them.
 ///
 /// Empty elements are ignored (RFC 9110 section 5.6.1.2). Quotes have no meaning: one that a client leaves open must

@@ -12,6 +12,7 @@ use std::mem;
 use bytes::Bytes;
 
 use self::chunks::{Chunk, Chunks};
+pub(crate) use self::line::is_target;
 pub use crate::framing::Framing;
 use crate::{
     field, foreign,

@@ -95,6 +95,12 @@ impl CallStats {
         *lock(&self.wait) = wait;
     }
 
+    /// Whether the handler is blocked in a host call.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        lock(&self.wait).is_some()
+    }
+
     /// Requests the stack. It is available at the handler's next tick if it computes, and soon if it waits.
     pub(super) fn ask_for_stack(&self) {
         *lock(&self.answer) = Answer::Nothing;

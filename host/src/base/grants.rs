@@ -28,9 +28,11 @@ impl Allowance {
     }
 }
 
-/// What handlers may access outside of their instance. Everything else is denied.
+/// What handlers get from the user, and may access outside of their instance. Everything else is denied.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
+    /// Arguments, after the name of the program.
+    pub args: Vec<String>,
     /// Variables added to the environ and to the handler's WASI environment.
     pub env: Vec<Variable>,
     /// Directories visible to the handler.

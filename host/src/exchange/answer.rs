@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tokio::time::timeout;
 use wasmserve_gateway::{
+    cgi,
     environ::Peer,
     field::Field,
     forwarded,
@@ -27,6 +29,7 @@ use super::{
     reply::{Progress, Reply},
 };
 use crate::{
+    event::exchange::Exchange,
     fault::{Class, Fault},
     handler::Call,
     source::live::{Broken, Live},
@@ -62,15 +65,19 @@ pub(crate) struct Begun {
 impl Begun {
     /// Answers the request. Ready when the response head is; the body follows as the handler writes it.
     pub(crate) fn answer(self) -> impl Future<Output = http::Response<Reply>> + Send {
-        answer_request(self.request, self.exchange)
+        answer_request(self.request, self.exchange, 0)
     }
 }
 
-async fn answer_request(request: Request, mut exchange: InProgress) -> http::Response<Reply> {
+/// How often handlers may redirect within an exchange.
+const REDIRECTS_MAX: usize = 10;
+
+/// Answers a request, which is not the client's own after a number of local redirects.
+async fn answer_request(request: Request, mut exchange: InProgress, redirects: usize) -> http::Response<Reply> {
     let Request { head, peer, mut content_length, body, refusal } = request;
     let exchanges = Arc::clone(&exchange.exchanges);
     let (limits, gateway) = (&exchanges.limits, &exchanges.gateway);
-    let rules = ResponseRules { is_head: head.method() == b"HEAD", limits: limits.response_head() };
+    let rules = ResponseRules { is_head: exchange.exchange.head.method() == b"HEAD", limits: limits.response_head() };
     if let Some(refusal) = refusal {
         return fail(exchange, rules, refusal.into());
     }
@@ -90,10 +97,10 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
         return fail(exchange, rules, Fault::NotMounted);
     };
     // A handler that replaces this one has the same limits.
-    let (body_max, buffer_body) = {
+    let (body_max, buffer_body, measures) = {
         let handler = live.handler();
         let limits = &handler.allowance().limits;
-        (limits.body, limits.buffer_body)
+        (limits.body, limits.buffer_body, handler.measures())
     };
     if content_length.is_some_and(|length| length > body_max) {
         return fail(exchange, rules, Fault::BodyTooLarge);
@@ -114,6 +121,11 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
             Ok(length) => content_length = Some(length),
             Err(error) => return fail(exchange, rules, error.into()),
         }
+    } else if measures > 0 && content_length.is_none() && input.has_body() {
+        match input.measure(measures).await {
+            Ok(length) => content_length = length,
+            Err(error) => return fail(exchange, rules, error.into()),
+        }
     }
 
     let Ok(slot) = exchanges.admission.enter(&exchange.exchange).await else {
@@ -123,7 +135,7 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
     let (writer, reader) = response::channel(rules);
     let handler = live.handler();
     let call = Call {
-        exchange: exchange.exchange.clone(),
+        exchange: Exchange { head, ..exchange.exchange.clone() },
         mount: mount.clone(),
         forwarded,
         content_length,
@@ -140,11 +152,33 @@ async fn answer_request(request: Request, mut exchange: InProgress) -> http::Res
     let mut progress = Progress::new(Some(call), reader);
     match poll_fn(|cx| progress.poll_head(cx)).await {
         Some(head) => Reply::new(progress, exchange, head),
-        None => {
-            let fault = progress.fault.unwrap_or_else(|| Fault::HostBug("an exchange ended without a result".into()));
-            fail(exchange, rules, fault)
-        }
+        None => match progress.into_redirect() {
+            Ok(location) => redirect(exchange, rules, location, redirects + 1).await,
+            Err(fault) => fail(exchange, rules, fault),
+        },
     }
+}
+
+/// Answers with the response to a GET of this path and query (RFC 3875 section 6.2.2). Boxed, because that may redirect,
+/// too.
+fn redirect(
+    exchange: InProgress,
+    rules: ResponseRules,
+    location: Bytes,
+    redirects: usize,
+) -> Pin<Box<dyn Future<Output = http::Response<Reply>> + Send>> {
+    Box::pin(async move {
+        if redirects > REDIRECTS_MAX {
+            return fail(exchange, rules, Fault::RedirectLoop);
+        }
+        let limits = exchange.exchanges.limits.request_head();
+        let head = match cgi::redirected(&exchange.exchange.head, &location, limits) {
+            Ok(head) => head,
+            Err(error) => return fail(exchange, rules, Fault::BadCgiHead(error)),
+        };
+        let request = Request { head, peer: exchange.exchange.peer, content_length: None, body: None, refusal: None };
+        answer_request(request, exchange, redirects).await
+    })
 }
 
 /// How long a page's request waits for the build to change.

@@ -27,7 +27,7 @@ pub(super) struct Progress {
     /// The call, until it ends; `None` for a response from the host.
     call: Option<CallFuture>,
     /// The fault of the call, if it failed.
-    pub(super) fault: Option<Fault>,
+    fault: Option<Fault>,
     reader: Reader,
 }
 
@@ -44,6 +44,18 @@ impl Progress {
             // The writer is gone, but the call's result has not yet arrived from the other lane.
             Poll::Ready(None) if self.call.is_some() => Poll::Pending,
             head => head,
+        }
+    }
+
+    /// Where the handler redirected to, if there is no head.
+    ///
+    /// # Errors
+    ///
+    /// The fault that is the reason for the missing head.
+    pub(super) fn into_redirect(self) -> Result<Bytes, Fault> {
+        match (self.fault, self.reader.redirect()) {
+            (None, Some(location)) => Ok(location),
+            (fault, _) => Err(fault.unwrap_or_else(|| Fault::HostBug("an exchange ended without a result".into()))),
         }
     }
 

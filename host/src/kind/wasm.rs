@@ -18,6 +18,7 @@ pub(crate) mod interface;
 mod memory;
 mod outcome;
 mod phrases;
+mod preview1;
 pub(crate) mod settings;
 mod store;
 mod streams;
@@ -29,10 +30,13 @@ mod world;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
+use anyhow::anyhow;
+
 pub(crate) use self::{
-    check::{check_format, is_core_module, is_precompiled},
+    check::{check_format, is_precompiled},
     component::read,
     inspect::has_handler,
+    preview1::is_core_module,
 };
 use self::{
     command::Command, component::Component, engine::Engine, gateway::Gateway, inspect::ComponentInfo,
@@ -43,12 +47,12 @@ use crate::{
     handler::Handler,
 };
 
-/// Makes a handler from a component in memory. `name` is used in messages. Blocks while compiling, which takes seconds
+/// Makes a handler from a component or a program for WASI 0.1 in memory. `name` is used in messages. Blocks while compiling, which takes seconds
 /// for a large component that is not in the compile cache.
 ///
 /// # Errors
 ///
-/// The bytes are not a component, or the component is of another world. The error names everything that is missing.
+/// The bytes are neither, or the component is of another world. The error names everything that is missing.
 pub(crate) fn handler(
     engine: &Arc<Engine>,
     name: &Path,
@@ -56,6 +60,7 @@ pub(crate) fn handler(
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
+    let bytes = preview1::wrapped(bytes).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
     Ok(match Interface::of(&exports) {

@@ -38,6 +38,15 @@ impl Reader {
         Poll::Pending
     }
 
+    /// The path and query whose response is to be sent instead, once [`poll_head`](Self::poll_head) has returned `None`.
+    #[must_use]
+    pub fn redirect(&self) -> Option<Bytes> {
+        match &lock(&self.shared).head {
+            Head::Redirected(location) => Some(location.clone()),
+            _ => None,
+        }
+    }
+
     /// Returns the next chunk, or `None` once the response is complete.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         let mut state = lock(&self.shared);

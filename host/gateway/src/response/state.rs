@@ -56,6 +56,8 @@ pub(super) enum Head {
     Held(ResponseHead),
     /// The head may be sent: `Some` until the reader takes it.
     Sent(Option<http::response::Parts>),
+    /// There is no head: the response to another request is to be sent, a GET of this path and query.
+    Redirected(Bytes),
 }
 
 /// How a body ended.
@@ -109,7 +111,7 @@ impl State {
 
     pub(super) fn check_writable(&self) -> Result<(), WriteError> {
         match self.head {
-            Head::Unstarted | Head::Refused(_) => Err(WriteError::NotStarted),
+            Head::Unstarted | Head::Refused(_) | Head::Redirected(_) => Err(WriteError::NotStarted),
             Head::Held(_) | Head::Sent(_) if self.end.is_some() => Err(WriteError::Disconnected),
             Head::Held(_) | Head::Sent(_) => self.check_client(),
         }

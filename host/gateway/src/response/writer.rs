@@ -59,6 +59,7 @@ impl Writer {
                 state.has_failed = true;
                 return Err(StartError::HeadersSent);
             }
+            Head::Redirected(_) => return Err(StartError::AlreadyStarted),
             Head::Held(_) | Head::Refused(_) | Head::Sent(_) if !is_retry => return Err(StartError::AlreadyStarted),
             _ => {}
         }
@@ -72,6 +73,12 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Asks for the response to another request instead: a GET of this path and query (RFC 3875 section 6.2.2). It is made when
+    /// the handler has ended without a fault. Must not be called after [`start`](Self::start).
+    pub fn redirect(&mut self, location: Bytes) {
+        lock(&self.shared).head = Head::Redirected(location);
     }
 
     /// Sends a chunk and waits while too much data waits for the client (rules B7, B8). An empty chunk does nothing
@@ -141,7 +148,7 @@ impl Writer {
             Head::Unstarted => return Err(EndError::NoStartResponse),
             Head::Refused(error) => return Err(EndError::BadHead(error.clone())),
             Head::Held(_) => state.commit(Some(0)),
-            Head::Sent(_) => {}
+            Head::Sent(_) | Head::Redirected(_) => {}
         }
         state.end();
         match state.end {

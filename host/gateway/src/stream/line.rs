@@ -53,7 +53,7 @@ pub(super) fn may_be_in_line(byte: u8) -> bool {
 
 /// Whether this is an acceptable target. Accepts more than RFC 3986, because clients send it: all visible characters
 /// except angle brackets, and UTF-8.
-fn is_target(target: &[u8]) -> bool {
+pub(crate) fn is_target(target: &[u8]) -> bool {
     // A fragment is not part of the request (rule T8), but it is part of the line.
     let is_visible = |byte: &u8| *byte > b' ' && *byte != 0x7f;
     let fragment = target.iter().position(|byte| *byte == b'#').unwrap_or(target.len());

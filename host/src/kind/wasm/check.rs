@@ -1,7 +1,6 @@
 //! Checks whether a file is a component that can be served, and explains everything that is wrong with it.
 
 use anyhow::bail;
-use wasmparser::{Parser, Payload};
 use wasmtime::{
     Engine,
     component::{
@@ -10,14 +9,15 @@ use wasmtime::{
     },
 };
 
-use super::{guest::Guest, phrases, settings, world::World};
+use super::{guest::Guest, phrases, preview1, settings, world::World};
 use crate::base::limits::Limits;
 
 /// Checks a file's first bytes, where most mistakes show.
 ///
 /// # Errors
 ///
-/// The file is not a component. The error names what it is instead, and how to make a component.
+/// The file is neither a component nor a program for WASI 0.1. The error names what it is instead, and how to make a
+/// component.
 pub(crate) fn check_format(bytes: &[u8]) -> anyhow::Result<()> {
     // Precompiled components are native code, which cannot be sandboxed.
     if is_precompiled(bytes) {
@@ -25,7 +25,7 @@ pub(crate) fn check_format(bytes: &[u8]) -> anyhow::Result<()> {
     }
     match bytes {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
-        _ if is_core_module(bytes) => bail!("is a core module, not a component; {}", of_core_module(bytes)),
+        _ if preview1::is_core_module(bytes) => preview1::check(bytes),
         [b'\0', b'a', b's', b'm', _, _, _, _, ..] => {
             bail!("was made by a newer toolchain; this version of wasmserve reads components of version 0xd")
         }
@@ -41,38 +41,6 @@ pub(crate) fn check_format(bytes: &[u8]) -> anyhow::Result<()> {
 /// Whether a file's first bytes are those of a precompiled component.
 pub(crate) fn is_precompiled(bytes: &[u8]) -> bool {
     Engine::detect_precompiled(bytes).is_some()
-}
-
-/// Whether a file's first bytes are those of a core module.
-pub(crate) fn is_core_module(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm\x01\0\0\0")
-}
-
-/// How to get a component instead of a core module, which its imports show.
-fn of_core_module(bytes: &[u8]) -> &'static str {
-    let section = Parser::new(0).parse_all(bytes).map_while(Result::ok).find_map(|payload| match payload {
-        Payload::ImportSection(imports) => Some(imports),
-        _ => None,
-    });
-    let modules: Vec<&str> = section
-        .into_iter()
-        .flat_map(wasmparser::SectionLimited::into_imports)
-        .map_while(Result::ok)
-        .map(|import| import.module)
-        .collect();
-    let imports = |name: &str| modules.iter().any(|module| module.starts_with(name));
-    match () {
-        () if imports("wasi_snapshot_preview1") || imports("wasi_unstable") => {
-            "it was built for WASI 0.1; build it for wasm32-wasip2 instead of wasm32-wasip1"
-        }
-        () if imports("__wbindgen") || imports("wbg") || imports("./") => {
-            "it was built for browsers with wasm-bindgen; build a handler for wasm32-wasip2: `wasmserve new hello`"
-        }
-        () if imports("gojs") || imports("go") => {
-            "it was built by Go for browsers; build a component with TinyGo for wasip2"
-        }
-        () => "build it for wasm32-wasip2, or wrap it with `wasm-tools component new`",
-    }
 }
 
 /// Checks that a component is of world `W`, can be linked, and that its instances fit into the limits.

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     fs::{self, File},
     io::Read as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -40,7 +40,9 @@ pub(crate) const SIZE_MAX: u64 = 64 << 20;
 /// A component that is ready to handle exchanges.
 pub(super) struct Component<W: World> {
     engine: Arc<Engine>,
-    /// The file's bytes, needed when the core is replaced.
+    /// The path that the user named.
+    name: PathBuf,
+    /// The component's bytes, needed when the core is replaced.
     bytes: Cow<'static, [u8]>,
     pre: ArcSwap<W::Pre>,
     allowance: Arc<Allowance>,
@@ -82,13 +84,20 @@ impl<W: World> Component<W> {
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Arc<Self>> {
-        let (core, name) = (engine.core(), name.display());
-        let component = compile(engine, &core, &name.to_string(), &bytes)?;
+        let core = engine.core();
+        let component = compile(engine, &core, &name.display().to_string(), &bytes)?;
         let linker = core.linker_of::<W>()?;
-        check::check::<W>(&component, &linker, limits).with_context(|| format!("`{name}` cannot be served"))?;
-        let pre = ArcSwap::from_pointee(W::prepare(linker.instantiate_pre(&component)?)?);
-        let allowance = Arc::new(Allowance::new(limits, grants));
-        let component = Arc::new(Self { engine: Arc::clone(engine), bytes, pre, allowance, notes: Arc::default() });
+        check::check::<W>(&component, &linker, limits)
+            .with_context(|| format!("`{}` cannot be served", name.display()))?;
+        let pre = ArcSwap::from_pointee(W::prepare(linker.instantiate_pre(&component)?, name)?);
+        let component = Arc::new(Self {
+            engine: Arc::clone(engine),
+            name: name.to_owned(),
+            bytes,
+            pre,
+            allowance: Arc::new(Allowance::new(limits, grants)),
+            notes: Arc::default(),
+        });
         let weak = Arc::downgrade(&component);
         engine.register(weak);
         Ok(component)
@@ -98,7 +107,7 @@ impl<W: World> Component<W> {
 impl<W: World> Renew for Component<W> {
     fn renew(self: Arc<Self>, core: &Core) -> anyhow::Result<Box<dyn FnOnce()>> {
         let component = wasmtime::component::Component::from_binary(&core.engine, &self.bytes)?;
-        let pre = W::prepare(core.linker_of::<W>()?.instantiate_pre(&component)?)?;
+        let pre = W::prepare(core.linker_of::<W>()?.instantiate_pre(&component)?, &self.name)?;
         Ok(Box::new(move || self.pre.store(Arc::new(pre))))
     }
 }
@@ -106,6 +115,10 @@ impl<W: World> Renew for Component<W> {
 impl<W: World> Handler for Arc<Component<W>> {
     fn allowance(&self) -> &Arc<Allowance> {
         &self.allowance
+    }
+
+    fn measures(&self) -> u64 {
+        W::MEASURES
     }
 
     fn call(&self, call: Call, slot: Slot) -> CallFuture {

@@ -1,6 +1,6 @@
 //! The world `wasmserve:gateway`: links its imports to the gateway and calls its export.
 
-use std::{future::Future, mem};
+use std::{future::Future, mem, path::Path};
 
 use bytes::Bytes;
 use wasmserve_gateway::{field::Field, head::StartError, input::ReadError, response::WriteError};
@@ -52,7 +52,7 @@ impl World for Gateway {
         vec![format!("it does not export `{HANDLER}` with `handle: func() -> result<_, string>`")]
     }
 
-    fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Self::Pre> {
+    fn prepare(pre: InstancePre<Guest>, _: &Path) -> wasmtime::Result<Self::Pre> {
         ApplicationPre::new(pre)
     }
 

@@ -14,6 +14,7 @@ use super::{
     engine::{Core, Engine},
     gateway::Gateway,
     interface::Interface,
+    preview1,
     wasi_http::Proxy,
     world::World,
 };
@@ -148,10 +149,12 @@ fn add(texts: &mut Vec<String>, text: &str) {
     }
 }
 
-/// Whether a component exports a handler of some version, or something else that is served or refused by its own name.
-/// A program that was built without `handler!` does not.
+/// Whether a component exports a handler of some version, or something else that is served or refused by its own name. A
+/// library that was built without `handler!` does not; a program is a CGI program then.
 pub(crate) fn has_handler(bytes: &[u8]) -> bool {
-    let is_handler = |name: &String| name.starts_with("wasmserve:gateway/") || name.starts_with("wasi:http/");
+    let is_handler = |name: &String| {
+        ["wasmserve:gateway/", "wasi:http/", "wasi:cli/run@"].iter().any(|interface| name.starts_with(interface))
+    };
     // What cannot be read is explained later.
     ComponentInfo::read(bytes).map_or(true, |info| info.exports.iter().any(is_handler))
 }
@@ -161,6 +164,8 @@ pub(crate) fn has_handler(bytes: &[u8]) -> bool {
 pub(crate) struct Inspected {
     /// The size of its file in bytes.
     pub size: usize,
+    /// Whether the file is a program for WASI 0.1, which was made into the component.
+    pub is_wrapped: bool,
     /// What it contains.
     pub info: ComponentInfo,
     /// The imports that the host does not provide.
@@ -178,8 +183,10 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let (bytes, name) = (component::read(path, size)?, path.display());
     let named = |error: anyhow::Error| anyhow!("`{name}` {error:#}");
     check::check_format(&bytes).map_err(named)?;
+    let (size, is_wrapped) = (bytes.len(), preview1::is_core_module(&bytes));
+    let bytes = preview1::wrapped(bytes.into()).map_err(named)?;
     let info = ComponentInfo::read(&bytes).map_err(named)?;
-    let mut inspected = Inspected { size: bytes.len(), info, missing: Vec::new(), verdict: Ok(()) };
+    let mut inspected = Inspected { size, is_wrapped, info, missing: Vec::new(), verdict: Ok(()) };
     let core = engine.core();
     let verdict =
         component::compile(engine, &core, &name.to_string(), &bytes).and_then(|component| {

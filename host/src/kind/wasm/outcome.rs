@@ -27,7 +27,7 @@ impl fmt::Display for Overdue {
 
 impl std::error::Error for Overdue {}
 
-/// Turns the result of a call into a fault of the gateway, if it is one.
+/// Turns the result of a call into a fault of the gateway, if it is one. The error of a call may be the fault itself.
 pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) -> Result<(), Fault> {
     let error = match outcome {
         Ok(returned) => {
@@ -36,6 +36,9 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mu
         }
         Err(error) => error,
     };
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return Err(guest.call.blame(fault.clone()));
+    }
     let stack = error.downcast_ref::<WasmBacktrace>().map(stack).unwrap_or_default();
     if let Some(Overdue { limit, wait }) = error.downcast_ref() {
         return Err(Fault::TimedOut { limit: *limit, wait: *wait, stack });

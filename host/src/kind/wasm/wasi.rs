@@ -27,8 +27,8 @@ pub(super) struct Wasi {
     pub(super) has_read_variables: bool,
 }
 
-/// What a program has besides the grants.
-pub(super) struct Program<I, O> {
+/// What a process has besides the grants.
+pub(super) struct Process<I, O> {
     /// Its environment.
     pub(super) env: Vec<(String, String)>,
     /// Its arguments, which begin with its name.
@@ -43,21 +43,24 @@ impl Wasi {
     pub(super) fn new(allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
         let mut ctx = WasiCtx::builder();
         ctx.stdout(guest_log.stream(Stream::Stdout));
+        if !allowance.grants.args.is_empty() {
+            ctx.arg("handler").args(&allowance.grants.args);
+        }
         for variable in &allowance.grants.env {
             ctx.env(&variable.name, &variable.value);
         }
         Self::with(ctx, allowance, guest_log)
     }
 
-    /// Creates the same context for a program that speaks through its environment, stdin and stdout.
+    /// Creates the same context for a program that reads its environment and stdin, and answers on stdout.
     #[must_use]
-    pub(super) fn of_program(
+    pub(super) fn of_process(
         allowance: &Arc<Allowance>,
         guest_log: &GuestLog,
-        program: Program<impl StdinStream + 'static, impl StdoutStream + 'static>,
+        process: Process<impl StdinStream + 'static, impl StdoutStream + 'static>,
     ) -> Self {
         let mut ctx = WasiCtx::builder();
-        ctx.stdin(program.stdin).stdout(program.stdout).envs(&program.env).args(&program.args);
+        ctx.stdin(process.stdin).stdout(process.stdout).envs(&process.env).args(&process.args);
         Self::with(ctx, allowance, guest_log)
     }
 

@@ -6,6 +6,7 @@ mod request;
 use std::{
     future::{Future as _, poll_fn},
     mem,
+    path::Path,
     pin::pin,
     sync::{Arc, Mutex},
 };
@@ -44,7 +45,7 @@ impl World for Proxy {
         if exports { Vec::new() } else { vec![format!("it does not export `{HANDLER}x`")] }
     }
 
-    fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Self::Pre> {
+    fn prepare(pre: InstancePre<Guest>, _: &Path) -> wasmtime::Result<Self::Pre> {
         ProxyPre::new(pre)
     }
 

@@ -1,6 +1,6 @@
 //! The trait for worlds of components: what a world imports and how it is called.
 
-use std::future::Future;
+use std::{future::Future, path::Path};
 
 use wasmtime::{
     Engine, Store,
@@ -17,6 +17,9 @@ pub(super) trait World: Send + Sync + 'static {
     /// A component of this world, ready to be instantiated.
     type Pre: Send + Sync + 'static;
 
+    /// How many bytes of a body without a declared length are read before a handler of this world starts.
+    const MEASURES: u64 = 0;
+
     /// Links the imports of this world other than WASI.
     ///
     /// # Errors
@@ -27,12 +30,12 @@ pub(super) trait World: Send + Sync + 'static {
     /// Messages about the exports of this world that a component lacks; empty if it lacks none.
     fn missing_exports(component: &Component) -> Vec<String>;
 
-    /// Looks up the exports once for all instances.
+    /// Looks up the exports once for all instances. `name` is the path of the handler as the user named it.
     ///
     /// # Errors
     ///
     /// An export is missing.
-    fn prepare(pre: InstancePre<Guest>) -> wasmtime::Result<Self::Pre>;
+    fn prepare(pre: InstancePre<Guest>, name: &Path) -> wasmtime::Result<Self::Pre>;
 
     /// The engine that `pre` was prepared for.
     fn engine(pre: &Self::Pre) -> &Engine;

@@ -208,6 +208,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(CompileOptions::DEFAULT_MEMORY), value_parser = size::parse, help_heading = "Limits")]
     compile_memory: u64,
 
+    /// Pass an argument to the handler; it may begin with `-`, and the flag may be repeated
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true, value_parser = scoped(value::word))]
+    arg: Vec<Scoped<String>>,
+
     /// Add a variable to the environ and to the handler's environment variables; without a value, take the server's own
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = scoped(value::variable), help_heading = GRANTS)]
     env: Vec<Scoped<Variable>>,
@@ -285,6 +289,7 @@ impl Flags {
         let log_line = Values::once("--max-log-line", self.max_log_line, &handlers)?;
         let body = Values::once("--max-body", self.max_body, &handlers)?;
         let granted = Granted {
+            args: Values::new("--arg", self.arg, &handlers)?,
             env: Values::new("--env", self.env, &handlers)?,
             env_files: Values::new("--env-file", self.env_file, &handlers)?,
             dirs: Values::new("--dir", self.dir, &handlers)?,
@@ -358,6 +363,7 @@ impl Flags {
 
 /// What is granted to all handlers, and to single ones.
 struct Granted {
+    args: Values<String>,
     env: Values<Variable>,
     env_files: Values<Vec<Variable>>,
     dirs: Values<Dir>,
@@ -367,7 +373,7 @@ struct Granted {
 impl Granted {
     /// What is granted to all handlers.
     fn general(&self) -> Grants {
-        let mut grants = Grants::default();
+        let mut grants = Grants { args: self.args.general().cloned().collect(), ..Grants::default() };
         self.env_files.general().flatten().chain(self.env.general()).for_each(|variable| grants.add_variable(variable));
         self.dirs.general().for_each(|dir| grants.add_dir(dir));
         grants.net.extend(self.net.general().cloned());
@@ -376,6 +382,7 @@ impl Granted {
 
     /// Adds what is granted only to the handler at this mount. What contradicts something in `grants` replaces it.
     fn add_own(&self, mount: &Mount, grants: &mut Grants) {
+        grants.args.extend(self.args.own(mount).cloned());
         let files = self.env_files.own(mount).flatten();
         files.chain(self.env.own(mount)).for_each(|variable| grants.add_variable(variable));
         self.dirs.own(mount).for_each(|dir| grants.add_dir(dir));

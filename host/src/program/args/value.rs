@@ -51,6 +51,11 @@ pub(super) fn mount() -> impl TypedValueParser<Value = (Mount, Named)> {
     })
 }
 
+/// An argument of a program.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
 /// A variable, as in `NAME=VALUE`, or `NAME` for one of the server's own environment.
 pub(super) fn variable(text: &str) -> Result<Variable, String> {
     if text.starts_with('/') {

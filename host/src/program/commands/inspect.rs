@@ -48,7 +48,7 @@ pub(crate) fn run(task: &Inspect) -> Result<Exit, StartError> {
 
 /// The report, with one fact per line.
 fn report(inspected: &Inspected) -> String {
-    let Inspected { size: bytes, info, missing, verdict } = inspected;
+    let Inspected { size: bytes, is_wrapped, info, missing, verdict } = inspected;
     let mut text = String::new();
     let mut lines = |title: &str, lines: Vec<String>| {
         for (at, line) in lines.iter().enumerate() {
@@ -56,12 +56,13 @@ fn report(inspected: &Inspected) -> String {
         }
     };
     lines("served", vec![verdict.as_ref().map_or_else(|why| format!("no: {}", printable(why)), |()| "yes".to_owned())]);
-    lines("world", vec![world(info)]);
+    lines("world", vec![world(info, *is_wrapped)]);
     lines("size", vec![format!("{} in {}", size(*bytes as u64), parts(info))]);
     lines("exports", info.exports.iter().map(|export| printable(export)).collect());
     let width = info.imports.iter().map(|import| printable(import).chars().count()).max().unwrap_or(0).min(60);
     let import = |import: &String| {
-        let what = if missing.contains(import) { "missing: the host has no such import" } else { purpose(import).0 };
+        let what =
+            if missing.contains(import) { "missing: the host has no such import" } else { purpose(import, info).0 };
         format!("{:width$}  {what}", printable(import))
     };
     lines("imports", info.imports.iter().map(import).collect());
@@ -74,7 +75,7 @@ fn report(inspected: &Inspected) -> String {
     text
 }
 
-fn world(info: &ComponentInfo) -> String {
+fn world(info: &ComponentInfo, is_wrapped: bool) -> String {
     let ours = info.exports.iter().find(|export| export.starts_with("wasmserve:gateway/handler"));
     match ours {
         Some(export) if export == HANDLER => format!("a handler: exports `{HANDLER}`"),
@@ -88,8 +89,11 @@ fn world(info: &ComponentInfo) -> String {
             "a wasi:http component of another version; serve it with `wasmtime serve`".to_owned()
         }
         None if Interface::of(&info.exports) == Some(Interface::Command) => {
-            "a CGI program; not kept: bytes that are not UTF-8 in variables, the case and order of field names"
-                .to_owned()
+            let version = if is_wrapped { "0.1" } else { "0.2" };
+            format!(
+                "a CGI program of WASI {version}; not kept: bytes that are not UTF-8 in variables, the case and order of \
+                 field names"
+            )
         }
         None => format!("unknown: does not export `{HANDLER}`"),
     }
@@ -122,8 +126,17 @@ enum Access {
 }
 
 /// What an interface is for, with the flag that grants access to it, and what it gives access to.
-fn purpose(import: &str) -> (&'static str, Access) {
+fn purpose(import: &str, info: &ComponentInfo) -> (&'static str, Access) {
     use Access::{Always, Granted, Nothing};
+    if Interface::of(&info.exports) == Some(Interface::Command) {
+        match import.split('@').next() {
+            Some("wasi:cli/environment") => return ("the request and granted variables (--env)", Always),
+            Some("wasi:cli/stdin") => return ("the body of the request", Always),
+            Some("wasi:cli/stdout") => return ("the response", Always),
+            Some(name) if name.starts_with("wasi:cli/terminal-") => return ("nothing: there is no terminal", Nothing),
+            _ => {}
+        }
+    }
     let purposes = [
         ("wasmserve:gateway/", "the request and its response", Always),
         ("wasi:cli/environment@", "environment variables (--env)", Granted),
@@ -147,7 +160,7 @@ fn reach(info: &ComponentInfo, missing: &[String]) -> String {
     let mut always: Vec<&str> = Vec::new();
     let mut granted: Vec<&str> = Vec::new();
     for import in info.imports.iter().filter(|import| !missing.contains(import)) {
-        let (purpose, access) = purpose(import);
+        let (purpose, access) = purpose(import, info);
         let list = match access {
             Access::Always => &mut always,
             Access::Granted => &mut granted,

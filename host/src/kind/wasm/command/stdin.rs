@@ -75,7 +75,7 @@ impl StdinStream for Stdin {
 impl InputStream for Stdin {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let mut state = lock(&self.0);
-        // Whoever waits registers its own waker in `ready`.
+        // Who waits registers a waker in `ready`.
         _ = state.poll(&mut Context::from_waker(Waker::noop()));
         match &mut state.read {
             None => Ok(Bytes::new()),

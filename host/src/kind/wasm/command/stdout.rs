@@ -6,12 +6,13 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use wasmserve_gateway::{
-    cgi::{self, HeadError, HeadReader},
+    cgi::{Form, HeadError, HeadReader, Response},
     response::{WriteError, Writer},
 };
 use wasmtime_wasi::{
@@ -19,10 +20,14 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamError, StreamResult},
 };
 
-use crate::base::lock::lock;
+use crate::{base::lock::lock, fault::Fault};
 
-/// How many bytes of the body are held until the program waits or ends. A response that is shorter gets a Content-Length.
-const HELD: usize = 16 << 10;
+/// How many bytes of the body are held until the program waits or ends: a response that has ended by then gets a
+/// Content-Length (rule G9).
+const HELD_MAX: usize = 16 << 10;
+
+/// For how long something is held while the program computes.
+const HELD_FOR: Duration = Duration::from_millis(50);
 
 /// How many bytes may be written at once.
 const CHUNK: usize = 64 << 10;
@@ -34,55 +39,73 @@ pub(super) struct Stdout(Arc<Mutex<State>>);
 struct State {
     writer: Writer,
     stage: Stage,
-    /// What belongs to the body and was not passed on.
+    /// What belongs to the body and was not passed on, and since when there is something.
     held: BytesMut,
+    held_since: Option<Instant>,
 }
 
 enum Stage {
     Head(HeadReader),
     Body,
-    /// The rest is dropped: the client has left, or the head was rejected by the writer, which reports it.
+    /// The client gets the response to another request, so the rest is dropped.
+    Redirected,
+    /// The client has left, or the response has ended.
     Closed,
-    Malformed(HeadError),
 }
 
 impl State {
+    /// Takes what the program prints.
+    ///
+    /// # Errors
+    ///
+    /// The client has left. Or the head is refused: then the program is stopped, because nothing can come of it.
     fn write(&mut self, bytes: &[u8]) -> StreamResult<()> {
         match &mut self.stage {
             Stage::Head(head) => match head.push(bytes) {
-                Ok(None) => return Ok(()),
-                Ok(Some(head)) => self.begin(head),
-                Err(error) => self.stage = Stage::Malformed(error),
+                Ok(None) => {}
+                Ok(Some((response, size))) => {
+                    self.begin(response)?;
+                    self.hold(&bytes[size..]);
+                }
+                Err(error) => return Err(StreamError::Trap(Fault::BadCgiHead(error).into())),
             },
-            Stage::Body => self.held.extend_from_slice(bytes),
-            Stage::Closed | Stage::Malformed(_) => {}
+            Stage::Body => self.hold(bytes),
+            Stage::Redirected => {}
+            Stage::Closed => return Err(StreamError::Closed),
         }
-        if self.held.len() > HELD {
-            self.flush();
-        }
-        match self.stage {
-            Stage::Head(_) | Stage::Body => Ok(()),
-            Stage::Closed | Stage::Malformed(_) => Err(StreamError::Closed),
-        }
+        Ok(())
     }
 
-    fn begin(&mut self, head: cgi::Head) {
-        let (status, fields) = match head.response {
-            cgi::Response::Document { status, fields } => (status, fields),
-            cgi::Response::LocalRedirect(path) => ("302 Found".to_owned(), vec![("Location".to_owned(), path)]),
+    fn begin(&mut self, response: Response) -> StreamResult<()> {
+        self.stage = match response {
+            Response::Document { status, fields } => match self.writer.start(&status, fields, None) {
+                Ok(()) => Stage::Body,
+                Err(error) => return Err(StreamError::Trap(Fault::BadResponseHead(error).into())),
+            },
+            Response::LocalRedirect(location) => {
+                self.writer.redirect(location);
+                Stage::Redirected
+            }
         };
-        self.stage = match self.writer.start(&status, fields, None) {
-            Ok(()) => Stage::Body,
-            Err(_) => Stage::Closed,
-        };
-        self.held.extend_from_slice(&head.rest);
+        Ok(())
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        if !matches!(self.stage, Stage::Body) || bytes.is_empty() {
+            return;
+        }
+        self.held.extend_from_slice(bytes);
+        self.held_since.get_or_insert_with(Instant::now);
+        if self.held.len() > HELD_MAX {
+            self.pass_on();
+        }
     }
 
     /// Passes on what is held.
-    fn flush(&mut self) {
-        let held = mem::take(&mut self.held).freeze();
-        // What goes beyond the Content-Length is cut off, which the writer reports.
-        if matches!(self.stage, Stage::Body) && self.writer.push(held) == Err(WriteError::Disconnected) {
+    fn pass_on(&mut self) {
+        self.held_since = None;
+        // The writer reports what goes beyond the Content-Length.
+        if self.writer.push(mem::take(&mut self.held).freeze()) == Err(WriteError::Disconnected) {
             self.stage = Stage::Closed;
         }
     }
@@ -90,38 +113,35 @@ impl State {
 
 impl Stdout {
     /// Stdout that writes this response, whose head may have `limit` bytes.
-    pub(super) fn new(writer: Writer, limit: u64) -> Self {
-        let head = HeadReader::new(usize::try_from(limit).unwrap_or(usize::MAX));
-        Self(Arc::new(Mutex::new(State { writer, stage: Stage::Head(head), held: BytesMut::new() })))
+    pub(super) fn new(writer: Writer, form: Form, limit: u64) -> Self {
+        let stage = Stage::Head(HeadReader::new(form, limit));
+        Self(Arc::new(Mutex::new(State { writer, stage, held: BytesMut::new(), held_since: None })))
     }
 
-    /// Passes on what is held of the body.
-    pub(super) fn flush(&self) {
+    /// Passes on what is held of the body if the program waits, or has computed for long since.
+    pub(super) fn pass_on(&self, is_waiting: bool) {
         let mut state = lock(&self.0);
-        if !state.held.is_empty() {
-            state.flush();
+        if state.held_since.is_some_and(|since| is_waiting || since.elapsed() >= HELD_FOR) {
+            state.pass_on();
         }
     }
 
-    /// Ends the response if the program succeeded, and returns its writer; also what is wrong with the head, if anything.
-    pub(super) fn end(&self, is_success: bool) -> (Writer, Option<HeadError>) {
+    /// Passes on the rest, which ends the response unless the program failed. Returns the writer, and what is wrong if
+    /// the output ended within its head.
+    pub(super) fn end(&self, is_success: bool) -> (Writer, Result<(), HeadError>) {
         let mut state = lock(&self.0);
-        let mut error = None;
+        let mut result = Ok(());
         match mem::replace(&mut state.stage, Stage::Closed) {
-            Stage::Head(head) if is_success => error = Some(head.end()),
-            Stage::Malformed(malformed) => error = Some(malformed),
+            Stage::Head(head) => result = Err(head.end()),
             Stage::Body if is_success => {
                 let last = mem::take(&mut state.held).freeze();
                 // The writer reports what is wrong at the end of the call.
                 _ = state.writer.finish(last);
             }
-            Stage::Body => {
-                state.stage = Stage::Body;
-                state.flush();
-            }
-            Stage::Head(_) | Stage::Closed => {}
+            Stage::Body => state.pass_on(),
+            Stage::Redirected | Stage::Closed => {}
         }
-        (mem::take(&mut state.writer), error)
+        (mem::take(&mut state.writer), result)
     }
 
     fn space(&self) -> impl Future<Output = Result<(), WriteError>> + Send + use<> {
@@ -150,8 +170,8 @@ impl OutputStream for Stdout {
         lock(&self.0).write(&bytes)
     }
 
+    /// Does nothing, because many languages flush after each line. What is held goes out when the program waits.
     fn flush(&mut self) -> StreamResult<()> {
-        // Most languages flush after each line. What is held goes out when the program waits.
         Ok(())
     }
 
@@ -172,6 +192,7 @@ impl Pollable for Stdout {
     }
 }
 
+/// Not used by WASI 0.2, which has the streams above.
 impl AsyncWrite for Stdout {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = lock(&self.0).write(bytes);
