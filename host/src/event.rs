@@ -34,9 +34,9 @@ pub enum Event<'a> {
     },
     /// The head of a request has arrived.
     Begun(&'a Exchange),
-    /// The exchange was admitted: its handler may run.
+    /// The exchange was admitted: its handler may run. Emitted again for each handler that it is redirected to.
     Admitted(&'a Exchange),
-    /// The exchange's handler starts.
+    /// The exchange's handler starts. Emitted again for each handler that it is redirected to.
     Started(&'a Exchange),
     /// The handler, or the host on its behalf, writes a line to the log.
     Line {

@@ -29,6 +29,10 @@ fn main() -> Result<(), String> {
             print!("{} bytes", read_all()?);
         }
         "/redirects" => print!("Location: {query}\n\nignored"),
+        "/redirects-late" => {
+            compute();
+            println!("Location: {query}\n");
+        }
         "/redirects-and-fails" => {
             println!("Location: /\n");
             process::exit(3);
@@ -37,10 +41,7 @@ fn main() -> Result<(), String> {
         "/computes" => {
             plain();
             println!("one");
-            let mut sum = 0_u64;
-            for number in 0..20_000_000_u64 {
-                sum = std::hint::black_box(sum ^ number);
-            }
+            compute();
             print!("two");
         }
         "/sleeps" => thread::sleep(Duration::from_secs(3600)),
@@ -123,6 +124,13 @@ fn describe() {
 fn read_all() -> Result<usize, String> {
     let mut all = Vec::new();
     io::stdin().read_to_end(&mut all).map_err(|error| error.to_string())
+}
+
+/// Computes for longer than output is held.
+fn compute() {
+    for number in 0..20_000_000_u64 {
+        std::hint::black_box(number);
+    }
 }
 
 fn spin() -> ! {

@@ -1,6 +1,6 @@
 //! Answers with all environment variables of its process, and with one variable of the environ.
 //!
-//! The query names the latter (`name`). For `/panic` and `/error`, fails without the variable `API_KEY`.
+//! The query names the latter (`name`). For `/arguments`, answers with its arguments instead. For `/panic` and `/error`, fails without the variable `API_KEY`.
 
 use std::env;
 
@@ -10,6 +10,7 @@ handler!(app);
 
 fn app(environ: Environ) -> Result<String> {
     match environ.path() {
+        "/arguments" => return Ok(format!("{:?}", env::args().collect::<Vec<_>>())),
         "/panic" => return Ok(env::var("API_KEY").unwrap()),
         "/error" => return Ok(env::var("API_KEY")?),
         _ => {}

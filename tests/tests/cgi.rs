@@ -7,6 +7,7 @@ use wasmserve_tests::{
     cgi::CASES,
     client::{Client, End, Response},
     guest,
+    http2::{self, Http2},
     place::Place,
     server::{Launch, Server, refuses},
 };
@@ -135,6 +136,13 @@ fn g6_arguments_come_from_flags_and_then_from_the_query() {
 }
 
 #[test]
+fn arguments_are_for_other_handlers_too() {
+    let server = Launch::program("reads_env").flags(["--arg", "-v"]).start();
+    assert_eq!(server.get("/arguments").text(), r#"["handler", "-v"]"#);
+    assert_eq!(Launch::program("reads_env").start().get("/arguments").text(), "[]");
+}
+
+#[test]
 fn e3_a_mounted_program_knows_its_mount() {
     let mount = format!("/app={}", guest::program("answers_as_cgi").display());
     let server = Launch::program("hello").flags(["--mount", &mount]).start();
@@ -219,6 +227,7 @@ fn g3_a_local_redirect_is_answered_in_the_same_exchange() {
     assert!(lines(&posted).contains(&"REQUEST_METHOD=GET"));
     assert!(!lines(&posted).iter().any(|line| line.starts_with("CONTENT_")), "{}", posted.text());
     assert_eq!(server.ask(post("/redirects?/counts", b"hello")).text(), "0 of no length");
+    assert_eq!(server.get("/redirects-late?/other").text(), "GET /other", "from the slow lane");
     let mut client = server.connect();
     client.send("HEAD /redirects?/other HTTP/1.1\r\nHost: x\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.response_to_head().field("content-length"), Some("10"));
@@ -240,6 +249,18 @@ fn g3_f36_redirects_in_a_circle_are_a_fault() {
         .start();
     assert_eq!(missing.get("/cgi/redirects?/nowhere").status, 404);
     assert_eq!(server.get("/a").text(), "GET /a");
+}
+
+#[test]
+fn g3_g8_http2_makes_no_difference() {
+    let server = server(&[]);
+    let mut client = Http2::connect(server.addr());
+    let stream = client.begin(&http2::fields("POST", "/counts"));
+    client.last(stream, "hello");
+    assert_eq!(client.response(stream).text(), "5 of 5");
+    assert_eq!(client.get("/redirects?/other").text(), "GET /other");
+    let described = client.get("/redirects?/describes");
+    assert!(described.text().contains("SERVER_PROTOCOL=HTTP/2\n") && described.text().contains("HTTP_HOST=test\n"));
 }
 
 /// A misdeed: its path, the status, the kind of the fault, and a part of the reason in the log.
@@ -293,6 +314,22 @@ fn g9_x3_a_response_that_was_cut_never_looks_complete() {
     }
     let exited = server.get("/exits-in-the-body?0");
     assert_eq!((exited.text(), exited.end, exited.field("content-length")), ("some\n", End::Whole, Some("5")));
+}
+
+#[test]
+fn s6_to_s10_a_head_that_must_not_be_sent_is_a_fault() {
+    let server = server(&[]);
+    for (head, reason) in [
+        ("Status: 100 Continue", "the status is not three digits from 200 to 999"),
+        ("Status: fine", "the status is not three digits"),
+        ("Content-Length: many", "`Content-Length`: the value is not a single valid number"),
+        ("Transfer-Encoding: chunked", "`transfer-encoding` is a hop-by-hop field"),
+        ("X-A: a\rb", "`X-A`: the value has a control character"),
+    ] {
+        let failed = server.ask(post("/prints-what-it-reads", format!("{head}\n\nhi").as_bytes()));
+        assert_eq!((failed.status, failed.field("wasmserve-fault")), (500, Some("bad-response-head")), "{head}");
+        server.line_with(reason);
+    }
 }
 
 #[test]
@@ -412,13 +449,22 @@ fn a_program_of_any_version_of_wasi_0_2_is_served() {
 }
 
 #[test]
-fn a_module_that_cannot_be_wrapped_is_refused() {
+fn a_module_that_cannot_be_wrapped_is_refused_in_one_line() {
     let place = Place::new();
-    let module = wat::parse_str(
-        r#"(module (import "wasi_snapshot_preview1" "no_such_function" (func)) (memory (export "memory") 1)
-            (func (export "_start")))"#,
-    );
-    let path = place.file("odd.wasm", module.expect("valid WAT"));
-    let launch = Launch::bare().flags([path.as_os_str()]).flags(["--addr", "127.0.0.1:0"]);
-    refuses(launch, 4, &["odd.wasm` cannot be made a component: ", "no_such_function"]);
+    let module = fs::read(guest::program("answers_for_wasi_0_1")).expect("the guest is readable");
+    let odd = r#"(module (import "wasi_snapshot_preview1" "no_such_function" (func)) (memory (export "memory") 1)
+        (func (export "_start")))"#;
+    for (bytes, why) in [
+        (wat::parse_str(odd).expect("valid WAT"), "cannot be made a component: "),
+        (
+            wat::parse_str(r#"(module (func (export "_start") (unreachable)))"#).expect("valid WAT"),
+            "is a core module, not a component; it does not export its `memory`",
+        ),
+        (module[..module.len() - 10].to_vec(), "is not a valid module: it is cut off"),
+        (b"\0asm\x01\0\0\0garbage".to_vec(), "is not a valid module: "),
+    ] {
+        let path = place.file("odd.wasm", bytes);
+        let launch = Launch::bare().flags([path.as_os_str()]).flags(["--addr", "127.0.0.1:0"]);
+        refuses(launch, 4, &[&format!("odd.wasm` {why}")]);
+    }
 }

@@ -178,6 +178,19 @@ fn beginners_mistakes_are_reported_with_their_remedy() {
 }
 
 #[test]
+fn a_file_that_prints_a_response_is_served_and_told_how_when_it_does_not() {
+    let place = Place::new();
+    let file = place.file("hello.rs", "fn main() { println!(\"Content-Type: text/plain\\n\\nhello\") }\n");
+    assert_eq!(Launch::file(&file).start().get("/").text(), "hello\n");
+    let file = place.file("hello.rs", "fn main() { println!(\"hello\") }\n");
+    let server = Launch::file(&file).start();
+    assert_eq!(server.get("/").status, 500);
+    server.line_with(
+        "has no colon: `hello`; print `Content-Type: text/plain` and an empty line first, or add `handler!(app);`",
+    );
+}
+
+#[test]
 fn what_cannot_answer_requests_is_reported_with_what_can() {
     let place = Place::new();
     for (name, app) in [

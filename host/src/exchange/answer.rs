@@ -97,10 +97,10 @@ async fn answer_request(request: Request, mut exchange: InProgress, redirects: u
         return fail(exchange, rules, Fault::NotMounted);
     };
     // A handler that replaces this one has the same limits.
-    let (body_max, buffer_body, measures) = {
+    let (body_max, buffer_body) = {
         let handler = live.handler();
         let limits = &handler.allowance().limits;
-        (limits.body, limits.buffer_body, handler.measures())
+        (limits.body, limits.buffer_body)
     };
     if content_length.is_some_and(|length| length > body_max) {
         return fail(exchange, rules, Fault::BodyTooLarge);
@@ -121,10 +121,13 @@ async fn answer_request(request: Request, mut exchange: InProgress, redirects: u
             Ok(length) => content_length = Some(length),
             Err(error) => return fail(exchange, rules, error.into()),
         }
-    } else if measures > 0 && content_length.is_none() && input.has_body() {
-        match input.measure(measures).await {
-            Ok(length) => content_length = length,
-            Err(error) => return fail(exchange, rules, error.into()),
+    } else if content_length.is_none() && input.has_body() {
+        let measured = live.handler().measures();
+        if measured > 0 {
+            match input.measure(measured).await {
+                Ok(length) => content_length = length,
+                Err(error) => return fail(exchange, rules, error.into()),
+            }
         }
     }
 
@@ -135,7 +138,7 @@ async fn answer_request(request: Request, mut exchange: InProgress, redirects: u
     let (writer, reader) = response::channel(rules);
     let handler = live.handler();
     let call = Call {
-        exchange: Exchange { head, ..exchange.exchange.clone() },
+        exchange: Exchange { id: exchange.exchange.id, peer, head, began: exchange.exchange.began },
         mount: mount.clone(),
         forwarded,
         content_length,

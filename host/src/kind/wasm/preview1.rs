@@ -9,8 +9,10 @@ use anyhow::{anyhow, bail};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as ADAPTER,
 };
-use wasmparser::{Parser, Payload};
+use wasmparser::{BinaryReaderError, Parser, Payload};
 use wit_component::ComponentEncoder;
+
+use super::phrases;
 
 /// Whether a file's first bytes are those of a core module.
 pub(crate) fn is_core_module(bytes: &[u8]) -> bool {
@@ -23,7 +25,10 @@ pub(crate) fn is_core_module(bytes: &[u8]) -> bool {
 ///
 /// It is not. The error says what it is instead, and how to get a handler; it is to be read after the module's name.
 pub(super) fn check(bytes: &[u8]) -> anyhow::Result<()> {
-    let Outline { imports, has_start } = Outline::of(bytes);
+    let Outline { imports, has_start, has_memory } = Outline::of(bytes).map_err(|error| match error.to_string() {
+        text if phrases::is_cut_off(&text) => anyhow!("is not a valid module: it is cut off; build or copy it again"),
+        text => anyhow!("is not a valid module: {text}"),
+    })?;
     let imports_of = |module: &str| imports.iter().any(|(other, _)| other.starts_with(module));
     let why = match imports.iter().find(|(module, _)| *module != WASI) {
         _ if imports_of("__wbindgen") || imports_of("wbg") || imports_of("./") => {
@@ -47,7 +52,10 @@ pub(super) fn check(bytes: &[u8]) -> anyhow::Result<()> {
             name.escape_default(),
             module.escape_default()
         ),
-        None if has_start => return Ok(()),
+        None if has_start && has_memory => return Ok(()),
+        None if has_start => {
+            "it does not export its `memory`, as programs for WASI 0.1 do; build it with a linker for WASI"
+        }
         None if imports.is_empty() => "build it for wasm32-wasip2, or wrap it with `wasm-tools component new`",
         None => "it is a library: it has no `_start`, as programs for WASI 0.1 have; build a program with a `main`",
     };
@@ -65,37 +73,44 @@ pub(super) fn wrapped(bytes: Cow<'static, [u8]>) -> anyhow::Result<Cow<'static, 
     }
     check(&bytes)?;
     let wrap = || ComponentEncoder::default().module(&bytes)?.adapter(WASI, ADAPTER)?.encode();
-    // The module is untrusted, and the encoder runs in this process.
-    let encoded = catch_unwind(AssertUnwindSafe(wrap)).unwrap_or_else(|_| Err(anyhow!("the encoder fails")));
+    // The module is untrusted, and the encoder panics where it expects a valid one.
+    let encoded = catch_unwind(AssertUnwindSafe(wrap)).unwrap_or_else(|_| Err(anyhow!("it is malformed")));
     let cannot = |error: anyhow::Error| anyhow!("cannot be made a component: {}", error.root_cause());
     encoded.map(Cow::Owned).map_err(cannot)
 }
 
-/// What a core module imports and exports, as far as it can be read.
+/// What a core module imports and exports.
 struct Outline<'a> {
     /// The modules and names of its imports.
     imports: Vec<(&'a str, &'a str)>,
     /// Whether it exports the function that runs a program.
     has_start: bool,
+    /// Whether it exports the memory, in which WASI 0.1 passes data.
+    has_memory: bool,
 }
 
 impl<'a> Outline<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        let mut outline = Self { imports: Vec::new(), has_start: false };
-        // What cannot be read is reported when it is wrapped.
-        for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-            match payload {
+    /// Reads the sections of a module, but not what is in its functions.
+    fn of(bytes: &'a [u8]) -> Result<Self, BinaryReaderError> {
+        let mut outline = Self { imports: Vec::new(), has_start: false, has_memory: false };
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
                 Payload::ImportSection(imports) => {
-                    let imports = imports.into_imports().map_while(Result::ok);
-                    outline.imports.extend(imports.map(|import| (import.module, import.name)));
+                    for import in imports.into_imports() {
+                        let import = import?;
+                        outline.imports.push((import.module, import.name));
+                    }
                 }
                 Payload::ExportSection(exports) => {
-                    outline.has_start |=
-                        exports.into_iter().map_while(Result::ok).any(|export| export.name == "_start");
+                    for export in exports {
+                        let name = export?.name;
+                        outline.has_start |= name == "_start";
+                        outline.has_memory |= name == "memory";
+                    }
                 }
                 _ => {}
             }
         }
-        outline
+        Ok(outline)
     }
 }
