@@ -24,7 +24,7 @@ use crate::{
     },
     event::{Event, Events, Listener, listening::Listening, notice::Level},
     exchange::Exchanges,
-    kind::wasm::engine::{Engine, Pool},
+    kind::wasm::{cores::Pool, engine::Engine},
     lifecycle::{
         self, ExchangeProgress, Lifecycle,
         keys::{self, Actions, Keys},
