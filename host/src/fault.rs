@@ -1,6 +1,6 @@
 //! Why an exchange can fail, with the status, class and texts of each fault.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, io};
 
 use wasmserve_gateway::{cgi::HeadError, head::StartError, input::ReadError, refusal::Refusal, response::EndError};
 
@@ -65,6 +65,8 @@ pub enum Fault {
         /// How many bytes are missing.
         missing: u64,
     },
+    /// A file that is served cannot be read, or became shorter while it was sent. The text says why.
+    File(String),
     /// The request body ended early or was malformed, and the handler gave up on it.
     BadInput {
         /// The status of the response, if the client is still there.
@@ -133,6 +135,7 @@ impl Fault {
             | Self::BadCgiHead(_)
             | Self::RedirectLoop
             | Self::ShortBody { .. }
+            | Self::File(_)
             | Self::BadInput { .. }
             | Self::Busy
             | Self::Stopped
@@ -158,6 +161,7 @@ impl Fault {
             | Self::BadCgiHead(_)
             | Self::RedirectLoop
             | Self::ShortBody { .. }
+            | Self::File(_)
             | Self::HostBug(_) => 500,
             Self::TimedOut { .. } => 504,
             Self::Busy | Self::Stopped => 503,
@@ -184,6 +188,7 @@ impl Fault {
             Self::BadCgiHead(_) => "bad-cgi-head",
             Self::RedirectLoop => "redirect-loop",
             Self::ShortBody { .. } => "short-body",
+            Self::File(_) => "file",
             Self::BadInput { .. } => "bad-input",
             Self::Busy => "busy",
             Self::Stopped => "stopped",
@@ -209,6 +214,7 @@ impl Fault {
             | Self::BadCgiHead(_)
             | Self::RedirectLoop
             | Self::ShortBody { .. }
+            | Self::File(_)
             | Self::HostBug(_) => Class::Handler,
             Self::Busy => Class::Shed,
             Self::Stopped => Class::Stopped,
@@ -224,6 +230,7 @@ impl Fault {
             Self::BodyTooLarge => "the request body is too large",
             Self::NotMounted => "no handler is mounted here",
             Self::TimedOut { .. } => "the handler took too long",
+            Self::File(_) => "the file cannot be read",
             Self::Busy => "too many requests at the moment; try again later",
             Self::Stopped => "the server is stopping",
             Self::Trap { .. }
@@ -239,6 +246,16 @@ impl Fault {
             | Self::ShortBody { .. }
             | Self::HostBug(_) => "the handler failed",
         }
+    }
+}
+
+impl Fault {
+    /// The fault of a file that is there, but could not be opened or read.
+    pub(crate) fn unreadable(error: &io::Error) -> Self {
+        Self::File(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the file became shorter while it was sent".to_owned(),
+            _ => format!("the file cannot be read: {error}"),
+        })
     }
 }
 
@@ -285,7 +302,7 @@ impl fmt::Display for Fault {
             Self::BadInput { why, .. } => write!(f, "{why}"),
             Self::BodyTooLarge => write!(f, "the request body is longer than --max-body allows"),
             Self::NotMounted => write!(f, "no handler is mounted at this path; add one with --mount PATH=HANDLER"),
-            Self::Trap { reason, .. } | Self::Exception(reason) => write!(f, "{reason}"),
+            Self::Trap { reason, .. } | Self::Exception(reason) | Self::File(reason) => write!(f, "{reason}"),
             Self::StackOverflow { .. } => write!(f, "the handler's call stack overflowed"),
             Self::TooManyHandles { .. } => write!(f, "the handler has more handles open than --max-handles allows"),
             Self::Exited(status) => write!(f, "the handler ended with exit({status})"),

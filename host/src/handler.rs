@@ -36,6 +36,9 @@ pub trait Handler: Send + Sync {
     /// Nothing runs before the future is polled. When the future is ready or dropped, the response has ended too. Must
     /// be called from within a tokio runtime.
     fn call(&self, call: Call, slot: Slot) -> CallFuture;
+
+    /// Ends what only waits for news, because the server is about to stop.
+    fn drain(&self) {}
 }
 
 /// One exchange, as seen by the handler.

@@ -74,7 +74,10 @@ pub use crate::{
     handler::{Call, Handler, lanes::CallFuture},
     kind::{
         native::{Answering, Native},
-        wasm::{cores::Pool, engine::Engine, load},
+        wasm::{
+            engine::{Engine, Pool},
+            load,
+        },
     },
     program::main,
     server::Server,

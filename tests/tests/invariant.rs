@@ -91,8 +91,14 @@ fn only_args_uses_clap() {
 }
 
 #[test]
-fn only_watch_uses_notify() {
-    only_in(&["source/watch.rs"], "notify", |source| source.uses(&["notify"]));
+fn only_the_two_watches_use_notify() {
+    only_in(&["source/watch.rs", "kind/files/watch.rs"], "notify", |source| source.uses(&["notify"]));
+}
+
+#[test]
+fn files_are_opened_and_listed_below_a_handle_in_two_places() {
+    let places = ["kind/files/root.rs", "kind/files/listing.rs"];
+    only_in(&places, "cap-primitives", |source| source.uses(&["cap_primitives"]));
 }
 
 #[test]
@@ -132,6 +138,8 @@ fn p19_the_wall_clock_is_used_only_for_timestamps_and_beside_the_times_of_files(
         "base/output.rs",
         "event/exchange.rs",
         "exchange/in_progress.rs",
+        "kind/files/conditions.rs",
+        "kind/files/listing.rs",
         "kind/wasm/cache.rs",
         "program/commands/serve.rs",
         "source/build/cargo.rs",

@@ -54,9 +54,13 @@ fn other_languages_are_named_with_the_way_to_a_component() {
 fn files_that_are_no_code_are_named() {
     let place = Place::new();
     for (name, content, what) in [
-        ("index.html", &b"<p>"[..], "is not code, and wasmserve runs handlers only; write one that responds with it"),
-        ("data.json", b"{}", "is not code"),
-        ("picture", b"\x89PNG\r\n", "is not code"),
+        (
+            "index.html",
+            &b"<p>"[..],
+            "is a file for browsers, not a handler; serve the directory that it is in: `wasmserve .`",
+        ),
+        ("data.json", b"{}", "is a file for browsers"),
+        ("picture", b"\x89PNG\r\n", "is a file for browsers"),
         ("x.wat", b"(component)", "is wasm as text; make it binary with `wasm-tools parse x.wat -o x.wasm`"),
         ("world.wit", b"package a:b;", "is a contract without code"),
         ("a.wasm", b"\x1f\x8b\x08", "is compressed with gzip; unpack it with `gunzip`"),
@@ -101,25 +105,28 @@ fn core_modules_are_explained_by_what_they_import() {
 }
 
 #[test]
-fn a_directory_that_is_not_a_crate_names_the_handlers_in_it() {
+fn a_directory_is_built_only_if_it_is_a_crate() {
     let place = Place::new();
     fs::create_dir(place.join("d")).expect("a place is writable");
-    let parts = ["`d` is a directory without a Cargo.toml", "or start with `wasmserve new hello`"];
-    refused(&place, "d", &parts);
-    place.file("d/index.html", "");
-    refused(&place, "d", &parts);
+    let builds = |parts: &[&str]| refuses(Launch::bare().at(&place).flags(["build", "d"]), 4, parts);
+    builds(&["`d` is a directory without a Cargo.toml", "or start with `wasmserve new hello`"]);
     place.file("d/one.rs", "");
-    refused(&place, "d", &["`d` is a directory without a Cargo.toml; did you mean `d/one.rs`?"]);
+    builds(&["`d` is a directory without a Cargo.toml; did you mean `d/one.rs`?"]);
     for name in ["two.rs", "three.wasm", "four.rs"] {
         place.file(&format!("d/{name}"), "");
     }
-    refused(&place, "d", &["name one of the handlers in it: `d/four.rs`, `d/one.rs`, `d/three.wasm` and others"]);
+    builds(&["name one of the handlers in it: `d/four.rs`, `d/one.rs`, `d/three.wasm` and others"]);
+    refused(&place, "crate:d", &["`d` is a directory without a Cargo.toml; name one of the handlers in it"]);
 
     place.file("d/Cargo.toml", "[package\n");
     refused(&place, "d", &["`d` has a Cargo.toml that is not valid TOML, in line 1: "]);
     refused(&place, "d/Cargo.toml", &["`d` has a Cargo.toml that is not valid TOML"]);
     place.file("d/Cargo.toml", "[dependencies]\n");
     refused(&place, "d", &["`d` has a Cargo.toml without a `[package]`"]);
+    place.file("d/page.html", "");
+    refused(&place, "d/page.html", &["serve the directory that it is in: `wasmserve files:d`"]);
+    refused(&place, "files:d/page.html", &["is a file, not a directory; serve the one that it is in"]);
+    refused(&place, "files:else", &["`else` cannot be read: No such file"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Escaping of untrusted bytes for terminals and logs.
+//! Escaping of untrusted bytes for terminals, logs and pages.
 
 use std::fmt::{self, Write as _};
 
@@ -29,6 +29,24 @@ pub fn escape(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Escapes text for HTML. Control characters, which HTML cannot contain, become the same as in the log.
+#[must_use]
+pub fn html(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            '\n' | '\\' => html.push(char),
+            char => html.push_str(&escape(char.encode_utf8(&mut [0; 4]).as_bytes())),
+        }
+    }
+    html
 }
 
 /// Returns bytes as text, with `\x..` for invalid UTF-8 and everything else as it is: for formats with escapes of their

@@ -4,6 +4,7 @@
 //! It also compiles for `wasm32-wasip2`. It follows the rules of PEP 3333, RFC 3875, RFC 9110 and RFC 9112; tests carry
 //! the numbers that the rules have in `tests/rules.md`.
 
+pub mod accept;
 pub mod cgi;
 pub mod environ;
 pub mod escape;

@@ -1,4 +1,4 @@
-//! Options for how the gateway treats requests and responses.
+//! Options for how the gateway treats requests and responses, and how directories are served.
 
 use http::HeaderValue;
 use wasmserve_gateway::{environ::SOFTWARE, forwarded::Proxies};
@@ -34,4 +34,15 @@ impl GatewayOptions {
         server_name: None,
         server: Some(HeaderValue::from_static(SOFTWARE)),
     };
+}
+
+/// How the files in a directory are served.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileOptions {
+    /// Whether `index.html` is the answer for pages that do not exist.
+    pub spa: bool,
+    /// Whether pages of other origins may read the files.
+    pub cors: bool,
+    /// Whether pages reload when a file changes.
+    pub live: bool,
 }

@@ -139,9 +139,12 @@ impl Exchanges {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Wakes the pages that wait for a handler to build, so that their requests end.
+    /// Wakes the pages that wait for news, so that their requests end.
     pub(crate) fn drain(&self) {
-        self.mounts.iter().for_each(|(_, live)| live.wake());
+        for (_, live) in self.mounts.iter() {
+            live.wake();
+            live.handler().drain();
+        }
     }
 
     /// Assigns the id of a new exchange.

@@ -1,8 +1,8 @@
 //! Error pages: one line for clients, or all details with `--debug`, in the format the client accepts.
 
 use wasmserve_gateway::{
-    escape::{escape, readable},
-    field::quoted_elements,
+    accept::accepts,
+    escape::{escape, html, readable},
     request::RequestHead,
 };
 
@@ -98,37 +98,6 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Whether the client names this type explicitly. Clients that accept anything get text.
-fn accepts(head: &RequestHead, content_type: &str) -> bool {
-    head.values("accept").flat_map(|value| quoted_elements(value, b',')).any(|one| {
-        let mut parts = quoted_elements(one, b';');
-        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(content_type.as_bytes()));
-        is_named && !parts.any(is_weight_of_zero)
-    })
-}
-
-/// Whether a parameter says that the type is not acceptable: `q=0` (RFC 9110 section 12.4.2).
-fn is_weight_of_zero(parameter: &[u8]) -> bool {
-    matches!(parameter, [b'q' | b'Q', b'=', b'0', rest @ ..] if rest.iter().all(|byte| matches!(byte, b'.' | b'0')))
-}
-
-/// Escapes text for HTML. Control characters, which HTML cannot contain, become the same as in the log.
-fn html(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            '\n' | '\\' => html.push(char),
-            char => html.push_str(&escape(char.encode_utf8(&mut [0; 4]).as_bytes())),
-        }
-    }
-    html
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -150,23 +119,6 @@ mod tests {
         assert!(!page.text.contains("<script>") && !page.text.contains('\u{1b}'), "{}", page.text);
         assert!(page.text.contains("&lt;script&gt;alert(&#39;&amp;&#39;)"), "{}", page.text);
         assert!(page.text.contains("at app::&lt;impl &quot;x&quot;&gt; (a.rs:7)"), "{}", page.text);
-    }
-
-    #[test]
-    fn a_type_is_accepted_if_the_list_names_it_with_a_weight() {
-        let accepts = |value: &str| {
-            let head = format!("GET / HTTP/1.1\r\nAccept: {value}\r\n\r\n");
-            super::accepts(&RequestHead::new(Bytes::from(head)), "text/html")
-        };
-        for value in
-            ["text/html", "a/b,,TEXT/HTML ;q=0.5", "a/b;c=\"d,e\", text/html", ", text/html,", "text/html;q=0.001"]
-        {
-            assert!(accepts(value), "{value}");
-        }
-        for value in ["", "*/*", "text/html;q=0", "text/html; Q=0.000", "a/b;c=\"d, text/html\"", "text/html2"] {
-            assert!(!accepts(value), "{value}");
-        }
-        assert!(accepts("a/b\r\nAccept: text/html"));
     }
 
     #[test]

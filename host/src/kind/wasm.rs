@@ -6,7 +6,6 @@ mod check;
 mod command;
 pub(crate) mod compile;
 pub(crate) mod component;
-pub(crate) mod cores;
 pub(crate) mod engine;
 mod explain;
 mod files;
@@ -27,16 +26,12 @@ mod ticker;
 mod wait;
 mod wasi;
 mod wasi_http;
-#[cfg(feature = "wasip3")]
-mod wasi_http_3;
 mod world;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
-#[cfg(feature = "wasip3")]
-use self::wasi_http_3::Service;
 pub(crate) use self::{
     check::{check_format, is_precompiled},
     component::read,
@@ -68,19 +63,7 @@ pub(crate) fn handler(
     let bytes = preview1::wrapped(bytes).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
-    let interface = Interface::of(&exports);
-    if let Some(interface) = interface {
-        interface.check(&exports).with_context(|| format!("`{}` cannot be served", name.display()))?;
-    }
-    Ok(match interface {
-        #[cfg(feature = "wasip3")]
-        Some(Interface::Service) => {
-            let handler = Component::<Service>::new(engine, name, bytes, limits, grants)?;
-            engine.warn(&format!("`{}` is served through wasi:http 0.3, which is experimental", name.display()));
-            Box::new(handler)
-        }
-        #[cfg(not(feature = "wasip3"))]
-        Some(Interface::Service) => unreachable!("`check` refuses it"),
+    Ok(match Interface::of(&exports) {
         Some(Interface::Command) => Box::new(Component::<Command>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::WasiHttp) => Box::new(Component::<Proxy>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::Gateway) | None => Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?),

@@ -9,7 +9,7 @@ use crate::{
         address::Address,
         grants::Allowance,
         limits::{ConcurrencyLimits, EngineLimits, Limits},
-        options::GatewayOptions,
+        options::{FileOptions, GatewayOptions},
     },
     kind::wasm::compile::CompileOptions,
     lifecycle::options::LifecycleOptions,
@@ -83,4 +83,6 @@ pub(crate) struct Mounted {
     pub named: Named,
     /// What it may use and access.
     pub allowance: Arc<Allowance>,
+    /// How it serves files, if it is a directory.
+    pub files: FileOptions,
 }

@@ -1,4 +1,4 @@
-//! Loads handlers from sources: reads or builds a component, then compiles it.
+//! Loads handlers from sources: opens a directory, or reads or builds a component and compiles it.
 
 use std::{borrow::Cow, path::absolute, sync::Arc};
 
@@ -10,9 +10,12 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    base::grants::Allowance,
+    base::{grants::Allowance, options::FileOptions},
     handler::Handler,
-    kind::wasm::{self, engine::Engine},
+    kind::{
+        files::{self, reload::Changes},
+        wasm::{self, engine::Engine},
+    },
 };
 
 /// A component that was read from a file or built.
@@ -32,9 +35,33 @@ pub(crate) struct Loader {
     pub size: u64,
     /// How sources are built.
     pub build: BuildOptions,
+    /// The changes of all directories whose pages reload.
+    pub changes: Arc<Changes>,
 }
 
 impl Loader {
+    /// Makes the handler of a source with this allowance. Returns it with the component that it was made from, unless it
+    /// serves a directory. Blocks while opening, reading, building or compiling.
+    ///
+    /// # Errors
+    ///
+    /// The source cannot be read, does not build, or is not a handler. The line names the source.
+    pub(crate) fn load(
+        &self,
+        source: &Source,
+        allowance: &Allowance,
+        options: &FileOptions,
+    ) -> Result<(Box<dyn Handler>, Option<Component>), Failure> {
+        if source.is_directory() {
+            let handler = files::handler(source.place(), options, &self.changes, allowance);
+            let handler = handler.map_err(|error| anyhow!("{source} {error:#}"))?;
+            return Ok((Box::new(handler), None));
+        }
+        let component = self.component(source)?;
+        let handler = self.handler(source, &component, allowance)?;
+        Ok((handler, Some(component)))
+    }
+
     /// Reads or builds a component. Blocks while reading or building.
     ///
     /// # Errors
@@ -50,7 +77,7 @@ impl Loader {
                 let bytes = wasm::read(if is_same { path } else { &place }, self.size)?;
                 Ok(Component { bytes: bytes.into(), scope: source.scope(Vec::new()) })
             }
-            Origin::Path(Kind::Rust | Kind::Crate) => {
+            Origin::Path(Kind::Rust | Kind::Crate | Kind::Files) => {
                 let build::Component { bytes, sources, .. } = source.build(&self.build)?;
                 let length = bytes.len();
                 if length as u64 > self.size {

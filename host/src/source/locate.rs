@@ -1,4 +1,4 @@
-//! Decides what a handler named by the user is: a component's file, a Rust file, a crate or an example.
+//! Decides what a handler named by the user is: a component's file, a Rust file, a crate, a directory or an example.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -54,19 +54,23 @@ pub(crate) enum Kind {
     Rust,
     /// `crate:`, a crate, named by its directory or its manifest.
     Crate,
+    /// `files:`, the files in a directory.
+    Files,
 }
 
 impl Kind {
     /// All kinds, each with its prefix.
-    pub(crate) const ALL: [(&str, Self); 3] =
-        [("component", Self::Component), ("rust", Self::Rust), ("crate", Self::Crate)];
+    pub(crate) const ALL: [(&str, Self); 4] =
+        [("component", Self::Component), ("rust", Self::Rust), ("crate", Self::Crate), ("files", Self::Files)];
 
-    /// The kind of source at a path: a crate for a directory or a `Cargo.toml`; a component for a file that begins like
-    /// one, whatever its name; Rust for a name that ends in `.rs`, or a script of this program; and a component for
-    /// anything else.
+    /// The kind of source at a path: a crate for a `Cargo.toml` or a directory with one; files for any other directory;
+    /// a component for a file that begins like one, whatever its name; Rust for a name that ends in `.rs`, or a script
+    /// of this program; and a component for anything else.
     fn of(path: &Path) -> Self {
-        if path.is_dir() || path.ends_with("Cargo.toml") {
+        if path.ends_with("Cargo.toml") || path.join("Cargo.toml").exists() {
             Self::Crate
+        } else if path.is_dir() {
+            Self::Files
         } else {
             let begin = begin(path);
             let is_rust = path.extension().is_some_and(|extension| extension == "rs") || is_script(&begin);
@@ -179,9 +183,23 @@ impl Source {
             Origin::Path(Kind::Component) => mistake::check_component(&self.path),
             Origin::Path(Kind::Rust) => mistake::check_rust(&self.path),
             Origin::Path(Kind::Crate) => mistake::check_crate(&self.path),
+            Origin::Path(Kind::Files) => mistake::check_directory(&self.path),
             Origin::Program(_) => Ok(()),
         };
         checked.map_err(|why| anyhow!("{self} {why:#}"))
+    }
+
+    /// Whether the source is a directory whose files are served.
+    #[must_use]
+    pub(crate) fn is_directory(&self) -> bool {
+        self.origin == Origin::Path(Kind::Files)
+    }
+
+    /// What the user may have meant instead, if that is likely.
+    #[must_use]
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let why = mistake::handlers_instead(&self.path).filter(|_| self.is_directory())?;
+        Some(format!("{self} {why}"))
     }
 
     /// Whether the source has to be built.
@@ -210,6 +228,7 @@ impl Source {
             .into()),
             Origin::Path(Kind::Rust) => build::file(&self.place(), &self.path, options),
             Origin::Path(Kind::Crate) => build::package(&self.place(), options),
+            Origin::Path(Kind::Files) => Err(mistake::not_a_crate(&self.path).into()),
         };
         let built = built.and_then(|built| {
             let has_handler = wasm::has_handler(&built.bytes);
@@ -236,6 +255,7 @@ impl Source {
             }
             Origin::Path(Kind::Rust) => build::test_file(&self.path, arguments, options),
             Origin::Path(Kind::Crate) => build::test_package(&self.path, arguments),
+            Origin::Path(Kind::Files) => Err(mistake::not_a_crate(&self.path).into()),
         };
         tested.map_err(|failure| Failure { line: anyhow!("{self} {:#}", failure.line), ..failure })
     }
@@ -259,7 +279,7 @@ impl Source {
             let place = self.place();
             scope.files.insert(self.absolute.clone());
             match kind {
-                Kind::Component => {}
+                Kind::Component | Kind::Files => {}
                 Kind::Rust => {
                     scope.sources = place.parent().map(Path::to_owned);
                     build::add_inputs_of_file(&mut scope, &place);
@@ -349,6 +369,8 @@ mod tests {
         assert_eq!(kind("a.rs", b"\0asm\x0d\0\x01\0"), Kind::Component);
         assert_eq!(kind("b.rs", b"fn main() {}"), Kind::Rust);
         assert_eq!(kind("c", b"\0asm\x0d\0\x01\0"), Kind::Component);
+        assert_eq!(Kind::of(&directory), Kind::Files);
+        fs::write(directory.join("Cargo.toml"), "").expect("the file is writable");
         assert_eq!(Kind::of(&directory), Kind::Crate);
         for (shebang, wanted) in [
             ("#!/usr/bin/env -S wasmserve --port 9000\nfn main() {}", Kind::Rust),

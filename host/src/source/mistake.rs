@@ -114,7 +114,7 @@ pub(super) fn check_rust(path: &Path) -> anyhow::Result<()> {
     let metadata = metadata(path)?;
     check_text(path)?;
     if metadata.is_dir() {
-        bail!("is a directory, not a Rust file; leave out `rust:` if it is a crate");
+        bail!("is a directory, not a Rust file; leave out `rust:` if it is a crate, or to serve the files in it");
     }
     if !metadata.is_file() {
         bail!("is not a regular file, which cargo needs to build it");
@@ -153,7 +153,7 @@ pub(super) fn check_crate(directory: &Path) -> anyhow::Result<()> {
     }
     let manifest = directory.join("Cargo.toml");
     if !manifest.exists() {
-        bail!("is a directory without a Cargo.toml; {}", instead_of(directory));
+        return Err(not_a_crate(directory));
     }
     let text = fs::read_to_string(manifest).context("has a Cargo.toml that cannot be read")?;
     let table: Table = toml::from_str(&text).map_err(|error| {
@@ -165,6 +165,38 @@ pub(super) fn check_crate(directory: &Path) -> anyhow::Result<()> {
         bail!("has a Cargo.toml without a `[package]`; `wasmserve new --crate hello` creates a crate to start from");
     }
     Ok(())
+}
+
+/// The error for a directory that is not a crate.
+pub(super) fn not_a_crate(directory: &Path) -> anyhow::Error {
+    anyhow::anyhow!("is a directory without a Cargo.toml; {}", instead_of(directory))
+}
+
+/// Checks that a path leads to a directory.
+///
+/// # Errors
+///
+/// As for [`check_component()`].
+pub(super) fn check_directory(path: &Path) -> anyhow::Result<()> {
+    if !metadata(path)?.is_dir() {
+        bail!("is a file, not a directory; serve the one that it is in: `wasmserve {}`", directory_of(path));
+    }
+    Ok(())
+}
+
+/// What may have been meant instead of the files in a directory: a handler among them, if it is not a web site.
+pub(super) fn handlers_instead(directory: &Path) -> Option<String> {
+    let is_site = ["index.html", "index.htm"].iter().any(|index| directory.join(index).exists());
+    let handlers = handlers_in(directory);
+    let handler = handlers.first().filter(|_| !is_site)?.display();
+    Some(format!("is served as files, with the handlers in it; to run one, name it, as in `wasmserve {handler}`"))
+}
+
+/// The directory that a file is in, as one would name it to serve its files.
+fn directory_of(file: &Path) -> String {
+    let directory = file.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
+    let prefix = if directory.join("Cargo.toml").exists() { "files:" } else { "" };
+    format!("{prefix}{}", directory.display())
 }
 
 /// What to name instead of a directory that is not a crate.
@@ -190,7 +222,7 @@ fn explain(path: &Path, head: &[u8]) -> Option<String> {
 
 /// Recognizes a file by its first bytes.
 fn of_bytes(path: &Path, head: &[u8]) -> Option<String> {
-    let formats: [(&[u8], &str); 12] = [
+    let formats: [(&[u8], &str); 10] = [
         (ELF, PROGRAM),
         (b"MZ", PROGRAM),
         (b"\xcf\xfa\xed\xfe", PROGRAM),
@@ -201,11 +233,12 @@ fn of_bytes(path: &Path, head: &[u8]) -> Option<String> {
         (b"\xfd7zXZ\0", "is compressed with xz; unpack it with `unxz`"),
         (b"BZh", "is compressed with bzip2; unpack it with `bunzip2`"),
         (b"PK\x03\x04", "is a zip archive; unpack it, and name the component in it"),
-        (b"%PDF-", FILE),
-        (b"\x89PNG", FILE),
     ];
     if let Some((_, what)) = formats.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some((*what).to_owned());
+    }
+    if head.starts_with(b"%PDF-") || head.starts_with(b"\x89PNG") {
+        return Some(file(path));
     }
     // A script that is named like a component is rather a broken one.
     let script = head.strip_prefix(b"#!").filter(|_| path.extension().is_none_or(|extension| extension != "wasm"))?;
@@ -232,8 +265,14 @@ fn of_bytes(path: &Path, head: &[u8]) -> Option<String> {
 
 const ELF: &[u8] = b"\x7fELF";
 const PROGRAM: &str = "is native code, not wasm; build it with `cargo build --release --target wasm32-wasip2`";
-const FILE: &str =
-    "is not code, and wasmserve runs handlers only; write one that responds with it: `wasmserve new hello`";
+
+/// What a file is that browsers show.
+fn file(path: &Path) -> String {
+    format!(
+        "is a file for browsers, not a handler; serve the directory that it is in: `wasmserve {}`",
+        directory_of(path)
+    )
+}
 
 /// Recognizes a file by its extension, in lower case.
 fn of_extension(path: &Path, extension: &str) -> Option<String> {
@@ -270,7 +309,7 @@ fn of_extension(path: &Path, extension: &str) -> Option<String> {
         )),
         "wit" => Some("is a contract without code; write a handler for it: `wasmserve new hello`".into()),
         "html" | "htm" | "css" | "svg" | "png" | "jpg" | "jpeg" | "gif" | "ico" | "pdf" | "txt" | "md" | "json"
-        | "xml" | "csv" | "yaml" | "yml" | "toml" => Some(FILE.into()),
+        | "xml" | "csv" | "yaml" | "yml" | "toml" => Some(file(path)),
         _ => None,
     }
 }

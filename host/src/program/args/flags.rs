@@ -11,6 +11,7 @@ use wasmserve_gateway::{
 };
 
 use super::{
+    directory::DirectoryArgs,
     env_file,
     lifecycle::LifecycleArgs,
     listen::ListenArgs,
@@ -42,6 +43,9 @@ const GRANTS: &str = "Grants: a handler has access to nothing else";
 pub(super) struct Flags {
     #[command(flatten)]
     listen: ListenArgs,
+
+    #[command(flatten)]
+    directory: DirectoryArgs,
 
     /// Read request bodies up to this size before calling the handler, so that chunked ones have a CONTENT_LENGTH too
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.buffer_body), value_parser = scoped(size::parse))]
@@ -75,7 +79,7 @@ pub(super) struct Flags {
     #[arg(long)]
     lint: bool,
 
-    /// Show clients why and where a handler failed, as HTML, JSON or text, whichever they accept
+    /// Show clients why and where a handler failed
     #[arg(long)]
     debug: bool,
 
@@ -212,7 +216,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "WORD", allow_hyphen_values = true, value_parser = scoped(value::word))]
     arg: Vec<Scoped<String>>,
 
-    /// Add a variable to the environ and to the handler's environment variables; without a value, take the server's own
+    /// Give the handler a variable; without a value, the server's own
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = scoped(value::variable), help_heading = GRANTS)]
     env: Vec<Scoped<Variable>>,
 
@@ -279,6 +283,7 @@ impl Flags {
             keep_alive: self.keep_alive,
             ..Limits::DEFAULT
         };
+        self.directory.check(&handlers)?;
         let buffer_body = Values::once("--buffer-body", self.buffer_body, &handlers)?;
         let timeout = Values::once("--timeout", self.timeout, &handlers)?;
         let cpu_time = Values::once("--cpu-time", self.cpu_time, &handlers)?;
@@ -310,7 +315,7 @@ impl Flags {
                 ..limits.clone()
             };
             let allowance = Allowance { limits, grants: granted.to(mount) };
-            Ok::<_, StartError>(Mounted { named, allowance: Arc::new(allowance) })
+            Ok::<_, StartError>(Mounted { named, allowance: Arc::new(allowance), files: self.directory.of(mount) })
         })?;
         Ok(Config {
             handlers,

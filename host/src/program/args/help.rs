@@ -13,12 +13,15 @@ use super::{
 const ALL: &str = "help-all";
 
 /// The flags of serving commands that `--help` shows. `--help-all` shows the others as well.
-const FIRST: [&str; 14] = [
+const FIRST: [&str; 17] = [
     "handler",
     "mount",
     "addr",
     "port",
     "host",
+    "spa",
+    "cors",
+    "live",
     "env",
     "dir",
     "allow_net",

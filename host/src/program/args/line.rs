@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{Parser, ValueHint};
 use wasmserve_gateway::mounts::Mount;
 
 use super::{
@@ -12,18 +12,18 @@ use super::{
 };
 use crate::source::locate::Named;
 
-/// Serve a wasm component, with a fresh instance for every request.
+/// Serve a wasm component with a fresh instance for every request, or the files in a directory.
 #[derive(Debug, Parser)]
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = ALL_EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
-    /// The handler: a component that exports `wasmserve:gateway/handler`, a Rust file or a crate; a prefix says which:
-    /// `component:`, `rust:`, `crate:`
-    #[arg(value_name = "HANDLER", required_unless_present = "mount")]
+    /// The handler: a component, a Rust file, a crate, or a directory whose files are served; a prefix says which:
+    /// `component:`, `rust:`, `crate:`, `files:`
+    #[arg(value_name = "HANDLER", required_unless_present = "mount", value_hint = ValueHint::AnyPath)]
     pub(super) handler: Option<OsString>,
 
-    /// Serve another handler at a path and below it; the longest matching path wins; grants and limits that begin with
-    /// the path, as in `--timeout /app:5s`, are for this handler only
+    /// Serve another handler at a path and below it; grants and limits that begin with the path, as in
+    /// `--timeout /app:5s`, are for it only
     #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount())]
     pub(super) mount: Vec<(Mount, Named)>,
 

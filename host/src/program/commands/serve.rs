@@ -24,7 +24,10 @@ use crate::{
     },
     event::{Event, Events, Listener, listening::Listening, notice::Level},
     exchange::Exchanges,
-    kind::wasm::{cores::Pool, engine::Engine},
+    kind::{
+        files::reload::Changes,
+        wasm::engine::{Engine, Pool},
+    },
     lifecycle::{
         self, ExchangeProgress, Lifecycle,
         keys::{self, Actions, Keys},
@@ -81,7 +84,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
     // Reported before anything is bound or built.
     for (_, mounted) in config.handlers.iter() {
-        Source::new(mounted.named.clone()).check().or_exit(Exit::Handler)?;
+        let source = Source::new(mounted.named.clone());
+        source.check().or_exit(Exit::Handler)?;
+        if let Some(doubt) = source.doubt() {
+            events.notice(Level::Info, doubt);
+        }
     }
     // From here on, a signal that ends the server leaves neither processes nor files behind.
     let mut signals = {
@@ -106,7 +113,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     if config.access_log == Format::Json {
         build.messages = Messages::Log(Arc::clone(&events));
     }
-    let loader = Loader { engine: Arc::clone(&engine), size: config.component, build };
+    let loader =
+        Loader { engine: Arc::clone(&engine), size: config.component, build, changes: Arc::new(Changes::new()) };
     let begun = SystemTime::now();
     let handlers = config.handlers;
     let names: Vec<_> =
@@ -253,11 +261,12 @@ fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, St
 /// Loads all handlers. Returns their mounts, and the handlers to watch for changes.
 fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
     let mut watched = Vec::new();
-    let mounts = handlers.try_map(|mount, Mounted { named, allowance }| {
+    let mounts = handlers.try_map(|mount, Mounted { named, allowance, files }| {
         let source = Source::new(named);
-        let component = loader.component(&source)?;
-        let handler = loader.handler(&source, &component, &allowance)?;
-        if source.is_outside() {
+        let (handler, component) = loader.load(&source, &allowance, &files)?;
+        if let Some(component) = component
+            && source.is_outside()
+        {
             watched.push(Watched::new(mount.clone(), source, &component));
         }
         Ok(Live::new(handler))

@@ -1,0 +1,136 @@
+//! The directory that is served, and opening what is below it.
+//!
+//! Each request opens the directory anew, because builds delete and create it. From there on, only handles count: a path
+//! is resolved below the handle (`openat2` with `RESOLVE_BENEATH` on Linux), so that no link and no rename in between
+//! leads out of it.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    path::{Path, PathBuf},
+};
+
+use cap_primitives::{
+    ambient_authority,
+    fs::{self, FollowSymlinks, OpenOptions},
+};
+
+/// A directory that is served, by its absolute path.
+pub(super) struct Root(PathBuf);
+
+/// A directory that is served, as it is during one request.
+pub(super) struct Opened<'a> {
+    path: &'a Path,
+    handle: File,
+}
+
+/// What a path leads to.
+pub(super) enum Entry {
+    /// A regular file.
+    File(File, Metadata),
+    /// A directory.
+    Dir(File),
+}
+
+/// Why a path cannot be served.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// There is neither a file nor a directory, or it is outside of the root.
+    NotFound,
+    /// The server may not read it.
+    Forbidden,
+    /// The system failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Missing {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            // Without a number it is not the system's: the path leads out of the root.
+            Kind::PermissionDenied if error.raw_os_error().is_none() => Self::NotFound,
+            Kind::PermissionDenied => Self::Forbidden,
+            Kind::NotFound | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => Self::NotFound,
+            _ if is_loop_or_socket(&error) => Self::NotFound,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Whether links lead in a circle, or the path is that of a socket, which cannot be opened.
+#[cfg(unix)]
+fn is_loop_or_socket(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::LOOP, Errno::NXIO].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(not(unix))]
+fn is_loop_or_socket(_: &io::Error) -> bool {
+    false
+}
+
+impl Root {
+    /// The directory at an absolute path.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
+    pub(super) fn new(path: PathBuf) -> io::Result<Self> {
+        fs::open_ambient_dir(&path, ambient_authority())?;
+        Ok(Self(path))
+    }
+
+    /// Opens the directory that is there now.
+    ///
+    /// # Errors
+    ///
+    /// See [`Missing`].
+    pub(super) fn open(&self) -> Result<Opened<'_>, Missing> {
+        let handle = fs::open_ambient_dir(&self.0, ambient_authority())?;
+        Ok(Opened { path: &self.0, handle })
+    }
+}
+
+impl Opened<'_> {
+    /// Opens a file or a directory below the root. Does not wait for what is something else, such as a pipe.
+    ///
+    /// # Errors
+    ///
+    /// See [`Missing`].
+    pub(super) fn entry(&self, path: &Path) -> Result<Entry, Missing> {
+        let mut options = OpenOptions::new();
+        options.read(true)._cap_fs_ext_maybe_dir(true)._cap_fs_ext_nonblock(true);
+        let open = |path: &Path| fs::open(&self.handle, non_empty(path), &options);
+        let file = open(path).or_else(|error| open(&self.without_links(path).ok_or(error)?))?;
+        let metadata = file.metadata()?;
+        match metadata.file_type() {
+            kind if kind.is_dir() => Ok(Entry::Dir(file)),
+            kind if kind.is_file() => Ok(Entry::File(file, metadata)),
+            _ => Err(Missing::NotFound),
+        }
+    }
+
+    /// What a path leads to, without opening it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`entry()`](Self::entry).
+    pub(super) fn metadata(&self, path: &Path) -> Result<fs::Metadata, Missing> {
+        let stat = |path: &Path| fs::stat(&self.handle, path, FollowSymlinks::Yes);
+        Ok(stat(path).or_else(|error| stat(&self.without_links(path).ok_or(error)?))?)
+    }
+
+    /// The same path without links, if it leads to something below the root nevertheless. Links with an absolute path
+    /// need this: they cannot be followed from the handle.
+    fn without_links(&self, path: &Path) -> Option<PathBuf> {
+        let place = self.path.join(path).canonicalize().ok()?;
+        let below = place.strip_prefix(self.path.canonicalize().ok()?).ok()?;
+        // A hidden name stays hidden if a link leads to it from elsewhere in the path: it is the link that is served.
+        Some(non_empty(below).to_owned())
+    }
+}
+
+/// The path, or `.` for the root itself.
+fn non_empty(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
