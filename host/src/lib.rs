@@ -74,10 +74,7 @@ pub use crate::{
     handler::{Call, Handler, lanes::CallFuture},
     kind::{
         native::{Answering, Native},
-        wasm::{
-            engine::{Engine, Pool},
-            load,
-        },
+        wasm::{cores::Pool, engine::Engine, load},
     },
     program::main,
     server::Server,

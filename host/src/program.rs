@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
 fn run(task: Task) -> Result<Exit, StartError> {
     match task {
         Task::Serve(config) => serve::run(*config),
-        Task::Compile(options) => compile::compile_only(&options),
+        Task::Compile(abi, options) => compile::compile_only(abi, &options),
         Task::New(new) => print_result(new::new(&new)),
         Task::Eject(example) => print_result(new::eject(example)),
         Task::Inspect(inspect) => inspect::run(&inspect),

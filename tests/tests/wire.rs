@@ -38,5 +38,6 @@ mod stuck;
 mod terminal;
 mod toolchain;
 mod wasi_http;
+mod wasi_http_3;
 mod watch;
 mod wrong_kind;

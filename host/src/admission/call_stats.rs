@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -31,13 +31,45 @@ pub struct CallStats {
     cpu: AtomicU64,
     /// In bytes.
     memory: AtomicU64,
-    wait: Mutex<Option<Wait>>,
+    /// In the order in which they began.
+    waits: Mutex<Vec<Waited>>,
     wants_stack: AtomicBool,
     /// Notified when a stack is requested.
     asked: Notify,
     answer: Mutex<Answer>,
     /// Notified when the stack is available or the handler has ended.
     answered: Notify,
+}
+
+/// A host call that has not returned yet.
+#[derive(Debug)]
+struct Waited {
+    wait: Wait,
+    /// Where the handler made the call, if it may be somewhere else now.
+    stack: Option<Stack>,
+}
+
+/// Records that the handler waits for a host call, for as long as this exists.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    stats: Arc<CallStats>,
+    wait: Wait,
+}
+
+impl Waiting {
+    /// What the handler waits for.
+    pub(crate) fn wait(&self) -> Wait {
+        self.wait
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waits = lock(&self.stats.waits);
+        if let Some(at) = waits.iter().position(|waited| waited.wait == self.wait) {
+            waits.remove(at);
+        }
+    }
 }
 
 /// A handler's response to a request for its stack.
@@ -59,7 +91,7 @@ impl CallStats {
             began: Instant::now(),
             cpu: AtomicU64::new(0),
             memory: AtomicU64::new(0),
-            wait: Mutex::default(),
+            waits: Mutex::default(),
             wants_stack: AtomicBool::new(false),
             asked: Notify::new(),
             answer: Mutex::default(),
@@ -90,15 +122,24 @@ impl CallStats {
         self.memory.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    /// Records the host call that the handler is blocked in, or `None` when it continues.
-    pub fn set_wait(&self, wait: Option<Wait>) {
-        *lock(&self.wait) = wait;
+    /// Records that the handler waits for a host call from now on, until the result is dropped. `stack` is where it made
+    /// the call, if it goes on in the meantime. Then there may be several of these at a time.
+    #[must_use]
+    pub(crate) fn begin_wait(self: &Arc<Self>, import: &'static str, stack: Option<Stack>) -> Waiting {
+        let wait = Wait { import, since: Instant::now() };
+        lock(&self.waits).push(Waited { wait, stack });
+        Waiting { stats: Arc::clone(self), wait }
     }
 
-    /// Whether the handler is blocked in a host call.
+    /// What the handler has waited for longest, and where it made that call.
+    pub(crate) fn longest_wait(&self) -> Option<(Wait, Option<Stack>)> {
+        lock(&self.waits).first().map(|waited| (waited.wait, waited.stack.clone()))
+    }
+
+    /// Whether the handler is blocked in a host call, so that it cannot go on in the meantime.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        lock(&self.wait).is_some()
+    pub fn is_blocked(&self) -> bool {
+        lock(&self.waits).iter().any(|waited| waited.stack.is_none())
     }
 
     /// Requests the stack. It is available at the handler's next tick if it computes, and soon if it waits.
@@ -153,7 +194,7 @@ impl CallStats {
             Answer::Stack(stack) => Some(stack),
             Answer::Nothing | Answer::Ended => None,
         };
-        let (cpu, memory, wait) = (self.cpu(), self.memory(), *lock(&self.wait));
+        let (cpu, memory, wait) = (self.cpu(), self.memory(), self.longest_wait().map(|(wait, _)| wait));
         Snapshot { id, head, peer, began: self.began, cpu, memory, wait, stack }
     }
 }

@@ -20,7 +20,7 @@ pub struct Frame {
 }
 
 /// A call into the host that has not returned yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// The import that the handler called.
     pub import: &'static str,
@@ -132,11 +132,13 @@ fn is_own(place: &str) -> bool {
 /// Whether a path such as `core::option::Option` is of a library: the standard library, the SDK, or code added by a
 /// toolchain.
 fn is_of_library(path: &str) -> bool {
-    const LIBRARIES: [&str; 16] = [
+    const LIBRARIES: [&str; 20] = [
         "alloc",
         "compiler_builtins",
         "core",
         "dlmalloc",
+        "futures_core",
+        "futures_util",
         "hashbrown",
         "panic_abort",
         "panic_unwind",
@@ -146,9 +148,11 @@ fn is_of_library(path: &str) -> bool {
         "unwind",
         "wasi",
         "wasip2",
+        "wasip3",
         "wasmserve_guest",
         "wit_bindgen",
         "wit_bindgen_rt",
+        "wstd",
     ];
     let is_library = |library: &str| LIBRARIES.contains(&library) || library.starts_with("__");
     // The SDK's macro puts what it defines in the handler's package into a constant without a name.
@@ -172,8 +176,18 @@ impl Frame {
     /// Whether the frame is not the handler's own code: the standard library, the SDK, libc, or code added by a
     /// toolchain.
     fn is_library(&self) -> bool {
-        const PREFIXES: [&str; 8] =
-            ["__", "rust_", "_start", "cabi_", "dlmalloc", "poll_", "wasmserve:gateway/", "function "];
+        const PREFIXES: [&str; 10] = [
+            "__",
+            "rust_",
+            "_start",
+            "cabi_",
+            "dlmalloc",
+            "poll_",
+            "wasmserve:gateway/",
+            "function ",
+            "[async-lift]",
+            "[callback]",
+        ];
         const NAMES: [&str; 4] = ["abort", "clock_nanosleep", "nanosleep", "sleep"];
         // Names from debug information are without the package.
         if self.place.as_ref().is_some_and(|place| !is_own(place)) {

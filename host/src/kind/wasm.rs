@@ -6,6 +6,7 @@ mod check;
 mod command;
 pub(crate) mod compile;
 pub(crate) mod component;
+pub(crate) mod cores;
 pub(crate) mod engine;
 mod explain;
 mod files;
@@ -26,12 +27,16 @@ mod ticker;
 mod wait;
 mod wasi;
 mod wasi_http;
+#[cfg(feature = "wasip3")]
+mod wasi_http_3;
 mod world;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 
+#[cfg(feature = "wasip3")]
+use self::wasi_http_3::Service;
 pub(crate) use self::{
     check::{check_format, is_precompiled},
     component::read,
@@ -63,7 +68,19 @@ pub(crate) fn handler(
     let bytes = preview1::wrapped(bytes).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
-    Ok(match Interface::of(&exports) {
+    let interface = Interface::of(&exports);
+    if let Some(interface) = interface {
+        interface.check(&exports).with_context(|| format!("`{}` cannot be served", name.display()))?;
+    }
+    Ok(match interface {
+        #[cfg(feature = "wasip3")]
+        Some(Interface::Service) => {
+            let handler = Component::<Service>::new(engine, name, bytes, limits, grants)?;
+            engine.warn(&format!("`{}` is served through wasi:http 0.3, which is experimental", name.display()));
+            Box::new(handler)
+        }
+        #[cfg(not(feature = "wasip3"))]
+        Some(Interface::Service) => unreachable!("`check` refuses it"),
         Some(Interface::Command) => Box::new(Component::<Command>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::WasiHttp) => Box::new(Component::<Proxy>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::Gateway) | None => Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?),

@@ -22,7 +22,7 @@ use self::line::Args;
 use super::task::Task;
 use crate::{
     base::exit::{Exit, StartError},
-    kind::wasm::compile::COMPILE_ONLY,
+    kind::wasm::compile,
 };
 
 /// Parses this process's command line, and checks everything that can be checked without the handler.
@@ -33,10 +33,12 @@ use crate::{
 pub(crate) fn from_command_line() -> Result<Task, StartError> {
     let program = env::current_exe().unwrap_or_else(|_| "wasmserve".into());
     let mut words: Vec<OsString> = env::args_os().collect();
-    if let Some(first) = words.get_mut(1).filter(|first| *first == COMPILE_ONLY) {
+    if let Some(first) = words.get_mut(1)
+        && let Some(abi) = compile::is_child(first)
+    {
         // The component is on stdin.
         *first = "-".into();
-        return Ok(Task::Compile(parse(words)?.flags.compile(program)));
+        return Ok(Task::Compile(abi, parse(words)?.flags.compile(program)));
     }
     task::task(parse(words)?, program)
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::config::Config;
 use crate::{
     base::address::Address,
-    kind::wasm::compile::CompileOptions,
+    kind::wasm::{compile::CompileOptions, settings::Abi},
     lifecycle::options::LifecycleOptions,
     source::{
         build::options::BuildOptions,
@@ -21,7 +21,7 @@ pub(crate) enum Task {
     /// Serve handlers until something stops the server.
     Serve(Box<Config>),
     /// Compile a component, for a server that waits for it.
-    Compile(CompileOptions),
+    Compile(Abi, CompileOptions),
     /// Create a new handler.
     New(New),
     /// Write the source of a built-in handler to a file.

@@ -22,6 +22,7 @@ use wasmtime_wasi::{I32Exit, p2::bindings::CommandPre};
 use self::{stdin::Stdin, stdout::Stdout};
 use super::{
     guest::Guest,
+    settings::Abi,
     wasi::{Process, Wasi},
     world::World,
 };
@@ -45,6 +46,8 @@ impl World for Command {
 
     /// Programs read as many bytes of stdin as `CONTENT_LENGTH` says, so that they need one (rule G8).
     const MEASURES: u64 = 1 << 20;
+
+    const ABI: Abi = Abi::Sync;
 
     /// Its imports are WASI's own.
     fn link(_: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -87,7 +90,7 @@ impl World for Command {
             poll_fn(|cx| {
                 let polled = call.as_mut().poll(cx);
                 if polled.is_pending() {
-                    stdout.pass_on(stats.is_waiting());
+                    stdout.pass_on(stats.is_blocked());
                 }
                 polled
             })

@@ -4,6 +4,7 @@
 //! server loads it from there. The server never runs anything that the child prints.
 
 use std::{
+    ffi::OsStr,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Read as _, Write as _},
     path::PathBuf,
@@ -22,7 +23,8 @@ use wasmtime::{Engine, component::Component};
 
 use super::{
     cache::{self, Known},
-    phrases, settings,
+    phrases,
+    settings::{self, Abi},
 };
 use crate::{
     base::{
@@ -35,7 +37,17 @@ use crate::{
 };
 
 /// The first argument of the child process. It is not a flag for users, so that no help and no completion has it.
-pub(crate) const COMPILE_ONLY: &str = "--compile-only";
+fn first_argument(abi: Abi) -> &'static str {
+    match abi {
+        Abi::Sync => "--compile-only",
+        Abi::Async => "--compile-only-async",
+    }
+}
+
+/// What this process is to compile for, if it is such a child.
+pub(crate) fn is_child(first: &OsStr) -> Option<Abi> {
+    [Abi::Sync, Abi::Async].into_iter().find(|abi| first == first_argument(*abi))
+}
 
 /// How long compiling may take before a notice explains the wait.
 const NOTICE_AFTER: Duration = Duration::from_secs(1);
@@ -75,48 +87,36 @@ impl CompileOptions {
 /// Runs the child processes that compile components.
 pub(super) struct Compiler {
     compile: CompileOptions,
-    /// A hash of everything else that affects compiling: wasmtime's version, its settings and the processor.
-    settings: u64,
     known: Known,
     events: Arc<Events>,
 }
 
 impl Compiler {
-    pub(super) fn new(compile: CompileOptions, engine: &Engine, events: Arc<Events>) -> Self {
-        let mut settings = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut settings);
-        Self { compile, settings: settings.finish(), known: Known::open(), events }
+    pub(super) fn new(compile: CompileOptions, events: Arc<Events>) -> Self {
+        Self { compile, known: Known::open(), events }
     }
 
-    /// Checks that a component compiles within the limits. Returns at once if it is known to; otherwise blocks until
-    /// the child has compiled it.
+    /// Checks that a component compiles within the limits for `engine`, which is one of this ABI. Returns at once if it
+    /// is known to; otherwise blocks until the child has compiled it.
     ///
     /// # Errors
     ///
     /// Compiling exceeds a limit or fails, or the bytes are not a component.
-    pub(super) fn check(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        let key = self.key(bytes);
+    pub(super) fn check(&self, abi: Abi, engine: &Engine, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let key = key(engine, bytes);
         if self.known.has(&key) {
             return Ok(());
         }
-        let (status, output) = self.run(name, bytes)?;
+        let (status, output) = self.run(abi, name, bytes)?;
         self.judge(status, &output)?;
         self.known.add(&key);
         Ok(())
     }
 
-    /// A unique name for this component as compiled by this program.
-    fn key(&self, bytes: &[u8]) -> String {
-        let mut hash = Sha256::new_with_prefix(self.settings.to_le_bytes());
-        hash.update(env!("CARGO_PKG_VERSION"));
-        hash.update(bytes);
-        hex(&hash.finalize())
-    }
-
     /// Runs the child until it exits. Returns its exit status, `None` if it took too long, and its stderr.
-    fn run(&self, name: &str, bytes: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
+    fn run(&self, abi: Abi, name: &str, bytes: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
         let mut child = Command::new(&self.compile.program)
-            .arg(COMPILE_ONLY)
+            .arg(first_argument(abi))
             .arg(format!("--compile-timeout={}ms", self.compile.timeout.as_millis()))
             .arg(format!("--compile-memory={}", self.compile.memory))
             .args(self.compile.engine_limits.lines.then_some("--debug"))
@@ -188,6 +188,17 @@ impl Compiler {
     }
 }
 
+/// A unique name for this component as compiled by this program.
+fn key(engine: &Engine, bytes: &[u8]) -> String {
+    // Everything else that affects compiling: wasmtime's version, its settings and the processor.
+    let mut settings = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut settings);
+    let mut hash = Sha256::new_with_prefix(settings.finish().to_le_bytes());
+    hash.update(env!("CARGO_PKG_VERSION"));
+    hash.update(bytes);
+    hex(&hash.finalize())
+}
+
 #[cfg(unix)]
 fn is_out_of_time(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt as _;
@@ -205,13 +216,13 @@ fn is_out_of_time(_: ExitStatus) -> bool {
 ///
 /// The input is not a component ([`Exit::Handler`]), or the process cannot set its limits or read its input
 /// ([`Exit::Failed`]). The server embeds the text in a message of its own.
-pub(crate) fn compile_only(compile: &CompileOptions) -> Result<Exit, StartError> {
+pub(crate) fn compile_only(abi: Abi, compile: &CompileOptions) -> Result<Exit, StartError> {
     let failed = |error: anyhow::Error| StartError::bare(Exit::Failed, &error);
     limit(compile).context("cannot set limits").map_err(failed)?;
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes).context("cannot read the component").map_err(failed)?;
     let (cache, _) = cache::open();
-    let engine = settings::without_pool(cache, &compile.engine_limits).map_err(failed)?;
+    let engine = settings::without_pool(abi, cache, &compile.engine_limits).map_err(failed)?;
     match Component::from_binary(&engine, &bytes) {
         Ok(_) => Ok(Exit::Done),
         Err(error) => Err(StartError::bare(Exit::Handler, &anyhow::Error::msg(error.root_cause().to_string()))),

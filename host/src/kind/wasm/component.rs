@@ -14,7 +14,8 @@ use tokio::time::timeout_at;
 
 use super::{
     check,
-    engine::{Core, Engine, Renew},
+    cores::{Core, Renew},
+    engine::Engine,
     guest::Guest,
     guest_log::{GuestLog, Notes},
     memory::Memory,
@@ -84,8 +85,9 @@ impl<W: World> Component<W> {
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Arc<Self>> {
-        let core = engine.core();
-        let component = compile(engine, &core, &name.display().to_string(), &bytes)?;
+        let cores = engine.cores(W::ABI)?;
+        let core = cores.current();
+        let component = compile::<W>(engine, &core, &name.display().to_string(), &bytes)?;
         let linker = core.linker_of::<W>()?;
         check::check::<W>(&component, &linker, limits)
             .with_context(|| format!("`{}` cannot be served", name.display()))?;
@@ -99,7 +101,7 @@ impl<W: World> Component<W> {
             notes: Arc::default(),
         });
         let weak = Arc::downgrade(&component);
-        engine.register(weak);
+        cores.register(weak);
         Ok(component)
     }
 }
@@ -160,18 +162,18 @@ impl<W: World> Handler for Arc<Component<W>> {
     }
 }
 
-/// Compiles a component, first in a child process if the engine is set up to do so.
+/// Compiles a component of a world, first in a child process if the engine is set up to do so.
 ///
 /// # Errors
 ///
 /// The bytes are not a component, or compiling exceeds a limit.
-pub(super) fn compile(
+pub(super) fn compile<W: World>(
     engine: &Engine,
     core: &Core,
     name: &str,
     bytes: &[u8],
 ) -> anyhow::Result<wasmtime::component::Component> {
-    let checked = check::check_format(bytes).and_then(|()| engine.check_compiles(name, bytes));
+    let checked = check::check_format(bytes).and_then(|()| engine.check_compiles(W::ABI, name, bytes));
     checked.map_err(|error| anyhow!("`{name}` {error:#}"))?;
     wasmtime::component::Component::from_binary(&core.engine, bytes)
         .map_err(|error| anyhow!("`{name}` is not a valid component: {}", error.root_cause()))

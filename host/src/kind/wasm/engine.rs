@@ -1,24 +1,21 @@
-//! What all components of a process share: compiler, pool, WASI's host functions and the ticker.
+//! What all components of a process share: compiler, cores, threads and the ticker.
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Once, OnceLock},
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
-use wasmtime::{Cache, EngineWeak, InstanceAllocationStrategy, component::Linker};
+use wasmtime::{Cache, EngineWeak};
 
 use super::{
     cache,
     compile::{CompileOptions, Compiler},
-    explain,
+    cores::{Cores, Pool},
     footprint::{self, Footprint},
-    guest::Guest,
     memory::Budget,
-    settings,
+    settings::Abi,
     ticker::Ticker,
-    world::World,
 };
 use crate::{
     base::{limits::EngineLimits, lock::lock},
@@ -32,71 +29,23 @@ const TICK: Duration = Duration::from_millis(2);
 /// How often the ticker and the pool are checked.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// What all components of a process share: compiler, memory pool, host functions and the threads of the slow lane.
+/// What all components of a process share: compiler, memory pools, host functions and the threads of the slow lane.
 pub struct Engine {
-    core: ArcSwap<Core>,
-    /// All engines that may have instances: the current one, and replaced ones until their last instance has ended.
+    sync: Cores,
+    /// Created for the first component that needs it.
+    concurrent: OnceLock<Cores>,
+    /// All engines that may have instances: the current ones, and replaced ones until their last instance has ended.
     ticking: Arc<Mutex<Vec<EngineWeak>>>,
-    components: Mutex<Vec<Weak<dyn Renew>>>,
     cache: Option<Cache>,
     limits: EngineLimits,
     slow_lane: Arc<SlowLane>,
     budget: Arc<Budget>,
     compiler: Option<Compiler>,
     ticker: Ticker,
-}
-
-/// What creates instances: wasmtime's engine, which owns the pool, and the functions that all worlds import.
-pub(super) struct Core {
-    pub(super) engine: wasmtime::Engine,
-    /// Contains WASI. Each world adds its own imports.
-    pub(super) linker: Linker<Guest>,
-}
-
-/// A component that switches to the new core when the core is replaced.
-pub(super) trait Renew: Send + Sync {
-    /// Prepares the component for `core`, in the time that loading it from the cache takes. Calling the returned
-    /// closure makes all later calls use `core`.
-    ///
-    /// # Errors
-    ///
-    /// The component cannot be loaded or linked.
-    fn renew(self: Arc<Self>, core: &Core) -> anyhow::Result<Box<dyn FnOnce()>>;
-}
-
-impl Core {
-    fn new(engine: wasmtime::Engine) -> anyhow::Result<Self> {
-        let mut linker = Linker::new(&engine);
-        explain::link(&mut linker)?;
-        Ok(Self { engine, linker })
-    }
-
-    /// A linker with all imports that components of a world may have.
-    pub(super) fn linker_of<W: World>(&self) -> wasmtime::Result<Linker<Guest>> {
-        let mut linker = self.linker.clone();
-        W::link(&mut linker)?;
-        Ok(linker)
-    }
-}
-
-/// How much of the pool is in use; all zero if there is no pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pool {
-    /// Component instances.
-    pub instances: u64,
-    /// Memories.
-    pub memories: u64,
-    /// Tables.
-    pub tables: u64,
-    /// Stacks.
-    pub stacks: u64,
-}
-
-impl Pool {
-    /// Whether nothing is in use.
-    fn is_idle(&self) -> bool {
-        *self == Self::default()
-    }
+    /// Receives notices, if there are any.
+    events: Option<Arc<Events>>,
+    /// Whether a notice has said that something is experimental.
+    has_warned: Once,
 }
 
 impl Engine {
@@ -109,7 +58,7 @@ impl Engine {
     ///
     /// The system cannot create more threads.
     pub fn new(limits: &EngineLimits) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
-        let (engine, warning) = Self::make(limits, |_| None)?;
+        let (engine, warning) = Self::make(limits, None, None)?;
         Ok((Arc::new(engine), warning))
     }
 
@@ -124,55 +73,67 @@ impl Engine {
         compile: CompileOptions,
         events: Arc<Events>,
     ) -> anyhow::Result<(Arc<Self>, Option<anyhow::Error>)> {
-        let (engine, warning) = Self::make(limits, |engine| Some(Compiler::new(compile, engine, events)))?;
+        let (engine, warning) = Self::make(limits, Some(Compiler::new(compile, Arc::clone(&events))), Some(events))?;
         Ok((Arc::new(engine), warning))
     }
 
     fn make(
         limits: &EngineLimits,
-        compiler: impl FnOnce(&wasmtime::Engine) -> Option<Compiler>,
+        compiler: Option<Compiler>,
+        events: Option<Arc<Events>>,
     ) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
         let (cache, warning) = cache::open();
-        let core = Core::new(settings::with_pool(cache.clone(), limits)?)?;
-        let compiler = compiler(&core.engine);
-        let ticking = Arc::new(Mutex::new(vec![core.engine.weak()]));
+        let sync = Cores::new(Abi::Sync, cache.clone(), limits)?;
+        let ticking = Arc::new(Mutex::new(vec![sync.current().engine.weak()]));
         let ticker = Ticker::spawn(TICK, {
             let ticking = Arc::clone(&ticking);
             move || end_tick(&mut lock(&ticking))
         })?;
         let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(limits.memory)));
-        let (core, components, limits) = (ArcSwap::from_pointee(core), Mutex::default(), limits.clone());
-        Ok((Self { core, ticking, components, cache, limits, slow_lane, budget, compiler, ticker }, warning))
+        let (concurrent, limits, has_warned) = (OnceLock::new(), limits.clone(), Once::new());
+        let engine =
+            Self { sync, concurrent, ticking, cache, limits, slow_lane, budget, compiler, ticker, events, has_warned };
+        Ok((engine, warning))
     }
 
-    /// The current core.
-    pub(super) fn core(&self) -> Arc<Core> {
-        self.core.load_full()
-    }
-
-    /// Registers a component that must switch when the core is replaced.
-    pub(super) fn register(&self, component: Weak<dyn Renew>) {
-        let mut components = lock(&self.components);
-        components.retain(|component| component.strong_count() > 0);
-        components.push(component);
-    }
-
-    /// Replaces the core, including the pool. The memory that the old pool keeps goes back to the system when its last
-    /// instance has ended. Blocks while all components are loaded from the cache.
+    /// What instances of components of this ABI are made from. Blocks while it is created.
     ///
     /// # Errors
     ///
-    /// There is not enough address space for a second pool. Nothing has changed then.
+    /// Never in practice, because the result does not depend on user input.
+    pub(super) fn cores(&self, abi: Abi) -> anyhow::Result<&Cores> {
+        match (abi, self.concurrent.get()) {
+            (Abi::Sync, _) => Ok(&self.sync),
+            (Abi::Async, Some(cores)) => Ok(cores),
+            (Abi::Async, None) => {
+                let cores = Cores::new(abi, self.cache.clone(), &self.limits)?;
+                // Another thread may be faster. Then these are dropped, and so is their engine, which ticks in vain.
+                lock(&self.ticking).push(cores.current().engine.weak());
+                Ok(self.concurrent.get_or_init(|| cores))
+            }
+        }
+    }
+
+    /// Emits a notice that what is served now is experimental, the first time that this is called.
+    #[cfg(feature = "wasip3")]
+    pub(super) fn warn(&self, what: &str) {
+        if let Some(events) = &self.events {
+            self.has_warned.call_once(|| events.notice(Level::Warning, what));
+        }
+    }
+
+    /// All cores that have been created.
+    fn all(&self) -> impl Iterator<Item = &Cores> {
+        [Some(&self.sync), self.concurrent.get()].into_iter().flatten()
+    }
+
+    /// Replaces all cores, including their pools. Blocks while all components are loaded from the cache.
+    ///
+    /// # Errors
+    ///
+    /// There is not enough address space for another pool. The cores that are left have not changed then.
     pub(super) fn renew(&self) -> anyhow::Result<()> {
-        let pool = InstanceAllocationStrategy::Pooling(settings::pool(self.limits.instances));
-        let core = Core::new(settings::build(self.cache.clone(), &self.limits, pool)?)?;
-        let components: Vec<_> = lock(&self.components).iter().filter_map(Weak::upgrade).collect();
-        let renewed: Vec<_> =
-            components.into_iter().map(|component| component.renew(&core)).collect::<anyhow::Result<_>>()?;
-        lock(&self.ticking).push(core.engine.weak());
-        self.core.store(Arc::new(core));
-        renewed.into_iter().for_each(|switch| switch());
-        Ok(())
+        self.all().try_for_each(|cores| cores.renew(self.cache.clone(), &self.limits, &self.ticking))
     }
 
     /// Maintains the engine for as long as it exists: replaces a stalled ticker, without which no handler would ever be
@@ -184,10 +145,10 @@ impl Engine {
             loop {
                 tokio::time::sleep(WATCH).await;
                 // If the whole process was stopped, the ticker is late too, but catches up soon.
-                if Weak::upgrade(&engine).is_some_and(|engine| engine.ticker.lateness(Instant::now()).is_some()) {
+                if engine.upgrade().is_some_and(|engine| engine.ticker.lateness(Instant::now()).is_some()) {
                     tokio::time::sleep(50 * TICK).await;
                 }
-                let Some(engine) = Weak::upgrade(&engine) else { break };
+                let Some(engine) = engine.upgrade() else { break };
                 if let Some(late) = engine.ticker.lateness(Instant::now()) {
                     events.notice(Level::Error, engine.ticker.replace(late));
                 }
@@ -212,29 +173,25 @@ impl Engine {
     /// # Errors
     ///
     /// It does not, or the bytes are not a component.
-    pub(super) fn check_compiles(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        self.compiler.as_ref().map_or(Ok(()), |compiler| compiler.check(name, bytes))
+    pub(super) fn check_compiles(&self, abi: Abi, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let Some(compiler) = &self.compiler else { return Ok(()) };
+        compiler.check(abi, &self.cores(abi)?.current().engine, name, bytes)
     }
 
     /// A description, for the log, of how an instance's data is kept from the next one.
     #[must_use]
     pub fn wiping(&self) -> &'static str {
-        if self.core.load().engine.pooling_allocator_metrics().is_some() {
+        if self.sync.current().engine.pooling_allocator_metrics().is_some() {
             "instances come from a pool: their memory goes back to the system when they end, and their tables are wiped"
         } else {
             "no address space for a pool: each instance allocates its own memory and tables and frees them when it ends"
         }
     }
 
-    /// How much of the pool is in use.
+    /// How much of the pools is in use.
     #[must_use]
     pub fn pool(&self) -> Pool {
-        self.core.load().engine.pooling_allocator_metrics().map_or_else(Pool::default, |metrics| Pool {
-            instances: metrics.component_instances(),
-            memories: metrics.memories() as u64,
-            tables: metrics.tables() as u64,
-            stacks: metrics.stacks() as u64,
-        })
+        self.all().map(|cores| cores.current().pool()).fold(Pool::default(), Pool::and)
     }
 
     /// The memory that all instances may use together.

@@ -63,7 +63,7 @@ const WASI: &str = "0.2.12";
 
 type Call<'a, T> = Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>;
 
-/// Allows lookups only of names that the guest may connect to, because a lookup can carry data out as well.
+/// Allows lookups only of names that the guest may connect to.
 fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     type Looked = (Result<Resource<ResolveAddressStream>, network::ErrorCode>,);
 
@@ -71,9 +71,7 @@ fn explain_lookups(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "resolve-addresses",
         |mut store: StoreContextMut<'_, Guest>, (network, name): (Resource<network::Network>, String)| {
             let guest = store.data_mut();
-            if !guest.call.allowance.grants.net.iter().any(|net| net.names(&name)) {
-                let note = format!("lookup of {name} denied; allow it with --allow-net {name}:PORT");
-                guest.guest_log.note(&note);
+            if !guest.may_look_up(&name) {
                 return Ok::<Looked, _>((Err(network::ErrorCode::AccessDenied),));
             }
             match ip_name_lookup::Host::resolve_addresses(&mut guest.sockets(), network, name) {

@@ -18,6 +18,7 @@ use super::{
         wasmserve::gateway::{environ as wit_environ, errors, input as wit_input, response as wit_response},
     },
     guest::Guest,
+    settings::Abi,
     wait,
     world::World,
 };
@@ -31,6 +32,8 @@ pub(super) enum Gateway {}
 
 impl World for Gateway {
     type Pre = ApplicationPre<Guest>;
+
+    const ABI: Abi = Abi::Sync;
 
     fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         wit_environ::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;

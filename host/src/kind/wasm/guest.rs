@@ -26,6 +26,16 @@ impl Guest {
         self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.call.allowance, &self.guest_log)))
     }
 
+    /// Whether the guest may look up `name`, with a note if it may not: only names that it may connect to, because a
+    /// lookup can carry data out as well.
+    pub(super) fn may_look_up(&self, name: &str) -> bool {
+        let is_allowed = self.call.allowance.grants.net.iter().any(|net| net.names(name));
+        if !is_allowed {
+            self.guest_log.note(&format!("lookup of {name} denied; allow it with --allow-net {name}:PORT"));
+        }
+        is_allowed
+    }
+
     /// Writes a note that names the flag for a variable, if the handler failed because it does not have it.
     pub(super) fn explain(&self, fault: &Fault) {
         let (Fault::Trap { reason, .. } | Fault::Exception(reason)) = fault else { return };

@@ -7,16 +7,11 @@ use wasmparser::{
     BinaryReaderError, CustomSectionReader, Encoding, KnownCustom, MemoryType, Parser, Payload, ProducersSectionReader,
 };
 
+#[cfg(feature = "wasip3")]
+use super::wasi_http_3::Service;
 use super::{
-    check,
-    command::Command,
-    component,
-    engine::{Core, Engine},
-    gateway::Gateway,
-    interface::Interface,
-    preview1,
-    wasi_http::Proxy,
-    world::World,
+    check, command::Command, component, engine::Engine, gateway::Gateway, interface::Interface, preview1,
+    wasi_http::Proxy, world::World,
 };
 use crate::base::limits::Limits;
 
@@ -187,23 +182,27 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let bytes = preview1::wrapped(bytes.into()).map_err(named)?;
     let info = ComponentInfo::read(&bytes).map_err(named)?;
     let mut inspected = Inspected { size, is_wrapped, info, missing: Vec::new(), verdict: Ok(()) };
-    let core = engine.core();
-    let verdict =
-        component::compile(engine, &core, &name.to_string(), &bytes).and_then(|component| {
-            match Interface::of(&inspected.info.exports) {
-                Some(Interface::Command) => inspected.check::<Command>(&core, &component),
-                Some(Interface::WasiHttp) => inspected.check::<Proxy>(&core, &component),
-                Some(Interface::Gateway) | None => inspected.check::<Gateway>(&core, &component),
-            }
-        });
+    let interface = Interface::of(&inspected.info.exports);
+    let served = interface.map_or(Ok(()), |interface| interface.check(&inspected.info.exports));
+    let verdict = served.and_then(|()| match interface {
+        Some(Interface::Command) => inspected.check::<Command>(engine, path, &bytes),
+        #[cfg(feature = "wasip3")]
+        Some(Interface::Service) => inspected.check::<Service>(engine, path, &bytes),
+        #[cfg(not(feature = "wasip3"))]
+        Some(Interface::Service) => unreachable!("`check` refuses it"),
+        Some(Interface::WasiHttp) => inspected.check::<Proxy>(engine, path, &bytes),
+        Some(Interface::Gateway) | None => inspected.check::<Gateway>(engine, path, &bytes),
+    });
     inspected.verdict = verdict.map_err(|error| format!("{error:#}"));
     Ok(inspected)
 }
 
 impl Inspected {
-    fn check<W: World>(&mut self, core: &Core, component: &wasmtime::component::Component) -> anyhow::Result<()> {
+    fn check<W: World>(&mut self, engine: &Engine, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        let core = engine.cores(W::ABI)?.current();
+        let component = component::compile::<W>(engine, &core, &path.display().to_string(), bytes)?;
         let linker = core.linker_of::<W>()?;
-        self.missing = check::missing_imports(component, &linker)?;
-        check::check::<W>(component, &linker, &Limits::DEFAULT)
+        self.missing = check::missing_imports(&component, &linker)?;
+        check::check::<W>(&component, &linker, &Limits::DEFAULT)
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Overdue {
     pub(super) limit: Limit,
     /// What the handler was waiting for, if anything.
     pub(super) wait: Option<Wait>,
+    /// Where it began to wait, if it has left that place since.
+    pub(super) stack: Option<Stack>,
 }
 
 impl fmt::Display for Overdue {
@@ -40,8 +42,9 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mu
         return Err(guest.call.blame(fault.clone()));
     }
     let stack = error.downcast_ref::<WasmBacktrace>().map(stack).unwrap_or_default();
-    if let Some(Overdue { limit, wait }) = error.downcast_ref() {
-        return Err(Fault::TimedOut { limit: *limit, wait: *wait, stack });
+    if let Some(overdue) = error.downcast_ref::<Overdue>() {
+        let stack = overdue.stack.clone().unwrap_or(stack);
+        return Err(Fault::TimedOut { limit: overdue.limit, wait: overdue.wait, stack });
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return Err(Fault::Busy);
@@ -63,7 +66,8 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     if trap == Some(&Trap::StackOverflow) {
         return Fault::StackOverflow { stack };
     }
-    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+    let is_table_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    if is_table_full || phrases::is_out_of_handles(&error.root_cause().to_string()) {
         return Fault::TooManyHandles { stack };
     }
     let Some(exception) = guest.call.writer.take_exception() else {

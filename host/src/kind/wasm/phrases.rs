@@ -12,6 +12,11 @@ pub(super) fn is_out_of_memory(output: &str) -> bool {
     ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|phrase| output.contains(phrase))
 }
 
+/// Whether an instance failed because it has too many handles: wasmtime counts those that it manages itself.
+pub(super) fn is_out_of_handles(error: &str) -> bool {
+    error.contains("store handle limit exceeded")
+}
+
 /// Whether a component ends too early: the words of wasmparser for the end of a file, and for the end of a section.
 pub(super) fn is_cut_off(output: &str) -> bool {
     output.contains("unexpected end-of-file") || output.contains("is out of bounds (bound =")

@@ -24,16 +24,25 @@ const WARM_SLOTS_PER_CORE: u32 = 256;
 /// How much of a stack is reserved for host functions, in bytes.
 const HOST_STACK: usize = 2 << 20;
 
+/// How components call and are called. The code of all components of an engine is compiled for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abi {
+    /// A call returns when it is done: WASI 0.2 and our own world.
+    Sync,
+    /// A call may go on while others are made: WASI 0.3. Each call costs more, even those that do not use this.
+    Async,
+}
+
 /// Builds an engine that runs instances. `cache` is where compiled components are kept.
 ///
 /// # Errors
 ///
 /// wasmtime rejects the settings, which do not depend on user input.
-pub(super) fn with_pool(cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<wasmtime::Engine> {
-    match build(cache.clone(), limits, InstanceAllocationStrategy::Pooling(pool(limits.instances))) {
+pub(super) fn with_pool(abi: Abi, cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<wasmtime::Engine> {
+    match build(abi, cache.clone(), limits, InstanceAllocationStrategy::Pooling(pool(limits.instances))) {
         Ok(engine) => Ok(engine),
         // The pool reserves terabytes of address space, which `ulimit -v` and some virtual machines do not allow.
-        Err(_) => without_pool(cache, limits),
+        Err(_) => without_pool(abi, cache, limits),
     }
 }
 
@@ -43,11 +52,12 @@ pub(super) fn with_pool(cache: Option<Cache>, limits: &EngineLimits) -> anyhow::
 /// # Errors
 ///
 /// As for [`with_pool`].
-pub(super) fn without_pool(cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<wasmtime::Engine> {
-    build(cache, limits, InstanceAllocationStrategy::OnDemand)
+pub(super) fn without_pool(abi: Abi, cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<wasmtime::Engine> {
+    build(abi, cache, limits, InstanceAllocationStrategy::OnDemand)
 }
 
 pub(super) fn build(
+    abi: Abi,
     cache: Option<Cache>,
     limits: &EngineLimits,
     instances: InstanceAllocationStrategy,
@@ -59,8 +69,12 @@ pub(super) fn build(
     // The difference is for host functions: a stack overflow in one of them would end the process.
     config.max_wasm_stack(limits.stack).async_stack_size(limits.stack + HOST_STACK);
 
-    // Each proposal adds attack surface. These are on by default, and no toolchain for our world needs them;
-    // component-model-async is not even compiled in.
+    // Without the feature, all that this needs is not even compiled in.
+    #[cfg(feature = "wasip3")]
+    config.concurrency_support(abi == Abi::Async).wasm_component_model_async(abi == Abi::Async);
+    #[cfg(not(feature = "wasip3"))]
+    debug_assert_eq!(abi, Abi::Sync);
+    // Each proposal adds attack surface. These are on by default, and no toolchain for our worlds needs them.
     config.gc_support(false).wasm_gc(false).wasm_function_references(false).wasm_exceptions(false);
     // wasmtime does not ask the limiter about shared memories.
     config.wasm_threads(false).shared_memory(false);
@@ -131,15 +145,25 @@ mod tests {
         let place = std::env::temp_dir().join(format!("wasmserve-engine-{}", std::process::id()));
         let cache = || cache::open_at(&place).expect("a temporary directory is writable");
         let (of_child, of_parent) = (cache(), cache());
-        let child = without_pool(Some(of_child.clone()), &EngineLimits::DEFAULT).expect("the settings are sound");
-        let parent = with_pool(Some(of_parent.clone()), &EngineLimits { stack: 2 << 20, ..EngineLimits::DEFAULT })
-            .expect("the settings are sound");
         let empty = b"\0asm\x0d\0\x01\0";
-        for engine in [&child, &parent] {
-            Component::from_binary(engine, empty).expect("it is a component");
+        for (before, abi) in [
+            Abi::Sync,
+            #[cfg(feature = "wasip3")]
+            Abi::Async,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let child =
+                without_pool(abi, Some(of_child.clone()), &EngineLimits::DEFAULT).expect("the settings are sound");
+            let limits = EngineLimits { stack: 2 << 20, ..EngineLimits::DEFAULT };
+            let parent = with_pool(abi, Some(of_parent.clone()), &limits).expect("the settings are sound");
+            for engine in [&child, &parent] {
+                Component::from_binary(engine, empty).expect("it is a component");
+            }
+            assert_eq!((of_child.cache_hits(), of_child.cache_misses()), (0, before + 1), "{abi:?}");
+            assert_eq!((of_parent.cache_hits(), of_parent.cache_misses()), (before + 1, 0), "{abi:?}");
         }
-        assert_eq!((of_child.cache_hits(), of_child.cache_misses()), (0, 1));
-        assert_eq!((of_parent.cache_hits(), of_parent.cache_misses()), (1, 0));
         // wasmtime may still be recording how often an entry was used, so this may fail.
         _ = std::fs::remove_dir_all(place);
     }

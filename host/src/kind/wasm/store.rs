@@ -29,10 +29,10 @@ pub(super) fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest>
             guest.stats.set_stack(stack(&WasmBacktrace::force_capture(&store)));
         }
         if Instant::now() >= guest.deadline {
-            return Err(Overdue { limit: Limit::Wall, wait: None }.into());
+            return Err(Overdue { limit: Limit::Wall, wait: None, stack: None }.into());
         }
         if computed >= guest.call.allowance.limits.cpu_time {
-            return Err(Overdue { limit: Limit::Cpu, wait: None }.into());
+            return Err(Overdue { limit: Limit::Cpu, wait: None, stack: None }.into());
         }
         Ok(match lanes::overrun(computed) {
             Overrun::GoOn => UpdateDeadline::Continue(1),

@@ -14,7 +14,7 @@ use super::{
     guest::Guest,
     outcome::{Overdue, stack},
 };
-use crate::{base::stack::Wait, fault::Limit};
+use crate::fault::Limit;
 
 /// Waits for the future of an import. Provides the handler's stack to a report that asks for it in the meantime.
 ///
@@ -29,18 +29,14 @@ pub(super) async fn wait<T>(
     let (stats, deadline) = (Arc::clone(&store.data().stats), store.data().deadline);
     let mut future = pin!(future);
     let mut asked = pin!(stats.asked());
-    let mut wait = None;
+    let mut waiting = None;
     let result = poll_fn(|cx| {
         if let Poll::Ready(it) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(it));
         }
-        let wait = *wait.get_or_insert_with(|| {
-            let wait = Wait { import, since: Instant::now() };
-            stats.set_wait(Some(wait));
-            wait
-        });
+        let wait = waiting.get_or_insert_with(|| stats.begin_wait(import, None)).wait();
         if Instant::now() >= deadline {
-            return Poll::Ready(Err(Overdue { limit: Limit::Wall, wait: Some(wait) }.into()));
+            return Poll::Ready(Err(Overdue { limit: Limit::Wall, wait: Some(wait), stack: None }.into()));
         }
         while asked.as_mut().poll(cx).is_ready() {
             asked.set(stats.asked());
@@ -51,8 +47,7 @@ pub(super) async fn wait<T>(
         Poll::Pending
     })
     .await;
-    if wait.is_some() {
-        stats.set_wait(None);
+    if waiting.is_some() {
         // Ticks that passed while the handler waited must not count as computing.
         store.set_epoch_deadline(1);
     }

@@ -1,7 +1,7 @@
 //! The world `wasi:http/proxy` of WASI 0.2: the request is a resource, and so is the response that the handler sets.
 
-mod relay;
-mod request;
+pub(super) mod relay;
+pub(super) mod request;
 
 use std::{
     future::{Future as _, poll_fn},
@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+use wasmserve_gateway::response::Writer;
 use wasmtime::{
     Engine, Store,
     component::{Component, InstancePre, Linker},
@@ -22,7 +23,7 @@ use wasmtime_wasi_http::{
 };
 
 use self::relay::{Relay, Waits};
-use super::{guest::Guest, world::World};
+use super::{guest::Guest, settings::Abi, world::World};
 use crate::base::lock::lock;
 
 /// The interface that a handler of this world exports, without the last part of its version.
@@ -33,6 +34,8 @@ pub(super) enum Proxy {}
 
 impl World for Proxy {
     type Pre = ProxyPre<Guest>;
+
+    const ABI: Abi = Abi::Sync;
 
     /// Its imports are WASI's own.
     fn link(_: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -59,12 +62,13 @@ impl World for Proxy {
         let input = Arc::new(Mutex::new(mem::take(&mut guest.call.input)));
         let mut writer = mem::take(&mut guest.call.writer);
         let request = request::request(&guest.call, &input)?;
-        let scheme = if guest.call.forwarded.is_https == Some(true) { Scheme::Https } else { Scheme::Http };
+        let is_https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+        let scheme = if is_https { Scheme::Https } else { Scheme::Http };
         let (set, response) = oneshot::channel();
         let mut http = guest.http();
         let request = http.new_incoming_request(scheme, request)?;
         let outparam = http.new_response_outparam(set)?;
-        let mut relay = Relay::new(response);
+        let mut relay = Relay::new(response, |writer, _| dropped(writer));
         let returned = {
             let mut call = pin!(async {
                 let proxy = pre.instantiate_async(&mut *store).await?;
@@ -78,11 +82,7 @@ impl World for Proxy {
             .await
         };
         // A trap leaves the store, and with it what was written before, so that the client gets all of it.
-        let waits = poll_fn(|cx| match relay.poll(cx, &mut writer) {
-            Waits::ForClient => std::task::Poll::Pending,
-            waits => std::task::Poll::Ready(waits),
-        })
-        .await;
+        let waits = relay.drain(&mut writer).await;
         let call = &mut store.data_mut().call;
         call.input = mem::take(&mut lock(&input));
         call.writer = writer;
@@ -93,4 +93,13 @@ impl World for Proxy {
             Waits::Nothing => relay.into_result(),
         })
     }
+}
+
+/// The handler dropped the body instead of finishing it, or finished it with another length than it declared.
+fn dropped(writer: &Writer) -> Result<(), String> {
+    if writer.has_declared_length() {
+        // The writer knows how much is missing, if anything is.
+        return Ok(());
+    }
+    Err("the handler dropped the body of its response before it was finished".to_owned())
 }

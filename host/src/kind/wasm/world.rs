@@ -7,7 +7,7 @@ use wasmtime::{
     component::{Component, InstancePre, Linker},
 };
 
-use super::guest::Guest;
+use super::{guest::Guest, settings::Abi};
 
 /// A world of components: what they import in addition to WASI, and how an exchange calls what they export.
 ///
@@ -17,10 +17,13 @@ pub(super) trait World: Send + Sync + 'static {
     /// A component of this world, ready to be instantiated.
     type Pre: Send + Sync + 'static;
 
+    /// How components of this world are called.
+    const ABI: Abi;
+
     /// How many bytes of a body without a declared length are read before a handler of this world starts.
     const MEASURES: u64 = 0;
 
-    /// Links the imports of this world other than WASI.
+    /// Links the imports of this world other than WASI 0.2.
     ///
     /// # Errors
     ///

@@ -85,6 +85,11 @@ fn world(info: &ComponentInfo, is_wrapped: bool) -> String {
              client's address"
                 .to_owned()
         }
+        None if Interface::of(&info.exports) == Some(Interface::Service) => {
+            "wasi:http 0.3, which is experimental; not kept: the case and order of field names, Host, odd field names, \
+             reason phrases, the client's address"
+                .to_owned()
+        }
         None if info.exports.iter().any(|export| export.starts_with("wasi:http/")) => {
             "a wasi:http component of another version; serve it with `wasmtime serve`".to_owned()
         }

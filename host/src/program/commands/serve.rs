@@ -26,7 +26,7 @@ use crate::{
     exchange::Exchanges,
     kind::{
         files::reload::Changes,
-        wasm::engine::{Engine, Pool},
+        wasm::{cores::Pool, engine::Engine},
     },
     lifecycle::{
         self, ExchangeProgress, Lifecycle,

@@ -1,30 +1,31 @@
 //! Takes the response that a handler of `wasi:http` sets, and what it writes, to the writer of the exchange.
 
 use std::{
-    future::Future as _,
+    fmt,
+    future::{Future as _, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::Body;
 use tokio::sync::oneshot;
 use wasmserve_gateway::{field::Field, response::Writer};
-use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoingBody};
 
 /// What a handler sets: a response whose body it goes on to write, or an error.
-type Set = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+type Set<B, E> = Result<http::Response<B>, E>;
 
-/// Moves a response from a handler to a writer.
-pub(super) struct Relay {
-    stage: Stage,
+/// Moves a response from a handler to a writer. `B` is its body, and `E` what the handler may set instead.
+pub(in super::super) struct Relay<B: Body, E> {
+    stage: Stage<B, E>,
+    aborted: fn(&Writer, B::Error) -> Result<(), String>,
 }
 
-enum Stage {
+enum Stage<B, E> {
     /// The handler has not set its response.
-    Unset(oneshot::Receiver<Set>),
+    Unset(oneshot::Receiver<Set<B, E>>),
     Body {
-        body: HyperOutgoingBody,
+        body: B,
         /// The chunk that is passed on when the next one arrives or nothing more is there: it may be the last one, and
         /// then a short response gets a Content-Length.
         held: Option<Bytes>,
@@ -36,7 +37,7 @@ enum Stage {
 
 /// What a relay waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
+pub(in super::super) enum Waits {
     /// For the handler to set its response, which it may not be able to do any more.
     ForResponse,
     /// For the handler to write or to finish the body.
@@ -47,14 +48,17 @@ pub(super) enum Waits {
     Nothing,
 }
 
-impl Relay {
-    /// A relay of the response that will be set.
-    pub(super) fn new(response: oneshot::Receiver<Set>) -> Self {
-        Self { stage: Stage::Unset(response) }
+impl<B: Body<Data = Bytes> + Unpin, E: fmt::Debug> Relay<B, E> {
+    /// A relay of the response that will be set. `aborted` says how a response has ended whose body failed.
+    pub(in super::super) fn new(
+        response: oneshot::Receiver<Set<B, E>>,
+        aborted: fn(&Writer, B::Error) -> Result<(), String>,
+    ) -> Self {
+        Self { stage: Stage::Unset(response), aborted }
     }
 
     /// Moves what is there, and registers to be polled when there is more.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, writer: &mut Writer) -> Waits {
+    pub(in super::super) fn poll(&mut self, cx: &mut Context<'_>, writer: &mut Writer) -> Waits {
         loop {
             self.stage = match &mut self.stage {
                 Stage::Unset(response) => match Pin::new(response).poll(cx) {
@@ -100,11 +104,11 @@ impl Relay {
                         _ = writer.finish(held.take().unwrap_or_default());
                         Stage::Ended(Ok(()))
                     }
-                    Poll::Ready(Some(Err(_))) => {
+                    Poll::Ready(Some(Err(error))) => {
                         if let Some(chunk) = held.take() {
                             push(writer, chunk);
                         }
-                        Stage::Ended(aborted(writer))
+                        Stage::Ended((self.aborted)(writer, error))
                     }
                 },
                 Stage::Ended(_) => return Waits::Nothing,
@@ -112,13 +116,22 @@ impl Relay {
         }
     }
 
+    /// Moves what is there, and waits for nothing but the client. Returns what it would have to wait for.
+    pub(in super::super) async fn drain(&mut self, writer: &mut Writer) -> Waits {
+        poll_fn(|cx| match self.poll(cx, writer) {
+            Waits::ForClient => Poll::Pending,
+            waits => Poll::Ready(waits),
+        })
+        .await
+    }
+
     /// How the response ended, if it has: the error is for the handler's author.
-    pub(super) fn into_result(self) -> Result<(), String> {
+    pub(in super::super) fn into_result(self) -> Result<(), String> {
         if let Stage::Ended(result) = self.stage { result } else { Ok(()) }
     }
 }
 
-fn start(response: http::Response<HyperOutgoingBody>, writer: &mut Writer) -> Stage {
+fn start<B, E>(response: http::Response<B>, writer: &mut Writer) -> Stage<B, E> {
     let (head, body) = response.into_parts();
     let status = format!("{} {}", head.status.as_u16(), head.status.canonical_reason().unwrap_or_default());
     match writer.start(&status, fields(&head.headers), None) {
@@ -131,15 +144,6 @@ fn start(response: http::Response<HyperOutgoingBody>, writer: &mut Writer) -> St
 /// A chunk beyond Content-Length is cut off, and one for a client that has left is dropped; the writer reports both.
 fn push(writer: &mut Writer, chunk: Bytes) {
     _ = writer.push(chunk);
-}
-
-/// The handler dropped the body instead of finishing it, or finished it with another length than it declared.
-fn aborted(writer: &mut Writer) -> Result<(), String> {
-    if writer.has_declared_length() {
-        // The writer knows how much is missing, if anything is.
-        return Ok(());
-    }
-    Err("the handler dropped the body of its response before it was finished".to_owned())
 }
 
 fn fields(map: &http::HeaderMap) -> Vec<Field> {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Authority, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, header,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use http_body::{Body, Frame};
 use wasmserve_gateway::{
     field,
@@ -31,12 +34,13 @@ const CHUNK: usize = 64 << 10;
 /// # Errors
 ///
 /// Never in practice: the parser accepts only heads that this can express.
-pub(super) fn request(call: &Call, input: &Arc<Mutex<Input>>) -> wasmtime::Result<http::Request<InputBody>> {
+pub(in super::super) fn request(call: &Call, input: &Arc<Mutex<Input>>) -> wasmtime::Result<http::Request<InputBody>> {
     let head = &call.exchange.head;
     let mut request = http::Request::new(InputBody { input: Arc::clone(input), is_at_end: false });
     *request.method_mut() = Method::from_bytes(head.method())?;
+    let scheme = if call.forwarded.is_https == Some(true) { Scheme::HTTPS } else { Scheme::HTTP };
     *request.uri_mut() =
-        Uri::builder().scheme("http").authority(authority(call)).path_and_query(target(head, &call.mount)).build()?;
+        Uri::builder().scheme(scheme).authority(authority(call)).path_and_query(target(head, &call.mount)).build()?;
     *request.headers_mut() = fields(call)?;
     Ok(request)
 }
@@ -95,7 +99,7 @@ fn fields(call: &Call) -> wasmtime::Result<HeaderMap> {
 }
 
 /// The body of the request, with the limits and timeouts of the exchange.
-pub(super) struct InputBody {
+pub(in super::super) struct InputBody {
     input: Arc<Mutex<Input>>,
     is_at_end: bool,
 }
