@@ -91,7 +91,11 @@ fn core_modules_are_explained_by_what_they_import() {
             "it was built for a draft of WASI 0.1; build it with",
         ),
         (r#"(import "__wbindgen_placeholder__" "f" (func))"#, "it was built for browsers with wasm-bindgen"),
-        (r#"(import "gojs" "f" (func))"#, "it was built by Go for browsers; build a program with `GOOS=wasip1"),
+        (r#"(import "gojs" "f" (func))"#, "it was built by Go for browsers; build it with TinyGo"),
+        (
+            &format!(r#"{start} (memory (export "memory") 1) (@producers (language "Go" "go1.27"))"#),
+            "it was built by Go, whose runtime overwrites the memory of the adapter to WASI 0.2",
+        ),
         (
             r#"(import "env" "emscripten_get_now" (func))"#,
             "it was built by Emscripten for JavaScript; build it with the WASI SDK",
