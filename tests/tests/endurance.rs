@@ -116,22 +116,31 @@ fn ten_thousand_requests_leave_no_instance_behind() {
 
 #[test]
 fn memory_is_returned_after_a_burst_of_requests() {
+    returns_memory(&Launch::mounted(&["echo", "overflows_the_stack"]).start(), "/echo", "/overflows_the_stack");
+}
+
+#[test]
+fn memory_is_returned_after_a_burst_of_asynchronous_requests() {
+    returns_memory(&Server::start("speaks_wasi_http_3"), "/echoes-by-hand", "/overflows-the-stack");
+}
+
+/// A server whose handlers echo at one path and overflow the stack at the other returns the memory of all stacks.
+fn returns_memory(server: &Server, echo: &str, overflow: &str) {
     const STACKS: usize = 48;
-    let server = Launch::mounted(&["echo", "overflows_the_stack"]).start();
     // First make the pool use this many stacks at once, then recurse deeply often enough to use all of each stack.
-    let post = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n";
+    let post = format!("POST {echo} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n");
     let mut waiting: Vec<Client> = (0..STACKS).map(|_| server.connect()).collect();
-    waiting.iter_mut().for_each(|client| client.send(post));
+    waiting.iter_mut().for_each(|client| client.send(&post));
     waiting.iter_mut().for_each(|client| client.send("!"));
     waiting.iter_mut().for_each(|client| assert_eq!(client.response().text(), "!"));
     for _ in 0..2 * STACKS {
-        assert_eq!(server.get("/overflows_the_stack").status, 500);
+        assert_eq!(server.get(overflow).status, 500);
     }
     let deadline = Instant::now() + TIMEOUT;
     while server.peak() < server.resident() + (8 << 20) {
         assert!(Instant::now() < deadline, "{} of {} bytes are still resident", server.resident(), server.peak());
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(server.get("/overflows_the_stack").status, 500, "the server still works");
-    server.stop();
+    assert_eq!(server.get(overflow).status, 500, "the server still works");
+    assert_eq!(server.ask(format!("{post}!")).text(), "!", "the server still works");
 }

@@ -122,7 +122,20 @@ pub(super) struct Outgoing {
 
 type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
+/// How much of a body the host takes from a guest at once, in bytes. It is not counted as the guest's memory, and with
+/// wasmtime's default of 1 MiB a thousand handlers whose clients do not read would make the host keep gigabytes.
+const CHUNK: usize = 64 << 10;
+
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
+    #[cfg(feature = "wasip3")]
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
