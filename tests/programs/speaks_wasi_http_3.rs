@@ -6,6 +6,10 @@ use std::{cell::Cell, future::Future, hint, mem, process, rc::Rc, thread, time::
 
 use wasip3::{
     clocks::monotonic_clock,
+    filesystem::{
+        preopens,
+        types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags},
+    },
     http::{
         client,
         types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers},
@@ -211,6 +215,11 @@ impl wasip3::exports::http::handler::Guest for Speaker {
             }
             "/requests" => text(format!("{:?}", fetch(&query).await.map(|(status, body)| (status, body.len())))),
             "/passes-on" => pass_on(&query).await?,
+            "/serves" => match open(&query).await {
+                // The task ends before the body does, which the host then reads by itself.
+                Ok(file) => Response::new(Fields::new(), Some(file.read_via_stream(0).0), no_trailers()).0,
+                Err(error) => text(format!("{error:?}")),
+            },
             "/looks-up" => text(format!("{:?}", ip_name_lookup::resolve_addresses(query).await)),
             "/connects" => text(format!("{:?}", connect(&query).await)),
             "/prints" => {
@@ -327,6 +336,15 @@ async fn fetch(to: &str) -> Result<(u16, Vec<u8>), ErrorCode> {
 
 async fn pass_on(to: &str) -> Result<Response, ErrorCode> {
     send(to).await
+}
+
+/// Opens a file by its path, in the directory in which a library would look for it.
+async fn open(path: &str) -> Result<Descriptor, wasip3::filesystem::types::ErrorCode> {
+    let dirs = preopens::get_directories();
+    let within = |name: &str| path.strip_prefix(name).map(|rest| rest.trim_start_matches('/').to_owned());
+    let found = dirs.iter().filter_map(|(dir, name)| Some((dir, name, within(name)?)));
+    let (dir, _, rest) = found.max_by_key(|(_, name, _)| name.len()).expect("there is always a root");
+    dir.open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ).await
 }
 
 async fn connect(port: &str) -> Result<(), wasip3::sockets::types::ErrorCode> {

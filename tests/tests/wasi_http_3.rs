@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use wasmserve_tests::{
     client::{End, Response},
     guest,
+    place::Place,
     server::{Launch, Server, refuses},
 };
 
@@ -136,58 +137,88 @@ fn b1_a_short_response_has_its_length_and_a_longer_one_is_in_chunks() {
 /// A misdeed: its path, the status, the kind of the fault, and a part of the reason in the log.
 type Misdeed = (&'static str, u16, &'static str, &'static str);
 
-#[test]
-fn a_handler_that_fails_before_its_response_is_answered_for() {
-    let server = server(&["--timeout", "2s", "--cpu-time", "300ms"]);
-    let misdeeds: [Misdeed; 14] = [
-        ("/returns-an-error", 500, "exception", "the handler set the error InternalError(Some(\"no luck\"))"),
-        ("/sets-a-status-of-100", 500, "bad-response-head", "the status is not three digits from 200 to 999"),
-        ("/panics", 500, "trap", "unreachable"),
-        ("/panics-after-waiting", 500, "trap", "unreachable"),
-        ("/exits", 500, "exited", "exit(1)"),
-        ("/spins", 504, "cpu-limit", "--cpu-time"),
-        ("/yields-forever", 504, "cpu-limit", "--cpu-time"),
-        ("/waits", 504, "wall-limit", "in `wasi:clocks/monotonic-clock.wait-for`"),
-        ("/sleeps", 504, "wall-limit", "in `wasi:io/poll.block`"),
-        ("/waits-for-itself", 504, "wall-limit", "--timeout"),
-        ("/fills-memory", 500, "memory-limit", "--max-memory"),
-        ("/makes-streams-forever", 500, "handle-limit", "--max-handles"),
-        ("/starts-tasks-forever", 500, "handle-limit", "--max-handles"),
-        ("/overflows-the-stack", 500, "stack-overflow", "overflowed"),
-    ];
+fn is_answered_for(server: &Server, misdeeds: &[Misdeed]) {
     for (path, status, kind, reason) in misdeeds {
         let mut client = server.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\nGET /counts HTTP/1.1\r\nHost: x\r\n\r\n"));
         let failed = client.response();
-        assert_eq!((failed.status, failed.field("wasmserve-fault")), (status, Some(kind)), "{path}");
+        assert_eq!((failed.status, failed.field("wasmserve-fault")), (*status, Some(*kind)), "{path}");
         assert_eq!(client.response().text(), "0", "the next request after {path}");
-        let line = server
-            .line(|line| line.contains(&format!(" {kind}: ")) && line.ends_with(&format!("(GET {path} HTTP/1.1)")));
-        assert!(line.contains(reason), "{line}");
+        is_logged(server, path, kind, reason);
+    }
+}
+
+fn is_logged(server: &Server, path: &str, kind: &str, reason: &str) {
+    let line =
+        server.line(|line| line.contains(&format!(" {kind}: ")) && line.ends_with(&format!("(GET {path} HTTP/1.1)")));
+    assert!(line.contains(reason), "{line}");
+}
+
+#[test]
+fn a_handler_that_fails_before_its_response_is_answered_for() {
+    is_answered_for(
+        &server(&["--cpu-time", "300ms"]),
+        &[
+            ("/returns-an-error", 500, "exception", "the handler set the error InternalError(Some(\"no luck\"))"),
+            ("/sets-a-status-of-100", 500, "bad-response-head", "the status is not three digits from 200 to 999"),
+            ("/panics", 500, "trap", ""),
+            ("/panics-after-waiting", 500, "trap", ""),
+            ("/exits", 500, "exited", "exit(1)"),
+            ("/spins", 504, "cpu-limit", "--cpu-time"),
+            ("/yields-forever", 504, "cpu-limit", "--cpu-time"),
+            ("/fills-memory", 500, "memory-limit", "--max-memory"),
+            ("/makes-streams-forever", 500, "handle-limit", "--max-handles"),
+            ("/starts-tasks-forever", 500, "handle-limit", "--max-handles"),
+            ("/overflows-the-stack", 500, "stack-overflow", "overflowed"),
+        ],
+    );
+}
+
+#[test]
+fn a_handler_that_waits_for_too_long_is_answered_for() {
+    let server = server(&["--timeout", "1s"]);
+    is_answered_for(
+        &server,
+        &[
+            ("/waits", 504, "wall-limit", "in `wasi:clocks/monotonic-clock.wait-for`"),
+            ("/sleeps", 504, "wall-limit", "in `wasi:io/poll.block`"),
+            ("/waits-for-itself", 504, "wall-limit", "--timeout"),
+        ],
+    );
+    server.line(|line| line.ends_with("  at speaks_wasi_http_3::wait_long::{{closure}}"));
+    server.line_with("note: the handler waits for no host call, but for a stream, future or task of its own");
+}
+
+/// Each path begins a response, and then fails: with this kind of fault, and this part of the reason in the log.
+fn is_cut(server: &Server, misdeeds: &[(&str, &str, &str)]) {
+    for (path, kind, reason) in misdeeds {
+        let cut = server.get(path);
+        assert_eq!((cut.status, cut.text(), cut.end), (200, "some", End::Cut), "{path}");
+        is_logged(server, path, kind, reason);
+        assert_eq!(server.get("/counts").text(), "0", "the next request after {path}");
     }
 }
 
 #[test]
 fn x3_a_response_that_was_cut_never_looks_complete() {
-    let server = server(&["--cpu-time", "300ms", "--timeout", "2s"]);
-    let misdeeds: [(&str, &str, &str); 8] = [
-        ("/writes-less-than-declared", "short-body", "6 bytes less"),
-        ("/ends-the-body-with-an-error", "exception", "ended with the error InternalError(Some(\"half way\"))"),
-        ("/forgets-the-body", "wall-limit", "--timeout"),
-        ("/panics-in-the-body", "trap", "unreachable"),
-        ("/panics-while-writing", "trap", "unreachable"),
-        ("/spins-in-the-body", "cpu-limit", "--cpu-time"),
-        ("/sleeps-in-the-body", "wall-limit", "in `wasi:io/poll.block`"),
-        ("/exits-in-the-body", "exited", "exit(1)"),
-    ];
-    for (path, kind, reason) in misdeeds {
-        let cut = server.get(path);
-        assert_eq!((cut.status, cut.text(), cut.end), (200, "some", End::Cut), "{path}");
-        let line = server
-            .line(|line| line.contains(&format!(" {kind}: ")) && line.ends_with(&format!("(GET {path} HTTP/1.1)")));
-        assert!(line.contains(reason), "{line}");
-        assert_eq!(server.get("/counts").text(), "0", "the next request after {path}");
-    }
+    is_cut(
+        &server(&["--cpu-time", "300ms"]),
+        &[
+            ("/writes-less-than-declared", "short-body", "6 bytes less"),
+            ("/ends-the-body-with-an-error", "exception", "ended with the error InternalError(Some(\"half way\"))"),
+            ("/panics-in-the-body", "trap", ""),
+            ("/panics-while-writing", "trap", ""),
+            ("/spins-in-the-body", "cpu-limit", "--cpu-time"),
+            ("/exits-in-the-body", "exited", "exit(1)"),
+        ],
+    );
+    is_cut(
+        &server(&["--timeout", "1s"]),
+        &[
+            ("/forgets-the-body", "wall-limit", "--timeout"),
+            ("/sleeps-in-the-body", "wall-limit", "in `wasi:io/poll.block`"),
+        ],
+    );
 }
 
 #[test]
@@ -301,13 +332,6 @@ fn p3_a_report_shows_what_a_handler_waits_for_and_where() {
     assert_eq!(body.response().text(), "5");
 }
 
-#[test]
-fn p3_a_handler_that_waits_for_nothing_outside_is_told_apart() {
-    let server = server(&["--timeout", "1s"]);
-    assert_eq!(server.get("/waits-for-itself").status, 504);
-    server.line_with("note: the handler waits for no host call, but for a stream, future or task of its own");
-}
-
 /// The port of a server that answers any request.
 fn upstream() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -343,6 +367,22 @@ fn requests_connections_and_lookups_are_denied_unless_granted() {
 }
 
 #[test]
+fn files_are_denied_unless_granted_and_can_be_a_body() {
+    let place = Place::new();
+    let text = "0123456789abcdef".repeat(1 << 16);
+    place.file("big.txt", &text);
+    let server = server(&["--dir", &format!("{}::/data:ro", place.display())]);
+    let served = server.get("/serves?/data/big.txt");
+    assert_eq!((served.status, served.end), (200, End::Whole));
+    assert!(served.text() == text, "{} bytes", served.text().len());
+    assert_eq!(server.get("/serves?/data/missing").text(), "ErrorCode::NoEntry");
+    assert_eq!(server.get("/serves?/etc/passwd").text(), "ErrorCode::NoEntry");
+    server.line_with("note: access to `/etc/passwd` denied; allow it with --dir HOST::/etc");
+    assert_eq!(server.get("/serves?/data/../etc").text(), "ErrorCode::NotPermitted");
+    server.line_with("note: access to `../etc` denied: it leads out of the directory that is granted");
+}
+
+#[test]
 fn p19_handlers_that_compute_do_not_stop_others() {
     let server = server(&["--cpu-time", "10s"]);
     let mut spinning: Vec<_> = (0..4).map(|_| server.connect()).collect();
@@ -367,9 +407,8 @@ fn it_is_said_once_that_wasi_http_0_3_is_experimental() {
 #[test]
 fn a_draft_of_wasi_0_3_is_refused_with_its_name() {
     let text = "(component (instance $none) (export \"wasi:http/handler@0.3.0-rc-2026-01-06\" (instance $none)))";
-    let file = std::env::temp_dir().join(format!("wasmserve-draft-{}.wasm", std::process::id()));
-    std::fs::write(&file, wat::parse_str(text).expect("it is a component")).expect("it is writable");
+    let place = Place::new();
+    let file = place.file("draft.wasm", wat::parse_str(text).expect("it is a component"));
     let parts = ["`wasi:http/handler@0.3.0-rc-2026-01-06`, a draft of WASI 0.3", "wasip3"];
     refuses(Launch::file(&file), 4, &parts);
-    _ = std::fs::remove_file(file);
 }

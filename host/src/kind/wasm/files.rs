@@ -45,19 +45,27 @@ pub(super) fn explain(linker: &mut Linker<Guest>, version: &str) -> wasmtime::Re
         "get-directories",
         |mut store: StoreContextMut<'_, Guest>, (): ()| {
             let guest = store.data_mut();
-            let mut dirs = preopens::Host::get_directories(&mut guest.filesystem())?;
-            if dirs.iter().all(|(_, name)| name != "/")
-                && let Some(elsewhere) = &*ELSEWHERE
-                // A handler with very few handles needs them for what it was granted.
-                && let Ok(root) = guest.wasi().table.push(Descriptor::Dir(elsewhere.clone()))
-            {
-                // If two directories have names of the same length, the library takes the last one.
-                dirs.insert(0, (root, "/".to_owned()));
-            }
-            Ok((dirs,))
+            let dirs = preopens::Host::get_directories(&mut guest.filesystem())?;
+            Ok((with_root(guest, dirs),))
         },
     )?;
     explain_paths(&mut linker.instance(&format!("wasi:filesystem/types@{version}"))?)
+}
+
+/// The granted directories, and the root directory in which nothing is found unless that is granted.
+pub(super) fn with_root(
+    guest: &mut Guest,
+    mut dirs: Vec<(Resource<Descriptor>, String)>,
+) -> Vec<(Resource<Descriptor>, String)> {
+    if dirs.iter().all(|(_, name)| name != "/")
+        && let Some(elsewhere) = &*ELSEWHERE
+        // A handler with very few handles needs them for what it was granted.
+        && let Ok(root) = guest.wasi().table.push(Descriptor::Dir(elsewhere.clone()))
+    {
+        // If two directories have names of the same length, the library takes the last one.
+        dirs.insert(0, (root, "/".to_owned()));
+    }
+    dirs
 }
 
 /// The root directory in which nothing is found. It is the null device, so that the operating system, too, finds nothing
@@ -69,15 +77,22 @@ static ELSEWHERE: LazyLock<Option<Dir>> = LazyLock::new(|| {
 
 /// What a handler wants to do at a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     Read,
     /// To read a directory's entries.
     List,
     Write,
 }
 
+/// Why WASI refused an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NotPermitted,
+    ReadOnly,
+}
+
 /// An operation at a path, relative to a directory.
-struct Attempt {
+pub(super) struct Attempt {
     path: String,
     access: Access,
     is_elsewhere: bool,
@@ -85,6 +100,16 @@ struct Attempt {
 }
 
 impl Attempt {
+    /// An operation in a granted directory. If it is elsewhere, this is `None`, a note says so, and nothing is found.
+    pub(super) fn granted(guest: &mut Guest, dir: &Resource<Descriptor>, path: &str, access: Access) -> Option<Self> {
+        let attempt = Self::new(guest, dir, path, access);
+        if attempt.is_elsewhere {
+            attempt.note_elsewhere(guest);
+            return None;
+        }
+        Some(attempt)
+    }
+
     fn new(guest: &mut Guest, dir: &Resource<Descriptor>, path: &str, access: Access) -> Self {
         let dir = match guest.wasi().table.get(dir) {
             Ok(Descriptor::Dir(dir)) => Some(dir),
@@ -100,11 +125,7 @@ impl Attempt {
         }
     }
 
-    /// Refuses the operation, with a note, if it is not in a granted directory.
-    fn check(&self, guest: &mut Guest) -> Result<(), ErrorCode> {
-        if !self.is_elsewhere {
-            return Ok(());
-        }
+    fn note_elsewhere(&self, guest: &mut Guest) {
         let path = format!("/{}", self.path.trim_start_matches("./").trim_matches(['/', '.']));
         let dir =
             if self.access == Access::List { Some(&*path) } else { Path::new(&path).parent().and_then(Path::to_str) };
@@ -112,30 +133,33 @@ impl Attempt {
         // A language's runtime may look for one file in many places. More of them are named in the next exchanges.
         guest.has_noted_path = guest.has_noted_path
             || guest.guest_log.note(&format!("access to `{path}` denied; allow it with --dir HOST::{dir}"));
-        Err(ErrorCode::NoEntry)
     }
 
-    /// Converts the operation's result, with a note if it was refused.
-    fn conclude<T>(&self, guest: &mut Guest, outcome: FsResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
-        let error = match outcome {
-            Ok(it) => return Ok(Ok(it)),
-            Err(error) => guest.filesystem().convert_error_code(error)?,
-        };
+    /// Writes a note about an operation that was refused.
+    pub(super) fn explain(&self, guest: &Guest, refusal: Refusal) {
         let path = &self.path;
-        match error {
-            ErrorCode::NotPermitted | ErrorCode::ReadOnly if self.is_read_only && self.access == Access::Write => {
-                let note = format!("writing to `{path}` denied; allow it with --dir HOST::GUEST (without :ro)");
-                guest.guest_log.note(&note);
-            }
-            ErrorCode::NotPermitted => {
-                guest
-                    .guest_log
-                    .note(&format!("access to `{path}` denied: it leads out of the directory that is granted"));
-            }
-            _ => {}
+        if self.is_read_only && self.access == Access::Write {
+            let note = format!("writing to `{path}` denied; allow it with --dir HOST::GUEST (without :ro)");
+            guest.guest_log.note(&note);
+        } else if refusal == Refusal::NotPermitted {
+            let note = format!("access to `{path}` denied: it leads out of the directory that is granted");
+            guest.guest_log.note(&note);
         }
-        Ok(Err(error))
     }
+}
+
+/// Converts an operation's result, with a note if it was refused.
+fn conclude<T>(guest: &mut Guest, attempt: &Attempt, outcome: FsResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
+    let error = match outcome {
+        Ok(it) => return Ok(Ok(it)),
+        Err(error) => guest.filesystem().convert_error_code(error)?,
+    };
+    match error {
+        ErrorCode::NotPermitted => attempt.explain(guest, Refusal::NotPermitted),
+        ErrorCode::ReadOnly => attempt.explain(guest, Refusal::ReadOnly),
+        _ => {}
+    }
+    Ok(Err(error))
 }
 
 /// Shadows one function: its name, the method that implements it, what it does at the path, and its parameters before and
@@ -150,12 +174,11 @@ macro_rules! shadow {
              -> Call<'_, $result> {
                 Box::new(async move {
                     let guest = store.data_mut();
-                    let attempt = Attempt::new(guest, &dir, &path, $access);
-                    if let Err(error) = attempt.check(guest) {
-                        return Ok((Err(error),));
-                    }
+                    let Some(attempt) = Attempt::granted(guest, &dir, &path, $access) else {
+                        return Ok((Err(ErrorCode::NoEntry),));
+                    };
                     let outcome = guest.filesystem().$method(dir, $($before,)* path, $($after),*).await;
-                    Ok((attempt.conclude(guest, outcome)?,))
+                    Ok((conclude(guest, &attempt, outcome)?,))
                 })
             },
         )?;

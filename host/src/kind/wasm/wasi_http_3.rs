@@ -4,6 +4,7 @@
 //! wasmtime calls its implementation experimental.
 
 mod explain;
+mod files;
 mod reading;
 mod turns;
 

@@ -30,7 +30,10 @@ use wasmtime_wasi_http::{
     },
 };
 
-use super::super::{guest::Guest, outcome::stack};
+use super::{
+    super::{guest::Guest, outcome::stack},
+    files,
+};
 
 /// The version of WASI's interfaces that `wasmtime_wasi` links, under which they can be shadowed.
 const WASI: &str = "0.3.0";
@@ -44,6 +47,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p3::add_to_linker(linker)?;
     p3::add_to_linker(linker)?;
     linker.allow_shadowing(true);
+    files::explain(linker, WASI)?;
     watch_variables(&mut linker.instance(&format!("wasi:cli/environment@{WASI}"))?)?;
     record_clocks(&mut linker.instance(&format!("wasi:clocks/monotonic-clock@{WASI}"))?)?;
     explain_lookups(&mut linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI}"))?)?;
@@ -53,7 +57,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;
+pub(super) type Call<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;
 
 /// Notes for later that a guest has read its variables, as for WASI 0.2.
 fn watch_variables(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
