@@ -67,7 +67,8 @@ impl World for Service {
     const ABI: Abi = Abi::Async;
 
     fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-        explain::link(linker)
+        explain::link(linker)?;
+        files::explain(linker)
     }
 
     fn missing_exports(component: &Component) -> Vec<String> {

@@ -30,13 +30,10 @@ use wasmtime_wasi_http::{
     },
 };
 
-use super::{
-    super::{guest::Guest, outcome::stack},
-    files,
-};
+use super::super::{guest::Guest, outcome::stack};
 
 /// The version of WASI's interfaces that `wasmtime_wasi` links, under which they can be shadowed.
-const WASI: &str = "0.3.0";
+pub(super) const WASI: &str = "0.3.0";
 
 /// Links all of WASI 0.3 and the outgoing side of wasi:http. Linking grants no access: the grants decide that.
 ///
@@ -47,7 +44,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p3::add_to_linker(linker)?;
     p3::add_to_linker(linker)?;
     linker.allow_shadowing(true);
-    files::explain(linker, WASI)?;
     watch_variables(&mut linker.instance(&format!("wasi:cli/environment@{WASI}"))?)?;
     record_clocks(&mut linker.instance(&format!("wasi:clocks/monotonic-clock@{WASI}"))?)?;
     explain_lookups(&mut linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI}"))?)?;

@@ -23,19 +23,19 @@ use super::{
         files::{Access, Attempt, Refusal, with_root},
         guest::Guest,
     },
-    explain::Call,
+    explain::{Call, WASI},
 };
 
 type Outcome<T> = (Result<T, ErrorCode>,);
 
-/// Shadows the functions that take a path with ones that explain a refusal. `version` is the one under which they were
-/// linked.
+/// Shadows the functions that take a path with ones that explain a refusal.
 ///
 /// # Errors
 ///
 /// Never in practice, because the result does not depend on user input.
-pub(super) fn explain(linker: &mut Linker<Guest>, version: &str) -> wasmtime::Result<()> {
-    linker.instance(&format!("wasi:filesystem/preopens@{version}"))?.func_wrap(
+pub(super) fn explain(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.instance(&format!("wasi:filesystem/preopens@{WASI}"))?.func_wrap(
         "get-directories",
         |mut store: StoreContextMut<'_, Guest>, (): ()| {
             let guest = store.data_mut();
@@ -43,7 +43,9 @@ pub(super) fn explain(linker: &mut Linker<Guest>, version: &str) -> wasmtime::Re
             Ok((with_root(guest, dirs),))
         },
     )?;
-    explain_paths(&mut linker.instance(&format!("wasi:filesystem/types@{version}"))?)
+    explain_paths(&mut linker.instance(&format!("wasi:filesystem/types@{WASI}"))?)?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 /// Converts an operation's result, with a note if it was refused.
