@@ -2,8 +2,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a CGI program answers on stdout")]
 
 use std::{
-    env,
+    env, fs,
     io::{self, Read as _, Write as _},
+    net::TcpStream,
     process, thread,
     time::Duration,
 };
@@ -27,6 +28,14 @@ fn main() -> Result<(), String> {
         "/reads" => {
             plain();
             print!("{} bytes", read_all()?);
+        }
+        "/reads-a-file" => {
+            plain();
+            print!("{:?}", fs::read_to_string(query));
+        }
+        "/connects" => {
+            plain();
+            print!("{:?}", TcpStream::connect(query).map(drop));
         }
         "/redirects" => print!("Location: {query}\n\nignored"),
         "/redirects-late" => {

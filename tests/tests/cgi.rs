@@ -1,6 +1,6 @@
 //! CGI programs keep the promises that other handlers keep, and those of RFC 3875.
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, net::TcpListener};
 
 use rustix::process::Signal;
 use wasmserve_tests::{
@@ -133,6 +133,40 @@ fn g6_arguments_come_from_flags_and_then_from_the_query() {
     assert_eq!(arguments("/describes?a=b"), ["-v", "two words", "/other:x"]);
     assert_eq!(arguments("/describes?a+-r"), ["-v", "two words", "/other:x"]);
     assert_eq!(arguments("/app/describes?a"), ["-v", "two words", "/other:x", "own", "a"]);
+}
+
+#[test]
+fn a_program_may_do_what_is_granted_and_nothing_else() {
+    let place = Place::new();
+    place.file("greeting", "hi");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("the socket is bound");
+    let denied = server(&[]);
+    assert!(denied.get("/reads-a-file?/data/greeting").text().starts_with("Err("));
+    denied.line_with("allow it with --dir HOST::/data");
+    assert!(denied.get(&format!("/connects?{addr}")).text().starts_with("Err("));
+    denied.line_with(&format!("connection to {addr} denied; allow it with --allow-net {addr}"));
+
+    let dir = format!("{}::/data:ro", place.display());
+    let granted = server(&["--dir", &dir, "--allow-net", &addr.to_string()]);
+    assert_eq!(granted.get("/reads-a-file?/data/greeting").text(), "Ok(\"hi\")");
+    assert_eq!(granted.get(&format!("/connects?{addr}")).text(), "Ok(())");
+}
+
+#[test]
+fn p1_a_program_may_finish_when_the_server_is_asked_to_stop() {
+    let server = server(&[]);
+    let mut client = server.connect();
+    client.send("POST /echoes HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\none\n");
+    let head = client.head().expect("a response");
+    let mut sender = client.sender();
+    let mut body = client.body(&head);
+    assert_eq!(body.next().as_deref(), Some(&b"one\n"[..]));
+    server.signal(Signal::TERM);
+    sender.write_all(b"two\n").expect("the server reads");
+    assert_eq!(body.next().as_deref(), Some(&b"two\n"[..]));
+    assert_eq!((body.next(), body.end()), (None, End::Whole));
+    assert_eq!(server.wait().0, Some(0));
 }
 
 #[test]

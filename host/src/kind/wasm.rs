@@ -52,8 +52,8 @@ use crate::{
     handler::Handler,
 };
 
-/// Makes a handler from a component or a program for WASI 0.1 in memory. `name` is used in messages. Blocks while compiling, which takes seconds
-/// for a large component that is not in the compile cache.
+/// Makes a handler from a component or a program for WASI 0.1 in memory. `name` is used in messages. Blocks while
+/// compiling, which takes seconds for a large component that is not in the compile cache.
 ///
 /// # Errors
 ///

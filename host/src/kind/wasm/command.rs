@@ -12,20 +12,18 @@ use std::{
     sync::Arc,
 };
 
-use wasmserve_gateway::cgi::{self, Form};
+use wasmserve_gateway::{
+    cgi::{self, Form},
+    environ::Var,
+};
 use wasmtime::{
     Engine, Store,
     component::{Component, InstancePre, Linker},
 };
-use wasmtime_wasi::{I32Exit, p2::bindings::CommandPre};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, p2::bindings::CommandPre};
 
 use self::{stdin::Stdin, stdout::Stdout};
-use super::{
-    guest::Guest,
-    settings::Abi,
-    wasi::{Process, Wasi},
-    world::World,
-};
+use super::{guest::Guest, settings::Abi, wasi::Wasi, world::World};
 use crate::fault::Fault;
 
 /// The interface that a program exports, without the last part of its version.
@@ -71,16 +69,16 @@ impl World for Command {
 
     async fn answer(program: &Program, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
         let guest = store.data_mut();
-        let env = environment(guest)?;
-        let mut args = vec![program.name.clone()];
-        args.extend_from_slice(&guest.call.allowance.grants.args);
-        args.extend(cgi::arguments(&guest.call.exchange.head));
+        let mut process = WasiCtx::builder();
+        set_environment(&mut process, guest.call.environ())?;
+        process.arg(&program.name).args(&guest.call.allowance.grants.args);
+        process.args(&cgi::arguments(&guest.call.exchange.head));
         let limit = guest.call.allowance.limits.response_head().bytes;
         // The program has both while it runs.
         let stdin = Stdin::new(mem::take(&mut guest.call.input));
         let stdout = Stdout::new(mem::take(&mut guest.call.writer), Form::of(&program.name), limit);
-        let process = Process { env, args, stdin: stdin.clone(), stdout: stdout.clone() };
-        guest.wasi = Some(Box::new(Wasi::of_process(&guest.call.allowance, &guest.guest_log, process)));
+        process.stdin(stdin.clone()).stdout(stdout.clone());
+        guest.wasi = Some(Box::new(Wasi::of(process, &guest.call.allowance, &guest.guest_log)));
         let stats = Arc::clone(&guest.stats);
         let returned = {
             let mut call = pin!(async {
@@ -111,24 +109,20 @@ impl World for Command {
     }
 }
 
-/// The variables of the request and of `--env` (RFC 3875 section 4.1), without those that are for WSGI. WASI's variables
-/// are UTF-8, so other bytes are replaced (rule G7).
+/// Sets the variables of the request and of `--env` (RFC 3875 section 4.1), without those that are for WSGI. WASI's
+/// variables are UTF-8, so other bytes are replaced (rule G7).
 ///
 /// # Errors
 ///
 /// The path contains a NUL, which would end it for most programs.
-fn environment(guest: &mut Guest) -> Result<Vec<(String, String)>, Fault> {
-    let variables = guest.call.environ().iter();
-    let variables = variables.filter(|(name, _)| !["wsgi.", "wasmserve."].iter().any(|own| name.starts_with(own)));
-    variables
-        .map(|(name, value)| {
-            if value.contains(&0) {
-                return Err(Fault::Refused {
-                    status: 400,
-                    why: "the path contains a NUL, which this handler cannot read".into(),
-                });
-            }
-            Ok((name.as_ref().to_owned(), String::from_utf8_lossy(value).into_owned()))
-        })
-        .collect()
+fn set_environment(process: &mut WasiCtxBuilder, environ: &[Var]) -> Result<(), Fault> {
+    let is_of_wsgi = |name: &str| ["wsgi.", "wasmserve."].iter().any(|own| name.starts_with(own));
+    for (name, value) in environ.iter().filter(|(name, _)| !is_of_wsgi(name)) {
+        if value.contains(&0) {
+            let why = "the path contains a NUL, which this handler cannot read".into();
+            return Err(Fault::Refused { status: 400, why });
+        }
+        process.env(name, String::from_utf8_lossy(value));
+    }
+    Ok(())
 }

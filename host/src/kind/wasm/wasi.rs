@@ -4,11 +4,7 @@ use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
 
 use http_body_util::BodyExt as _;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{
-    FsPerms, WasiCtx, WasiCtxBuilder,
-    cli::{StdinStream, StdoutStream},
-    sockets::SocketAddrUse,
-};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 use super::guest_log::GuestLog;
@@ -27,16 +23,6 @@ pub(super) struct Wasi {
     pub(super) has_read_variables: bool,
 }
 
-/// What a process has besides the grants.
-pub(super) struct Process<I, O> {
-    /// Its environment.
-    pub(super) env: Vec<(String, String)>,
-    /// Its arguments, which begin with its name.
-    pub(super) args: Vec<String>,
-    pub(super) stdin: I,
-    pub(super) stdout: O,
-}
-
 impl Wasi {
     /// Creates a context in which every interface works, but grants only what the user granted.
     #[must_use]
@@ -49,22 +35,12 @@ impl Wasi {
         for variable in &allowance.grants.env {
             ctx.env(&variable.name, &variable.value);
         }
-        Self::with(ctx, allowance, guest_log)
+        Self::of(ctx, allowance, guest_log)
     }
 
-    /// Creates the same context for a program that reads its environment and stdin, and answers on stdout.
+    /// Adds to a context the log for stderr and what the user granted, except variables.
     #[must_use]
-    pub(super) fn of_process(
-        allowance: &Arc<Allowance>,
-        guest_log: &GuestLog,
-        process: Process<impl StdinStream + 'static, impl StdoutStream + 'static>,
-    ) -> Self {
-        let mut ctx = WasiCtx::builder();
-        ctx.stdin(process.stdin).stdout(process.stdout).envs(&process.env).args(&process.args);
-        Self::with(ctx, allowance, guest_log)
-    }
-
-    fn with(mut ctx: WasiCtxBuilder, allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
+    pub(super) fn of(mut ctx: WasiCtxBuilder, allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
         let grants = &allowance.grants;
         ctx.stderr(guest_log.stream(Stream::Stderr));
         for Dir { host, guest, read_only } in &grants.dirs {
