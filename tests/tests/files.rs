@@ -210,6 +210,7 @@ fn nothing_outside_of_the_directory_and_nothing_hidden_is_served() {
     {
         assert_eq!(server.get(target).text(), "in", "{target}");
     }
+    server.line_with("a link on this path leads out of the directory, and is not followed; mount its target with");
     let listing = server.get("/");
     for name in [".env", ".git", "up", "parent", "root", "magic", "loop", "dangling"] {
         assert!(!listing.text().contains(&format!("./{name}")), "{name} is listed");

@@ -264,7 +264,7 @@ fn invalid_flags_are_refused() {
 #[test]
 fn mistakes_on_the_command_line_are_reported_with_a_remedy() {
     for (words, message) in [
-        ("", "no handler given; name one, as in `wasmserve hello.rs`; see --help"),
+        ("", "no handler given; name one, as in `wasmserve hello.rs`, or a directory, as in `wasmserve .`; see --help"),
         ("nwe", "no file or command is named `nwe`; did you mean `new`?"),
         (
             "a.rs b.rs",

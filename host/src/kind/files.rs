@@ -26,6 +26,7 @@ use self::{
 use crate::{
     admission::Slot,
     base::{grants::Allowance, options::FileOptions},
+    event::{Event, Stream},
     fault::Fault,
     handler::{Call, Handler, lanes::CallFuture},
 };
@@ -100,7 +101,10 @@ async fn send(site: &Arc<Site>, call: &mut Call) -> Result<(), Fault> {
         let chunk = if has_body { answer.body.next()? } else { Bytes::new() };
         Ok((answer, chunk))
     };
-    let (Answer { status, fields, mut body }, mut chunk) = blocking(first).await?;
+    let (Answer { status, fields, mut body, note }, mut chunk) = blocking(first).await?;
+    if let Some(note) = note {
+        call.events.emit(&Event::Line { id: call.exchange.id, stream: Stream::Note, line: note.as_bytes() });
+    }
     // What is wrong with a head is reported when the call ends.
     _ = call.writer.start(status, fields, None);
     while has_body && body.left() > 0 {

@@ -35,8 +35,10 @@ pub(super) enum Entry {
 /// Why a path cannot be served.
 #[derive(Debug)]
 pub(super) enum Missing {
-    /// There is neither a file nor a directory, or it is outside of the root.
+    /// There is neither a file nor a directory.
     NotFound,
+    /// A link leads out of the root.
+    Outside,
     /// The server may not read it.
     Forbidden,
     /// The system failed.
@@ -47,8 +49,8 @@ impl From<io::Error> for Missing {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
-            // Without a number it is not the system's: the path leads out of the root.
-            Kind::PermissionDenied if error.raw_os_error().is_none() => Self::NotFound,
+            // Without a number it is not the system's, but that of a path that leads out of the root.
+            Kind::PermissionDenied if error.raw_os_error().is_none() => Self::Outside,
             Kind::PermissionDenied => Self::Forbidden,
             Kind::NotFound | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => Self::NotFound,
             _ if is_loop_or_socket(&error) => Self::NotFound,

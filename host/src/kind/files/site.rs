@@ -36,6 +36,10 @@ const INDEXES: [&str; 2] = ["index.html", "index.htm"];
 /// The page of a directory for what is not found in it.
 const NOT_FOUND_PAGE: &str = "404.html";
 
+/// Why a link is not followed.
+const OUTSIDE: &str =
+    "a link on this path leads out of the directory, and is not followed; mount its target with --mount PATH=files:DIR";
+
 /// A request for a file.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -54,18 +58,20 @@ pub(super) struct Answer {
     pub(super) fields: Vec<Field>,
     /// The body, which is not sent in response to a HEAD.
     pub(super) body: Body,
+    /// What the user of the server should know about it.
+    pub(super) note: Option<&'static str>,
 }
 
 impl Answer {
     /// A response with a body, and its length, which a HEAD shows too.
     fn new(status: &'static str, body: Body) -> Self {
         let length = body.left().to_string();
-        Self { status, fields: Vec::new(), body }.with("Content-Length", length)
+        Self { body, ..Self::empty(status) }.with("Content-Length", length)
     }
 
     /// A response with a status that has no body.
     fn empty(status: &'static str) -> Self {
-        Self { status, fields: Vec::new(), body: Body::of_bytes("") }
+        Self { status, fields: Vec::new(), body: Body::of_bytes(""), note: None }
     }
 
     /// A response with a line of text.
@@ -173,6 +179,7 @@ impl Site {
         match listed {
             Ok((listing, path)) => Ok(self.listing(&listing, &path, head, mount)),
             Err(Missing::NotFound) => self.not_found(&root, head, mount),
+            Err(Missing::Outside) => Ok(Answer { note: Some(OUTSIDE), ..self.not_found(&root, head, mount)? }),
             Err(Missing::Forbidden) => Ok(Answer::text("403 Forbidden", "the server may not read this file")),
             Err(Missing::Failed(error)) => Err(error),
         }
@@ -284,7 +291,7 @@ fn find(root: &Opened<'_>, wanted: &Wanted) -> Result<Found, Missing> {
                 let path = wanted.path.join(index);
                 match root.entry(&path) {
                     Ok(Entry::File(file, metadata)) => return Ok(Found::File(path, file, metadata)),
-                    Ok(Entry::Dir(_)) | Err(Missing::NotFound) => {}
+                    Ok(Entry::Dir(_)) | Err(Missing::NotFound | Missing::Outside) => {}
                     Err(why) => return Err(why),
                 }
             }

@@ -43,6 +43,10 @@ pub(super) fn line(error: &clap::Error, words: &[OsString]) -> String {
         ErrorKind::UnknownArgument if arg[1..].starts_with(|char: char| char.is_ascii_digit()) => {
             format!("there is no flag `{arg}`, and no value can be negative")
         }
+        // As for `python -m http.server`.
+        ErrorKind::UnknownArgument if ["-d", "--directory"].contains(&arg) => {
+            return format!("there is no flag `{arg}`; name the directory alone, as in `wasmserve site/`");
+        }
         ErrorKind::UnknownArgument => match first(ContextKind::SuggestedArg) {
             "" => format!("there is no flag `{arg}`"),
             like => return format!("there is no flag `{arg}`; did you mean `{like}`?"),
@@ -95,7 +99,8 @@ fn address(word: &str) -> Option<String> {
 }
 
 /// The message if no handler is named.
-pub(super) const NO_HANDLER: &str = "no handler given; name one, as in `wasmserve hello.rs`; see --help";
+pub(super) const NO_HANDLER: &str =
+    "no handler given; name one, as in `wasmserve hello.rs`, or a directory, as in `wasmserve .`; see --help";
 
 /// Commands of other programs, and what does the same here.
 const HABITS: [(&str, &str); 8] = [
