@@ -21,3 +21,4 @@ mod rebuild;
 mod siege;
 mod source;
 mod stream;
+mod swapped_files;

@@ -46,11 +46,6 @@ fn a_missing_file_is_refused() {
 }
 
 #[test]
-fn a_directory_is_refused() {
-    refuses(Launch::file(&Place::new()), 4, &["directory"]);
-}
-
-#[test]
 fn a_file_that_is_not_wasm_is_refused() {
     let parts = ["handler.wasm` is not a wasm component", "`#!/\\x1b[2J`", "wasm32-wasip2", "a Rust file or a crate"];
     refuses_content("#!/\x1b[2J", &parts);
