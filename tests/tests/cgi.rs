@@ -465,6 +465,28 @@ fn a_program_for_wasi_0_1_is_served_and_served_anew() {
 }
 
 #[test]
+fn a_program_of_go_and_the_adapter_do_not_share_memory() {
+    // It takes each page for its own, as Go's runtime does, whatever else has grown the memory.
+    let program = r#"(module
+        (@producers (language "Go" "go1.27"))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\10\00\00\00\1c\00\00\00")
+        (data (i32.const 16) "Content-Type: text/plain\0a\0ahi")
+        (func (export "_start") (local $end i32)
+            (local.set $end (i32.mul (memory.size) (i32.const 65536)))
+            (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (if (i32.ne (memory.grow (i32.const 1)) (i32.const -1))
+                (then (memory.fill (local.get $end) (i32.const 255) (i32.const 65536))))
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+    let place = Place::new();
+    let path = place.file("go.wasm", wat::parse_str(program).expect("valid WAT"));
+    for flags in [&[][..], &["--max-memory", "8MiB"], &["--max-memory", "16GiB", "--max-total-memory", "16GiB"]] {
+        assert_eq!(Launch::file(&path).flags(flags).start().get("/").text(), "hi", "{flags:?}");
+    }
+}
+
+#[test]
 fn a_program_of_any_version_of_wasi_0_2_is_served() {
     let place = Place::new();
     for version in ["0.2.0", "0.2.3", "0.2.99"] {

@@ -65,7 +65,7 @@ pub(crate) fn handler(
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
-    let bytes = preview1::wrapped(bytes).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
+    let bytes = preview1::wrapped(bytes, limits.memory).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
     let interface = Interface::of(&exports);

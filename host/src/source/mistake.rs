@@ -277,6 +277,12 @@ fn file(path: &Path) -> String {
 /// Recognizes a file by its extension, in lower case.
 fn of_extension(path: &Path, extension: &str) -> Option<String> {
     let (name, stem) = (path.display(), path.file_stem().unwrap_or_default().to_string_lossy());
+    let program = |language: &str, tool: &str| {
+        Some(format!(
+            "is {language}, which wasmserve does not run by itself; build a CGI program from it: `{tool}`, or a component \
+             for the contract that `wasmserve wit` prints"
+        ))
+    };
     let language = |language: &str, tool: &str| {
         Some(format!(
             "is {language}, which wasmserve does not run by itself; build a component from it{tool}, for the contract \
@@ -291,9 +297,10 @@ fn of_extension(path: &Path, extension: &str) -> Option<String> {
         )),
         "js" | "mjs" | "cjs" | "jsx" => language("JavaScript", ", for example with jco"),
         "ts" | "mts" | "cts" | "tsx" => language("TypeScript", ", for example with jco"),
-        "go" => language("Go", ", for example with TinyGo"),
-        "c" | "h" => language("C", ", for example with wit-bindgen and the WASI SDK"),
-        "cc" | "cpp" | "cxx" | "hpp" => language("C++", ", for example with wit-bindgen and the WASI SDK"),
+        "go" => program("Go", &format!("GOOS=wasip1 GOARCH=wasm go build -o {stem}.wasm {name}")),
+        "c" => program("C", &format!("zig cc -target wasm32-wasi -o {stem}.wasm {name}")),
+        "cc" | "cpp" | "cxx" => program("C++", &format!("zig c++ -target wasm32-wasi -o {stem}.wasm {name}")),
+        "h" | "hpp" => language("a header of C", ""),
         "cs" => language("C#", ", for example with componentize-dotnet"),
         "rb" => language("Ruby", ""),
         "php" => language("PHP", ""),
@@ -301,7 +308,7 @@ fn of_extension(path: &Path, extension: &str) -> Option<String> {
         "java" => language("Java", ""),
         "kt" => language("Kotlin", ""),
         "swift" => language("Swift", ""),
-        "zig" => language("Zig", ""),
+        "zig" => program("Zig", &format!("zig build-exe -target wasm32-wasi {name}")),
         "lua" => language("Lua", ""),
         "sh" | "bash" => language("a shell script", ""),
         "wat" | "wast" => Some(format!(

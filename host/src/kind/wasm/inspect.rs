@@ -179,7 +179,7 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let named = |error: anyhow::Error| anyhow!("`{name}` {error:#}");
     check::check_format(&bytes).map_err(named)?;
     let (size, is_wrapped) = (bytes.len(), preview1::is_core_module(&bytes));
-    let bytes = preview1::wrapped(bytes.into()).map_err(named)?;
+    let bytes = preview1::wrapped(bytes.into(), Limits::DEFAULT.memory).map_err(named)?;
     let info = ComponentInfo::read(&bytes).map_err(named)?;
     let mut inspected = Inspected { size, is_wrapped, info, missing: Vec::new(), verdict: Ok(()) };
     let interface = Interface::of(&inspected.info.exports);

@@ -9,6 +9,7 @@ use anyhow::{anyhow, bail};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER as ADAPTER,
 };
+use wasm_encoder::{MemorySection, MemoryType, Module, RawSection};
 use wasmparser::{BinaryReaderError, KnownCustom, Parser, Payload, ProducersSectionReader};
 use wit_component::ComponentEncoder;
 
@@ -25,20 +26,24 @@ pub(crate) fn is_core_module(bytes: &[u8]) -> bool {
 ///
 /// It is not. The error says what it is instead, and how to get a handler; it is to be read after the module's name.
 pub(super) fn check(bytes: &[u8]) -> anyhow::Result<()> {
-    let Outline { imports, has_start, has_memory, is_go } =
-        Outline::of(bytes).map_err(|error| match error.to_string() {
-            text if phrases::is_cut_off(&text) => {
-                anyhow!("is not a valid module: it is cut off; build or copy it again")
-            }
-            text => anyhow!("is not a valid module: {text}"),
-        })?;
+    examined(bytes).map(drop)
+}
+
+fn examined(bytes: &[u8]) -> anyhow::Result<Outline<'_>> {
+    let outline = Outline::of(bytes).map_err(|error| match error.to_string() {
+        text if phrases::is_cut_off(&text) => {
+            anyhow!("is not a valid module: it is cut off; build or copy it again")
+        }
+        text => anyhow!("is not a valid module: {text}"),
+    })?;
+    let Outline { imports, has_start, has_memory, .. } = &outline;
     let imports_of = |module: &str| imports.iter().any(|(other, _)| other.starts_with(module));
     let why = match imports.iter().find(|(module, _)| *module != WASI) {
         _ if imports_of("__wbindgen") || imports_of("wbg") || imports_of("./") => {
             "it was built for browsers with wasm-bindgen; build a handler for wasm32-wasip2: `wasmserve new hello`"
         }
         _ if imports_of("gojs") || imports_of("go") => {
-            "it was built by Go for browsers; build it with TinyGo for wasip2"
+            "it was built by Go for browsers; build it with `GOOS=wasip1 GOARCH=wasm go build`"
         }
         _ if imports.iter().any(|(_, name)| name.starts_with("emscripten_")) => {
             "it was built by Emscripten for JavaScript; build it with the WASI SDK, for wasm32-wasip1 or wasm32-wasip2"
@@ -55,12 +60,8 @@ pub(super) fn check(bytes: &[u8]) -> anyhow::Result<()> {
             name.escape_default(),
             module.escape_default()
         ),
-        None if is_go => {
-            "it was built by Go, whose runtime overwrites the memory of the adapter to WASI 0.2; build it with TinyGo for \
-             wasip2"
-        }
-        None if has_start && has_memory => return Ok(()),
-        None if has_start => {
+        None if *has_start && *has_memory => return Ok(outline),
+        None if *has_start => {
             "it does not export its `memory`, as programs for WASI 0.1 do; build it with a linker for WASI"
         }
         None if imports.is_empty() => "build it for wasm32-wasip2, or wrap it with `wasm-tools component new`",
@@ -69,22 +70,58 @@ pub(super) fn check(bytes: &[u8]) -> anyhow::Result<()> {
     bail!("is a core module, not a component; {why}")
 }
 
-/// Makes a component from a program for WASI 0.1, and returns any other file as it is.
+/// Makes a component from a program for WASI 0.1, and returns any other file as it is. `memory` is how many bytes an
+/// instance may use.
 ///
 /// # Errors
 ///
 /// The module is malformed, or not a program for WASI 0.1. The text is to be read after the file's name.
-pub(super) fn wrapped(bytes: Cow<'static, [u8]>) -> anyhow::Result<Cow<'static, [u8]>> {
+pub(super) fn wrapped(bytes: Cow<'static, [u8]>, memory: u64) -> anyhow::Result<Cow<'static, [u8]>> {
     if !is_core_module(&bytes) {
         return Ok(bytes);
     }
-    check(&bytes)?;
-    let wrap = || ComponentEncoder::default().module(&bytes)?.adapter(WASI, ADAPTER)?.encode();
+    let is_go = examined(&bytes)?.is_go;
+    let wrap = || {
+        let bytes = if is_go { with_whole_memory(&bytes, memory)?.into() } else { bytes };
+        ComponentEncoder::default().module(&bytes)?.adapter(WASI, ADAPTER)?.encode()
+    };
     // The module is untrusted, and the encoder panics where it expects a valid one.
     let encoded = catch_unwind(AssertUnwindSafe(wrap)).unwrap_or_else(|_| Err(anyhow!("it is malformed")));
     let cannot = |error: anyhow::Error| anyhow!("cannot be made a component: {}", error.root_cause());
     encoded.map(Cow::Owned).map_err(cannot)
 }
+
+/// Gives a program its whole memory from the start: a quarter of what an instance may use, because all of it counts.
+///
+/// Go's runtime takes each page from the end of its data on for its own, no matter what has grown the memory (`sbrk` in
+/// `runtime/mem_wasm.go`), and the adapter keeps its stack and its state in two pages that it grows. So the program gets
+/// a memory that can grow for the adapter only.
+fn with_whole_memory(module: &[u8], memory: u64) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut whole = Module::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload?;
+        if let Payload::MemorySection(memories) = payload {
+            let least = memories.into_iter().next().transpose()?.map_or(0, |memory| memory.initial);
+            let minimum = (memory / 4 / PAGE).min(PAGES_MAX).max(least);
+            let maximum = Some(minimum + PAGES_OF_ADAPTER);
+            let mut memories = MemorySection::new();
+            memories.memory(MemoryType { minimum, maximum, memory64: false, shared: false, page_size_log2: None });
+            whole.section(&memories);
+        } else if let Some((id, range)) = payload.as_section() {
+            whole.section(&RawSection { id, data: &module[range] });
+        }
+    }
+    Ok(whole.finish())
+}
+
+/// The size of a page in bytes.
+const PAGE: u64 = 64 << 10;
+
+/// How many pages the adapter grows.
+const PAGES_OF_ADAPTER: u64 = 2;
+
+/// How many pages a program may have beside the adapter.
+const PAGES_MAX: u64 = (1 << 16) - PAGES_OF_ADAPTER;
 
 /// What a core module imports and exports.
 struct Outline<'a> {
@@ -94,8 +131,7 @@ struct Outline<'a> {
     has_start: bool,
     /// Whether it exports the memory, in which WASI 0.1 passes data.
     has_memory: bool,
-    /// Whether it contains Go's runtime. It takes all memory from the end of its data on, no matter what has grown it (`sbrk` in
-    /// `mem_wasm.go`), and the adapter keeps its state in pages that it has grown.
+    /// Whether it contains Go's runtime.
     is_go: bool,
 }
 
