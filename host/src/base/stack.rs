@@ -132,7 +132,7 @@ fn is_own(place: &str) -> bool {
 /// Whether a path such as `core::option::Option` is of a library: the standard library, the SDK, or code added by a
 /// toolchain.
 fn is_of_library(path: &str) -> bool {
-    const LIBRARIES: [&str; 20] = [
+    const LIBRARIES: [&str; 21] = [
         "alloc",
         "compiler_builtins",
         "core",
@@ -147,6 +147,7 @@ fn is_of_library(path: &str) -> bool {
         "std",
         "unwind",
         "wasi",
+        "wasi_snapshot_preview1",
         "wasip2",
         "wasip3",
         "wasmserve_guest",
@@ -176,19 +177,25 @@ impl Frame {
     /// Whether the frame is not the handler's own code: the standard library, the SDK, libc, or code added by a
     /// toolchain.
     fn is_library(&self) -> bool {
-        const PREFIXES: [&str; 10] = [
+        const PREFIXES: [&str; 16] = [
             "__",
+            "_rt0_",
             "rust_",
             "_start",
             "cabi_",
             "dlmalloc",
+            "fd_",
             "poll_",
+            "runtime.",
+            "syscall.",
+            "wasi:",
+            "wasm_pc_f_loop",
             "wasmserve:gateway/",
             "function ",
             "[async-lift]",
             "[callback]",
         ];
-        const NAMES: [&str; 4] = ["abort", "clock_nanosleep", "nanosleep", "sleep"];
+        const NAMES: [&str; 6] = ["abort", "clock_nanosleep", "nanosleep", "read", "sleep", "write"];
         // Names from debug information are without the package.
         if self.place.as_ref().is_some_and(|place| !is_own(place)) {
             return true;
@@ -294,6 +301,15 @@ mod tests {
             lines("hello.rs:8:9"),
             ["at hello.rs:8:9", "at hello::checked (hello.rs:3)", "at hello::app (hello.rs:8)"]
         );
+    }
+
+    #[test]
+    fn what_runs_a_program_is_no_part_of_it() {
+        let reads = ["<wasi_snapshot_preview1::BlockingMode>::read", "fd_read", "read", "hello::main", "_start"];
+        let lines = stack(&[&reads[..], &["wasi:cli/run@0.2.12#run"]].concat()).lines();
+        assert_eq!(lines, ["(3 library frames)", "at hello::main", "(2 library frames)"]);
+        let go = ["syscall.Read", "main.main", "runtime.main", "wasm_pc_f_loop", "_rt0_wasm_wasip1"];
+        assert_eq!(stack(&go).lines(), ["(1 library frame)", "at main.main", "(3 library frames)"]);
     }
 
     #[test]
