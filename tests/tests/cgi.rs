@@ -424,6 +424,14 @@ fn i5_a_client_that_leaves_in_its_body_is_not_the_programs_fault() {
 }
 
 #[test]
+fn i12_a_body_that_stops_coming_is_a_408() {
+    let server = server(&["--body-timeout", "200ms"]);
+    let failed = server.ask("POST /reads HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    assert_eq!((failed.status, failed.field("wasmserve-fault")), (408, Some("bad-input")));
+    assert_eq!(server.get("/counts").text(), "0 of no length");
+}
+
+#[test]
 fn k10_a_program_finds_stdout_closed_when_the_client_has_left() {
     let server = server(&[]);
     let mut client = server.connect();

@@ -15,7 +15,7 @@ use crate::{
 /// How many bytes of a line a message shows.
 const SHOWN_MAX: usize = 80;
 
-/// What a program may have to be told, for messages.
+/// How a head begins, for messages.
 const EXAMPLE: &str = "print `Content-Type: text/plain` and an empty line first, or add `handler!(app);` if it is Rust";
 
 /// Fields that a program may print for the connection, which is not its own.
@@ -152,10 +152,10 @@ impl HeadReader {
                 return Ok(());
             }
             if self.form == Form::NonParsed {
-                let shown = escape(&line[..line.len().min(SHOWN_MAX)]);
                 return Err(HeadError(format!(
-                    "its first line is no status line, with which the output of a program named `nph-` begins: \
-                     `{shown}`; print `HTTP/1.1 200 OK` first"
+                    "its first line is no status line, with which the output of a program named `nph-` begins: `{}`; \
+                     print `HTTP/1.1 200 OK` first",
+                    shown(line)
                 )));
             }
         }
@@ -227,16 +227,18 @@ fn status_of(line: &[u8]) -> Option<&[u8]> {
 
 /// Splits a field into its name and its value.
 fn split(line: &[u8]) -> Result<(&str, &[u8]), HeadError> {
-    let wrong = |why: &str| {
-        let shown = escape(&line[..line.len().min(SHOWN_MAX)]);
-        HeadError(format!("a line of its head {why}: `{shown}`; {EXAMPLE}"))
-    };
+    let wrong = |why: &str| HeadError(format!("a line of its head {why}: `{}`; {EXAMPLE}", shown(line)));
     let colon = line.iter().position(|byte| *byte == b':').ok_or_else(|| wrong("has no colon"))?;
     let (name, value) = (&line[..colon], field::trim(&line[colon + 1..]));
     match str::from_utf8(name) {
         Ok(name) if field::is_token(name.as_bytes()) => Ok((name, value)),
         _ => Err(wrong("does not begin with the name of a field")),
     }
+}
+
+/// The beginning of a text that may be anything, for a message.
+fn shown(text: &[u8]) -> String {
+    escape(&text[..text.len().min(SHOWN_MAX)])
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -267,10 +269,7 @@ pub fn arguments(head: &RequestHead) -> Vec<String> {
 ///
 /// There can be no such request.
 pub fn redirected(head: &RequestHead, location: &[u8], limits: RequestLimits) -> Result<RequestHead, HeadError> {
-    let wrong = |why: &str| {
-        let shown = escape(&location[..location.len().min(SHOWN_MAX)]);
-        HeadError(format!("its `Location` leads nowhere: {why}: `{shown}`"))
-    };
+    let wrong = |why: &str| HeadError(format!("its `Location` leads nowhere: {why}: `{}`", shown(location)));
     if !is_target(location) {
         return Err(wrong("it contains an invalid character; percent-encode it"));
     }
