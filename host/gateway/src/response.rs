@@ -42,12 +42,13 @@ mod tests {
     enum Call {
         Start(&'static str, &'static [(&'static str, &'static str)]),
         Restart(&'static str),
+        Redirect(&'static str),
         Write(&'static str),
         Finish(&'static str),
         End,
         Trap,
     }
-    use Call::{End as Done, Finish, Restart, Start, Trap, Write};
+    use Call::{End as Done, Finish, Redirect, Restart, Start, Trap, Write};
 
     /// Makes the calls, and returns what an HTTP/1.1 client would get and what each call returned.
     fn run(is_head: bool, calls: &[Call]) -> (String, Vec<String>) {
@@ -63,6 +64,10 @@ mod tests {
                 }
                 Restart(status) => {
                     writer.start(status, Vec::new(), Some(b"boom".to_vec())).map_err(|error| format!("{error:?}"))
+                }
+                Redirect(location) => {
+                    writer.redirect(Bytes::from_static(location.as_bytes()));
+                    Ok(())
                 }
                 Write(chunk) => {
                     let mut write = std::pin::pin!(writer.write(Bytes::from_static(chunk.as_bytes())));
@@ -175,6 +180,13 @@ mod tests {
                 &[Start("no", &[]), Write("a"), Done],
                 "nothing",
                 &["BadStatus", "NotStarted", "BadHead(BadStatus)"],
+            ),
+            (
+                "G3",
+                false,
+                &[Redirect("/a"), Start("200 OK", &[]), Finish("b"), Done],
+                "nothing",
+                &["ok", "AlreadyStarted", "NotStarted", "ok"],
             ),
             ("X2", false, &[Done], "nothing", &["NoStartResponse"]),
             ("X3", false, &[Start("200 OK", &[]), Write("a"), Trap], "200 |a|cut", &["ok", "ok"]),

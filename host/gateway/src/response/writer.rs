@@ -75,8 +75,8 @@ impl Writer {
         }
     }
 
-    /// Asks for the response to another request instead: a GET of this path and query (RFC 3875 section 6.2.2). It is made when
-    /// the handler has ended without a fault. Must not be called after [`start`](Self::start).
+    /// Asks for the response to another request instead: a GET of this path and query (RFC 3875 section 6.2.2). That
+    /// request is made when the handler has ended without a fault. Must not be called after [`start`](Self::start).
     pub fn redirect(&mut self, location: Bytes) {
         lock(&self.shared).head = Head::Redirected(location);
     }
