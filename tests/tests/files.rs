@@ -830,6 +830,19 @@ fn a_page_is_reloaded_when_a_file_changes() {
 }
 
 #[test]
+fn a_page_is_reloaded_when_a_handler_beside_it_is_replaced() {
+    let place = site(&[("index.html", b"<p>")]);
+    let replace = |name| fs::copy(guest::program(name), place.join("api.wasm")).expect("a place is writable");
+    replace("hello");
+    let server = serve(&place, &["--live", "--mount=/api=api.wasm"]);
+    let mut client = server.connect();
+    let head = listen(&mut client, &events_of(server.get("/").text()));
+    replace("echo");
+    wait_for(&mut client.body(&head), "page");
+    server.served_anew(1);
+}
+
+#[test]
 fn a_page_that_waits_does_not_delay_the_stop() {
     let place = site(&[("index.html", b"<p>")]);
     let server = serve(&place, &["--live", "--drain=60s"]);

@@ -330,6 +330,8 @@ impl Watch {
         match made {
             Ok((component, Some(handler))) => {
                 live.replace(handler);
+                // Pages in directories may show what it answers.
+                loader.changes.record(false);
                 (*digest, *is_broken) = (self::digest(&component), false);
                 Some((
                     Level::Info,

@@ -70,9 +70,9 @@ fn is_plain_on_windows(name: &str) -> bool {
         .or_else(|| stem.strip_prefix("lpt"))
         .is_some_and(|number| number.chars().count() == 1 && "0123456789¹²³".contains(number));
     let is_short = name.split('~').skip(1).any(|rest| rest.starts_with(|char: char| char.is_ascii_digit()));
-    !(DEVICES.contains(&&*stem) || is_numbered || is_short)
-        && !name.ends_with(['.', ' '])
-        && !name.contains(|char: char| char.is_control() || "\\/:*?\"<>|".contains(char))
+    let has_special = name.contains(|char: char| char.is_control() || "\\/:*?\"<>|".contains(char));
+    let is_special = DEVICES.contains(&&*stem) || is_numbered || is_short || has_special || name.ends_with(['.', ' ']);
+    !is_special
 }
 
 #[cfg(unix)]

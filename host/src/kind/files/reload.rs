@@ -16,7 +16,7 @@ pub(super) const PATH: &str = "/__wasmserve/live";
 /// How often a stream without events shows that it is alive, so that a client that has left is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// What has changed so far, in all directories that are served.
+/// What has changed so far: files in all directories that are served, and handlers beside them.
 pub(crate) struct Changes {
     /// A random number for this run of the server: a page of an earlier one is out of date.
     run: u64,
@@ -62,7 +62,7 @@ impl Changes {
     }
 
     /// Records a change, and wakes all pages.
-    pub(super) fn record(&self, only_styles: bool) {
+    pub(crate) fn record(&self, only_styles: bool) {
         self.news.send_modify(|news| {
             news.count += 1;
             if !only_styles {
