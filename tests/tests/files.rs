@@ -223,7 +223,7 @@ fn what_is_no_file_is_not_waited_for() {
     let at = |name: &str| place.join("site").join(name);
     mknodat(CWD, at("fifo"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a place is writable");
     let _socket = UnixListener::bind(at("socket")).expect("a place is writable");
-    fs::set_permissions(at("unreadable"), Permissions::from_mode(0)).expect("the file is ours");
+    fs::set_permissions(at("unreadable"), Permissions::from_mode(0o000)).expect("the file is ours");
     let server = serve(&place, &[]);
     for name in ["fifo", "socket"] {
         assert_eq!(server.get(&format!("/{name}")).status, 404, "{name}");
