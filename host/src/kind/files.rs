@@ -90,8 +90,9 @@ fn is_for_changes(call: &Call) -> bool {
     below == Some(reload::PATH.as_bytes()) && matches!(head.method(), b"GET" | b"HEAD")
 }
 
-/// Sends the file that a request wants. All reading is done on other threads, because a disk may be slow; the first
-/// chunk is read in the same step in which the file is opened, and each further one while the one before is sent.
+/// Sends the file that a request wants. Threads for that open and read files, because a disk may be slow; only what the
+/// system has in memory is read here. The first chunk is read in the same step in which the file is opened, and each
+/// further one while the one before is sent.
 async fn send(site: &Arc<Site>, call: &mut Call) -> Result<(), Fault> {
     let request = Request { head: call.exchange.head.clone(), mount: call.mount.clone() };
     let has_body = request.head.method() != b"HEAD";
@@ -112,9 +113,13 @@ async fn send(site: &Arc<Site>, call: &mut Call) -> Result<(), Fault> {
             // The client has left, or reads nothing.
             return Ok(());
         }
+        if let Some(next) = body.next_in_memory() {
+            chunk = next;
+            continue;
+        }
         (body, chunk) = blocking(move || {
-            let chunk = body.next()?;
-            Ok((body, chunk))
+            let next = body.next()?;
+            Ok((body, next))
         })
         .await?;
     }

@@ -65,6 +65,15 @@ impl Body {
         self.left
     }
 
+    /// Reads the next chunk, if that does not block: it is in memory. Otherwise [`next()`](Self::next) reads it.
+    pub(super) fn next_in_memory(&mut self) -> Option<Bytes> {
+        let (Some(Part::Span(span)), Some(file)) = (self.parts.front_mut(), &self.file) else { return None };
+        let read = read_in_memory(file, span.start, usize::try_from(span.length).unwrap_or(CHUNK).min(CHUNK))?;
+        span.skip(read.len() as u64);
+        self.left -= read.len() as u64;
+        Some(read.into())
+    }
+
     /// Reads the next chunk, which is empty at the end. Blocks while reading.
     ///
     /// # Errors
@@ -82,15 +91,14 @@ impl Body {
                     return Ok(bytes);
                 }
                 (Part::Bytes(bytes), Some(_)) => chunk.extend_from_slice(&bytes),
-                (Part::Span(span), Some(file)) if span.length > 0 => {
+                (Part::Span(mut span), Some(file)) if span.length > 0 => {
                     let most = usize::try_from(span.length).unwrap_or(CHUNK).min(CHUNK - chunk.len());
                     let read = read_at(file, span.start, most)?;
                     if read.is_empty() {
                         return Err(ErrorKind::UnexpectedEof.into());
                     }
-                    let length = read.len() as u64;
-                    let rest = Span { start: span.start + length, length: span.length - length };
-                    self.parts.push_front(Part::Span(rest));
+                    span.skip(read.len() as u64);
+                    self.parts.push_front(Part::Span(span));
                     if chunk.is_empty() { chunk = read } else { chunk.extend_from_slice(&read) }
                 }
                 (Part::Span(_), _) => {}
@@ -118,6 +126,21 @@ fn read_at(mut file: &File, position: u64, most: usize) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(position))?;
     file.take(most as u64).read_to_end(&mut read)?;
     Ok(read)
+}
+
+/// Reads up to `most` bytes at a position of the file, if the system has them in memory.
+#[cfg(target_os = "linux")]
+fn read_in_memory(file: &File, position: u64, most: usize) -> Option<Vec<u8>> {
+    use rustix::io::ReadWriteFlags;
+    let mut read = vec![0; most];
+    let length = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut read)], position, ReadWriteFlags::NOWAIT);
+    read.truncate(length.ok().filter(|length| *length > 0)?);
+    Some(read)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_in_memory(_: &File, _: u64, _: usize) -> Option<Vec<u8>> {
+    None
 }
 
 /// Asks the system to read further ahead. Not every system and file can.

@@ -19,6 +19,11 @@ impl Span {
         format!("bytes {}-{}/{length}", self.start, self.start + self.length - 1)
     }
 
+    /// Leaves out this many bytes at the beginning, at most all of them.
+    pub(super) fn skip(&mut self, count: u64) {
+        *self = Self { start: self.start + count, length: self.length - count };
+    }
+
     /// Joins two parts that overlap or touch.
     fn join(self, other: Self) -> Option<Self> {
         let (start, end) = (self.start.min(other.start), self.end().max(other.end()));
