@@ -72,19 +72,19 @@ pub(crate) fn handler(
     if let Some(interface) = interface {
         interface.check(&exports).with_context(|| format!("`{}` cannot be served", name.display()))?;
     }
-    Ok(match interface {
+    let handler: Box<dyn Handler> = match interface {
         #[cfg(feature = "wasip3")]
-        Some(Interface::Service) => {
-            let handler = Component::<Service>::new(engine, name, bytes, limits, grants)?;
-            engine.warn(&format!("`{}` is served through wasi:http 0.3, which is experimental", name.display()));
-            Box::new(handler)
-        }
+        Some(Interface::Service) => Box::new(Component::<Service>::new(engine, name, bytes, limits, grants)?),
         #[cfg(not(feature = "wasip3"))]
         Some(Interface::Service) => unreachable!("`check` refuses it"),
         Some(Interface::Command) => Box::new(Component::<Command>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::WasiHttp) => Box::new(Component::<Proxy>::new(engine, name, bytes, limits, grants)?),
         Some(Interface::Gateway) | None => Box::new(Component::<Gateway>::new(engine, name, bytes, limits, grants)?),
-    })
+    };
+    if interface == Some(Interface::Service) {
+        engine.warn(&format!("`{}` is served through wasi:http 0.3, which is experimental", name.display()));
+    }
+    Ok(handler)
 }
 
 /// Makes a handler from a component in a file. Blocks while compiling.

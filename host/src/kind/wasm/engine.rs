@@ -115,7 +115,6 @@ impl Engine {
     }
 
     /// Emits a notice that what is served now is experimental, the first time that this is called.
-    #[cfg(feature = "wasip3")]
     pub(super) fn warn(&self, what: &str) {
         if let Some(events) = &self.events {
             self.has_warned.call_once(|| events.notice(Level::Warning, what));
