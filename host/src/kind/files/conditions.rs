@@ -51,7 +51,7 @@ impl Validators {
         let now = SystemTime::now();
         let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let modified = since(metadata.modified().unwrap_or(UNIX_EPOCH));
-        let changed = changed(metadata).unwrap_or(modified).max(modified);
+        let changed = changed(metadata).unwrap_or(modified);
         let tick = if changed.subsec_nanos() == 0 { COARSE_TICK } else { TICK };
         let etag = format!("\"{:x}-{:x}-{:x}{suffix}\"", metadata.len(), modified.as_nanos(), changed.as_nanos());
         let seconds = modified.as_secs();

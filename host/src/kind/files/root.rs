@@ -49,14 +49,18 @@ impl From<io::Error> for Missing {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
-            // Without a number it is not the system's, but that of a path that leads out of the root.
-            Kind::PermissionDenied if error.raw_os_error().is_none() => Self::Outside,
+            _ if is_escape(&error) => Self::Outside,
             Kind::PermissionDenied => Self::Forbidden,
             Kind::NotFound | Kind::NotADirectory | Kind::InvalidFilename | Kind::InvalidInput => Self::NotFound,
             _ if is_loop_or_socket(&error) => Self::NotFound,
             _ => Self::Failed(error),
         }
     }
+}
+
+/// Whether a path leads out of the root. This error is not the system's, so it has no number.
+fn is_escape(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
 /// Whether links lead in a circle, or the path is that of a socket, which cannot be opened.
@@ -103,7 +107,7 @@ impl Opened<'_> {
         let mut options = OpenOptions::new();
         options.read(true)._cap_fs_ext_maybe_dir(true)._cap_fs_ext_nonblock(true);
         let open = |path: &Path| fs::open(&self.handle, non_empty(path), &options);
-        let file = open(path).or_else(|error| open(&self.without_links(path).ok_or(error)?))?;
+        let file = open(path).or_else(|error| open(&self.without_links(path, error)?))?;
         let metadata = file.metadata()?;
         match metadata.file_type() {
             kind if kind.is_dir() => Ok(Entry::Dir(file)),
@@ -119,16 +123,21 @@ impl Opened<'_> {
     /// As for [`entry()`](Self::entry).
     pub(super) fn metadata(&self, path: &Path) -> Result<fs::Metadata, Missing> {
         let stat = |path: &Path| fs::stat(&self.handle, path, FollowSymlinks::Yes);
-        Ok(stat(path).or_else(|error| stat(&self.without_links(path).ok_or(error)?))?)
+        Ok(stat(path).or_else(|error| stat(&self.without_links(path, error)?))?)
     }
 
-    /// The same path without links, if it leads to something below the root nevertheless. Links with an absolute path
-    /// need this: they cannot be followed from the handle.
-    fn without_links(&self, path: &Path) -> Option<PathBuf> {
-        let place = self.path.join(path).canonicalize().ok()?;
-        let below = place.strip_prefix(self.path.canonicalize().ok()?).ok()?;
-        // A hidden name stays hidden if a link leads to it from elsewhere in the path: it is the link that is served.
-        Some(non_empty(below).to_owned())
+    /// The same path without links, if it was refused because it leads out of the root, but comes back into it. Links
+    /// with an absolute path do: they cannot be followed from the handle.
+    ///
+    /// # Errors
+    ///
+    /// `error`, if this is not so.
+    fn without_links(&self, path: &Path, error: io::Error) -> io::Result<PathBuf> {
+        let find = || {
+            let place = self.path.join(path).canonicalize().ok()?;
+            Some(non_empty(place.strip_prefix(self.path.canonicalize().ok()?).ok()?).to_owned())
+        };
+        if is_escape(&error) { find().ok_or(error) } else { Err(error) }
     }
 }
 
