@@ -126,13 +126,12 @@ impl Listing {
         page.push_str("</h1>\n<table>\n<thead>\n<tr>");
         for (key, name, title) in Key::ALL {
             let is_current = self.order.by == key;
-            let is_descending = is_current && !self.order.is_descending;
             let sorted = match (is_current, self.order.is_descending) {
                 (true, true) => " aria-sort=\"descending\"",
                 (true, false) => " aria-sort=\"ascending\"",
                 (false, _) => "",
             };
-            let order = if is_descending { "desc" } else { "asc" };
+            let order = if is_current && !self.order.is_descending { "desc" } else { "asc" };
             _ = write!(page, "<th scope=\"col\"{sorted}><a href=\"?sort={name}&amp;order={order}\">{title}</a></th>");
         }
         page.push_str("</tr>\n</thead>\n<tbody>\n");
@@ -200,10 +199,10 @@ fn natural(one: &str, other: &str) -> Ordering {
     loop {
         let (digits, other_digits) = (digits(one), digits(other));
         let ordering = if digits > 0 && other_digits > 0 {
-            let value = |text: &str| text.trim_start_matches('0').to_owned();
-            let (left, right) = (value(&one[..digits]), value(&other[..other_digits]));
-            (one, other) = (&one[digits..], &other[other_digits..]);
-            left.len().cmp(&right.len()).then(left.cmp(&right))
+            let (left, right);
+            ((left, one), (right, other)) = (one.split_at(digits), other.split_at(other_digits));
+            let (left, right) = (left.trim_start_matches('0'), right.trim_start_matches('0'));
+            left.len().cmp(&right.len()).then(left.cmp(right))
         } else {
             let (mut left, mut right) = (one.chars(), other.chars());
             let (a, b) = (left.next(), right.next());
@@ -211,7 +210,7 @@ fn natural(one: &str, other: &str) -> Ordering {
                 return Ordering::Equal;
             }
             (one, other) = (left.as_str(), right.as_str());
-            a.map(|char| char.to_lowercase().to_string()).cmp(&b.map(|char| char.to_lowercase().to_string()))
+            a.into_iter().flat_map(char::to_lowercase).cmp(b.into_iter().flat_map(char::to_lowercase))
         };
         if ordering.is_ne() {
             return ordering;

@@ -9,7 +9,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use wasmserve_gateway::{
     accept::accepts,
     field::{Field, is_value},
@@ -77,7 +76,7 @@ impl Answer {
     /// A response with a line of text.
     fn text(status: &'static str, what: &str) -> Self {
         let answer = Self::new(status, Body::of_bytes(format!("{status}: {what}\n")));
-        answer.with("Content-Type", "text/plain; charset=utf-8").with("Cache-Control", "no-cache")
+        answer.with("Content-Type", "text/plain; charset=utf-8")
     }
 
     fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
@@ -134,6 +133,9 @@ impl Site {
         if self.options.cors {
             answer = answer.with("Access-Control-Allow-Origin", "*").with("Access-Control-Expose-Headers", "*");
         }
+        if !answer.fields.iter().any(|(name, _)| name == "Cache-Control") {
+            answer = answer.with("Cache-Control", "no-cache");
+        }
         Ok(answer.with("X-Content-Type-Options", "nosniff"))
     }
 
@@ -166,7 +168,7 @@ impl Site {
         };
         let found = Wanted::parse(below).ok_or(Missing::NotFound).and_then(|wanted| find(&root, &wanted));
         let listed = match found {
-            Ok(Found::File(path, file, metadata)) => return self.file(&root, &path, &file, &metadata, head, mount),
+            Ok(Found::File(path, file, metadata)) => return self.file(&root, &path, file, &metadata, head, mount),
             Ok(Found::WithoutSlash) => {
                 let answer = Answer::text("301 Moved Permanently", "directories end with a slash");
                 return Ok(answer.with("Location", with_slash(parts.path, parts.query)));
@@ -193,10 +195,11 @@ impl Site {
             && accepts(head, "text/html")
             && let Ok(Entry::File(file, metadata)) = root.entry(index)
         {
-            return Ok(self.file(root, index, &file, &metadata, head, mount)?.with("Vary", "Accept"));
+            return Ok(self.file(root, index, file, &metadata, head, mount)?.with("Vary", "Accept"));
         }
         if let Ok(Entry::File(file, metadata)) = root.entry(page) {
-            let answer = self.whole(page, &file, &metadata, mount)?.with("Cache-Control", "no-cache");
+            let content_type = media::of(page, &file)?;
+            let answer = self.whole(file, metadata.len(), &content_type, mount);
             return Ok(Answer { status: "404 Not Found", ..answer });
         }
         Ok(Answer::text("404 Not Found", "there is no file here"))
@@ -204,8 +207,7 @@ impl Site {
 
     fn listing(&self, listing: &Listing, path: &Path, head: &RequestHead, mount: &Mount) -> Answer {
         let answer = |text: String, content_type| {
-            let answer = Answer::new("200 OK", Body::of_bytes(text)).with("Content-Type", content_type);
-            answer.with("Cache-Control", "no-cache").with("Vary", "Accept")
+            Answer::new("200 OK", Body::of_bytes(text)).with("Content-Type", content_type).with("Vary", "Accept")
         };
         if accepts(head, "application/json") && !accepts(head, "text/html") {
             return answer(listing.json(), "application/json");
@@ -214,19 +216,16 @@ impl Site {
         answer(listing.page(mount, path, &script), "text/html; charset=utf-8")
     }
 
-    /// The whole file with its type. A page that reloads ends with the script for that.
-    fn whole(&self, path: &Path, file: &File, metadata: &Metadata, mount: &Mount) -> io::Result<Answer> {
-        let content_type = media::of(path, file)?;
-        let mut parts = vec![Part::Span(Span { start: 0, length: metadata.len() })];
-        parts.extend(self.script(&content_type, mount).map(Part::Bytes));
-        let answer = Answer::new("200 OK", Body::of_file(file.try_clone()?, parts));
-        Ok(answer.with("Content-Type", content_type))
+    /// The changes at which a file of this type reloads: a page does.
+    fn reloads(&self, content_type: &str) -> Option<&Arc<Changes>> {
+        self.changes.as_ref().filter(|_| content_type.starts_with("text/html"))
     }
 
-    /// The script for a page of this type, if pages reload.
-    fn script(&self, content_type: &str, mount: &Mount) -> Option<Bytes> {
-        let changes = self.changes.as_ref().filter(|_| content_type.starts_with("text/html"))?;
-        Some(changes.script(mount).into())
+    /// The whole file. A page that reloads ends with the script for that.
+    fn whole(&self, file: File, length: u64, content_type: &str, mount: &Mount) -> Answer {
+        let script = self.reloads(content_type).map(|changes| Part::Bytes(changes.script(mount).into()));
+        let parts = [Part::Span(Span { start: 0, length })].into_iter().chain(script);
+        Answer::new("200 OK", Body::of_file(file, parts)).with("Content-Type", content_type)
     }
 
     /// The file, or what the conditions, ranges and codings of the request make of it.
@@ -234,25 +233,23 @@ impl Site {
         &self,
         root: &Opened<'_>,
         path: &Path,
-        file: &File,
+        file: File,
         metadata: &Metadata,
         head: &RequestHead,
         mount: &Mount,
     ) -> io::Result<Answer> {
-        let content_type = media::of(path, file)?;
-        if self.script(&content_type, mount).is_some() {
+        let content_type = media::of(path, &file)?;
+        if self.reloads(&content_type).is_some() {
             // It is another page after each change of any file, so nothing of it can be kept or continued.
-            return Ok(self.whole(path, file, metadata, mount)?.with("Cache-Control", "no-store"));
+            return Ok(self.whole(file, metadata.len(), &content_type, mount).with("Cache-Control", "no-store"));
         }
-        let copy = copies::best(root, path, metadata, head);
-        let (file, length) = match &copy {
-            Some(copy) => (&copy.file, copy.metadata.len()),
-            None => (file, metadata.len()),
+        let (file, length, validators, coding) = match copies::best(root, path, metadata, head) {
+            Some(copy) => {
+                let validators = Validators::new(&copy.metadata, &format!("-{}", copy.coding));
+                (copy.file, copy.metadata.len(), validators, Some(copy.coding))
+            }
+            None => (file, metadata.len(), Validators::new(metadata, ""), None),
         };
-        let coding = copy.as_ref().map(|copy| copy.coding);
-        let suffix = coding.map(|coding| format!("-{coding}")).unwrap_or_default();
-        let current = copy.as_ref().map_or(metadata, |copy| &copy.metadata);
-        let validators = Validators::new(current, &suffix);
         let answer = match validators.evaluate(head) {
             Verdict::NotModified => Answer::empty("304 Not Modified"),
             Verdict::Failed => {
@@ -264,17 +261,10 @@ impl Site {
                     [value] if range => range::parse(value, length),
                     _ => Ranges::Whole,
                 };
-                let answer = part(file.try_clone()?, length, &content_type, ranges)?;
-                match coding {
-                    Some(coding) => answer.with("Content-Encoding", coding),
-                    None => answer,
-                }
+                part(file, length, &content_type, coding, ranges)
             }
         };
         let mut answer = answer.with("Accept-Ranges", "bytes").with("Vary", "Accept-Encoding");
-        if !answer.fields.iter().any(|(name, _)| name == "Cache-Control") {
-            answer = answer.with("Cache-Control", "no-cache");
-        }
         answer.fields.extend(validators.fields());
         Ok(answer)
     }
@@ -300,35 +290,41 @@ fn find(root: &Opened<'_>, wanted: &Wanted) -> Result<Found, Missing> {
     }
 }
 
-/// The parts of a file that a request wants (RFC 9110 section 15.3.7).
-fn part(file: File, length: u64, content_type: &str, ranges: Ranges) -> io::Result<Answer> {
-    let typed = |answer: Answer| answer.with("Content-Type", content_type);
-    Ok(match ranges {
-        Ranges::Whole => typed(Answer::new("200 OK", Body::of_file(file, [Part::Span(Span { start: 0, length })]))),
+/// The parts of a file with this coding that a request wants (RFC 9110 section 15.3.7).
+fn part(file: File, length: u64, content_type: &str, coding: Option<&str>, ranges: Ranges) -> Answer {
+    let send = |file, status, span| {
+        let answer = Answer::new(status, Body::of_file(file, [Part::Span(span)])).with("Content-Type", content_type);
+        match coding {
+            Some(coding) => answer.with("Content-Encoding", coding),
+            None => answer,
+        }
+    };
+    let parts = match ranges {
+        Ranges::Parts(parts) => parts,
+        Ranges::Whole => return send(file, "200 OK", Span { start: 0, length }),
         Ranges::Unsatisfiable => {
             let answer = Answer::text("416 Range Not Satisfiable", &format!("the file has {length} bytes"));
-            answer.with("Content-Range", format!("bytes */{length}"))
+            return answer.with("Content-Range", format!("bytes */{length}"));
         }
-        Ranges::Parts(parts) => match &*parts {
-            [span] => {
-                let answer = Answer::new("206 Partial Content", Body::of_file(file, [Part::Span(*span)]));
-                typed(answer).with("Content-Range", span.content_range(length))
+    };
+    match (&*parts, coding) {
+        ([span], _) => send(file, "206 Partial Content", *span).with("Content-Range", span.content_range(length)),
+        // The parts have a coding, but not the message that they are in, which no field can express.
+        (_, Some(_)) => send(file, "200 OK", Span { start: 0, length }),
+        (spans, None) => {
+            let boundary = boundary();
+            let mut body = Vec::new();
+            for (at, span) in spans.iter().enumerate() {
+                let mut head = String::from(if at == 0 { "" } else { "\r\n" });
+                let range = span.content_range(length);
+                _ = write!(head, "--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {range}\r\n\r\n");
+                body.extend([Part::Bytes(head.into()), Part::Span(*span)]);
             }
-            spans => {
-                let boundary = boundary();
-                let mut body = Vec::new();
-                for (at, span) in spans.iter().enumerate() {
-                    let mut head = String::from(if at == 0 { "" } else { "\r\n" });
-                    let range = span.content_range(length);
-                    _ = write!(head, "--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {range}\r\n\r\n");
-                    body.extend([Part::Bytes(head.into()), Part::Span(*span)]);
-                }
-                body.push(Part::Bytes(format!("\r\n--{boundary}--\r\n").into()));
-                let answer = Answer::new("206 Partial Content", Body::of_file(file, body));
-                answer.with("Content-Type", format!("multipart/byteranges; boundary={boundary}"))
-            }
-        },
-    })
+            body.push(Part::Bytes(format!("\r\n--{boundary}--\r\n").into()));
+            let answer = Answer::new("206 Partial Content", Body::of_file(file, body));
+            answer.with("Content-Type", format!("multipart/byteranges; boundary={boundary}"))
+        }
+    }
 }
 
 /// A text that no file contains, because it is made now from random keys.
