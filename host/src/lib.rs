@@ -32,7 +32,7 @@
 //! 1. `base` holds what every module may use; [`gateway`] is a package of its own: the protocol rules, without I/O;
 //! 2. `fault` lists why an exchange can fail, `event` defines events and listeners, `listen` implements the listeners;
 //! 3. `admission` decides which handlers run and which wait, `handler` is the interface to handlers, `kind` implements
-//!    it for components and closures;
+//!    it for components, directories and closures;
 //! 4. `source` turns what the user names into a handler;
 //! 5. `exchange` takes one request to one response; it is the only module that sees every stage;
 //! 6. `transport` serves one connection, `server` all of them, and `lifecycle` decides when the server stops;
