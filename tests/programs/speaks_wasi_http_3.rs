@@ -2,6 +2,8 @@
 //!
 //! `/describes` returns the request as it sees it, `/echoes` sends the body back; most others misbehave.
 
+#![expect(clippy::print_stdout, reason = "what a handler prints is in the log")]
+
 use std::{cell::Cell, future::Future, hint, mem, process, rc::Rc, thread, time::Duration};
 
 use wasip3::{
