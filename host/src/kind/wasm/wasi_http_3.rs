@@ -13,7 +13,10 @@ use std::{
     mem,
     path::Path,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Instant,
 };
@@ -33,7 +36,7 @@ use wasmtime_wasi_http::{
     },
 };
 
-use self::reading::Reading;
+use self::{reading::Reading, turns::Next};
 use super::{
     guest::Guest,
     guest_log::GuestLog,
@@ -92,6 +95,7 @@ impl World for Service {
         }
         let guest = store.data_mut();
         let (stats, guest_log, deadline) = (Arc::clone(&guest.stats), guest.guest_log.clone(), guest.deadline);
+        let cpu_time = guest.call.allowance.limits.cpu_time;
         // Both are used while the instance runs and has the store, so they are taken out of it.
         let input = Arc::new(Mutex::new(mem::take(&mut guest.call.input)));
         let mut writer = mem::take(&mut guest.call.writer);
@@ -102,12 +106,13 @@ impl World for Service {
             Err(format!("the body of the handler's response ended with the error {error:?}"))
         });
         let (end, is_sent) = watch::channel(None);
-        let mut writing = None;
+        let (mut writing, has_waited) = (None, AtomicBool::new(false));
         let returned = {
-            let mut call = pin!(handle(pre, &mut *store, request, set, is_sent));
+            let mut call = pin!(handle(pre, &mut *store, &has_waited, request, set, is_sent));
             let mut asked = pin!(stats.asked());
             poll_fn(|cx| {
-                let polled = turns::poll(call.as_mut(), cx);
+                let next = turns::take(call.as_mut(), cx);
+                has_waited.store(matches!(next, Next::Wait), Ordering::Relaxed);
                 // Asked before, because a client that has got everything counts as gone.
                 let is_connected = end.borrow().is_none() && writer.is_connected();
                 let waits = relay.poll(cx, &mut writer);
@@ -121,11 +126,15 @@ impl World for Service {
                 if waits == Waits::Nothing && end.borrow().is_none() {
                     end.send_replace(Some(is_connected));
                 }
-                if polled.is_ready() {
-                    return polled;
+                if let Next::End(returned) = next {
+                    return Poll::Ready(returned);
                 }
                 if Instant::now() >= deadline {
                     return Poll::Ready(Err(overdue(&stats, &guest_log).into()));
+                }
+                // A handler may compute in so many short steps that no tick ever comes in the middle of one.
+                if stats.cpu() >= cpu_time {
+                    return Poll::Ready(Err(Overdue { limit: Limit::Cpu, wait: None, stack: None }.into()));
                 }
                 if stats.is_blocked() {
                     // That wait provides the stack. What it is notified of must not end here.
@@ -153,29 +162,41 @@ impl World for Service {
 }
 
 /// Calls the handler, passes what it returns to `set`, and lets it go on until its tasks and the response have ended.
-/// `is_sent` is whether its client took the response, once it has ended.
+/// `has_waited` is whether it has waited since it last ran, and `is_sent` whether its client took the response, once it
+/// has ended.
 async fn handle(
     pre: &ServicePre<Guest>,
     store: &mut Store<Guest>,
+    has_waited: &AtomicBool,
     request: Request,
     set: oneshot::Sender<Result<HttpResponse, ErrorCode>>,
     mut is_sent: watch::Receiver<Option<bool>>,
 ) -> wasmtime::Result<()> {
     let service = pre.instantiate_async(&mut *store).await?;
     let run = store.run_concurrent(async move |accessor| {
-        let response = match service.handle(accessor, request).await? {
-            Ok(response) => response,
-            Err(code) => {
-                _ = set.send(Err(code));
-                return Ok(());
+        let mut call = pin!(async {
+            let response = match service.handle(accessor, request).await? {
+                Ok(response) => response,
+                Err(code) => {
+                    _ = set.send(Err(code));
+                    return Ok(());
+                }
+            };
+            let response = accessor.with(|mut access| to_http(access.as_context_mut(), response, is_sent.clone()))?;
+            _ = set.send(Ok(response));
+            poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            // The response may come from the host itself, such as a file.
+            _ = is_sent.wait_for(Option::is_some).await;
+            Ok(())
+        });
+        poll_fn(|cx| {
+            // Ticks that passed while the handler waited must not count as computing.
+            if has_waited.swap(false, Ordering::Relaxed) {
+                accessor.with(|mut access| access.as_context_mut().set_epoch_deadline(1));
             }
-        };
-        let response = accessor.with(|mut access| to_http(access.as_context_mut(), response, is_sent.clone()))?;
-        _ = set.send(Ok(response));
-        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-        // The response may come from the host itself, such as a file.
-        _ = is_sent.wait_for(Option::is_some).await;
-        Ok(())
+            call.as_mut().poll(cx)
+        })
+        .await
     });
     run.await?
 }

@@ -13,22 +13,33 @@ use std::{
 /// How many turns a call may take in one poll, before others on the thread get theirs.
 const TURNS_MAX: usize = 16;
 
+/// What a call does after its turns.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<T> {
+    /// It waits for something.
+    Wait,
+    /// It would go on. Its task has been woken.
+    GoOn,
+    /// Nothing: this is its result.
+    End(T),
+}
+
 /// Polls `call` until it waits for something. The tasks of a handler yield to each other by waking themselves, and what
 /// one of them writes may be all that the response consists of as soon as the next one has run.
-pub(super) fn poll<F: Future>(mut call: Pin<&mut F>, cx: &Context<'_>) -> Poll<F::Output> {
+pub(super) fn take<F: Future>(mut call: Pin<&mut F>, cx: &Context<'_>) -> Next<F::Output> {
     let turn = Arc::new(Turn { state: AtomicU8::new(WAITING), waker: cx.waker().clone() });
     let waker = Waker::from(Arc::clone(&turn));
     for _ in 0..TURNS_MAX {
         turn.state.store(POLLED, Ordering::Release);
         if let Poll::Ready(output) = call.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return Poll::Ready(output);
+            return Next::End(output);
         }
         if turn.state.swap(WAITING, Ordering::AcqRel) == POLLED {
-            return Poll::Pending;
+            return Next::Wait;
         }
     }
     cx.waker().wake_by_ref();
-    Poll::Pending
+    Next::GoOn
 }
 
 const WAITING: u8 = 0;
@@ -79,7 +90,7 @@ mod tests {
             cx.waker().wake_by_ref();
             if left == 0 { Poll::Ready(()) } else { Poll::Pending }
         }));
-        assert!(poll(call.as_mut(), &Context::from_waker(&waker)).is_ready());
+        assert_eq!(take(call.as_mut(), &Context::from_waker(&waker)), Next::End(()));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
     }
 
@@ -91,7 +102,7 @@ mod tests {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         }));
-        assert!(poll(call.as_mut(), &Context::from_waker(&waker)).is_pending());
+        assert_eq!(take(call.as_mut(), &Context::from_waker(&waker)), Next::GoOn);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 
@@ -104,7 +115,7 @@ mod tests {
             kept = Some(cx.waker().clone());
             Poll::<()>::Pending
         }));
-        assert!(poll(call.as_mut(), &Context::from_waker(&waker)).is_pending());
+        assert_eq!(take(call.as_mut(), &Context::from_waker(&waker)), Next::Wait);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         kept.expect("it was polled").wake();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
