@@ -17,7 +17,7 @@ use libfuzzer_sys::{
 };
 use wasmserve::gateway::{
     head::HeadLimits,
-    response::{Reader, ResponseRules, channel},
+    response::{Reader, ResponseRules, Takes, channel},
 };
 
 #[derive(Arbitrary, Debug)]
@@ -40,7 +40,8 @@ struct Got {
 
 fuzz_target!(|input: (bool, Vec<Call>)| {
     let (is_head, calls) = input;
-    let (mut writer, mut reader) = channel(ResponseRules { is_head, limits: HeadLimits { bytes: 4096, fields: 20 } });
+    let (mut writer, mut reader) =
+        channel(ResponseRules { is_head, trailers: Takes::Nothing, limits: HeadLimits { bytes: 4096, fields: 20 } });
     let mut got = Got::default();
     for call in calls {
         match call {

@@ -1,11 +1,16 @@
 //! A handler of `wasi:http`, which does what its path says.
 //!
-//! `/describes` returns the request as it sees it, `/echoes` sends the body back; most others misbehave.
+//! `/describes` returns the request as it sees it, `/echoes` sends the body back, `/waits-in-…` waits in one function of
+//! WASI; most others misbehave.
 
 use std::{process, thread, time::Duration};
 
-use wasip2::http::types::{
-    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+use wasip2::http::{
+    outgoing_handler,
+    types::{
+        ErrorCode, Fields, IncomingBody, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest,
+        OutgoingResponse, ResponseOutparam, Scheme,
+    },
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
@@ -36,6 +41,87 @@ impl wasip2::exports::http::incoming_handler::Guest for Speaker {
                 send(outparam, if refused { b"refused" } else { b"accepted" });
             }
             "/sets-a-status-of-100" => ResponseOutparam::set(outparam, Ok(response(100, &[]))),
+            "/sets-a-status-of-101" => {
+                let (body, stream) = begin(outparam, 101, &[]);
+                write(&stream, b"in vain");
+                end(body, stream);
+            }
+            "/sets-a-status-of-999" => {
+                let (body, stream) = begin(outparam, 999, &[]);
+                end(body, stream);
+            }
+            "/sets-bad-names" => {
+                let fields = Fields::new();
+                let refused = ["", "a b", "a:", "X\r\nY", "host"].map(|name| fields.append(name, b"x").is_err());
+                let values = [b"a\nb", b"a\rb", b"a\0b"].map(|value| fields.append("x", value).is_err());
+                send(outparam, format!("{refused:?} {values:?}").as_bytes());
+            }
+            "/sets-a-large-head" => {
+                let (body, stream) = begin(outparam, 200, &[("x-large", &"x".repeat(40_000))]);
+                end(body, stream);
+            }
+            "/sets-many-fields" => {
+                let (body, stream) = begin(outparam, 200, &[("x-many", "x"); 101]);
+                end(body, stream);
+            }
+            "/takes-no-body" => ResponseOutparam::set(outparam, Ok(response(200, &[("x-body", "none")]))),
+            "/takes-no-body-of-declared-length" => {
+                ResponseOutparam::set(outparam, Ok(response(200, &[("content-length", "10")])));
+            }
+            "/drops-the-response" => {
+                drop(response(200, &[]));
+                drop(outparam);
+            }
+            "/writes-where-no-body-is" => {
+                let status = request.path_with_query().unwrap_or_default();
+                let status = status.rsplit('=').next().and_then(|status| status.parse().ok()).expect("a status");
+                let (body, stream) = begin(outparam, status, &[]);
+                write(&stream, b"dropped");
+                end(body, stream);
+            }
+            "/sends-trailers" => {
+                let (body, stream) = begin(outparam, 200, &[]);
+                write(&stream, b"short");
+                end_with(body, stream, &[("x-sum", "5"), ("x-sum", "6"), ("x-other", "7")]);
+            }
+            "/sends-trailers-that-are-none" => {
+                let (body, stream) = begin(outparam, 200, &[]);
+                write(&stream, b"short");
+                end_with(body, stream, &[("content-length", "9"), ("set-cookie", "a=b"), ("x-sum", "5")]);
+            }
+            "/announces-trailers" | "/surprises-with-trailers" => {
+                let announcement = [("trailer", "X-Sum, X-Unused")];
+                let (body, stream) =
+                    begin(outparam, 200, if path == "/announces-trailers" { &announcement } else { &[] });
+                for chunk in [b"one\n", b"two\n"] {
+                    write(&stream, chunk);
+                    thread::sleep(Duration::from_millis(1));
+                }
+                end_with(body, stream, &[("x-sum", "8"), ("x-other", "9")]);
+            }
+            "/sends-trailers-after-a-declared-length" => {
+                let (body, stream) = begin(outparam, 200, &[("content-length", "4")]);
+                write(&stream, b"four");
+                end_with(body, stream, &[("x-sum", "4")]);
+            }
+            "/finishes-with-an-open-stream" => {
+                let (body, stream) = begin(outparam, 200, &[]);
+                write(&stream, b"some");
+                _ = OutgoingBody::finish(body, None);
+                drop(stream);
+            }
+            "/goes-on-after-its-response" => {
+                send(outparam, b"whole");
+                println!("going on");
+                thread::sleep(Duration::from_millis(1));
+                println!("still there");
+            }
+            "/spins-after-its-response" => {
+                send(outparam, b"whole");
+                loop {
+                    std::hint::spin_loop();
+                }
+            }
             "/writes-in-chunks" => {
                 let (body, stream) = begin(outparam, 200, &[]);
                 for chunk in [b"one\n", b"two\n"] {
@@ -84,6 +170,16 @@ impl wasip2::exports::http::incoming_handler::Guest for Speaker {
                 panic!("too late");
             }
             "/exits" => process::exit(3),
+            "/exits-well" => process::exit(0),
+            "/exits-well-in-the-body" => {
+                let (_body, stream) = begin(outparam, 200, &[]);
+                write(&stream, b"some");
+                process::exit(0);
+            }
+            "/exits-well-after-the-body" => {
+                send(outparam, b"whole");
+                process::exit(0);
+            }
             "/exits-in-the-body" => {
                 let (_body, stream) = begin(outparam, 200, &[]);
                 write(&stream, b"some");
@@ -111,6 +207,39 @@ impl wasip2::exports::http::incoming_handler::Guest for Speaker {
                 while stream.blocking_write_and_flush(&[b'.'; 4096]).is_ok() {}
                 println!("the stream is closed");
             }
+            "/waits-in-blocking-read" => {
+                let (_body, stream) = open(&request);
+                while stream.blocking_read(1).is_ok() {}
+            }
+            "/waits-in-blocking-skip" => {
+                let (_body, stream) = open(&request);
+                while stream.blocking_skip(1).is_ok() {}
+            }
+            "/waits-in-blocking-splice" => {
+                let (_incoming, input) = open(&request);
+                let (_body, output) = begin(outparam, 200, &[]);
+                while output.blocking_splice(&input, 1).is_ok() {}
+            }
+            "/waits-in-blocking-write-and-flush" => {
+                let (_body, stream) = begin(outparam, 200, &[]);
+                while stream.blocking_write_and_flush(&[b'.'; 4096]).is_ok() {}
+            }
+            "/waits-in-blocking-write-zeroes-and-flush" => {
+                let (_body, stream) = begin(outparam, 200, &[]);
+                while stream.blocking_write_zeroes_and_flush(4096).is_ok() {}
+            }
+            "/waits-in-blocking-flush" => {
+                let (_body, stream) = begin(outparam, 200, &[]);
+                while let Ok(space) = stream.check_write() {
+                    let written = vec![b'.'; usize::try_from(space).expect("it fits")];
+                    stream.write(&written).expect("there is space");
+                    stream.blocking_flush().expect("the client is there");
+                }
+            }
+            "/waits-in-block" => match ask(&request) {
+                Ok(response) => send(outparam, format!("{}", response.status()).as_bytes()),
+                Err(error) => ResponseOutparam::set(outparam, Err(error)),
+            },
             "/waits-for-the-body" => match read_all(&request) {
                 Ok(body) => send(outparam, format!("{} bytes", body.len()).as_bytes()),
                 Err(why) => {
@@ -146,6 +275,28 @@ fn begin(outparam: ResponseOutparam, status: u16, fields: &[(&str, &str)]) -> (O
 
 fn write(stream: &OutputStream, bytes: &[u8]) {
     stream.blocking_write_and_flush(bytes).expect("the client is there");
+}
+
+fn end_with(body: OutgoingBody, stream: OutputStream, trailers: &[(&str, &str)]) {
+    drop(stream);
+    let fields = Fields::new();
+    for (name, value) in trailers {
+        fields.append(name, value.as_bytes()).expect("the field is allowed");
+    }
+    OutgoingBody::finish(body, Some(fields)).expect("the body has the declared length");
+}
+
+/// Passes on the fields of the request to the authority in its query, and waits for the response.
+fn ask(request: &IncomingRequest) -> Result<IncomingResponse, ErrorCode> {
+    let target = request.path_with_query().unwrap_or_default();
+    let (_, authority) = target.split_once('?').expect("there is a query");
+    let outgoing = OutgoingRequest::new(Fields::clone(&request.headers()));
+    outgoing.set_scheme(Some(&Scheme::Http)).expect("the scheme is known");
+    outgoing.set_authority(Some(authority)).expect("the query is an authority");
+    outgoing.set_path_with_query(Some("/")).expect("this is a path");
+    let response = outgoing_handler::handle(outgoing, None)?;
+    response.subscribe().block();
+    response.get().expect("it is ready").expect("it was not taken before")
 }
 
 fn end(body: OutgoingBody, stream: OutputStream) {

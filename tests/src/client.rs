@@ -5,6 +5,7 @@
 use std::{
     fmt,
     io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    mem,
     net::{Shutdown, SocketAddr, TcpStream},
     ops::Deref,
 };
@@ -88,8 +89,8 @@ impl Client {
         let head = self.head()?;
         let mut body = self.body(&head);
         let bytes = body.by_ref().flatten().collect();
-        let end = body.end;
-        Some(Response { head, body: bytes, end })
+        let (end, trailers) = (body.end, mem::take(&mut body.trailers));
+        Some(Response { head, body: bytes, end, trailers })
     }
 
     /// Reads the next response, to a HEAD request: its framing fields announce a body that does not follow.
@@ -164,7 +165,7 @@ impl Client {
             }
             _ => panic!("no framing, or two of them: {head:?}"),
         };
-        Body { client: self, framing, end: End::Cut, is_reset: false }
+        Body { client: self, framing, end: End::Cut, trailers: Vec::new(), is_reset: false }
     }
 
     /// Reads what else the server sends until it closes the connection, and whether the close was orderly. Orderly
@@ -258,6 +259,8 @@ pub struct Response<E = End> {
     pub body: Vec<u8>,
     /// How its body ended. The type depends on the protocol.
     pub end: E,
+    /// The fields after its body.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl<E> Response<E> {
@@ -310,6 +313,7 @@ pub struct Body<'a> {
     client: &'a mut Client,
     framing: Framing,
     end: End,
+    trailers: Vec<(String, String)>,
     /// Whether the connection was reset. If so, a body that ends with its connection is incomplete.
     is_reset: bool,
 }
@@ -357,9 +361,12 @@ impl Body<'_> {
         assert!(is_size, "not a chunk size: {line:?}");
         let size = usize::from_str_radix(&line, 16).expect("the size is hexadecimal");
         if size == 0 {
-            match self.client.line() {
-                Some(line) => assert_eq!(line, "", "unexpected trailers"),
-                None => return None,
+            loop {
+                let line = self.client.line()?;
+                match line.split_once(": ") {
+                    Some((name, value)) => self.trailers.push((name.to_owned(), value.to_owned())),
+                    None => break assert_eq!(line, "", "a trailer has a name and a value"),
+                }
             }
             self.done(End::Whole);
             return None;

@@ -139,6 +139,7 @@ pub struct Http2 {
 struct Stream {
     head: Option<Head>,
     pieces: VecDeque<Vec<u8>>,
+    trailers: Vec<(String, String)>,
     end: Option<End>,
 }
 
@@ -317,9 +318,9 @@ impl Http2 {
     #[must_use]
     pub fn response(&mut self, stream: u32) -> Response {
         let end = self.end(stream);
-        let Stream { head, pieces, .. } = self.streams.remove(&stream).unwrap_or_default();
+        let Stream { head, pieces, trailers, .. } = self.streams.remove(&stream).unwrap_or_default();
         let head = head.unwrap_or_else(|| panic!("stream {stream} has no response: {end:?}, {:?}", self.go_away));
-        Response { head, body: pieces.into_iter().flatten().collect(), end }
+        Response { head, body: pieces.into_iter().flatten().collect(), end, trailers }
     }
 
     /// Waits for the server's GOAWAY.
@@ -417,7 +418,17 @@ impl Http2 {
                 let mut fields = Vec::new();
                 self.decoder.decode(&mut frame.payload.clone(), &mut fields).expect("the fields can be decoded");
                 let fields = fields.iter().map(|(name, value, _)| (text(name), text(value)));
-                self.streams.entry(frame.stream).or_default().begin(fields.collect());
+                let stream = self.streams.entry(frame.stream).or_default();
+                match stream.head {
+                    None => stream.begin(fields.collect()),
+                    Some(_) => {
+                        assert!(
+                            is_last && stream.trailers.is_empty(),
+                            "a response has one head, and ends with its trailers"
+                        );
+                        stream.trailers = fields.collect();
+                    }
+                }
             }
             kind::RST_STREAM => {
                 let stream = self.streams.entry(frame.stream).or_default();
@@ -466,7 +477,6 @@ impl Http2 {
 
 impl Stream {
     fn begin(&mut self, fields: Vec<(String, String)>) {
-        assert!(self.head.is_none(), "a response has one head: {fields:?}");
         let (pseudo, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| name.starts_with(':'));
         let [(name, status)] = &pseudo[..] else { panic!("`:status` is the only pseudo-header: {pseudo:?}") };
         assert_eq!(name, ":status");

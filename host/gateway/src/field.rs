@@ -47,6 +47,44 @@ pub fn is_unambiguous(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') && !name.eq_ignore_ascii_case(b"proxy")
 }
 
+/// Whether a field of this name, in lower case, may be a trailer: one that frames, routes, authenticates or controls a
+/// message comes too late after it (RFC 9110 section 6.5.1).
+pub fn may_be_trailer(name: &str) -> bool {
+    const FORBIDDEN: [&str; 30] = [
+        "age",
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "expires",
+        "host",
+        "keep-alive",
+        "location",
+        "max-forwards",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "vary",
+        "warning",
+        "www-authenticate",
+    ];
+    !name.starts_with("if-") && !FORBIDDEN.contains(&name)
+}
+
 /// Trims white space around a field value: SP and HTAB only.
 pub fn trim(value: &[u8]) -> &[u8] {
     let mut rest = value;

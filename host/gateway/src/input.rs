@@ -72,7 +72,11 @@ impl Input {
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
                         if trailers.iter().all(|(name, value)| is_well_formed(name, value)) {
-                            self.trailers = trailers.iter().filter_map(|(name, value)| trailer(name, value)).collect();
+                            self.trailers = trailers
+                                .iter()
+                                .filter(|(name, _)| field::may_be_trailer(name.as_str()))
+                                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                                .collect();
                         } else {
                             self.fail(ReadError::Malformed);
                         }
@@ -154,29 +158,6 @@ impl Input {
 /// malformed as a whole (RFC 9113 section 8.2.1).
 fn is_well_formed(name: &http::HeaderName, value: &http::HeaderValue) -> bool {
     field::is_token(name.as_str().as_bytes()) && field::is_value(value.as_bytes())
-}
-
-/// Drops fields that are not allowed in trailers (RFC 9110 section 6.5.1).
-fn trailer(name: &http::HeaderName, value: &http::HeaderValue) -> Option<Field> {
-    const FORBIDDEN: [&str; 16] = [
-        "authorization",
-        "cache-control",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "proxy-authorization",
-        "range",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-    ];
-    (!FORBIDDEN.contains(&name.as_str())).then(|| (name.as_str().to_owned(), value.as_bytes().to_vec()))
 }
 
 #[cfg(test)]

@@ -125,6 +125,9 @@ fn write_head(start: &Start, mut write: impl FnMut(&[u8])) {
     if start.expects_continue {
         write(b"expect: 100-continue\r\n");
     }
+    if start.takes_trailers {
+        write(b"te: trailers\r\n");
+    }
     match (version, start.is_last) {
         (Version::Http10, false) => write(b"connection: keep-alive\r\n"),
         (Version::Http10, true) | (_, false) => {}
@@ -161,6 +164,8 @@ mod tests {
             ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
             ("GET /a HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"),
             ("GET /a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n"),
+            ("GET /a HTTP/1.1\r\nTE: gzip;q=0.5, Trailers\r\nTE: x\r\n\r\n", "GET / HTTP/1.1\r\nte: trailers\r\n\r\n"),
+            ("GET /a HTTP/1.0\r\nTE: trailers\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"),
             ("GET /a HTTP/1.1\r\nConnection: b, Close\r\n\r\n", "GET / HTTP/1.1\r\nconnection: close\r\n\r\n"),
             ("nonsense\r\n\r\n", "GET / HTTP/1.1\r\nconnection: close\r\n\r\n"),
             (

@@ -5,6 +5,7 @@
 
 mod reader;
 mod state;
+mod trailers;
 mod writer;
 
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,8 @@ use self::state::State;
 pub use self::{
     reader::{Cut, Reader},
     state::{ResponseRules, WriteError},
-    writer::{EndError, Writer},
+    trailers::Takes,
+    writer::{EndError, Unsent, Writer},
 };
 
 /// Creates the two ends of a response that has not started.
@@ -35,7 +37,8 @@ mod tests {
     use super::{state::HIGH_WATER, *};
     use crate::{Field, head::HeadLimits};
 
-    const RULES: ResponseRules = ResponseRules { is_head: false, limits: HeadLimits { bytes: 32 << 10, fields: 100 } };
+    const RULES: ResponseRules =
+        ResponseRules { is_head: false, trailers: Takes::Nothing, limits: HeadLimits { bytes: 32 << 10, fields: 100 } };
 
     /// A call made by a handler.
     #[derive(Clone, Copy, Debug)]
@@ -45,22 +48,31 @@ mod tests {
         Redirect(&'static str),
         Write(&'static str),
         Finish(&'static str),
+        Announce(&'static str),
+        FinishWith(&'static str, &'static [(&'static str, &'static str)]),
         End,
         Trap,
     }
-    use Call::{End as Done, Finish, Redirect, Restart, Start, Trap, Write};
+    use Call::{Announce, End as Done, Finish, FinishWith, Redirect, Restart, Start, Trap, Write};
+
+    fn fields(of: &[(&str, &str)]) -> Vec<Field> {
+        of.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+    }
 
     /// Makes the calls, and returns what an HTTP/1.1 client would get and what each call returned.
     fn run(is_head: bool, calls: &[Call]) -> (String, Vec<String>) {
-        let (mut writer, mut reader) = channel(ResponseRules { is_head, ..RULES });
+        run_with(ResponseRules { is_head, ..RULES }, calls)
+    }
+
+    /// The same for a client that is not of HTTP/1.1, or takes trailers.
+    fn run_with(rules: ResponseRules, calls: &[Call]) -> (String, Vec<String>) {
+        let (mut writer, mut reader) = channel(rules);
         let mut cx = Context::from_waker(Waker::noop());
         let mut returned = Vec::new();
         for call in calls {
             let result = match *call {
                 Start(status, fields) => {
-                    let fields: Vec<Field> =
-                        fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-                    writer.start(status, fields, None).map_err(|error| format!("{error:?}"))
+                    writer.start(status, self::fields(fields), None).map_err(|error| format!("{error:?}"))
                 }
                 Restart(status) => {
                     writer.start(status, Vec::new(), Some(b"boom".to_vec())).map_err(|error| format!("{error:?}"))
@@ -79,6 +91,13 @@ mod tests {
                 Finish(chunk) => {
                     writer.finish(Bytes::from_static(chunk.as_bytes())).map_err(|error| format!("{error:?}"))
                 }
+                Announce(list) => {
+                    writer.announce_trailers(list.as_bytes());
+                    Ok(())
+                }
+                FinishWith(chunk, trailers) => writer
+                    .finish_with(Bytes::from_static(chunk.as_bytes()), fields(trailers))
+                    .map_err(|error| format!("{error:?}")),
                 Done => writer.end().map_err(|error| format!("{error:?}")),
                 Trap => break,
             };
@@ -95,7 +114,14 @@ mod tests {
             match reader.poll_chunk(&mut cx) {
                 Poll::Ready(Some(Ok(chunk))) => got += &format!("{}|", String::from_utf8_lossy(&chunk)),
                 Poll::Ready(Some(Err(Cut))) => return (got + "cut", returned),
-                Poll::Ready(None) => return (got + "end", returned),
+                Poll::Ready(None) => {
+                    got += "end";
+                    for (name, value) in reader.take_trailers().iter().flatten() {
+                        got += &format!(" {name}={}", value.to_str().expect("ASCII"));
+                    }
+                    assert!(reader.is_at_end());
+                    return (got, returned);
+                }
                 Poll::Pending => unreachable!("the writer is gone"),
             }
         }
@@ -204,6 +230,77 @@ mod tests {
             assert_eq!(response, *got, "{rule}: {calls:?}");
             assert_eq!(results, *returned, "{rule}: {calls:?}");
         }
+    }
+
+    #[test]
+    fn b13_trailers_reach_clients_that_take_them() {
+        use Takes::{Announced, Anything, Nothing};
+        const SUM: &[(&str, &str)] = &[("X-Sum", "7")];
+        const TWO: &[(&str, &str)] = &[("X-Sum", "7"), ("x-sum", "8"), ("X-Other", "9")];
+        const BAD: &[(&str, &str)] = &[("Host", "x"), ("If-Match", "x"), ("a b", "x"), ("X", "\n"), ("X-Sum", "7")];
+        const LENGTH_3: &[(&str, &str)] = &[("Content-Length", "3")];
+        let start = Start("200 OK", &[]);
+        let cases: &[(Takes, &[Call], &str)] = &[
+            (Nothing, &[start, FinishWith("abc", SUM)], "200 content-length=3 |abc|end"),
+            (Nothing, &[start, Announce("X-Sum"), Write("a"), FinishWith("", SUM)], "200 |a|end"),
+            (Announced, &[start, FinishWith("abc", SUM)], "200 trailer=x-sum |abc|end x-sum=7"),
+            (Announced, &[start, FinishWith("", SUM)], "200 trailer=x-sum |end x-sum=7"),
+            (Announced, &[start, Announce("X-Sum"), Finish("abc")], "200 content-length=3 |abc|end"),
+            (Announced, &[start, Announce("X-Sum"), Done], "200 content-length=0 |end"),
+            (Announced, &[start, Write("a"), FinishWith("b", SUM)], "200 |a|b|end"),
+            (
+                Announced,
+                &[start, Announce("a, X-Sum,Host, ="), Write("a"), FinishWith("b", TWO)],
+                "200 trailer=a, x-sum |a|b|end x-sum=7 x-sum=8",
+            ),
+            (Anything, &[start, Write("a"), FinishWith("b", TWO)], "200 |a|b|end x-sum=7 x-sum=8 x-other=9"),
+            (Anything, &[start, FinishWith("abc", BAD)], "200 trailer=x-sum |abc|end x-sum=7"),
+            (Anything, &[start, Write("a"), Announce("X-Sum"), Trap], "200 |a|cut"),
+            (Anything, &[Start("200 OK", LENGTH_3), FinishWith("abc", SUM)], "200 content-length=3 |abc|end"),
+            (Anything, &[Start("200 OK", LENGTH_3), FinishWith("ab", SUM)], "200 content-length=3 |ab|cut"),
+            (Anything, &[Start("204 No Content", &[]), Announce("X-Sum"), FinishWith("", SUM)], "204 |end"),
+        ];
+        for (trailers, calls, got) in cases {
+            let rules = ResponseRules { trailers: *trailers, ..RULES };
+            assert_eq!(run_with(rules, calls).0, *got, "{trailers:?}: {calls:?}");
+        }
+    }
+
+    #[test]
+    fn b13_trailers_that_are_not_sent_are_reported() {
+        let unsent = |trailers, started: &[(&str, &str)], passed: &[(&str, &str)]| {
+            let limits = HeadLimits { bytes: 100, fields: 2 };
+            let (mut writer, _reader) = channel(ResponseRules { trailers, limits, ..RULES });
+            writer.start("200 OK", fields(started), None).expect("valid");
+            _ = writer.push(Bytes::from_static(b"a"));
+            _ = writer.finish_with(Bytes::new(), fields(passed));
+            writer.unsent().trailers.join("; ")
+        };
+        let long = "x".repeat(100);
+        for (trailers, started, passed, report) in [
+            (Takes::Nothing, &[][..], &[("X", "1")][..], "the trailers were not sent: only clients that take them"),
+            (
+                Takes::Anything,
+                &[("Content-Length", "1")],
+                &[("X", "1")],
+                "not sent: a body with a Content-Length has none",
+            ),
+            (Takes::Announced, &[], &[("X", "1")], "the trailer `X` was not sent: name it in a `Trailer` field"),
+            (
+                Takes::Anything,
+                &[],
+                &[("Set-Cookie", "1")],
+                "`Set-Cookie` was not sent: this field has no meaning after",
+            ),
+            (Takes::Anything, &[], &[("a b", "1")], "`a b` was not sent: its name is not a token"),
+            (Takes::Anything, &[], &[("X", "\r")], "`X` was not sent: its value has a control character"),
+            (Takes::Anything, &[], &[("X", &long)], "too large: 1 fields with 105 bytes"),
+            (Takes::Anything, &[], &[("X", "1"), ("X", "2"), ("X", "3")], "too large: 3 fields"),
+        ] {
+            let reported = unsent(trailers, started, passed);
+            assert!(reported.contains(report), "{reported:?} is not {report:?}");
+        }
+        assert_eq!(unsent(Takes::Anything, &[], &[("X", "1")]), "");
     }
 
     #[test]

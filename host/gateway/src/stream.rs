@@ -91,6 +91,8 @@ pub struct Start {
     pub framing: Framing,
     /// Whether the client waits for `100 Continue` before it sends its body (rule I9).
     pub expects_continue: bool,
+    /// Whether the client takes trailers (RFC 9110 section 10.1.4).
+    pub takes_trailers: bool,
     /// Whether no request may follow on this connection (rules K1, K2, K7).
     pub is_last: bool,
     /// Why the head is refused, if it is. Then it has no body and `is_last` is set.
@@ -306,7 +308,7 @@ impl Parser {
         let version = self.progress.version.unwrap_or(Version::Http11);
         self.next_head();
         let mut fields = FramingFields::default();
-        let (mut closes, mut keeps, mut expects_continue) = (false, false, false);
+        let (mut closes, mut keeps, mut expects_continue, mut takes_trailers) = (false, false, false, false);
         for (name, value) in head.fields() {
             fields.add(name, value);
             if name.eq_ignore_ascii_case(b"connection") {
@@ -316,6 +318,8 @@ impl Parser {
                 }
             } else if name.eq_ignore_ascii_case(b"expect") {
                 expects_continue |= field::elements(value).any(request::is_continue);
+            } else if name.eq_ignore_ascii_case(b"te") {
+                takes_trailers |= field::elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
             }
         }
         let is_last = closes || fields.is_ambiguous() || version == Version::Http10 && !keeps;
@@ -335,6 +339,7 @@ impl Parser {
             head,
             framing,
             expects_continue: expects_continue && version == Version::Http11,
+            takes_trailers: takes_trailers && version == Version::Http11,
             is_last,
             refusal: None,
         }
@@ -362,7 +367,14 @@ fn after_request(is_last: bool) -> State {
 
 impl Start {
     fn refused(head: RequestHead, refusal: Refusal) -> Self {
-        Self { head, framing: Framing::Length(0), expects_continue: false, is_last: true, refusal: Some(refusal) }
+        Self {
+            head,
+            framing: Framing::Length(0),
+            expects_continue: false,
+            takes_trailers: false,
+            is_last: true,
+            refusal: Some(refusal),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use wasmserve_gateway::{
     input::{BoxBody, Input},
     refusal::Refusal,
     request::RequestHead,
-    response::{self, ResponseRules},
+    response::{self, ResponseRules, Takes},
 };
 
 use super::{
@@ -45,6 +45,8 @@ pub(crate) struct Request {
     pub content_length: Option<u64>,
     /// The body, if any.
     pub body: Option<BoxBody>,
+    /// The trailers of a response that the client takes.
+    pub trailers: Takes,
     /// Why the request is refused, if its head could not be parsed.
     pub refusal: Option<Refusal>,
 }
@@ -74,10 +76,11 @@ const REDIRECTS_MAX: usize = 10;
 
 /// Answers a request, which is not the client's own after a number of local redirects.
 async fn answer_request(request: Request, mut exchange: InProgress, redirects: usize) -> http::Response<Reply> {
-    let Request { head, peer, mut content_length, body, refusal } = request;
+    let Request { head, peer, mut content_length, body, trailers, refusal } = request;
     let exchanges = Arc::clone(&exchange.exchanges);
     let (limits, gateway) = (&exchanges.limits, &exchanges.gateway);
-    let rules = ResponseRules { is_head: exchange.exchange.head.method() == b"HEAD", limits: limits.response_head() };
+    let is_head = exchange.exchange.head.method() == b"HEAD";
+    let rules = ResponseRules { is_head, trailers, limits: limits.response_head() };
     if let Some(refusal) = refusal {
         return fail(exchange, rules, refusal.into());
     }
@@ -179,7 +182,8 @@ fn redirect(
             Ok(head) => head,
             Err(error) => return fail(exchange, rules, Fault::BadCgiHead(error)),
         };
-        let request = Request { head, peer: exchange.exchange.peer, content_length: None, body: None, refusal: None };
+        let (peer, trailers) = (exchange.exchange.peer, rules.trailers);
+        let request = Request { head, peer, content_length: None, body: None, trailers, refusal: None };
         answer_request(request, exchange, redirects).await
     })
 }

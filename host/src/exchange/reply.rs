@@ -179,8 +179,9 @@ impl Body for Reply {
                 Some(Err(fault))
             }
             None => {
+                let trailers = this.progress.reader.take_trailers();
                 this.finish_if_complete();
-                None
+                trailers.map(|trailers| Ok(Frame::trailers(trailers)))
             }
         })
     }

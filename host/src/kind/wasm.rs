@@ -2,7 +2,7 @@
 
 mod bindings;
 pub(crate) mod cache;
-mod check;
+pub(crate) mod check;
 mod command;
 pub(crate) mod compile;
 pub(crate) mod component;

@@ -17,6 +17,7 @@ use wasmserve_gateway::{
     head::Reason,
     input::BoxBody,
     requests,
+    response::Takes,
     stream::{Framing, Start},
 };
 
@@ -155,7 +156,8 @@ fn begin(
     limits: &Limits,
 ) -> Result<Begun, Desynchronized> {
     let start = state.lock().requests.take().filter(|start| is_in_sync(&request, start)).ok_or(Desynchronized)?;
-    let Start { head, framing, expects_continue: is_awaited, is_last, refusal } = start;
+    let Start { head, framing, expects_continue: is_awaited, takes_trailers, is_last, refusal } = start;
+    let trailers = if takes_trailers { Takes::Announced } else { Takes::Nothing };
     let content_length = match framing {
         Framing::Length(length) => head.values("content-length").next().map(|_| length),
         Framing::Chunked => None,
@@ -169,7 +171,7 @@ fn begin(
             Some(Box::pin(body))
         }
     };
-    Ok(Begun { request: exchange::Request { head, peer, content_length, body, refusal }, unread, is_last })
+    Ok(Begun { request: exchange::Request { head, peer, content_length, body, trailers, refusal }, unread, is_last })
 }
 
 /// Whether hyper read the head that was written for it.

@@ -23,7 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep,
 };
-use wasmserve_gateway::{environ::Peer, input::BoxBody};
+use wasmserve_gateway::{environ::Peer, input::BoxBody, response::Takes};
 
 use self::{
     frames::Frames,
@@ -203,5 +203,5 @@ fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace) -> exchange:
     let (head, refusal) = head::read(&parts);
     let content_length = body.size_hint().exact().filter(|_| head.values("content-length").next().is_some());
     let body: Option<BoxBody> = if body.is_end_stream() { None } else { Some(Box::pin(Received::new(body, pace))) };
-    exchange::Request { head, peer, content_length, body, refusal }
+    exchange::Request { head, peer, content_length, body, trailers: Takes::Anything, refusal }
 }

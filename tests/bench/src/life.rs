@@ -23,7 +23,7 @@ use wasmserve::{
         input::{Input, ReadError},
         mounts::Mount,
         request::RequestHead,
-        response::{self, Reader, ResponseRules},
+        response::{self, Reader, ResponseRules, Takes},
     },
 };
 use wasmserve_tests::guest;
@@ -120,7 +120,7 @@ pub fn peer() -> Peer {
 /// The response rules for a GET.
 #[must_use]
 pub fn rules() -> ResponseRules {
-    ResponseRules { is_head: false, limits: Limits::DEFAULT.response_head() }
+    ResponseRules { is_head: false, trailers: Takes::Nothing, limits: Limits::DEFAULT.response_head() }
 }
 
 /// Reads a response that has ended, and returns the length of its body.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::state::{End, Gone, HIGH_WATER, Head, State, lock, wake};
 
@@ -68,11 +69,18 @@ impl Reader {
         }
     }
 
+    /// Takes the trailers, once [`poll_chunk`](Self::poll_chunk) has reported that the body is complete (rule B13).
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        let mut state = lock(&self.shared);
+        let trailers = state.trailers.as_mut().filter(|trailers| trailers.has_any())?;
+        Some(trailers.take())
+    }
+
     /// Whether a complete response has been read to its end, even if the handler is still running.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         let state = lock(&self.shared);
-        state.chunks.is_empty() && (state.end == Some(End::Finished) || state.left == Some(0))
+        state.chunks.is_empty() && !state.has_trailers() && (state.end == Some(End::Finished) || state.left == Some(0))
     }
 
     /// Whether the handler has finished writing its response.

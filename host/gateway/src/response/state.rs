@@ -9,13 +9,21 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::head::{HeadLimits, ResponseHead, StartError};
+use http::header;
+
+use super::trailers::{Takes, Trailers};
+use crate::{
+    field::Field,
+    head::{HeadLimits, ResponseHead, StartError},
+};
 
 /// What the request implies for its response.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseRules {
     /// Whether the request was a HEAD, so the response has no body (rule B9).
     pub is_head: bool,
+    /// The trailers that the client takes (rule B13).
+    pub trailers: Takes,
     /// Limits of the response head.
     pub limits: HeadLimits,
 }
@@ -84,6 +92,8 @@ pub(super) struct State {
     pub(super) has_failed: bool,
     /// Bytes of the body that the handler wrote but that were not sent (rules B1, B10).
     pub(super) unsent: u64,
+    /// Its trailers, for handlers that have any.
+    pub(super) trailers: Option<Box<Trailers>>,
     pub(super) end: Option<End>,
     pub(super) gone: Option<Gone>,
     pub(super) on_chunk: Option<Waker>,
@@ -102,6 +112,7 @@ impl State {
             is_bodyless: rules.is_head,
             has_failed: false,
             unsent: 0,
+            trailers: None,
             end: None,
             gone: None,
             on_chunk: None,
@@ -127,13 +138,20 @@ impl State {
         }
     }
 
-    /// Releases a held head. `whole` is the length of the whole body, if known.
+    /// Releases a held head. `whole` is the length of the whole body, if known and if no trailers follow.
     pub(super) fn commit(&mut self, whole: Option<u64>) {
         self.head = match mem::replace(&mut self.head, Head::Unstarted) {
             Head::Held(head) => {
                 self.is_bodyless = self.rules.is_head || head.is_bodyless();
                 self.left = head.length;
-                Head::Sent(Some(head.into_parts(whole)))
+                let may_have_trailers = whole.is_none() && self.left.is_none() && !self.is_bodyless;
+                let trailers = self.trailers.as_ref().filter(|_| may_have_trailers);
+                let announcement = trailers.and_then(|trailers| trailers.announcement());
+                let mut parts = head.into_parts(whole);
+                if let Some(names) = announcement.filter(|_| self.rules.trailers != Takes::Nothing) {
+                    parts.headers.insert(header::TRAILER, names);
+                }
+                Head::Sent(Some(parts))
             }
             other => other,
         };
@@ -155,6 +173,29 @@ impl State {
         }
         wake(&mut self.on_chunk);
         if is_past { Err(WriteError::PastContentLength) } else { Ok(()) }
+    }
+
+    /// Accepts trailers, as far as this response can have any. Returns whether some will be sent.
+    pub(super) fn set_trailers(&mut self, fields: Vec<Field>) -> bool {
+        let (is_bodyless, has_length) = match &self.head {
+            Head::Held(head) => (self.rules.is_head || head.is_bodyless(), head.length.is_some()),
+            _ => (self.is_bodyless, self.left.is_some()),
+        };
+        if fields.is_empty() || is_bodyless {
+            return false;
+        }
+        let is_head_held = matches!(self.head, Head::Held(_));
+        let (rules, trailers) = (self.rules, self.trailers.get_or_insert_default());
+        if has_length {
+            // The response is complete with the last byte of its body (rule B1).
+            return trailers.drop_all("a body with a Content-Length has none");
+        }
+        trailers.set(fields, rules.trailers, is_head_held, rules.limits)
+    }
+
+    /// Whether trailers wait for the reader.
+    pub(super) fn has_trailers(&self) -> bool {
+        self.trailers.as_ref().is_some_and(|trailers| trailers.has_any())
     }
 
     pub(super) fn poll_space(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {

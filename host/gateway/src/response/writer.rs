@@ -7,7 +7,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::state::{End, Head, ResponseRules, State, WriteError, lock, wake};
+use super::{
+    state::{End, Head, ResponseRules, State, WriteError, lock, wake},
+    trailers::Takes,
+};
 use crate::{
     field::Field,
     head::{HeadLimits, ResponseHead, StartError},
@@ -27,6 +30,15 @@ pub enum EndError {
     },
     /// The rest of a body, because the handler reported an exception in the middle of it.
     Exception(String),
+}
+
+/// Messages about what a handler passed but the client did not get.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// About the body (rules B1, B10).
+    pub body: Option<String>,
+    /// About the trailers (rule B13).
+    pub trailers: Vec<String>,
 }
 
 /// The handler's end.
@@ -81,6 +93,14 @@ impl Writer {
         lock(&self.shared).head = Head::Redirected(location);
     }
 
+    /// Announces trailers in a `Trailer` field, of which `list` is the value. Clients of HTTP/1.1 get no others, unless
+    /// the head is sent with the end of the body. Without effect if the head is sent already, or the client takes none.
+    pub fn announce_trailers(&mut self, list: &[u8]) {
+        let mut state = lock(&self.shared);
+        let limits = state.rules.limits;
+        state.trailers.get_or_insert_default().announce(list, limits);
+    }
+
     /// Sends a chunk and waits while too much data waits for the client (rules B7, B8). An empty chunk does nothing
     /// (rule B5).
     ///
@@ -123,9 +143,20 @@ impl Writer {
     ///
     /// See [`WriteError`].
     pub fn finish(&mut self, last: Bytes) -> Result<(), WriteError> {
+        self.finish_with(last, Vec::new())
+    }
+
+    /// Like [`finish`](Self::finish), with trailers. Those that cannot be sent are dropped, which
+    /// [`unsent`](Self::unsent) reports (rule B13).
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`].
+    pub fn finish_with(&mut self, last: Bytes, trailers: Vec<Field>) -> Result<(), WriteError> {
         let mut state = lock(&self.shared);
         state.check_writable()?;
-        state.commit(Some(last.len() as u64));
+        let has_trailers = state.set_trailers(trailers);
+        state.commit(if has_trailers { None } else { Some(last.len() as u64) });
         let pushed = state.push(last);
         state.end();
         pushed
@@ -134,7 +165,11 @@ impl Writer {
     /// Whether the handler declared a Content-Length, so that [`end`](Self::end) knows whether something is missing.
     #[must_use]
     pub fn has_declared_length(&self) -> bool {
-        lock(&self.shared).left.is_some()
+        let state = lock(&self.shared);
+        match &state.head {
+            Head::Held(head) => head.length.is_some(),
+            _ => state.left.is_some(),
+        }
     }
 
     /// Ends the response when `handle` returns, even if the handler did not finish it.
@@ -161,18 +196,20 @@ impl Writer {
         }
     }
 
-    /// A message about data that the handler wrote but the client did not get, if any (rules B1, B10).
+    /// What the handler passed but the client did not get.
     #[must_use]
-    pub fn unsent(&self) -> Option<String> {
-        let State { unsent, is_bodyless, rules, .. } = &*lock(&self.shared);
-        match (*unsent, *is_bodyless) {
+    pub fn unsent(&self) -> Unsent {
+        let State { unsent, is_bodyless, rules, trailers, .. } = &*lock(&self.shared);
+        let body = match (*unsent, *is_bodyless) {
             (0, _) => None,
             _ if rules.is_head => None,
             (bytes, true) => {
                 Some(format!("{bytes} bytes of the body were dropped: a response with this status has no body"))
             }
             (bytes, false) => Some(format!("{bytes} bytes beyond the Content-Length were cut off")),
-        }
+        };
+        let trailers = trailers.as_ref().map(|trailers| trailers.dropped().to_vec()).unwrap_or_default();
+        Unsent { body, trailers }
     }
 
     /// Whether the client is still connected, as far as is known.
@@ -191,7 +228,7 @@ impl Default for Writer {
     /// The writer of a response that is not read.
     fn default() -> Self {
         let limits = HeadLimits { bytes: 0, fields: 0 };
-        Self::new(&Arc::new(Mutex::new(State::new(ResponseRules { is_head: false, limits }))))
+        Self::new(&Arc::new(Mutex::new(State::new(ResponseRules { is_head: false, trailers: Takes::Nothing, limits }))))
     }
 }
 

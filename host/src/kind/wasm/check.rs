@@ -1,15 +1,20 @@
 //! Checks whether a file is a component that can be served, and explains everything that is wrong with it.
 
+use std::fmt;
+
 use anyhow::bail;
 use wasmtime::{
     Engine,
-    component::{
-        Component, Linker, LinkerInstance, ResourceType,
-        types::{ComponentInstance, ComponentItem},
-    },
+    component::{Component, Linker, LinkerInstance, ResourceType, types::ComponentItem},
 };
 
-use super::{guest::Guest, phrases, preview1, settings, world::World};
+use super::{
+    explain,
+    guest::Guest,
+    interface::{self, Interface},
+    preview1, settings,
+    world::World,
+};
 use crate::base::limits::Limits;
 
 /// Checks a file's first bytes, where most mistakes show.
@@ -49,62 +54,120 @@ pub(crate) fn is_precompiled(bytes: &[u8]) -> bool {
 ///
 /// Imports or exports are missing, and the error names all of them; or a limit is too low.
 pub(super) fn check<W: World>(component: &Component, linker: &Linker<Guest>, limits: &Limits) -> anyhow::Result<()> {
-    let mut missing: Vec<String> =
-        missing_imports(component, linker)?.iter().map(|import| format!("the host has no import `{import}`")).collect();
-    missing.extend(W::missing_exports(component));
-    if missing.is_empty() { check_size(component, limits) } else { bail!("{}", missing.join("; ")) }
+    let mut missing: Vec<String> = missing_imports(component, linker).iter().map(ToString::to_string).collect();
+    let exports: Vec<String> =
+        component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+    match Interface::of(&exports) {
+        None => missing.push(interface::none_is_exported()),
+        Some(_) => missing.extend(W::missing_exports(component)),
+    }
+    if !missing.is_empty() {
+        bail!("{}", missing.join("; "));
+    }
+    // What the host has under the same names may have other types.
+    if let Err(error) = linker.instantiate_pre(component) {
+        bail!("{error:#}");
+    }
+    check_size(component, limits)
+}
+
+/// An import that the host cannot satisfy.
+#[derive(Debug)]
+pub(crate) struct MissingImport {
+    /// The name of the import.
+    pub name: String,
+    /// What is missing in it, if the host has the rest.
+    pub items: Vec<String>,
+}
+
+impl fmt::Display for MissingImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, items } = self;
+        match items.is_empty() {
+            true => write!(f, "the host has no import `{name}`")?,
+            false => write!(f, "the host's `{name}` has no `{}`", items.join("`, `"))?,
+        }
+        match Origin::of(name) {
+            Some(Origin::Preview) => write!(f, ", which is of a preview of WASI; build it with current tools"),
+            Some(Origin::Platform(platform)) => write!(f, ", which only {platform} has"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why an interface is not one of ours.
+enum Origin {
+    /// It is of a version of WASI before 0.2.0.
+    Preview,
+    /// It belongs to another host.
+    Platform(&'static str),
+}
+
+impl Origin {
+    fn of(import: &str) -> Option<Self> {
+        let platforms =
+            [("fermyon:", "Spin"), ("spin:", "Spin"), ("wasmcloud:", "wasmCloud"), ("fastly:", "Fastly Compute")];
+        let platform = platforms.iter().find(|(namespace, _)| import.starts_with(namespace));
+        match import.split_once('@') {
+            Some((name, version)) if name.starts_with("wasi:") && version.starts_with("0.2.0-") => Some(Self::Preview),
+            _ => platform.map(|(_, name)| Self::Platform(name)),
+        }
+    }
 }
 
 /// Returns the imports that the linker cannot satisfy.
 ///
-/// wasmtime names one missing import at a time, so each one is replaced by a stub that traps, until linking succeeds.
-///
-/// # Errors
-///
-/// Linking fails for another reason.
-pub(super) fn missing_imports(component: &Component, linker: &Linker<Guest>) -> anyhow::Result<Vec<String>> {
+/// wasmtime names one missing import at a time, and a stub in its place would need the types of what it refers to. So each
+/// name is looked up: the linker refuses to define twice what it has already.
+pub(super) fn missing_imports(component: &Component, linker: &Linker<Guest>) -> Vec<MissingImport> {
     let engine = component.engine();
     let world = component.component_type();
     let mut linker = linker.clone();
-    linker.allow_shadowing(true);
-    let mut missing = Vec::new();
-    loop {
-        let Err(error) = linker.instantiate_pre(component) else { return Ok(missing) };
-        let cause = format!("{error:#}");
-        let import = world
-            .imports(engine)
-            .find(|(name, _)| phrases::names_import(&cause, name) && !missing.iter().any(|known| known == name));
-        let Some((name, import)) = import else { bail!("{cause}") };
-        stub(&mut linker.root(), name, &import.ty, engine)?;
-        missing.push(name.to_owned());
-    }
-}
-
-fn stub(
-    linker: &mut LinkerInstance<'_, Guest>,
-    name: &str,
-    item: &ComponentItem,
-    engine: &Engine,
-) -> wasmtime::Result<()> {
-    match item {
-        ComponentItem::ComponentFunc(_) => {
-            linker.func_new(name, |_, _, _, _| Err(wasmtime::Error::msg("the import is missing")))
+    let (mut missing, mut resources) = (Vec::new(), Vec::new());
+    // Whether an item has to be defined, unlike types of values, and other names of a resource.
+    let mut is_needed = |item: &ComponentItem| match item {
+        ComponentItem::Type(_) => false,
+        ComponentItem::Resource(resource) if resources.contains(resource) => false,
+        ComponentItem::Resource(resource) => {
+            resources.push(*resource);
+            true
         }
-        ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(())),
-        ComponentItem::ComponentInstance(instance) => stub_all(&mut linker.instance(name)?, instance, engine),
-        _ => Ok(()),
+        _ => true,
+    };
+    for (name, import) in world.imports(engine) {
+        let name = name.to_owned();
+        match import.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                let items: Vec<_> = instance.exports(engine).filter(|(_, export)| is_needed(&export.ty)).collect();
+                // An instance that exists under this name is kept.
+                let Ok(mut linked) = linker.instance(&explain::linked_name(&name)) else { continue };
+                let mut absent = Vec::new();
+                for (item, export) in &items {
+                    if !is_defined(&mut linked, item, &export.ty) {
+                        absent.push((*item).to_owned());
+                    }
+                }
+                if absent.len() == items.len() && !items.is_empty() {
+                    missing.push(MissingImport { name, items: Vec::new() });
+                } else if !absent.is_empty() {
+                    missing.push(MissingImport { name, items: absent });
+                }
+            }
+            item if is_needed(&item) && !is_defined(&mut linker.root(), &name, &item) => {
+                missing.push(MissingImport { name, items: Vec::new() });
+            }
+            _ => {}
+        }
     }
+    missing
 }
 
-fn stub_all(
-    linker: &mut LinkerInstance<'_, Guest>,
-    instance: &ComponentInstance,
-    engine: &Engine,
-) -> wasmtime::Result<()> {
-    for (name, export) in instance.exports(engine) {
-        stub(linker, name, &export.ty, engine)?;
+/// Whether the linker has an item of this name. If not, it has one afterwards.
+fn is_defined(linker: &mut LinkerInstance<'_, Guest>, name: &str, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err(),
+        _ => linker.func_new(name, |_, _, _, _| Ok(())).is_err(),
     }
-    Ok(())
 }
 
 /// The size of a wasm page in bytes.

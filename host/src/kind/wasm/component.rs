@@ -150,8 +150,12 @@ impl<W: World> Handler for Arc<Component<W>> {
                 Err(_) => Err(Fault::TimedOut { limit: Limit::Wall, wait: None, stack: Stack::default() }),
             };
             let guest = store.data_mut();
-            if let Some(note) = guest.call.writer.unsent() {
+            let unsent = guest.call.writer.unsent();
+            if let Some(note) = unsent.body {
                 guest.guest_log.write(Stream::Note, note.as_bytes());
+            }
+            for note in unsent.trailers {
+                guest.guest_log.note(&note);
             }
             // A reported exception is logged once: as the reason of a fault, or here if there is no fault.
             if let Some(exception) = guest.call.writer.take_exception() {

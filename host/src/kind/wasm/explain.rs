@@ -61,6 +61,16 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 /// The version of WASI's interfaces that `wasmtime_wasi` links, under which they can be shadowed.
 const WASI: &str = "0.2.12";
 
+/// The name under which an interface is linked that a component imports under this name: all versions 0.2.x are one.
+pub(super) fn linked_name(import: &str) -> String {
+    match import.split_once('@') {
+        Some((name, version)) if version.starts_with("0.2.") && !version.contains('-') && name.starts_with("wasi:") => {
+            format!("{name}@{WASI}")
+        }
+        _ => import.to_owned(),
+    }
+}
+
 type Call<'a, T> = Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>;
 
 /// Allows lookups only of names that the guest may connect to.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    io, mem,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -18,6 +18,7 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
+use super::phrases;
 use crate::{
     base::{limits::Limits, lock::lock},
     event::{Event, Events, Stream},
@@ -28,7 +29,7 @@ use crate::{
 pub(super) struct GuestLog {
     id: u64,
     events: Arc<Events>,
-    used: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     /// Those of the component, from all of its exchanges.
     notes: Arc<Notes>,
     /// The limits of one line and of all lines together, in bytes.
@@ -36,11 +37,49 @@ pub(super) struct GuestLog {
     all_max: usize,
 }
 
+/// What all streams of an exchange share.
+#[derive(Default)]
+struct Shared {
+    /// The bytes written so far.
+    used: AtomicUsize,
+    /// The message of the last panic on stderr.
+    panic: Mutex<Panic>,
+}
+
+/// The message that a language's runtime prints on stderr when it panics: the only place of the reason for handlers
+/// that do not report exceptions.
+#[derive(Default)]
+struct Panic {
+    text: String,
+    /// Whether the next line may belong to it.
+    is_open: bool,
+}
+
+impl Panic {
+    /// How much is kept, in bytes. More would not be read.
+    const MAX: usize = 4 << 10;
+
+    fn observe(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        if let Some(begin) = phrases::begin_of_panic(&line) {
+            begin.clone_into(&mut self.text);
+            self.is_open = true;
+        } else if self.is_open {
+            self.is_open = !phrases::is_after_panic(&line) && self.text.len() + line.len() <= Self::MAX;
+            if self.is_open {
+                // The message follows the place in a line of its own.
+                self.text.push(if self.text.contains(": ") { '\n' } else { ' ' });
+                self.text.push_str(&line);
+            }
+        }
+    }
+}
+
 impl GuestLog {
     /// Creates the log of an exchange.
     #[must_use]
     pub(super) fn new(id: u64, events: Arc<Events>, notes: Arc<Notes>, limits: &Limits) -> Self {
-        Self { id, events, used: Arc::default(), notes, line_max: limits.log_line, all_max: limits.log }
+        Self { id, events, shared: Arc::default(), notes, line_max: limits.log_line, all_max: limits.log }
     }
 
     /// Writes text of any number of lines. Never blocks.
@@ -48,6 +87,12 @@ impl GuestLog {
         for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {
             self.write_line(stream, line, 0);
         }
+    }
+
+    /// The message of the last panic that the handler's language has printed on stderr, if there was one.
+    pub(super) fn take_panic(&self) -> Option<String> {
+        let Panic { text, .. } = mem::take(&mut *lock(&self.shared.panic));
+        (!text.is_empty()).then_some(text)
     }
 
     /// Writes a note for the handler's author, unless the component has caused the same one before: a server that refuses
@@ -64,17 +109,20 @@ impl GuestLog {
     fn write_line(&self, stream: Stream, line: &[u8], dropped: usize) {
         let line = if dropped == 0 { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
         let kept = &line[..line.len().min(self.line_max)];
+        if stream == Stream::Stderr {
+            lock(&self.shared.panic).observe(kept);
+        }
         let dropped = dropped + (line.len() - kept.len());
         // Empty lines have a cost as well.
         let size = kept.len().max(64);
-        let used = self.used.fetch_add(size, Ordering::Relaxed);
+        let used = self.shared.used.fetch_add(size, Ordering::Relaxed);
         if used + size > self.all_max {
             if used <= self.all_max {
                 let notice = format!("(output exceeds {} bytes; the rest is dropped; raise --max-log)", self.all_max);
                 self.emit(stream, notice.as_bytes());
             }
             // Keeps the sum above the limit without ever overflowing.
-            self.used.store(self.all_max + 1, Ordering::Relaxed);
+            self.shared.used.store(self.all_max + 1, Ordering::Relaxed);
         } else if dropped > 0 {
             self.emit(stream, &[kept, format!("...({dropped} bytes dropped)").as_bytes()].concat());
         } else {
@@ -258,6 +306,28 @@ mod tests {
             (Stream::Log, "two"),
         ];
         assert_eq!(logged(&lines), expected.map(|(stream, line)| (stream, line.to_owned())));
+    }
+
+    #[test]
+    fn the_message_of_the_last_panic_is_kept() {
+        let panic_in = |output: &str| {
+            let (_, guest_log) = guest_log();
+            guest_log.stream(Stream::Stderr).push(output.as_bytes());
+            guest_log.take_panic()
+        };
+        let hint = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        let panicked = |place: &str, message: &str| format!("\nthread 'main' (1) panicked at {place}:\n{message}\n");
+        for (output, message) in [
+            (panicked("a.rs:1:2", "boom") + hint + "more\n", Some("panicked at a.rs:1:2: boom")),
+            (panicked("a.rs:1:2", "boom:\n  left") + hint, Some("panicked at a.rs:1:2: boom:\n  left")),
+            (panicked("a.rs:1:2", "one") + hint + &panicked("b.rs:3:4", "two"), Some("panicked at b.rs:3:4: two")),
+            ("panic: runtime error: index out of range\n".to_owned(), Some("panic: runtime error: index out of range")),
+            ("nothing panicked at all\n".to_owned(), None),
+        ] {
+            assert_eq!(panic_in(&output).as_deref(), message, "{output}");
+        }
+        let long = panic_in(&panicked("a.rs:1:2", &"x\n".repeat(10_000))).expect("a message");
+        assert!(long.len() <= Panic::MAX);
     }
 
     #[test]

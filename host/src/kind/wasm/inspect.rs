@@ -10,8 +10,15 @@ use wasmparser::{
 #[cfg(feature = "wasip3")]
 use super::wasi_http_3::Service;
 use super::{
-    check, command::Command, component, engine::Engine, gateway::Gateway, interface::Interface, preview1,
-    wasi_http::Proxy, world::World,
+    check::{self, MissingImport},
+    command::Command,
+    component,
+    engine::Engine,
+    gateway::Gateway,
+    interface::Interface,
+    preview1,
+    wasi_http::Proxy,
+    world::World,
 };
 use crate::base::limits::Limits;
 
@@ -164,7 +171,9 @@ pub(crate) struct Inspected {
     /// What it contains.
     pub info: ComponentInfo,
     /// The imports that the host does not provide.
-    pub missing: Vec<String>,
+    pub missing: Vec<MissingImport>,
+    /// How it is called, if that is known.
+    pub interface: Option<Interface>,
     /// Why it cannot be served, if it cannot.
     pub verdict: Result<(), String>,
 }
@@ -181,9 +190,9 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let (size, is_wrapped) = (bytes.len(), preview1::is_core_module(&bytes));
     let bytes = preview1::wrapped(bytes.into(), Limits::DEFAULT.memory).map_err(named)?;
     let info = ComponentInfo::read(&bytes).map_err(named)?;
-    let mut inspected = Inspected { size, is_wrapped, info, missing: Vec::new(), verdict: Ok(()) };
-    let interface = Interface::of(&inspected.info.exports);
-    let served = interface.map_or(Ok(()), |interface| interface.check(&inspected.info.exports));
+    let interface = Interface::of(&info.exports);
+    let served = interface.map_or(Ok(()), |interface| interface.check(&info.exports));
+    let mut inspected = Inspected { size, is_wrapped, info, missing: Vec::new(), interface, verdict: Ok(()) };
     let verdict = served.and_then(|()| match interface {
         Some(Interface::Command) => inspected.check::<Command>(engine, path, &bytes),
         #[cfg(feature = "wasip3")]
@@ -202,7 +211,7 @@ impl Inspected {
         let core = engine.cores(W::ABI)?.current();
         let component = component::compile::<W>(engine, &core, &path.display().to_string(), bytes)?;
         let linker = core.linker_of::<W>()?;
-        self.missing = check::missing_imports(&component, &linker)?;
+        self.missing = check::missing_imports(&component, &linker);
         check::check::<W>(&component, &linker, &Limits::DEFAULT)
     }
 }

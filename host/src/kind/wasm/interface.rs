@@ -20,20 +20,29 @@ pub(crate) enum Interface {
     Command,
 }
 
+/// All interfaces, in the order in which they are preferred: the one that can express the most comes first.
+const ALL: [Interface; 4] = [Interface::Gateway, Interface::WasiHttp, Interface::Service, Interface::Command];
+
 impl Interface {
-    /// The interface to call a component with these exports through, or `None` if it has none that we know. Our own comes
-    /// first, because it can express the most.
+    /// The interface to call a component with these exports through, or `None` if it has none that we know.
     #[must_use]
     pub(crate) fn of(exports: &[String]) -> Option<Self> {
-        [
-            (gateway::HANDLER, Self::Gateway),
-            (wasi_http::HANDLER, Self::WasiHttp),
-            (SERVICE, Self::Service),
-            (command::RUN, Self::Command),
-        ]
-        .into_iter()
-        .find(|(name, _)| exports.iter().any(|export| export.starts_with(name)))
-        .map(|(_, interface)| interface)
+        ALL.into_iter().find(|interface| interface.export(exports).is_some())
+    }
+
+    /// The name of the interface, without the last part of its version if any will do.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => gateway::HANDLER,
+            Self::WasiHttp => wasi_http::HANDLER,
+            Self::Service => SERVICE,
+            Self::Command => command::RUN,
+        }
+    }
+
+    /// The export of this interface, under its full name.
+    fn export(self, exports: &[String]) -> Option<&String> {
+        exports.iter().find(|export| export.starts_with(self.name()))
     }
 
     /// Checks that components with this interface and these exports can be served.
@@ -42,19 +51,65 @@ impl Interface {
     ///
     /// The interface is a draft, or this program was built without what it needs.
     pub(super) fn check(self, exports: &[String]) -> anyhow::Result<()> {
-        let export = exports.iter().find(|export| self == Self::Service && export.starts_with(SERVICE));
-        match export {
-            Some(draft) if draft.contains('-') => bail!(
-                "it exports `{draft}`, a draft of WASI 0.3; build it with bindings for a released version, such as the \
+        let export = self.export(exports).map_or(self.name(), String::as_str);
+        match self {
+            Self::WasiHttp | Self::Command if is_draft(export) => bail!(
+                "it exports `{export}`, a draft of WASI 0.2; build it with current tools, such as the crate `wasip2`"
+            ),
+            Self::Service if is_draft(export) => bail!(
+                "it exports `{export}`, a draft of WASI 0.3; build it with bindings for a released version, such as the \
                  crate `wasip3` 0.10"
             ),
-            Some(export) if !cfg!(feature = "wasip3") => bail!(
+            Self::Service if !cfg!(feature = "wasip3") => bail!(
                 "it exports `{export}`, and this wasmserve was built without WASI 0.3; build wasmserve with its feature \
                  `wasip3`, which is on by default"
             ),
             _ => Ok(()),
         }
     }
+
+    /// What a component with this interface is, for people.
+    #[must_use]
+    pub(crate) fn title(self) -> String {
+        match self {
+            Self::Gateway => format!("a handler: exports `{}`", gateway::HANDLER),
+            Self::WasiHttp => "a component of wasi:http 0.2".to_owned(),
+            Self::Service => "a component of wasi:http 0.3, which is experimental".to_owned(),
+            Self::Command => "a CGI program of WASI 0.2".to_owned(),
+        }
+    }
+
+    /// What handlers of our own can do and these cannot, because their interface has no words for it; `docs/kinds.md`
+    /// explains each.
+    #[must_use]
+    pub(crate) fn cannot_keep(self) -> &'static [&'static str] {
+        match self {
+            Self::Gateway => &[],
+            Self::WasiHttp | Self::Service => &[
+                "of the request: the case and order of field names, names with odd characters, the client's address",
+                "of the response: the reason phrase",
+            ],
+            Self::Command => {
+                &["of the request: bytes that are not UTF-8 in variables, the case and order of field names"]
+            }
+        }
+    }
+}
+
+/// Whether the version of an interface is a draft, such as `0.2.0-rc-2023-11-10`.
+fn is_draft(export: &str) -> bool {
+    export.split_once('@').is_some_and(|(_, version)| version.contains('-'))
+}
+
+/// Says that a component exports none of the interfaces, and names them.
+#[must_use]
+pub(super) fn none_is_exported() -> String {
+    let names = ALL.map(|interface| match interface.name() {
+        any if any.ends_with('.') => format!("`{any}x`"),
+        exact => format!("`{exact}`"),
+    });
+    let (last, others) = names.split_last().expect("there are interfaces");
+    format!("it does not export {} or {last}", others.join(", "))
 }
 
 #[cfg(test)]
@@ -77,10 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_of_wasi_0_3_is_refused_by_its_name() {
-        let exports = ["wasi:http/handler@0.3.0-rc-2026-02-09".to_owned(), "wasi:cli/run@0.2.6".to_owned()];
-        let interface = Interface::of(&exports).expect("it is known");
-        let refusal = interface.check(&exports).expect_err("it cannot be linked").to_string();
-        assert!(refusal.starts_with("it exports `wasi:http/handler@0.3.0-rc-2026-02-09`, a draft of"), "{refusal}");
+    fn a_draft_of_wasi_is_refused_by_its_name() {
+        for draft in ["wasi:http/handler@0.3.0-rc-2026-02-09", "wasi:http/incoming-handler@0.2.0-rc-2023-11-10"] {
+            let exports = [draft.to_owned(), "wasi:cli/run@0.2.6".to_owned()];
+            let interface = Interface::of(&exports).expect("it is known");
+            let refusal = interface.check(&exports).expect_err("it cannot be linked").to_string();
+            assert!(refusal.starts_with(&format!("it exports `{draft}`, a draft of")), "{refusal}");
+        }
     }
 }

@@ -70,11 +70,13 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     if is_table_full || phrases::is_out_of_handles(&error.root_cause().to_string()) {
         return Fault::TooManyHandles { stack };
     }
-    let Some(exception) = guest.call.writer.take_exception() else {
+    let reported = guest.call.writer.take_exception().map(|text| String::from_utf8_lossy(&text).into_owned());
+    // A panic ends in this instruction.
+    let is_panic = trap == Some(&Trap::UnreachableCodeReached);
+    let Some(reason) = reported.or_else(|| guest.guest_log.take_panic().filter(|_| is_panic)) else {
         let reason = trap.map_or_else(|| error.root_cause().to_string(), Trap::to_string);
         return Fault::Trap { reason, stack };
     };
-    let reason = String::from_utf8_lossy(&exception).into_owned();
     let stack = match phrases::place_of_panic(&reason) {
         Some(place) => stack.panicked(place),
         None => stack,

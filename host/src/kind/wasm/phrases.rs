@@ -2,11 +2,6 @@
 //!
 //! Last seen in wasmtime 48.0.8 and Rust 1.95.0.
 
-/// Whether an error of wasmtime's linker is about this import: it quotes the names of interfaces and functions.
-pub(super) fn names_import(error: &str, import: &str) -> bool {
-    error.contains(&format!("`{import}`"))
-}
-
 /// Whether a process ended because it could not allocate memory: the last words of Rust's allocator, of wasmtime, of the system.
 pub(super) fn is_out_of_memory(output: &str) -> bool {
     ["memory allocation of", "out of memory", "(os error 12)"].iter().any(|phrase| output.contains(phrase))
@@ -29,6 +24,21 @@ pub(super) fn place_of_panic(message: &str) -> Option<&str> {
     let mut parts = place.rsplitn(3, ':');
     let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u32>().is_ok());
     (is_number(parts.next()) && is_number(parts.next()) && parts.next().is_some()).then_some(place)
+}
+
+/// The message of a panic that begins in this line of stderr, as the standard libraries of Rust and Go print it:
+/// `thread 'main' (1) panicked at src/main.rs:6:38:`, with the message in the next line, or `panic: no coffee`.
+pub(super) fn begin_of_panic(line: &str) -> Option<&str> {
+    if line.starts_with("panic: ") {
+        return Some(line);
+    }
+    let (_, message) = line.strip_prefix("thread '")?.split_once("' ")?;
+    message.find("panicked at ").filter(|at| message[..*at].len() <= "(4294967295) ".len()).map(|at| &message[at..])
+}
+
+/// Whether this line of stderr follows the message of a panic.
+pub(super) fn is_after_panic(line: &str) -> bool {
+    line.starts_with("note: run with `RUST_BACKTRACE") || line == "stack backtrace:" || line.starts_with("goroutine ")
 }
 
 /// Whether the message of an error or a panic is about an environment variable that is not set.

@@ -17,12 +17,13 @@ use wasmtime::{
     Engine, Store,
     component::{Component, InstancePre, Linker},
 };
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::{
     WasiHttpView as _,
     p2::bindings::{ProxyPre, http::types::Scheme},
 };
 
-use self::relay::{Relay, Waits};
+use self::relay::Relay;
 use super::{guest::Guest, settings::Abi, world::World};
 use crate::base::lock::lock;
 
@@ -81,17 +82,19 @@ impl World for Proxy {
             })
             .await
         };
+        let guest = store.data_mut();
+        if relay.is_dropped() {
+            guest.guest_log.note("the handler dropped its response-outparam without setting a response");
+        }
         // A trap leaves the store, and with it what was written before, so that the client gets all of it.
-        let waits = relay.drain(&mut writer).await;
-        let call = &mut store.data_mut().call;
-        call.input = mem::take(&mut lock(&input));
-        call.writer = writer;
-        returned?;
-        Ok(match waits {
-            Waits::ForHandler => Err("the handler returned before it finished the body of its response".to_owned()),
-            Waits::ForResponse | Waits::ForClient => Ok(()),
-            Waits::Nothing => relay.into_result(),
-        })
+        let response = relay.end(&mut writer);
+        guest.call.input = mem::take(&mut lock(&input));
+        guest.call.writer = writer;
+        match returned {
+            // A program that exits has returned, but has not finished a body that it left open.
+            Err(error) if !matches!(error.downcast_ref(), Some(I32Exit(0))) => Err(error),
+            Ok(()) | Err(_) => Ok(response),
+        }
     }
 }
 

@@ -152,12 +152,12 @@ impl World for Service {
             .await
         };
         // A trap leaves the store, and with it what was written before, so that the client gets all of it.
-        relay.drain(&mut writer).await;
+        let response = relay.end(&mut writer);
         let call = &mut store.data_mut().call;
         call.input = mem::take(&mut lock(&input));
         call.writer = writer;
         returned?;
-        Ok(relay.into_result())
+        Ok(response)
     }
 }
 

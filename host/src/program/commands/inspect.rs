@@ -16,8 +16,8 @@ use crate::{
     },
     event::Events,
     kind::wasm::{
+        check::MissingImport,
         engine::Engine,
-        gateway::HANDLER,
         inspect::{ComponentInfo, Inspected, inspect},
         interface::Interface,
     },
@@ -48,7 +48,7 @@ pub(crate) fn run(task: &Inspect) -> Result<Exit, StartError> {
 
 /// The report, with one fact per line.
 fn report(inspected: &Inspected) -> String {
-    let Inspected { size: bytes, is_wrapped, info, missing, verdict } = inspected;
+    let Inspected { size: bytes, is_wrapped, info, missing, interface, verdict } = inspected;
     let mut text = String::new();
     let mut lines = |title: &str, lines: Vec<String>| {
         for (at, line) in lines.iter().enumerate() {
@@ -56,13 +56,18 @@ fn report(inspected: &Inspected) -> String {
         }
     };
     lines("served", vec![verdict.as_ref().map_or_else(|why| format!("no: {}", printable(why)), |()| "yes".to_owned())]);
-    lines("world", vec![world(info, *is_wrapped)]);
+    lines("world", vec![world(info, *interface, *is_wrapped)]);
+    let lost = interface.map(Interface::cannot_keep).unwrap_or_default();
+    lines("not kept", lost.iter().map(|what| (*what).to_owned()).collect());
     lines("size", vec![format!("{} in {}", size(*bytes as u64), parts(info))]);
     lines("exports", info.exports.iter().map(|export| printable(export)).collect());
     let width = info.imports.iter().map(|import| printable(import).chars().count()).max().unwrap_or(0).min(60);
     let import = |import: &String| {
-        let what =
-            if missing.contains(import) { "missing: the host has no such import" } else { purpose(import, info).0 };
+        let what = match missing.iter().find(|missing| missing.name == *import) {
+            None => purpose(import, info).0.to_owned(),
+            Some(missing) if missing.items.is_empty() => "missing: the host has no such import".to_owned(),
+            Some(missing) => format!("missing in it: {}", printable(&missing.items.join(", "))),
+        };
         format!("{:width$}  {what}", printable(import))
     };
     lines("imports", info.imports.iter().map(import).collect());
@@ -75,32 +80,18 @@ fn report(inspected: &Inspected) -> String {
     text
 }
 
-fn world(info: &ComponentInfo, is_wrapped: bool) -> String {
-    let ours = info.exports.iter().find(|export| export.starts_with("wasmserve:gateway/handler"));
-    match ours {
-        Some(export) if export == HANDLER => format!("a handler: exports `{HANDLER}`"),
-        Some(export) => format!("a handler for another version: exports `{}`, not `{HANDLER}`", printable(export)),
-        None if Interface::of(&info.exports) == Some(Interface::WasiHttp) => {
-            "wasi:http 0.2; not kept: the case and order of field names, Host, odd field names, reason phrases, the \
-             client's address"
-                .to_owned()
-        }
-        None if Interface::of(&info.exports) == Some(Interface::Service) => {
-            "wasi:http 0.3, which is experimental; not kept: the case and order of field names, Host, odd field names, \
-             reason phrases, the client's address"
-                .to_owned()
-        }
-        None if info.exports.iter().any(|export| export.starts_with("wasi:http/")) => {
-            "a wasi:http component of another version; serve it with `wasmtime serve`".to_owned()
-        }
-        None if Interface::of(&info.exports) == Some(Interface::Command) => {
-            let version = if is_wrapped { "0.1" } else { "0.2" };
-            format!(
-                "a CGI program of WASI {version}; not kept: bytes that are not UTF-8 in variables, the case and order of \
-                 field names"
-            )
-        }
-        None => format!("unknown: does not export `{HANDLER}`"),
+fn world(info: &ComponentInfo, interface: Option<Interface>, is_wrapped: bool) -> String {
+    match interface {
+        Some(Interface::Command) if is_wrapped => return "a CGI program of WASI 0.1".to_owned(),
+        Some(interface) => return interface.title(),
+        None => {}
+    }
+    let is_close = |export: &&String| {
+        ["wasmserve:gateway/handler", "wasi:http/", "wasi:cli/run"].iter().any(|name| export.starts_with(name))
+    };
+    match info.exports.iter().find(is_close) {
+        Some(export) => format!("a handler for another version: exports `{}`", printable(export)),
+        None => "unknown: exports no interface of a handler".to_owned(),
     }
 }
 
@@ -161,10 +152,11 @@ fn purpose(import: &str, info: &ComponentInfo) -> (&'static str, Access) {
 }
 
 /// What the component has access to, according to its imports.
-fn reach(info: &ComponentInfo, missing: &[String]) -> String {
+fn reach(info: &ComponentInfo, missing: &[MissingImport]) -> String {
     let mut always: Vec<&str> = Vec::new();
     let mut granted: Vec<&str> = Vec::new();
-    for import in info.imports.iter().filter(|import| !missing.contains(import)) {
+    let is_missing = |import: &String| missing.iter().any(|missing| missing.name == *import);
+    for import in info.imports.iter().filter(|import| !is_missing(import)) {
         let (purpose, access) = purpose(import, info);
         let list = match access {
             Access::Always => &mut always,

@@ -80,11 +80,16 @@ fn target(head: &RequestHead, mount: &Mount) -> PathAndQuery {
     })
 }
 
-/// The fields of the request. `wasi:http` itself removes Host and the fields of the connection.
+/// The fields of the request. `wasi:http` itself removes Host and the fields of the connection, as a handler may pass all
+/// fields on in a request of its own. It leaves `TE`, of which only `trailers` is safe there.
 fn fields(call: &Call) -> wasmtime::Result<HeaderMap> {
     let mut fields = HeaderMap::new();
     for (name, value) in call.exchange.head.fields() {
-        if field::is_unambiguous(name) {
+        if name.eq_ignore_ascii_case(b"te") {
+            if field::elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+                fields.try_insert(header::TE, HeaderValue::from_static("trailers"))?;
+            }
+        } else if field::is_unambiguous(name) {
             fields.try_append(HeaderName::from_bytes(name)?, HeaderValue::from_bytes(value)?)?;
         }
     }
