@@ -63,7 +63,7 @@ fn a_component_that_cannot_be_served_is_explained() {
     assert_eq!(code, Some(4), "{report}");
     let why = section(&report, "served").concat();
     assert!(why.starts_with("no: the host has no import `acme:db/sql@1.0.0`; it does not export "), "{why}");
-    assert_eq!(section(&report, "world"), ["unknown: does not export `wasmserve:gateway/handler@0.1.0`"]);
+    assert_eq!(section(&report, "world"), ["unknown: exports no interface of a handler"]);
     assert_eq!(
         section(&report, "imports"),
         [
@@ -77,18 +77,85 @@ fn a_component_that_cannot_be_served_is_explained() {
 }
 
 #[test]
-fn a_component_for_another_server_is_recognized() {
+fn each_kind_is_named_with_what_it_cannot_keep() {
+    for (program, world, lost) in [
+        ("hello", "a handler: exports", None),
+        ("speaks_wasi_http", "a component of wasi:http 0.2", Some("the client's address")),
+        ("speaks_wasi_http_3", "a component of wasi:http 0.3, which is experimental", Some("the client's address")),
+        ("answers_as_cgi", "a CGI program of WASI 0.2", Some("bytes that are not UTF-8")),
+    ] {
+        let (code, report) = inspect(guest::program(program));
+        assert_eq!(code, Some(0), "{report}");
+        assert!(section(&report, "world")[0].starts_with(world), "{report}");
+        match lost {
+            Some(lost) => assert!(section(&report, "not kept").concat().contains(lost), "{report}"),
+            None => assert!(!report.contains("not kept"), "{report}"),
+        }
+    }
+}
+
+#[test]
+fn a_component_for_another_version_is_recognized() {
     let place = Place::new();
-    for (export, what) in [
-        ("wasi:http/incoming-handler@0.2.0", "a wasi:http component; serve it with `wasmtime serve`"),
-        ("wasmserve:gateway/handler@9.0.0", "a handler for another version: exports `wasmserve:gateway/handler@9.0.0`"),
+    for (export, what, why) in [
+        (
+            "wasi:http/incoming-handler@0.2.0-rc-2023-11-10",
+            "a component of wasi:http 0.2",
+            "`wasi:http/incoming-handler@0.2.0-rc-2023-11-10`, a draft of WASI 0.2; build it with current tools",
+        ),
+        (
+            "wasmserve:gateway/handler@9.0.0",
+            "a handler for another version: exports `wasmserve:gateway/handler@9.0.0`",
+            "it does not export `wasmserve:gateway/handler@0.1.0`, `wasi:http/incoming-handler@0.2.x`, ",
+        ),
+        (
+            "wasi:http/handler@0.9.0",
+            "a handler for another version: exports `wasi:http/handler@0.9.0`",
+            "`wasi:cli/run@0.2.x`",
+        ),
     ] {
         let text = format!(r#"(component (instance $i) (export "{export}" (instance $i)))"#);
         let file = place.file("other.wasm", wat::parse_str(text).expect("valid WAT"));
         let (code, report) = inspect(&file);
         assert_eq!(code, Some(4));
         assert!(section(&report, "world")[0].starts_with(what), "{report}");
+        assert!(section(&report, "served").concat().contains(why), "{report}");
     }
+}
+
+#[test]
+fn everything_that_is_missing_is_listed_also_if_it_uses_resources_of_wasi() {
+    let place = Place::new();
+    let text = r#"(component
+        (import "wasi:io/streams@0.2.0" (instance $streams
+            (export "output-stream" (type $stream (sub resource)))
+            (export "[method]output-stream.sing" (func (param "self" (borrow $stream))))
+        ))
+        (alias export $streams "output-stream" (type $stream))
+        (import "wasmcloud:blobs/store@1.0.0" (instance
+            (export "output-stream" (type $same (eq $stream)))
+            (export "blob" (type $blob (sub resource)))
+            (export "write" (func (param "to" (own $same)) (result (own $blob))))
+        ))
+        (import "fermyon:spin/key-value@2.0.0" (instance (export "open" (func))))
+        (import "wasi:http/types@0.2.0-rc-2023-11-10" (instance (export "drop-fields" (func (param "fields" u32)))))
+        (instance $none)
+        (export "wasi:http/incoming-handler@0.2.0" (instance $none))
+    )"#;
+    let file = place.file("other.wasm", wat::parse_str(text).expect("valid WAT"));
+    let (code, report) = inspect(&file);
+    assert_eq!(code, Some(4));
+    assert_eq!(
+        section(&report, "served").concat().split("; ").collect::<Vec<_>>(),
+        [
+            "no: the host's `wasi:io/streams@0.2.0` has no `[method]output-stream.sing`",
+            "the host has no import `wasmcloud:blobs/store@1.0.0` (only wasmCloud has it)",
+            "the host has no import `fermyon:spin/key-value@2.0.0` (only Spin has it)",
+            "the host has no import `wasi:http/types@0.2.0-rc-2023-11-10` (a draft of WASI: build it with current tools)",
+        ]
+    );
+    let imports = section(&report, "imports").join("\n");
+    assert!(imports.contains("missing in it: [method]output-stream.sing"), "{report}");
 }
 
 #[test]

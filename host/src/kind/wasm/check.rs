@@ -88,8 +88,8 @@ impl fmt::Display for MissingImport {
             false => write!(f, "the host's `{name}` has no `{}`", items.join("`, `"))?,
         }
         match Origin::of(name) {
-            Some(Origin::Preview) => write!(f, ", which is of a preview of WASI; build it with current tools"),
-            Some(Origin::Platform(platform)) => write!(f, ", which only {platform} has"),
+            Some(Origin::Draft) => write!(f, " (a draft of WASI: build it with current tools)"),
+            Some(Origin::Platform(platform)) => write!(f, " (only {platform} has it)"),
             None => Ok(()),
         }
     }
@@ -98,7 +98,7 @@ impl fmt::Display for MissingImport {
 /// Why an interface is not one of ours.
 enum Origin {
     /// It is of a version of WASI before 0.2.0.
-    Preview,
+    Draft,
     /// It belongs to another host.
     Platform(&'static str),
 }
@@ -109,7 +109,7 @@ impl Origin {
             [("fermyon:", "Spin"), ("spin:", "Spin"), ("wasmcloud:", "wasmCloud"), ("fastly:", "Fastly Compute")];
         let platform = platforms.iter().find(|(namespace, _)| import.starts_with(namespace));
         match import.split_once('@') {
-            Some((name, version)) if name.starts_with("wasi:") && version.starts_with("0.2.0-") => Some(Self::Preview),
+            Some((name, version)) if name.starts_with("wasi:") && version.starts_with("0.2.0-") => Some(Self::Draft),
             _ => platform.map(|(_, name)| Self::Platform(name)),
         }
     }

@@ -96,9 +96,6 @@ pub(super) struct Outgoing {
     guest_log: GuestLog,
 }
 
-/// How many bytes a handler may write to a body at once, so that what waits between it and its client is bounded.
-const CHUNK: usize = 64 << 10;
-
 type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
 /// How much of a body the host takes from a guest at once, in bytes. It is not counted as the guest's memory, and with
@@ -133,10 +130,6 @@ impl WasiHttpHooks for Outgoing {
             let (response, io) = wasmtime_wasi_http::default_send_request(request, options).await?;
             Ok((response.map(|body| body.boxed_unsync()), Box::new(io) as Box<dyn Future<Output = _> + Send>))
         })
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK
     }
 }
 
