@@ -48,7 +48,7 @@ fn ask(server: &Server, method: &str, target: &str, fields: &[(&str, &str)]) -> 
     if method == "HEAD" {
         let mut client = server.connect();
         client.send(request);
-        return Response { head: client.response_to_head(), body: Vec::new(), end: End::Whole };
+        return Response { head: client.response_to_head(), body: Vec::new(), end: End::Whole, trailers: Vec::new() };
     }
     server.ask(request)
 }

@@ -159,10 +159,10 @@ fn a_handler_that_fails_before_its_response_is_answered_for() {
     is_answered_for(
         &server(&["--cpu-time", "300ms"]),
         &[
-            ("/returns-an-error", 500, "exception", "the handler set the error InternalError(Some(\"no luck\"))"),
+            ("/returns-an-error", 500, "exception", "the handler set the error internal-error: \"no luck\""),
             ("/sets-a-status-of-100", 500, "bad-response-head", "the status is not three digits from 200 to 999"),
-            ("/panics", 500, "trap", ""),
-            ("/panics-after-waiting", 500, "trap", ""),
+            ("/panics", 500, "trap", "panicked at "),
+            ("/panics-after-waiting", 500, "trap", "panicked at "),
             ("/exits", 500, "exited", "exit(1)"),
             ("/spins", 504, "cpu-limit", "--cpu-time"),
             ("/yields-forever", 504, "cpu-limit", "--cpu-time"),
@@ -206,8 +206,8 @@ fn x3_a_response_that_was_cut_never_looks_complete() {
         &[
             ("/writes-less-than-declared", "short-body", "6 bytes less"),
             ("/ends-the-body-with-an-error", "exception", "ended with the error InternalError(Some(\"half way\"))"),
-            ("/panics-in-the-body", "trap", ""),
-            ("/panics-while-writing", "trap", ""),
+            ("/panics-in-the-body", "trap", "panicked at "),
+            ("/panics-while-writing", "trap", "panicked at "),
             ("/spins-in-the-body", "cpu-limit", "--cpu-time"),
             ("/exits-in-the-body", "exited", "exit(1)"),
         ],

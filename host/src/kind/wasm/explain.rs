@@ -61,12 +61,16 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 /// The version of WASI's interfaces that `wasmtime_wasi` links, under which they can be shadowed.
 const WASI: &str = "0.2.12";
 
-/// The name under which an interface is linked that a component imports under this name: all versions 0.2.x are one.
+/// The same for WASI 0.3.
+pub(super) const WASI_3: &str = "0.3.0";
+
+/// The name under which an interface is linked that a component imports under this name: all versions 0.2.x are one, and
+/// all versions 0.3.x.
 pub(super) fn linked_name(import: &str) -> String {
-    match import.split_once('@') {
-        Some((name, version)) if version.starts_with("0.2.") && !version.contains('-') && name.starts_with("wasi:") => {
-            format!("{name}@{WASI}")
-        }
+    let linked = import.split_once('@').filter(|(name, version)| name.starts_with("wasi:") && !version.contains('-'));
+    match linked {
+        Some((name, version)) if version.starts_with("0.2.") => format!("{name}@{WASI}"),
+        Some((name, version)) if version.starts_with("0.3.") => format!("{name}@{WASI_3}"),
         _ => import.to_owned(),
     }
 }

@@ -30,10 +30,10 @@ use wasmtime_wasi_http::{
     },
 };
 
-use super::super::{guest::Guest, outcome::stack};
+use super::super::{explain::WASI_3, guest::Guest, outcome::stack};
 
 /// The version of WASI's interfaces that `wasmtime_wasi` links, under which they can be shadowed.
-pub(super) const WASI: &str = "0.3.0";
+pub(super) const WASI: &str = WASI_3;
 
 /// Links all of WASI 0.3 and the outgoing side of wasi:http. Linking grants no access: the grants decide that.
 ///
