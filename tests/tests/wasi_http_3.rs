@@ -299,6 +299,18 @@ fn k10_a_handler_finds_its_stream_closed_when_the_client_has_left() {
 }
 
 #[test]
+fn k10_a_handler_that_waits_ends_when_its_client_leaves() {
+    let server = server(&[]);
+    for path in ["/waits", "/sleeps", "/waits-for-itself"] {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        drop(client);
+        server.line(|line| line.contains(&format!("\"GET {path} HTTP/1.1\" 499 -")));
+    }
+    assert_eq!(server.get("/counts").text(), "0");
+}
+
+#[test]
 fn l7_what_a_handler_prints_is_in_the_log() {
     let server = server(&[]);
     assert_eq!(server.get("/prints").text(), "Ok(())");
