@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use wasmserve_tests::{
     client::{End, Response},
     guest,
+    http2::Http2,
     place::Place,
     server::{Launch, Server, refuses},
 };
@@ -124,6 +125,23 @@ fn a_handler_reads_the_trailers_of_its_request() {
 }
 
 #[test]
+fn b13_trailers_reach_clients_that_take_them() {
+    let server = server(&[]);
+    let trailers = |response: &[(String, String)]| {
+        response.iter().map(|(name, value)| format!("{}: {value}", name.to_lowercase())).collect::<Vec<_>>()
+    };
+    let taken = server.ask("GET /sends-trailers HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    assert_eq!(
+        (taken.text(), taken.end, trailers(&taken.trailers)),
+        ("summed", End::Whole, vec!["x-sum: 6".to_owned()])
+    );
+    let other = server.get("/sends-trailers");
+    assert_eq!((other.text(), other.end, trailers(&other.trailers)), ("summed", End::Whole, vec![]));
+    let response = Http2::connect(server.addr()).get("/sends-trailers");
+    assert_eq!((response.text(), trailers(&response.trailers)), ("summed", vec!["x-sum: 6".to_owned()]));
+}
+
+#[test]
 fn b1_a_short_response_has_its_length_and_a_longer_one_is_in_chunks() {
     let server = server(&[]);
     let short = server.get("/sets-hop-by-hop");
@@ -205,7 +223,7 @@ fn x3_a_response_that_was_cut_never_looks_complete() {
         &server(&["--cpu-time", "300ms"]),
         &[
             ("/writes-less-than-declared", "short-body", "6 bytes less"),
-            ("/ends-the-body-with-an-error", "exception", "ended with the error InternalError(Some(\"half way\"))"),
+            ("/ends-the-body-with-an-error", "exception", "ended with the error internal-error: \"half way\""),
             ("/panics-in-the-body", "trap", "panicked at "),
             ("/panics-while-writing", "trap", "panicked at "),
             ("/spins-in-the-body", "cpu-limit", "--cpu-time"),

@@ -44,7 +44,7 @@ use super::{
     outcome::Overdue,
     settings::Abi,
     wasi_http::{
-        relay::{Relay, Waits},
+        relay::{Relay, Waits, describe},
         request,
     },
     world::World,
@@ -103,7 +103,7 @@ impl World for Service {
         let (request, _) = Request::from_http(guest.http().hooks, request);
         let (set, response) = oneshot::channel();
         let mut relay = Relay::new(response, |_, error| {
-            Err(format!("the body of the handler's response ended with the error {error:?}"))
+            Err(format!("the body of the handler's response ended with the error {}", describe(&error)))
         });
         let (end, is_sent) = watch::channel(None);
         let (mut writing, has_waited) = (None, AtomicBool::new(false));

@@ -101,7 +101,9 @@ impl<B: Body<Data = Bytes> + Unpin, E: Debug> Relay<B, E> {
                 Stage::Unset(response) => match Pin::new(response).poll(cx) {
                     Poll::Pending => return Waits::ForHandler,
                     Poll::Ready(Err(_)) => Stage::Dropped,
-                    Poll::Ready(Ok(Err(error))) => Stage::Ended(Err(describe(&error))),
+                    Poll::Ready(Ok(Err(error))) => {
+                        Stage::Ended(Err(format!("the handler set the error {}", describe(&error))))
+                    }
                     Poll::Ready(Ok(Ok(response))) => Stage::Body(Box::new(Moved::start(response, writer))),
                 },
                 Stage::Body(moved) => {
@@ -189,8 +191,8 @@ impl<B: Body<Data = Bytes> + Unpin> Moved<B> {
     }
 }
 
-/// The message for an error that a handler set, in the words of its contract: `connection-refused`.
-fn describe(error: &impl Debug) -> String {
+/// An error in the words of its contract, such as `connection-refused`.
+pub(in super::super) fn describe(error: &impl Debug) -> String {
     let text = format!("{error:?}");
     let (name, payload) = text.split_once('(').map_or((&*text, None), |(name, rest)| (name, rest.strip_suffix(')')));
     let mut words = String::new();
@@ -204,7 +206,7 @@ fn describe(error: &impl Debug) -> String {
         let inner = payload.strip_prefix("Some(").and_then(|inner| inner.strip_suffix(')'));
         format!(": {}", inner.unwrap_or(payload))
     });
-    format!("the handler set the error {words}{}", payload.unwrap_or_default())
+    words + &payload.unwrap_or_default()
 }
 
 fn fields(map: &HeaderMap) -> Vec<Field> {
@@ -228,7 +230,7 @@ mod tests {
             (ErrorCode::DnsError(dns), "dns-error: "),
         ] {
             let described = describe(&error);
-            assert!(described.starts_with(&format!("the handler set the error {text}")), "{described}");
+            assert!(described.starts_with(text), "{described}");
         }
     }
 }
