@@ -137,6 +137,7 @@ fn everything_that_is_missing_is_listed_also_if_it_uses_resources_of_wasi() {
             (export "blob" (type $blob (sub resource)))
             (export "write" (func (param "to" (own $same)) (result (own $blob))))
         ))
+        (import "wasi:keyvalue/store@0.2.0-draft" (instance (export "open" (func))))
         (import "fermyon:spin/key-value@2.0.0" (instance (export "open" (func))))
         (import "wasi:http/types@0.2.0-rc-2023-11-10" (instance (export "drop-fields" (func (param "fields" u32)))))
         (instance $none)
@@ -150,6 +151,7 @@ fn everything_that_is_missing_is_listed_also_if_it_uses_resources_of_wasi() {
         [
             "no: the host's `wasi:io/streams@0.2.0` has no `[method]output-stream.sing`",
             "the host has no import `wasmcloud:blobs/store@1.0.0` (only wasmCloud has it)",
+            "the host has no import `wasi:keyvalue/store@0.2.0-draft` (a proposal for WASI, which no version of it contains)",
             "the host has no import `fermyon:spin/key-value@2.0.0` (only Spin has it)",
             "the host has no import `wasi:http/types@0.2.0-rc-2023-11-10` (a draft of WASI: build it with current tools)",
         ]

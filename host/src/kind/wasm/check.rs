@@ -89,6 +89,7 @@ impl fmt::Display for MissingImport {
         }
         match Origin::of(name) {
             Some(Origin::Draft) => write!(f, " (a draft of WASI: build it with current tools)"),
+            Some(Origin::Proposal) => write!(f, " (a proposal for WASI, which no version of it contains)"),
             Some(Origin::Platform(platform)) => write!(f, " (only {platform} has it)"),
             None => Ok(()),
         }
@@ -99,18 +100,26 @@ impl fmt::Display for MissingImport {
 enum Origin {
     /// It is of a version of WASI before 0.2.0.
     Draft,
+    /// It is not a part of WASI, although it is named so.
+    Proposal,
     /// It belongs to another host.
     Platform(&'static str),
 }
 
+/// The packages of WASI.
+const WASI: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
+
 impl Origin {
     fn of(import: &str) -> Option<Self> {
-        let platforms =
-            [("fermyon:", "Spin"), ("spin:", "Spin"), ("wasmcloud:", "wasmCloud"), ("fastly:", "Fastly Compute")];
-        let platform = platforms.iter().find(|(namespace, _)| import.starts_with(namespace));
-        match import.split_once('@') {
-            Some((name, version)) if name.starts_with("wasi:") && version.starts_with("0.2.0-") => Some(Self::Draft),
-            _ => platform.map(|(_, name)| Self::Platform(name)),
+        let (namespace, rest) = import.split_once(':')?;
+        let (package, _) = rest.split_once('/')?;
+        match namespace {
+            "wasi" if !WASI.contains(&package) => Some(Self::Proposal),
+            "wasi" if import.split_once('@').is_some_and(|(_, version)| version.contains('-')) => Some(Self::Draft),
+            "fermyon" | "spin" => Some(Self::Platform("Spin")),
+            "wasmcloud" => Some(Self::Platform("wasmCloud")),
+            "fastly" => Some(Self::Platform("Fastly Compute")),
+            _ => None,
         }
     }
 }

@@ -59,6 +59,7 @@ impl World for Proxy {
 
     async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
         let guest = store.data_mut();
+        let stats = Arc::clone(&guest.stats);
         // Both are used while the instance runs and has the store, so they are taken out of it.
         let input = Arc::new(Mutex::new(mem::take(&mut guest.call.input)));
         let mut writer = mem::take(&mut guest.call.writer);
@@ -77,7 +78,7 @@ impl World for Proxy {
             });
             poll_fn(|cx| {
                 let polled = call.as_mut().poll(cx);
-                _ = relay.poll(cx, &mut writer);
+                _ = relay.poll(cx, &mut writer, !stats.is_blocked());
                 polled
             })
             .await

@@ -115,7 +115,7 @@ impl World for Service {
                 has_waited.store(matches!(next, Next::Wait), Ordering::Relaxed);
                 // Asked before, because a client that has got everything counts as gone.
                 let is_connected = end.borrow().is_none() && writer.is_connected();
-                let waits = relay.poll(cx, &mut writer);
+                let waits = relay.poll(cx, &mut writer, false);
                 if waits == Waits::ForClient {
                     writing.get_or_insert_with(|| {
                         stats.begin_wait("wasi:http/types.response.new", Some(Stack::default()))

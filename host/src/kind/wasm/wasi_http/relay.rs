@@ -5,6 +5,7 @@ use std::{
     future::Future as _,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -40,11 +41,25 @@ struct Moved<B> {
     /// a short response gets a Content-Length.
     held: Option<Bytes>,
     trailers: Vec<Field>,
+    /// Until when the first chunk is held while the handler computes.
+    held_until: Instant,
     /// Whether the client may have to take something before more is read from the body.
     is_full: bool,
     /// Whether the writer has rejected the head, which it reports at the end of the call. The handler, which cannot know,
     /// writes its body in vain.
     is_rejected: bool,
+}
+
+/// For how long the beginning of a body is held while the handler computes. A body that ends by then has a length.
+const HELD_FOR: Duration = Duration::from_millis(50);
+
+/// What the handler does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Computes,
+    Waits,
+    /// Nothing any more.
+    Ended,
 }
 
 /// What a relay waits for.
@@ -67,9 +82,11 @@ impl<B: Body<Data = Bytes> + Unpin, E: Debug> Relay<B, E> {
         Self { stage: Stage::Unset(response), aborted }
     }
 
-    /// Moves what is there, as fast as the client takes it, and registers to be polled when there is more.
-    pub(in super::super) fn poll(&mut self, cx: &mut Context<'_>, writer: &mut Writer) -> Waits {
-        self.advance(cx, writer, false)
+    /// Moves what is there, as fast as the client takes it, and registers to be polled when there is more. While the
+    /// handler `computes`, the beginning of a body is held back for a while, in which the handler may end it.
+    pub(in super::super) fn poll(&mut self, cx: &mut Context<'_>, writer: &mut Writer, computes: bool) -> Waits {
+        let turn = if computes { Turn::Computes } else { Turn::Waits };
+        self.advance(cx, writer, turn)
     }
 
     /// Moves what is left when the handler cannot write any more, without waiting for the client: few chunks fit between
@@ -80,7 +97,7 @@ impl<B: Body<Data = Bytes> + Unpin, E: Debug> Relay<B, E> {
     /// The handler did not finish its response, or set an error; a message for its author. What the writer itself
     /// reports is not among them.
     pub(in super::super) fn end(mut self, writer: &mut Writer) -> Result<(), String> {
-        _ = self.advance(&mut Context::from_waker(Waker::noop()), writer, true);
+        _ = self.advance(&mut Context::from_waker(Waker::noop()), writer, Turn::Ended);
         match self.stage {
             Stage::Unset(_) | Stage::Dropped => Ok(()),
             // The writer knows better what is wrong.
@@ -95,7 +112,7 @@ impl<B: Body<Data = Bytes> + Unpin, E: Debug> Relay<B, E> {
         matches!(self.stage, Stage::Dropped)
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>, writer: &mut Writer, is_last: bool) -> Waits {
+    fn advance(&mut self, cx: &mut Context<'_>, writer: &mut Writer, turn: Turn) -> Waits {
         loop {
             self.stage = match &mut self.stage {
                 Stage::Unset(response) => match Pin::new(response).poll(cx) {
@@ -107,7 +124,7 @@ impl<B: Body<Data = Bytes> + Unpin, E: Debug> Relay<B, E> {
                     Poll::Ready(Ok(Ok(response))) => Stage::Body(Box::new(Moved::start(response, writer))),
                 },
                 Stage::Body(moved) => {
-                    if moved.is_full && !is_last {
+                    if moved.is_full && turn != Turn::Ended {
                         match pin!(writer.space()).poll(cx) {
                             Poll::Pending => return Waits::ForClient,
                             Poll::Ready(Ok(())) => {}
@@ -119,7 +136,7 @@ impl<B: Body<Data = Bytes> + Unpin, E: Debug> Relay<B, E> {
                         }
                     }
                     moved.is_full = false;
-                    match moved.advance(cx, writer, self.aborted) {
+                    match moved.advance(cx, writer, turn, self.aborted) {
                         Poll::Ready(Some(end)) => Stage::Ended(end),
                         Poll::Ready(None) => continue,
                         Poll::Pending => return Waits::ForHandler,
@@ -141,7 +158,8 @@ impl<B: Body<Data = Bytes> + Unpin> Moved<B> {
         for names in announced {
             writer.announce_trailers(names.as_bytes());
         }
-        Self { body, held: None, trailers: Vec::new(), is_full: false, is_rejected }
+        let held_until = Instant::now() + HELD_FOR;
+        Self { body, held: None, trailers: Vec::new(), held_until, is_full: false, is_rejected }
     }
 
     /// Moves one frame. Returns the end of the response, or `None` if there may be more.
@@ -149,9 +167,11 @@ impl<B: Body<Data = Bytes> + Unpin> Moved<B> {
         &mut self,
         cx: &mut Context<'_>,
         writer: &mut Writer,
+        turn: Turn,
         aborted: fn(&Writer, B::Error) -> Result<(), String>,
     ) -> Poll<Option<Result<(), String>>> {
         Poll::Ready(match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending if turn == Turn::Computes && Instant::now() < self.held_until => return Poll::Pending,
             Poll::Pending => match self.held.take() {
                 Some(chunk) => {
                     self.push(writer, chunk);
@@ -187,6 +207,7 @@ impl<B: Body<Data = Bytes> + Unpin> Moved<B> {
     /// A chunk beyond Content-Length is cut off, and one for a client that has left is dropped; the writer reports both.
     fn push(&mut self, writer: &mut Writer, chunk: Bytes) {
         _ = writer.push(chunk);
+        self.held_until = Instant::now();
         self.is_full = true;
     }
 }
