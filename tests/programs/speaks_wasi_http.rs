@@ -3,6 +3,8 @@
 //! `/describes` returns the request as it sees it, `/echoes` sends the body back, `/waits-in-…` waits in one function of
 //! WASI; most others misbehave.
 
+#![expect(clippy::print_stdout, reason = "what a handler prints is in the log")]
+
 use std::{process, thread, time::Duration};
 
 use wasip2::http::{

@@ -271,7 +271,7 @@ fn b13_other_responses_have_no_trailers_and_stay_whole() {
         let long = ask("/announces-trailers", version, te);
         assert_eq!((long.text(), long.field("trailer"), trailers(&long)), ("one\ntwo\n", None, vec![]));
     }
-    server.line_with("note: the trailers were not sent: only clients that take them get them");
+    server.line_with("note: the trailers were not sent: the client takes none");
     let declared = ask("/sends-trailers-after-a-declared-length", "HTTP/1.1", "TE: trailers\r\n");
     assert_eq!((declared.text(), declared.field("content-length"), declared.end), ("four", Some("4"), End::Whole));
     server.line_with("note: the trailers were not sent: a body with a Content-Length has none");

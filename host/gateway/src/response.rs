@@ -278,7 +278,7 @@ mod tests {
         };
         let long = "x".repeat(100);
         for (trailers, started, passed, report) in [
-            (Takes::Nothing, &[][..], &[("X", "1")][..], "the trailers were not sent: only clients that take them"),
+            (Takes::Nothing, &[][..], &[("X", "1")][..], "the trailers were not sent: the client takes none"),
             (
                 Takes::Anything,
                 &[("Content-Length", "1")],

@@ -58,7 +58,7 @@ impl Trailers {
     /// `is_head_held` is whether the head can still announce them.
     pub(super) fn set(&mut self, fields: Vec<Field>, takes: Takes, is_head_held: bool, limits: HeadLimits) -> bool {
         if takes == Takes::Nothing {
-            return self.drop_all("only clients that take them get them: with HTTP/2, or with `TE: trailers`");
+            return self.drop_all("the client takes none, as with HTTP/2 or `TE: trailers`");
         }
         let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum();
         if fields.len() > limits.fields || bytes as u64 > limits.bytes {
