@@ -72,6 +72,20 @@ enum What {
     Trailers(Vec<Field>),
 }
 
+impl What {
+    /// What the claim is about: a variable, or a part of the request.
+    fn name(&self) -> &str {
+        match self {
+            Self::Is(name, _) | Self::IsThere(name) | Self::IsAbsent(name) => name,
+            Self::Order(_) => "order",
+            Self::Headers(_) => "header",
+            Self::RawHead(_) => "raw-head",
+            Self::Body(_) => "body",
+            Self::Trailers(_) => "trailer",
+        }
+    }
+}
+
 impl Case {
     /// Reads all cases in a directory, ordered by name.
     ///

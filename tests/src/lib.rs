@@ -12,6 +12,7 @@ pub mod server;
 pub mod client;
 
 pub mod http2;
+pub mod kind;
 
 pub mod bulk;
 

@@ -31,8 +31,18 @@ fn every_benchmark_guest_answers_correctly() {
     let text = run(&["requests", "--only", "wasmserve,variables,fields,echo 1 KiB,JSON,stream"]);
     let rows = rows(&text);
     let guests = ["hello", "five variables", "all variables", "21 fields", "echo 1 KiB", "JSON", "stream 64 KiB"];
-    for name in ["bare hyper", "wasmserve"].iter().chain(&guests) {
+    let servers = ["bare hyper", "wasmserve", "wasmserve (p2)", "wasmserve (p3)", "wasmserve (CGI)"];
+    for name in servers.iter().chain(&guests) {
         assert!(rows.contains(&(*name, "0")), "`{name}` has no row without failures:\n{text}");
+    }
+}
+
+#[test]
+fn every_benchmark_file_is_served() {
+    let text = run(&["files", "--only", "1 KiB,1 MiB"]);
+    let rows = rows(&text);
+    for name in ["1 KiB, wasmserve", "1 MiB, wasmserve"] {
+        assert!(rows.contains(&(name, "0")), "`{name}` has no row without failures:\n{text}");
     }
 }
 

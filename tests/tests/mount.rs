@@ -48,6 +48,21 @@ fn f32_e3_a_path_without_a_mount_is_a_404_and_the_connection_stays_open() {
 }
 
 #[test]
+fn a_component_of_several_kinds_is_of_the_kind_that_the_user_names() {
+    // A binary of Rust is also a program, which here prints nothing.
+    let both = guest::program("tells_its_request_in_wasi_http");
+    let at = |path: &str, kind: &str| format!("{path}={kind}{}", both.display());
+    let mounts = [at("/any", ""), at("/http", "wasi-http:"), at("/cgi", "cgi:")];
+    let flags = mounts.iter().flat_map(|mount| ["--mount", mount]);
+    let server = Launch::bare().flags(["--addr", "127.0.0.1:0"]).flags(flags).start();
+    let fault = |path: &str| server.get(path).field("wasmserve-fault").map(str::to_owned);
+    assert_eq!(["/any", "/http", "/cgi"].map(fault), [None, None, Some("bad-cgi-head".to_owned())]);
+
+    let why = "it is not of the kind `gateway:`, because it does not export `wasmserve:gateway/handler@0.1.0`";
+    refuses(Launch::bare().flags([format!("gateway:{}", both.display())]), 4, &[why]);
+}
+
+#[test]
 fn the_kind_of_a_handler_comes_from_its_bytes_or_a_prefix() {
     let place = Place::new();
     let component = fs::read(guest::program("hello")).expect("the guest is built");

@@ -27,10 +27,10 @@ fn sources(directory: &Path, is_deep: bool) -> Vec<PathBuf> {
 fn every_program_has_a_test_and_is_built() {
     let here = Path::new(HERE);
     let read = |suite: PathBuf| fs::read_to_string(suite).expect("the file is readable");
-    // The tests of the sieges and of the behaviours use all guests in their tables.
+    // The tests of the sieges, of the behaviours and of the kinds use all guests in their tables.
     let suites =
         ["tests", "src/siege", "src/behaviour"].iter().flat_map(|directory| sources(&here.join(directory), true));
-    let suites: String = suites.map(read).collect();
+    let suites: String = suites.chain([here.join("src/kind.rs")]).map(read).collect();
     let programs = sources(&here.join("programs"), false);
     assert!(!programs.is_empty());
     for program in programs {

@@ -41,6 +41,7 @@ pub(crate) use self::{
     check::{check_format, is_precompiled},
     component::read,
     inspect::has_handler,
+    interface::KINDS,
     preview1::is_core_module,
 };
 use self::{
@@ -52,26 +53,33 @@ use crate::{
     handler::Handler,
 };
 
-/// Makes a handler from a component or a program for WASI 0.1 in memory. `name` is used in messages. Blocks while
-/// compiling, which takes seconds for a large component that is not in the compile cache.
+/// Makes a handler from a component or a program for WASI 0.1 in memory. `name` is used in messages. `kind` is one of
+/// [`KINDS`], if the user has named it. Blocks while compiling, which takes seconds for a large component that is not in
+/// the compile cache.
 ///
 /// # Errors
 ///
-/// The bytes are neither, or the component is of another world. The error names everything that is missing.
+/// The bytes are neither, or the component is of another kind or world. The error names everything that is missing.
 pub(crate) fn handler(
     engine: &Arc<Engine>,
     name: &Path,
     bytes: Cow<'static, [u8]>,
+    kind: Option<&str>,
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
     let bytes = preview1::wrapped(bytes, limits.memory).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
-    let interface = Interface::of(&exports);
-    if let Some(interface) = interface {
-        interface.check(&exports).with_context(|| format!("`{}` cannot be served", name.display()))?;
-    }
+    let interface = match kind {
+        Some(kind) => Interface::of_kind(kind, &exports).map(Some),
+        None => Ok(Interface::of(&exports)),
+    };
+    let checked = interface.and_then(|interface| {
+        interface.map_or(Ok(()), |interface| interface.check(&exports))?;
+        Ok(interface)
+    });
+    let interface = checked.with_context(|| format!("`{}` cannot be served", name.display()))?;
     let handler: Box<dyn Handler> = match interface {
         #[cfg(feature = "wasip3")]
         Some(Interface::Service) => Box::new(Component::<Service>::new(engine, name, bytes, limits, grants)?),
@@ -99,5 +107,5 @@ pub fn load(
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
-    handler(engine, path, read(path, size)?.into(), limits, grants)
+    handler(engine, path, read(path, size)?.into(), None, limits, grants)
 }

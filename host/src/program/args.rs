@@ -278,7 +278,7 @@ mod tests {
         let mounted = |words: &[&str]| {
             config(words).map(|config| {
                 let shown = |(mount, mounted): &(Mount, Mounted)| match &mounted.named {
-                    Named::Path { kind, path } => format!("{mount}={kind:?} {}", path.display()),
+                    Named::Path { kind, path, .. } => format!("{mount}={kind:?} {}", path.display()),
                     Named::Example(example) => format!("{mount}={}", example.name),
                 };
                 config.handlers.iter().map(shown).collect::<Vec<_>>()

@@ -101,6 +101,6 @@ impl Loader {
         allowance: &Allowance,
     ) -> Result<Box<dyn Handler>, Failure> {
         let bytes = component.bytes.clone();
-        Ok(wasm::handler(&self.engine, &source.path, bytes, &allowance.limits, &allowance.grants)?)
+        Ok(wasm::handler(&self.engine, &source.path, bytes, source.interface, &allowance.limits, &allowance.grants)?)
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Named {
     Path {
         /// The kind of source, if the user gave a prefix.
         kind: Option<Kind>,
+        /// The kind of component, if the user gave a prefix for that: one of [`wasm::KINDS`].
+        interface: Option<&'static str>,
         /// The path of the source.
         path: PathBuf,
     },
@@ -102,10 +104,11 @@ impl From<OsString> for Named {
     /// Reads `KIND:PATH`. A text without a known kind before the colon is a path as a whole.
     fn from(text: OsString) -> Self {
         let prefixed = split_once(&text, ':').and_then(|(prefix, path)| {
-            let (_, kind) = Kind::ALL.into_iter().find(|(name, _)| *name == prefix)?;
-            Some(Self::Path { kind: Some(kind), path: path.into() })
+            let kind = Kind::ALL.into_iter().find(|(name, _)| *name == prefix).map(|(_, kind)| kind);
+            let interface = wasm::KINDS.into_iter().find(|name| *name == prefix);
+            (kind.is_some() || interface.is_some()).then(|| Self::Path { kind, interface, path: path.into() })
         });
-        prefixed.unwrap_or_else(|| Self::Path { kind: None, path: text.into() })
+        prefixed.unwrap_or_else(|| Self::Path { kind: None, interface: None, path: text.into() })
     }
 }
 
@@ -134,6 +137,8 @@ pub(crate) struct Source {
     pub(super) path: PathBuf,
     /// The same path from the root, as it was at the start.
     absolute: PathBuf,
+    /// The kind of component, if the user has named it.
+    pub(super) interface: Option<&'static str>,
     pub(super) origin: Origin,
 }
 
@@ -149,19 +154,24 @@ impl Source {
     #[must_use]
     pub(crate) fn new(named: Named) -> Self {
         match named {
-            Named::Path { kind, path } => {
-                let kind = kind.unwrap_or_else(|| Kind::of(&path));
+            Named::Path { kind, interface, path } => {
+                let kind = kind.unwrap_or_else(|| match Kind::of(&path) {
+                    // No directory of files is a component.
+                    Kind::Files if interface.is_some() => Kind::Component,
+                    kind => kind,
+                });
                 let directory = path.parent().filter(|_| path.ends_with("Cargo.toml"));
                 let directory = directory.map(|directory| match directory {
                     directory if directory == OsStr::new("") => PathBuf::from("."),
                     directory => directory.to_owned(),
                 });
                 let path = directory.unwrap_or(path);
-                Self { absolute: absolute(&path).unwrap_or_else(|_| path.clone()), path, origin: Origin::Path(kind) }
+                let absolute = absolute(&path).unwrap_or_else(|_| path.clone());
+                Self { absolute, path, interface, origin: Origin::Path(kind) }
             }
             Named::Example(example) => {
                 let path = PathBuf::from(example.name);
-                Self { absolute: path.clone(), path, origin: Origin::Program(example.component) }
+                Self { absolute: path.clone(), path, interface: None, origin: Origin::Program(example.component) }
             }
         }
     }
@@ -347,7 +357,7 @@ mod tests {
     #[test]
     fn a_prefix_decides_the_kind_of_a_source() {
         let named = |text: &str| match Named::from(OsString::from(text)) {
-            Named::Path { kind, path } => (kind, path.to_string_lossy().into_owned()),
+            Named::Path { kind, path, .. } => (kind, path.to_string_lossy().into_owned()),
             Named::Example(_) => unreachable!("the text is a path"),
         };
         assert_eq!(named("rust:a:b"), (Some(Kind::Rust), "a:b".into()));

@@ -29,6 +29,8 @@ pub enum Mode {
     Start,
     /// Exchanges that wait for their bodies: how many fit, and the memory of each
     Waiting,
+    /// The cost of a file from a directory, for servers of files
+    Files,
     /// All of these
     All,
     /// Call a guest repeatedly in this process, without a network: for instruction counts and profiles

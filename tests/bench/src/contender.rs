@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use wasmserve_tests::{
     guest,
     place::{self, Place},
@@ -28,30 +28,47 @@ pub enum Contender {
     BarePerCore,
     /// The real server, without flags.
     Wasmserve,
+    /// The same with a handler of wasi:http 0.2.
+    WasmserveHttp2,
+    /// The same with a handler of wasi:http 0.3.
+    WasmserveHttp3,
+    /// The same with a CGI program.
+    WasmserveCgi,
     /// `wasmtime serve` without flags that change its costs, for a component of WASI 0.2: a fresh instance per request.
     WasmtimeServe2,
     /// The same for a component of WASI 0.3: an instance answers up to 128 requests, up to 16 at the same time.
     WasmtimeServe3,
-    /// nginx, which answers from its configuration.
+    /// The same with a fresh instance per request.
+    WasmtimeServe3Fresh,
+    /// nginx, which answers from its configuration, or with files.
     Nginx,
     /// Node's own `http`.
     Node,
     /// Gunicorn with two processes, each with one request at a time, and a WSGI function.
     Gunicorn,
+    /// Caddy, which serves files.
+    Caddy,
 }
 
 impl Contender {
-    /// All contenders.
-    pub const ALL: [Self; 8] = [
+    /// All that greet.
+    pub const ALL: [Self; 12] = [
         Self::Bare,
         Self::BarePerCore,
         Self::Wasmserve,
+        Self::WasmserveHttp2,
+        Self::WasmserveHttp3,
+        Self::WasmserveCgi,
         Self::WasmtimeServe2,
         Self::WasmtimeServe3,
+        Self::WasmtimeServe3Fresh,
         Self::Nginx,
         Self::Node,
         Self::Gunicorn,
     ];
+
+    /// All that serve files.
+    pub const FILES: [Self; 3] = [Self::Wasmserve, Self::Nginx, Self::Caddy];
 
     /// Its name in tables.
     #[must_use]
@@ -60,22 +77,29 @@ impl Contender {
             Self::Bare => "bare hyper",
             Self::BarePerCore => "bare hyper, per core",
             Self::Wasmserve => "wasmserve",
+            Self::WasmserveHttp2 => "wasmserve (p2)",
+            Self::WasmserveHttp3 => "wasmserve (p3)",
+            Self::WasmserveCgi => "wasmserve (CGI)",
             Self::WasmtimeServe2 => "wasmtime serve (p2)",
             Self::WasmtimeServe3 => "wasmtime serve (p3)",
+            Self::WasmtimeServe3Fresh => "wasmtime serve (p3, fresh)",
             Self::Nginx => "nginx",
             Self::Node => "node http",
             Self::Gunicorn => "gunicorn sync ×2",
+            Self::Caddy => "caddy",
         }
     }
 
     /// The external program that it needs.
     fn program(self) -> Option<&'static str> {
         match self {
-            Self::Bare | Self::BarePerCore | Self::Wasmserve => None,
-            Self::WasmtimeServe2 | Self::WasmtimeServe3 => Some("wasmtime"),
+            Self::Bare | Self::BarePerCore => None,
+            Self::Wasmserve | Self::WasmserveHttp2 | Self::WasmserveHttp3 | Self::WasmserveCgi => None,
+            Self::WasmtimeServe2 | Self::WasmtimeServe3 | Self::WasmtimeServe3Fresh => Some("wasmtime"),
             Self::Nginx => Some("nginx"),
             Self::Node => Some("node"),
             Self::Gunicorn => Some("gunicorn"),
+            Self::Caddy => Some("caddy"),
         }
     }
 
@@ -169,21 +193,26 @@ impl Grid {
                 command.args(["bare", &port]);
                 command.args((contender == Contender::BarePerCore).then_some("--per-core"));
             }
-            Contender::Wasmserve => {
+            Contender::Wasmserve | Contender::WasmserveHttp2 | Contender::WasmserveHttp3 | Contender::WasmserveCgi => {
+                let guest = match contender {
+                    Contender::WasmserveHttp2 => "greets_through_wasi_http",
+                    Contender::WasmserveHttp3 => "greets_through_wasi_http_3",
+                    Contender::WasmserveCgi => "greets_as_a_cgi_program",
+                    _ => guest,
+                };
                 command = Command::new(&self.wasmserve);
                 command.args(["--addr", &at]).arg(self.guest(guest)?).env("XDG_CACHE_HOME", place::shared_cache());
             }
             Contender::WasmtimeServe2 => {
                 command.args(["serve", "-Scli", "--addr", &at]).arg(self.guest("greets_through_wasi_http")?);
             }
-            Contender::WasmtimeServe3 => {
-                command.args(["serve", "-Scli", "--addr", &at]).arg(self.guest("greets_through_wasi_http_3")?);
+            Contender::WasmtimeServe3 | Contender::WasmtimeServe3Fresh => {
+                command.args(["serve", "-Scli", "--addr", &at]);
+                let fresh = ["--max-instance-reuse-count", "1"];
+                command.args(fresh.into_iter().filter(|_| contender == Contender::WasmtimeServe3Fresh));
+                command.arg(self.guest("greets_through_wasi_http_3")?);
             }
-            Contender::Nginx => {
-                let directory = self.place.display().to_string();
-                let configuration = NGINX.replace("ADDR", &at).replace("DIRECTORY", &directory);
-                command.arg("-c").arg(self.file("nginx.conf", &configuration)?).args(["-e", "stderr"]);
-            }
+            Contender::Nginx => self.nginx(&mut command, &at, r#"return 200 "Hello, World!\n""#)?,
             Contender::Node => {
                 command.arg(self.file("hello.cjs", NODE)?).arg(&port);
             }
@@ -191,8 +220,53 @@ impl Grid {
                 self.file("hello.py", WSGI)?;
                 command.args(["-w", "2", "-b", &at, "--access-logfile", "-", "hello:app"]).current_dir(&*self.place);
             }
+            Contender::Caddy => bail!("caddy only serves files"),
         }
         Ok(command)
+    }
+
+    /// The directory of files to serve.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created.
+    pub fn site(&self) -> Result<PathBuf> {
+        let site = self.place.join("site");
+        fs::create_dir_all(&site)?;
+        Ok(site)
+    }
+
+    /// Starts a server of these files.
+    ///
+    /// # Errors
+    ///
+    /// It does not start, or cannot serve files. The error includes its output.
+    pub fn start_files(&self, contender: Contender) -> Result<Process> {
+        let (addr, site) = (free_addr()?, self.site()?);
+        let at = addr.to_string();
+        let mut command = Command::new(contender.program().unwrap_or_default());
+        match contender {
+            Contender::Wasmserve => {
+                command = Command::new(&self.wasmserve);
+                command.args(["--addr", &at]).arg(&site).env("XDG_CACHE_HOME", place::shared_cache());
+            }
+            Contender::Nginx => self.nginx(&mut command, &at, &format!("root {}", site.display()))?,
+            Contender::Caddy => {
+                command
+                    .args(["file-server", "--access-log", "--listen", &at, "--root"])
+                    .arg(&site)
+                    .env("HOME", &*self.place);
+            }
+            other => bail!("{} does not serve files", other.name()),
+        }
+        self.launch(command, addr)
+    }
+
+    fn nginx(&self, command: &mut Command, at: &str, answers: &str) -> Result<()> {
+        let directory = self.place.display().to_string();
+        let configuration = NGINX.replace("ADDR", at).replace("DIRECTORY", &directory).replace("ANSWERS", answers);
+        command.arg("-c").arg(self.file("nginx.conf", &configuration)?).args(["-e", "stderr"]);
+        Ok(())
     }
 
     fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
@@ -216,7 +290,8 @@ http {
   uwsgi_temp_path DIRECTORY/uwsgi;
   scgi_temp_path DIRECTORY/scgi;
   default_type text/plain;
-  server { listen ADDR; location / { return 200 "Hello, World!\n"; } }
+  sendfile on;
+  server { listen ADDR; location / { ANSWERS; } }
 }
 "#;
 

@@ -63,6 +63,13 @@ impl Exercise {
         ]
     }
 
+    /// The exercise that every server of files can do.
+    #[must_use]
+    pub fn file(name: &str, size: usize) -> Self {
+        let hello = Self::hello();
+        Self { expected: Expected::Length(size), ..hello.at(&format!("/{name}")) }
+    }
+
     fn get(name: &'static str, guest: &'static str, fields: &str, expected: Expected) -> Self {
         let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}\r\n").into();
         Self { name, guest, request, expected, at_once: None }

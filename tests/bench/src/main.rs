@@ -1,4 +1,4 @@
-//! The benchmark: `cargo run --release -p wasmserve-bench -- [requests|scale|start|waiting|calls|all]`
+//! The benchmark: `cargo run --release -p wasmserve-bench -- [requests|scale|start|waiting|files|calls|all]`
 
 use std::process::ExitCode;
 

@@ -2,6 +2,8 @@
 
 mod calls;
 
+mod files;
+
 mod requests;
 
 mod scale;
@@ -36,7 +38,11 @@ pub fn run(args: Args) -> Result<()> {
         Mode::Scale => scale::run(plan),
         Mode::Start => start::run(plan),
         Mode::Waiting => waiting::run(plan),
-        Mode::All => [requests::run, scale::run, start::run, waiting::run].into_iter().try_for_each(|run| run(plan)),
+        Mode::Files => files::run(plan),
+        Mode::All => {
+            let all = [requests::run, scale::run, start::run, waiting::run, files::run];
+            all.into_iter().try_for_each(|run| run(plan))
+        }
         Mode::Calls { guest, count } => calls::run(&guest, count),
         Mode::Bare { port, per_core } => bare::serve(port, per_core),
     }

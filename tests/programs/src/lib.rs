@@ -4,6 +4,7 @@
 //! the tests: the same behaviour with and without a sandbox.
 
 pub mod mark;
+pub mod report;
 
 use std::fmt::{self, Write as _};
 

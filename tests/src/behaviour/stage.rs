@@ -10,6 +10,7 @@ use super::native;
 use crate::{
     TIMEOUT,
     client::Client,
+    kind::Kind,
     local::{self, Local},
     server::{Launch, Server},
 };
@@ -19,6 +20,7 @@ use wasmserve::{Event, Grants, Handler, Limits, Listener, Native, Stream};
 /// A server whose handler follows scripts.
 pub struct Stage {
     pub(super) name: &'static str,
+    pub(super) kind: Kind,
     addr: SocketAddr,
     play: Play,
 }
@@ -57,14 +59,14 @@ impl Stage {
     fn local(name: &'static str, handler: Box<dyn Handler>) -> Self {
         let records = Arc::<Records>::default();
         let local = Local::start(handler, Arc::clone(&records) as _);
-        Self { name, addr: local.addr, play: Play::Local(local, records) }
+        Self { name, addr: local.addr, kind: Kind::GATEWAY, play: Play::Local(local, records) }
     }
 
-    /// The real server.
+    /// The real server, with a handler of this kind.
     #[must_use]
-    pub fn real() -> Self {
-        let server = Launch::program("follows_a_script").flags(["--access-log-format", "json"]).start();
-        Self { name: "real", addr: server.addr(), play: Play::Real(server) }
+    pub fn real(kind: Kind) -> Self {
+        let server = Launch::program(kind.follower).flags(["--access-log-format", "json"]).start();
+        Self { name: "real", addr: server.addr(), kind, play: Play::Real(server) }
     }
 
     /// Whether the handler can trap: without a sandbox it cannot.
@@ -89,7 +91,11 @@ impl Stage {
             Play::Real(server) => {
                 // A fault after the end of the exchange may only be counted, and not logged.
                 let is_all = |record: &Record| record.status != 0 && record.reported.len() >= expected.reported.len();
-                let mut record = read(&server.log_with(|log| is_all(&read(log, target))), target);
+                let mut record = read(
+                    &server.log_with(|log| is_all(&read(log, self.kind.stream, target))),
+                    self.kind.stream,
+                    target,
+                );
                 record.fault = record.fault.or_else(|| expected.fault.clone());
                 record
             }
@@ -110,7 +116,7 @@ fn is_for(line: &str, target: &str) -> bool {
 }
 
 /// Reads a record from the log.
-fn read(log: &[String], target: &str) -> Record {
+fn read(log: &[String], stream: &str, target: &str) -> Record {
     let mut record = Record::default();
     let objects: Vec<Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of = |event: &'static str| objects.iter().filter(move |object| object["event"] == event);
@@ -118,7 +124,7 @@ fn read(log: &[String], target: &str) -> Record {
     let Some(entry) = entries.next_back() else { return record };
     record.status = entry["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or_default();
     record.fault = entry["fault"].as_str().map(str::to_owned);
-    let reported = of("output").filter(|line| line["id"] == entry["id"] && line["stream"] == "log");
+    let reported = of("output").filter(|line| line["id"] == entry["id"] && line["stream"] == stream);
     record.reported.extend(reported.filter_map(|line| line["text"].as_str().map(str::to_owned)));
     record
 }

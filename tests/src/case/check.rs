@@ -10,7 +10,10 @@ use super::{
     template::{Ends, shown},
     view::HandlerView,
 };
-use crate::client::{Client, Close, End, Response};
+use crate::{
+    client::{Client, Close, End, Response},
+    kind::Exceptions,
+};
 
 /// The request that a connection must still accept, and the one that must be ignored after a refused one.
 const AGAIN: &str = "GET /again HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -26,15 +29,15 @@ pub struct Logged {
 }
 
 impl Case {
-    /// Runs the case against a server of the guest `tells_its_request`, on one new connection. Checks only the
-    /// responses.
+    /// Runs the case against a server of the guest `tells_its_request`, in the words of some kind, on one new connection.
+    /// Checks only the responses.
     ///
     /// # Errors
     ///
     /// A line for each difference from the file.
-    pub fn check(&self, connect: impl FnOnce() -> Client) -> Result<(), String> {
+    pub fn check(&self, exceptions: &mut Exceptions, connect: impl FnOnce() -> Client) -> Result<(), String> {
         // The client panics if the server breaks the framing. That fails one case, and must not end the others.
-        let problems = match catch_unwind(AssertUnwindSafe(|| self.talk(&mut connect()))) {
+        let problems = match catch_unwind(AssertUnwindSafe(|| self.talk(exceptions, &mut connect()))) {
             Ok(problems) => problems,
             Err(panic) => vec![format!("{}.case: {}", self.name, message(&*panic))],
         };
@@ -50,13 +53,23 @@ impl Case {
 
     /// Compares a request, as its handler sees it, with the claims. `ends` provides what no file can know.
     #[must_use]
-    pub fn problems(&self, answer: &Answer, view: &HandlerView, ends: &Ends) -> Vec<String> {
+    pub fn problems(
+        &self,
+        answer: &Answer,
+        view: &HandlerView,
+        ends: &Ends,
+        exceptions: &mut Exceptions,
+    ) -> Vec<String> {
         let at = |line| move |problem| format!("{}.case:{line}: {problem}", self.name);
-        let claims = answer.claims.iter().filter_map(|claim| view.check(claim, ends).err().map(at(claim.line)));
-        view.problems().into_iter().map(at(answer.line)).chain(claims).collect()
+        let mut problems: Vec<String> =
+            view.problems(exceptions, &self.name).into_iter().map(at(answer.line)).collect();
+        for claim in &answer.claims {
+            problems.extend(view.check(claim, ends, exceptions, &self.name).err().map(at(claim.line)));
+        }
+        problems
     }
 
-    fn talk(&self, client: &mut Client) -> Vec<String> {
+    fn talk(&self, exceptions: &mut Exceptions, client: &mut Client) -> Vec<String> {
         let mut problems = Vec::new();
         let mut has_ended = false;
         let mut steps = self.steps.iter().peekable();
@@ -72,7 +85,7 @@ impl Case {
                     client.end();
                     has_ended = true;
                 }
-                Step::Receive(answer) => match self.receive(answer, client) {
+                Step::Receive(answer) => match self.receive(answer, exceptions, client) {
                     Ok(more) => problems.extend(more),
                     Err(problem) => {
                         problems.push(format!("{}.case:{}: {problem}", self.name, answer.line));
@@ -88,7 +101,12 @@ impl Case {
     }
 
     /// Checks the next response. The error is a reason to stop.
-    fn receive(&self, answer: &Answer, client: &mut Client) -> Result<Vec<String>, String> {
+    fn receive(
+        &self,
+        answer: &Answer,
+        exceptions: &mut Exceptions,
+        client: &mut Client,
+    ) -> Result<Vec<String>, String> {
         let expected = |got: &str| format!("expected {}, got {got}", answer.status);
         if answer.status < 200 {
             let head = client.head().ok_or_else(|| expected("the end of the connection"))?;
@@ -112,7 +130,8 @@ impl Case {
             let refusal = refusal(&response).err();
             problems.extend(refusal.map(|problem| format!("{}.case:{}: {problem}", self.name, answer.line)));
         } else if answer.is_handled {
-            problems.extend(self.problems(answer, &HandlerView::parse(response.text())?, &ends(client, &response)));
+            let view = HandlerView::parse(response.text())?;
+            problems.extend(self.problems(answer, &view, &ends(client, &response), exceptions));
         }
         Ok(problems)
     }

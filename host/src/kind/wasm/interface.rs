@@ -1,6 +1,6 @@
 //! Finds out by its exports how a component is called.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 
 use super::{command, gateway, wasi_http};
 
@@ -23,11 +23,36 @@ pub(crate) enum Interface {
 /// All interfaces, in the order in which they are preferred: the one that can express the most comes first.
 const ALL: [Interface; 4] = [Interface::Gateway, Interface::WasiHttp, Interface::Service, Interface::Command];
 
+/// The kinds among which a user chooses for a component that exports several interfaces.
+pub(crate) const KINDS: [&str; 3] = [Interface::Gateway.kind(), Interface::WasiHttp.kind(), Interface::Command.kind()];
+
 impl Interface {
     /// The interface to call a component with these exports through, or `None` if it has none that we know.
     #[must_use]
     pub(crate) fn of(exports: &[String]) -> Option<Self> {
         ALL.into_iter().find(|interface| interface.export(exports).is_some())
+    }
+
+    /// The interface to call a component with these exports through if it has to be of this kind, one of [`KINDS`].
+    ///
+    /// # Errors
+    ///
+    /// The component exports no interface of this kind.
+    pub(super) fn of_kind(kind: &str, exports: &[String]) -> anyhow::Result<Self> {
+        let mut known = ALL.into_iter().filter(|interface| interface.kind() == kind);
+        known.clone().find(|interface| interface.export(exports).is_some()).ok_or_else(|| {
+            let lacks = known.next().map_or("", Self::name);
+            anyhow!("it is not of the kind `{kind}:`, because it does not export `{lacks}`")
+        })
+    }
+
+    /// The kind as users name it.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::WasiHttp | Self::Service => "wasi-http",
+            Self::Command => "cgi",
+        }
     }
 
     /// The name of the interface, without the last part of its version if any will do.
@@ -129,6 +154,17 @@ mod tests {
             assert_eq!(Interface::of(&exports), Some(interface));
         }
         assert_eq!(Interface::of(&["wasi:http/handler@0.4.0".to_owned()]), None);
+    }
+
+    #[test]
+    fn a_kind_that_the_user_names_is_called_or_refused() {
+        let exports = ["wasi:cli/run@0.2.6", "wasi:http/handler@0.3.2"].map(str::to_owned);
+        assert_eq!(Interface::of(&exports), Some(Interface::Service));
+        assert_eq!(Interface::of_kind("cgi", &exports).ok(), Some(Interface::Command));
+        assert_eq!(Interface::of_kind("wasi-http", &exports).ok(), Some(Interface::Service));
+        let refused = Interface::of_kind("gateway", &exports).map_err(|error| error.to_string());
+        let why = "it is not of the kind `gateway:`, because it does not export `wasmserve:gateway/handler@0.1.0`";
+        assert_eq!(refused, Err(why.to_owned()));
     }
 
     #[test]

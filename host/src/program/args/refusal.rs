@@ -128,7 +128,7 @@ pub(super) fn not_a_handler(word: &OsStr) -> Option<String> {
 pub(super) fn mistyped(word: &OsStr) -> Option<String> {
     let text = word.to_str()?;
     if let Some(flag) = address(text)
-        && matches!(Named::from(word.to_owned()), Named::Path { kind: None, .. })
+        && matches!(Named::from(word.to_owned()), Named::Path { kind: None, interface: None, .. })
         && fs::symlink_metadata(text).is_err()
     {
         return Some(format!(

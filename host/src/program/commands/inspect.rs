@@ -32,7 +32,7 @@ use crate::{
 ///
 /// The file cannot be read, or is not a component.
 pub(crate) fn run(task: &Inspect) -> Result<Exit, StartError> {
-    let named = Named::Path { kind: Some(Kind::Component), path: task.file.clone() };
+    let named = Named::Path { kind: Some(Kind::Component), interface: None, path: task.file.clone() };
     Source::new(named).check().or_exit(Exit::Handler)?;
     let log = Arc::new(AccessLog::spawn(Format::None).context("cannot create the log's thread").or_exit(Exit::Failed)?);
     let events = Arc::new(Events::new(vec![Arc::clone(&log) as _]));

@@ -1,0 +1,63 @@
+//! Answers with a report of its request as a handler of `wasi:http` 0.3 sees it. See `tells_its_request`.
+#![expect(clippy::print_stdout, reason = "its host logs what it prints")]
+
+use wasip3::{
+    http::types::{ErrorCode, Fields, Method, Request, Response, Scheme},
+    wit_bindgen::spawn_local,
+    wit_future, wit_stream,
+};
+use wasmserve_test_programs::report::{Report, Variables};
+
+struct Teller;
+
+wasip3::http::service::export!(Teller);
+
+impl wasip3::exports::http::handler::Guest for Teller {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        println!("handled");
+        let report = report(request).await?;
+        let fields = Fields::from_list(&[("content-type".to_owned(), b"text/plain".to_vec())]);
+        let (mut body, contents) = wit_stream::new();
+        spawn_local(async move {
+            _ = body.write_all(report.into_bytes()).await;
+        });
+        let fields = fields.expect("the field is allowed");
+        Ok(Response::new(fields, Some(contents), wit_future::new(|| Ok(None)).1).0)
+    }
+}
+
+async fn report(request: Request) -> Result<String, ErrorCode> {
+    let mut variables = Variables::default();
+    let mut report = Report::default();
+    let method = match request.get_method() {
+        Method::Other(name) => name,
+        known => format!("{known:?}").trim_start_matches("Method::").to_uppercase(),
+    };
+    variables.set("REQUEST_METHOD", method);
+    let fields = request.get_headers().copy_all();
+    let mount = fields.iter().find(|(name, _)| name == "x-forwarded-prefix").map(|(_, value)| value.clone());
+    let target = request.get_path_with_query().unwrap_or_default();
+    variables.target(&target, &String::from_utf8_lossy(&mount.unwrap_or_default()));
+    variables.set("HTTP_HOST", request.get_authority().unwrap_or_default());
+    for (name, value) in &fields {
+        variables.field(name, value);
+        report.named("header", name, value);
+    }
+    if matches!(request.get_scheme(), Some(Scheme::Https)) {
+        variables.set("HTTPS", "on");
+    }
+    for (name, value) in std::env::vars() {
+        variables.set(&name, value);
+    }
+    variables.report(&mut report);
+    if !target.starts_with("/unread") {
+        let (body, trailers) = Request::consume_body(request, wit_future::new(|| Ok(())).1);
+        report.single("body", &body.collect().await);
+        for (name, value) in trailers.await?.map(|trailers| trailers.copy_all()).unwrap_or_default() {
+            report.named("trailer", &name, &value);
+        }
+    }
+    Ok(report.into_text())
+}
+
+fn main() {}

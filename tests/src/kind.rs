@@ -1,0 +1,271 @@
+//! The kinds of handlers, and what each cannot express.
+//!
+//! The cases of `tests/requests` and the table of behaviours are run for each kind. What a kind has no words for is an
+//! exception here, with its reason; one that is not needed fails the test.
+
+use std::collections::BTreeSet;
+
+/// A kind of handler.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name in messages.
+    pub name: &'static str,
+    /// The program that answers with a report of its request.
+    pub teller: &'static str,
+    /// The program that follows the script in its request.
+    pub(crate) follower: &'static str,
+    /// The stream of the log on which its programs report.
+    pub(crate) stream: &'static str,
+    /// What it cannot say of a request, and why: a variable, `header`, `raw-head`, `trailer` or `order`; `handled` if it is
+    /// not even called, `answer` if the client gets another one. A `*` at the end stands for anything. After an `@`, the only cases that are meant.
+    cannot_tell: &'static [(&'static str, &'static str)],
+    /// The rows of the table of behaviours that end otherwise.
+    pub(crate) differs: &'static [Difference],
+}
+
+/// How a row of the table of behaviours ends otherwise.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    /// The rule of the row, and its number among the rows of that rule, from 1.
+    pub(crate) row: (&'static str, usize),
+    /// What the client gets instead.
+    pub(crate) answer: &'static str,
+    /// The kind of the fault instead.
+    pub(crate) fault: Option<&'static str>,
+    /// Whether the connection stays open instead.
+    pub(crate) goes_on: bool,
+    /// Why, for the message if it does not.
+    pub(crate) why: &'static str,
+}
+
+impl Difference {
+    const fn of(
+        row: (&'static str, usize),
+        answer: &'static str,
+        fault: Option<&'static str>,
+        goes_on: bool,
+        why: &'static str,
+    ) -> Self {
+        Self { row, answer, fault, goes_on, why }
+    }
+}
+
+impl Kind {
+    /// Our own world, which can say everything.
+    pub const GATEWAY: Self = Self {
+        name: "gateway",
+        teller: "tells_its_request",
+        follower: "follows_a_script",
+        stream: "log",
+        cannot_tell: &[],
+        differs: &[],
+    };
+
+    /// The other kinds.
+    pub const OTHERS: [Self; 3] = [CGI, WASI_HTTP, WASI_HTTP_3];
+
+    /// Whether its programs get the trailers of a body.
+    pub(crate) fn has_trailers(&self) -> bool {
+        !self.cannot_tell.iter().any(|(what, _)| *what == "trailer")
+    }
+
+    /// The exceptions, to note which are needed.
+    #[must_use]
+    pub fn exceptions(&self) -> Exceptions {
+        Exceptions { kind: self.name, all: self.cannot_tell, used: BTreeSet::new() }
+    }
+}
+
+/// What a kind cannot say of a request, and what of that was needed.
+#[derive(Debug)]
+pub struct Exceptions {
+    kind: &'static str,
+    all: &'static [(&'static str, &'static str)],
+    used: BTreeSet<&'static str>,
+}
+
+impl Exceptions {
+    /// Whether the kind cannot say this in this case. Notes that it did not.
+    pub fn excuse(&mut self, what: &str, case: &str) -> bool {
+        let found = self.all.iter().map(|(pattern, _)| *pattern).find(|pattern| {
+            let is_like = |pattern: &str, text: &str| {
+                pattern.strip_suffix('*').map_or(pattern == text, |prefix| text.starts_with(prefix))
+            };
+            let (pattern, only) = pattern.split_once('@').unwrap_or((pattern, case));
+            is_like(pattern, what) && is_like(only, case)
+        });
+        self.used.extend(found);
+        found.is_some()
+    }
+
+    /// A line for each exception that was not needed.
+    #[must_use]
+    pub fn unused(&self) -> Vec<String> {
+        let unused = self.all.iter().filter(|(pattern, _)| !self.used.contains(pattern));
+        unused.map(|(pattern, _)| format!("the kind {} can say {pattern} after all", self.kind)).collect()
+    }
+}
+
+/// A program needs `CONTENT_LENGTH`, so the host reads a body in chunks before the program starts.
+const COUNTED: &str = "the host counts a body in chunks first";
+
+const CGI: Kind = Kind {
+    name: "CGI",
+    teller: "tells_its_request_in_cgi",
+    follower: "follows_a_script_in_cgi",
+    stream: "stderr",
+    cannot_tell: &[
+        ("header", "a program gets fields as variables only"),
+        ("raw-head", "a program gets no bytes of the head"),
+        ("trailer", "CGI has no word for trailers"),
+        ("wsgi.*", "a name with a dot is no name of a variable in a shell"),
+        ("wasmserve.*", "a name with a dot is no name of a variable in a shell"),
+        ("order", "the variables of WSGI are missing"),
+        ("CONTENT_LENGTH@e4_a_body_in_chunks_has_no_length", COUNTED),
+        ("CONTENT_LENGTH@i4_a_body_in_chunks_arrives_without_its_framing", COUNTED),
+        ("CONTENT_LENGTH@i4_trailers_that_frame_or_authenticate_are_dropped", COUNTED),
+        ("CONTENT_LENGTH@k7_with_chunks_a_length*", COUNTED),
+        ("HTTP_TRANSFER_ENCODING", "a body with a length is not in chunks"),
+        ("answer@i6_broken_chunks_that_are_not_read_end_the_connection", COUNTED),
+        ("answer@k5_more_chunks_than_are_drained_end_the_connection", COUNTED),
+        ("handled@i2_a_head_never_gets_the_body_of_another_request", COUNTED),
+        ("handled@i5_a_body_without_its_last_chunk_is_an_error", COUNTED),
+        ("handled@i5_a_chunk*", COUNTED),
+        ("handled@i5_a_last_chunk*", COUNTED),
+        ("handled@i6_*", COUNTED),
+        ("handled@i7_chunks_beyond_the_limit_are_an_error", COUNTED),
+        ("HTTP_A@h8_octets_stay_as_they_are", "variables are text"),
+        ("PATH_INFO@t10_digits_may_be_in_either_case", "variables are text"),
+        ("PATH_INFO@t10_percents_are_decoded", "variables are text"),
+        ("answer@t10_a_nul_in_percents_is_an_octet", "a variable ends at a NUL, so the host refuses the request"),
+    ],
+    differs: &[
+        Difference::of(("S1", 1), "500 exited", Some("exited"), true, EXITS),
+        Difference::of(("S4", 1), "200 OK|chunks <a> (cut)", Some("exited"), false, EXITS),
+        Difference::of(("S8", 1), "200 OK|content-length: 0|set-cookie: evil|x: a|length <>", None, true, HEAD),
+        Difference::of(("S8", 2), "500 bad-cgi-head", Some("bad-cgi-head"), true, HEAD),
+        Difference::of(("S9", 1), "200 OK|content-length: 0|length <>", None, true, HEAD),
+        Difference::of(("S10", 1), "500 bad-cgi-head", Some("bad-cgi-head"), true, HEAD),
+        Difference::of(("B4", 1), "200 OK|content-length: 3|length <abc>", None, true, HELD),
+        Difference::of(("B4", 2), "200 OK|content-length: 3|length <abc>", None, true, HELD),
+        Difference::of(("B4", 3), "200 OK|content-length: 3|length <abc>", None, false, HELD),
+        Difference::of(("X3", 1), "200 OK|until close <a> (cut)", Some("exited"), false, EXITS),
+        Difference::of(("B9", 1), "200 OK|content-length: 2|none", None, true, HELD),
+        Difference::of(("B12", 1), "200 OK|chunks <abc> (cut)", Some("exited"), false, EXITS),
+        Difference::of(("B13", 1), "200 OK|content-length: 2|length <ab>", None, true, HELD),
+        Difference::of(("K4", 1), "500 exited", Some("exited"), true, EXITS),
+        Difference::of(("X1", 1), "500 exited", Some("exited"), true, EXITS),
+        Difference::of(("X2", 1), "500 bad-cgi-head", Some("bad-cgi-head"), true, HEAD),
+        Difference::of(("X2", 2), "500 bad-cgi-head", Some("bad-cgi-head"), true, HEAD),
+        Difference::of(("X3", 2), "200 OK|chunks <a> (cut)", Some("exited"), false, EXITS),
+        Difference::of(("X3", 3), "200 OK|content-length: 9|length <a> (cut)", Some("exited"), false, EXITS),
+        Difference::of(("I6", 1), "400 bad-input", Some("bad-input"), false, COUNTED),
+    ],
+};
+
+/// How a program fails.
+const EXITS: &str = "a program fails with its exit code, also after the end of its response";
+
+/// How a program begins its response.
+const HEAD: &str = "the head is text, whose lines are the program's, and which names no connection";
+
+/// What is known of the length.
+const HELD: &str = "what a program writes is held until it waits or ends, so the length is known";
+
+/// They are the server's, and a handler could copy them into requests of its own.
+const HOP_BY_HOP: &str = "fields of the connection are left out";
+
+/// A request of `wasi:http` always has an authority.
+const NEEDS_AUTHORITY: &str = "without one, the authority is where the connection arrived";
+
+/// A target of `wasi:http` is a valid URI.
+const TARGET: &str = "what a URI may not contain is encoded";
+
+/// What both versions of `wasi:http` cannot say.
+const CANNOT_TELL: &[(&str, &str)] = &[
+    ("header", "names are in lower case, and fields of one name are together"),
+    ("raw-head", "a handler gets no bytes of the head"),
+    ("order", "there is no order among names"),
+    ("SERVER_*", "there is no word for the server"),
+    ("REMOTE_*", "there is no word for the client"),
+    ("GATEWAY_INTERFACE", "there is no word for the gateway"),
+    ("wsgi.*", "there is no WSGI"),
+    ("wasmserve.*", "there is no word for the exchange"),
+    ("HTTP_CONNECTION", HOP_BY_HOP),
+    ("HTTP_KEEP_ALIVE", HOP_BY_HOP),
+    ("HTTP_PROXY_AUTHORIZATION", HOP_BY_HOP),
+    ("HTTP_PROXY_CONNECTION", HOP_BY_HOP),
+    ("HTTP_TRANSFER_ENCODING", HOP_BY_HOP),
+    ("HTTP_UPGRADE", HOP_BY_HOP),
+    ("HTTP_HOST@h4_a_request_of_http_1_0_needs_no_host", NEEDS_AUTHORITY),
+    ("HTTP_HOST@h4_an_empty_host_is_taken", NEEDS_AUTHORITY),
+    ("REQUEST_URI@t4_the_authority_of_a_url_replaces_host", "the authority and the path are apart"),
+    ("*@e11_the_target_is_there_as_it_was_sent", TARGET),
+    ("*@t11_*", TARGET),
+];
+
+const WASI_HTTP: Kind = Kind {
+    name: "wasi:http 0.2",
+    teller: "tells_its_request_in_wasi_http",
+    follower: "follows_a_script_in_wasi_http",
+    stream: "stderr",
+    cannot_tell: CANNOT_TELL,
+    differs: &[
+        Difference::of(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("S5", 1), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S6", 1), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S6", 2), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S7", 1), "200 OK|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("S7", 2), "200 OK|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("S8", 1), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S8", 2), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S9", 1), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S9", 2), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S10", 1), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("S10", 2), UNSET, Some("no-start-response"), true, NO_RESPONSE),
+        Difference::of(("B5", 1), "503 Service Unavailable|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("X3", 3), "200 OK|content-length: 9|length <a> (cut)", Some("short-body"), false, UNFINISHED),
+    ],
+};
+
+/// What the client gets if the handler sets no response.
+const UNSET: &str = "500 no-start-response";
+
+/// How a head is refused.
+const NO_RESPONSE: &str = "the host refuses to make a response of it, so none is set";
+
+/// How a response fails after its head.
+const UNFINISHED: &str = "a body that is dropped unfinished has no reason, and one that is finished has no failure";
+
+/// How a status is set.
+const REASON: &str = "a status is a number";
+
+const WASI_HTTP_3: Kind = Kind {
+    name: "wasi:http 0.3",
+    teller: "tells_its_request_in_wasi_http_3",
+    follower: "follows_a_script_in_wasi_http_3",
+    stream: "stderr",
+    cannot_tell: CANNOT_TELL,
+    differs: &[
+        Difference::of(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("S6", 4), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S7", 1), "200 OK|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("S7", 2), "200 OK|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("B5", 1), "503 Service Unavailable|content-length: 0|length <>", None, true, REASON),
+        Difference::of(("B12", 1), "200 OK|content-length: 3|length <abc>", None, true, UNFINISHED),
+        Difference::of(("S5", 1), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S6", 1), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S6", 2), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S8", 1), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S8", 2), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S9", 1), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S9", 2), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S10", 1), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("S10", 2), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("X2", 1), RETURNED, Some("exception"), true, NO_RESPONSE),
+        Difference::of(("X2", 2), RETURNED, Some("exception"), true, NO_RESPONSE),
+    ],
+};
+
+/// What the client gets if the handler returns an error, as it has to without a response.
+const RETURNED: &str = "500 exception";
