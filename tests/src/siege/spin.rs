@@ -26,13 +26,16 @@ pub(super) fn lay(scale: Scale) -> Report {
 
 /// A server whose handlers may spin for as long as the siege takes.
 fn server(timeout: &str) -> Launch {
-    Launch::mounted(&["spins", "hello"]).flags(["--timeout", timeout, "--cpu-time", timeout])
+    Launch::mounted(&["spins", "speaks_wasi_http", "hello"]).flags(["--timeout", timeout, "--cpu-time", timeout])
 }
 
+/// A handler of our own world that spins after the first chunk of its body, and one of `wasi:http`.
+const LATE: [&str; 2] = ["/spins/late", "/speaks_wasi_http/spins-in-the-body"];
+
 /// Starts a handler that spins. Reads only the head of the response; the rest stays in the socket.
-fn spinning(addr: SocketAddr) -> TcpStream {
+fn spinning(addr: SocketAddr, target: &str) -> TcpStream {
     let mut stream = wire::connect(addr, TIMEOUT).expect("the server listens");
-    stream.write_all(&wire::get("/spins/late")).expect("the server reads the request");
+    stream.write_all(&wire::get(target)).expect("the server reads the request");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -51,7 +54,9 @@ fn others(scale: Scale, report: &mut Report) {
     drop(prober::probe(server.addr(), "/hello", 20));
     let mut spinners = Vec::new();
     for count in [0, 2, 8, 32] {
-        spinners.resize_with(count, || spinning(server.addr()));
+        while spinners.len() < count {
+            spinners.push(spinning(server.addr(), LATE[spinners.len() % LATE.len()]));
+        }
         let latencies = prober::probe(server.addr(), "/hello", probes);
         report.row(vec!["others".into(), count.to_string(), latencies.to_string(), String::new()]);
         report.count(&format!("requests not answered beside {count} spinners"), 0, latencies.failed());
@@ -65,9 +70,10 @@ fn others(scale: Scale, report: &mut Report) {
 fn limit(scale: Scale, report: &mut Report) {
     let server = server("2s").start();
     let rounds = scale.of(10, 1);
-    let taken = crowd::each(2 * rounds, 2, |_| {
+    let taken = crowd::each(2 * rounds, 2, |number| {
         let begun = Instant::now();
-        let seen = wire::ask(server.addr(), &wire::get("/spins"), TIMEOUT);
+        let target = ["/spins", "/speaks_wasi_http/spins"][number % 2];
+        let seen = wire::ask(server.addr(), &wire::get(target), TIMEOUT);
         (begun.elapsed(), seen.map(|seen| seen.status).ok())
     });
     let longest = taken.iter().map(|(taken, _)| *taken).max().unwrap_or_default();
@@ -99,7 +105,7 @@ fn free(launch: Launch, what: &str, farewell: Farewell, scale: Scale, report: &m
     let rounds = scale.of(10, 1);
     let mut freed = Vec::new();
     for _ in 0..rounds {
-        let spinners = [spinning(server.addr()), spinning(server.addr())];
+        let spinners = [LATE[0]; 2].map(|target| spinning(server.addr(), target));
         for mut spinner in spinners {
             if let Farewell::Close = farewell {
                 // Closing a socket with unread bytes resets the connection.

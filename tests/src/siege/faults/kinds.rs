@@ -125,6 +125,9 @@ const CPU: &str = "cpu-limit";
 const WALL: &str = "wall-limit";
 const HEAD: &str = "bad-response-head";
 
+/// The guest of `wasi:http`, whose targets say what it does.
+const HTTP: &str = "speaks_wasi_http";
+
 /// A guest that causes the fault without a query.
 fn kind(number: &'static str, program: &'static str, end: End) -> Kind {
     Kind { number, program, target: "", client: Client::Gets, end, until: Until::Itself }
@@ -183,5 +186,23 @@ pub(super) fn all() -> Vec<Kind> {
         kind("F25", "forges_handles", Fault(500, TRAP)),
         Kind { target: "/late", client: Leaves, until: Until::Left, ..kind("F27", "spins", Left) },
         Kind { target: "/late", client: Leaves, until: Until::Left, ..kind("F27", "sleeps", Left) },
+        // The same through `wasi:http`, whose response is moved by the host.
+        Kind { target: "/spins", ..spinner("F1", HTTP) },
+        Kind { target: "/spins-in-the-body", end: Cut(CPU), ..spinner("F1", HTTP) },
+        Kind { target: "/fills-memory", ..kind("F3", HTTP, Fault(500, MEMORY)) },
+        Kind { target: "/panics", ..kind("F8", HTTP, Fault(500, TRAP)) },
+        Kind { target: "/panics-in-the-body", ..kind("F8", HTTP, Cut(TRAP)) },
+        Kind { target: "/exits", ..kind("F8", HTTP, Fault(500, "exited")) },
+        Kind { target: "/exits-in-the-body", ..kind("F8", HTTP, Cut("exited")) },
+        Kind { target: "/sets-an-error", ..kind("F8", HTTP, Fault(500, "exception")) },
+        Kind { target: "/drops-the-body", ..kind("F8", HTTP, Cut("exception")) },
+        Kind { target: "/forgets-the-body", ..kind("F8", HTTP, Cut("exception")) },
+        Kind { target: "/sets-nothing", ..kind("F10", HTTP, Fault(500, "no-start-response")) },
+        Kind { target: "/drops-the-outparam", ..kind("F10", HTTP, Fault(500, "no-start-response")) },
+        Kind { target: "/sets-a-status-of-100", ..kind("F12", HTTP, Fault(500, HEAD)) },
+        Kind { target: "/writes-more-than-declared", ..kind("F13", HTTP, Answer(200)) },
+        Kind { target: "/writes-less-than-declared", ..kind("F14", HTTP, Cut("short-body")) },
+        Kind { target: "/sleeps", until: Until::Late, ..kind("F19", HTTP, Fault(504, WALL)) },
+        Kind { target: "/spins-in-the-body", client: Leaves, until: Until::Left, ..kind("F27", HTTP, Left) },
     ]
 }
