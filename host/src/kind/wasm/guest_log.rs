@@ -65,7 +65,7 @@ impl Panic {
             begin.clone_into(&mut self.text);
             self.is_open = true;
         } else if self.is_open {
-            self.is_open = !phrases::is_after_panic(&line) && self.text.len() + line.len() <= Self::MAX;
+            self.is_open = !phrases::is_after_panic(&line) && self.text.len() + line.len() < Self::MAX;
             if self.is_open {
                 // The message follows the place in a line of its own.
                 self.text.push(if self.text.contains(": ") { '\n' } else { ' ' });
