@@ -126,7 +126,7 @@ fn fault(server: &Server, path: &str, kind: &str) -> String {
 
 #[test]
 fn x1_a_handler_that_fails_before_its_response_is_answered_for() {
-    let server = server(&["--timeout", "2s", "--cpu-time", "300ms"]);
+    let server = server(&["--timeout", "4s", "--cpu-time", "1s"]);
     let misdeeds: [Misdeed; 16] = [
         ("/sets-nothing", 500, "no-start-response", "without a response"),
         ("/drops-the-outparam", 500, "no-start-response", "without a response"),
@@ -173,7 +173,7 @@ const CUT: [Misdeed; 9] = [
 
 #[test]
 fn x3_a_response_that_was_cut_never_looks_complete() {
-    let server = server(&["--cpu-time", "300ms"]);
+    let server = server(&["--cpu-time", "1s"]);
     for (path, status, kind, reason) in CUT {
         let cut = server.get(path);
         assert_eq!((cut.status, cut.text(), cut.end), (status, "some", End::Cut), "{path}");
@@ -188,7 +188,7 @@ fn x3_a_response_that_was_cut_never_looks_complete() {
 
 #[test]
 fn x3_a_cut_response_is_a_reset_for_http_1_0_and_http_2() {
-    let server = server(&["--cpu-time", "300ms"]);
+    let server = server(&["--cpu-time", "1s"]);
     let mut client = Http2::connect(server.addr());
     for (path, status, ..) in CUT {
         let cut = server.ask(format!("GET {path} HTTP/1.0\r\n\r\n"));
@@ -360,7 +360,7 @@ fn b1_a_body_longer_than_declared_is_cut_off_with_a_note() {
 
 #[test]
 fn a_fault_after_a_whole_response_is_logged_and_changes_nothing() {
-    let server = server(&["--cpu-time", "300ms"]);
+    let server = server(&["--cpu-time", "1s"]);
     for (path, kind) in [("/panics-after-the-body", "trap"), ("/spins-after-its-response", "cpu-limit")] {
         let response = server.get(path);
         assert_eq!((response.status, response.text(), response.end), (200, "whole", End::Whole), "{path}");

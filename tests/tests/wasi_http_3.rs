@@ -175,7 +175,7 @@ fn is_logged(server: &Server, path: &str, kind: &str, reason: &str) {
 #[test]
 fn a_handler_that_fails_before_its_response_is_answered_for() {
     is_answered_for(
-        &server(&["--cpu-time", "300ms"]),
+        &server(&["--cpu-time", "1s"]),
         &[
             ("/returns-an-error", 500, "exception", "the handler set the error internal-error: \"no luck\""),
             ("/sets-a-status-of-100", 500, "bad-response-head", "the status is not three digits from 200 to 999"),
@@ -220,7 +220,7 @@ fn is_cut(server: &Server, misdeeds: &[(&str, &str, &str)]) {
 #[test]
 fn x3_a_response_that_was_cut_never_looks_complete() {
     is_cut(
-        &server(&["--cpu-time", "300ms"]),
+        &server(&["--cpu-time", "1s"]),
         &[
             ("/writes-less-than-declared", "short-body", "6 bytes less"),
             ("/ends-the-body-with-an-error", "exception", "ended with the error internal-error: \"half way\""),

@@ -18,7 +18,7 @@ use crate::source::locate::Named;
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
     /// The handler: a component, a Rust file, a crate, or a directory whose files are served; a prefix says which:
-    /// `component:`, `rust:`, `crate:`, `files:`, or `gateway:`, `wasi-http:`, `cgi:`
+    /// `component:`, `rust:`, `crate:`, `files:`, and of several kinds of component `cgi:`, `wasi-http:`
     #[arg(value_name = "HANDLER", required_unless_present = "mount", value_hint = ValueHint::AnyPath)]
     pub(super) handler: Option<OsString>,
 
