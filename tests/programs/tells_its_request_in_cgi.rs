@@ -19,6 +19,7 @@ fn main() -> io::Result<()> {
         io::stdin().take(1 << 20).read_to_end(&mut body)?;
         report.single("body", &body);
     }
-    print!("Content-Type: text/plain\n\n{}", report.into_text());
+    let text = report.into_text();
+    print!("Content-Type: text/plain\nContent-Length: {}\n\n{text}", text.len());
     Ok(())
 }

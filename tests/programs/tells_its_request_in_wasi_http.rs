@@ -73,8 +73,9 @@ fn report(request: &IncomingRequest) -> Result<String, String> {
 }
 
 fn send(outparam: ResponseOutparam, text: &str) {
-    let fields =
-        Fields::from_list(&[("content-type".to_owned(), b"text/plain".to_vec())]).expect("the field is allowed");
+    let length = text.len().to_string().into_bytes();
+    let fields = [("content-type".to_owned(), b"text/plain".to_vec()), ("content-length".to_owned(), length)];
+    let fields = Fields::from_list(&fields).expect("the fields are allowed");
     let response = OutgoingResponse::new(fields);
     let body = response.body().expect("the body was not taken before");
     ResponseOutparam::set(outparam, Ok(response));

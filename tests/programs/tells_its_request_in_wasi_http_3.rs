@@ -16,12 +16,13 @@ impl wasip3::exports::http::handler::Guest for Teller {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         println!("handled");
         let report = report(request).await?;
-        let fields = Fields::from_list(&[("content-type".to_owned(), b"text/plain".to_vec())]);
+        let length = report.len().to_string().into_bytes();
+        let fields = [("content-type".to_owned(), b"text/plain".to_vec()), ("content-length".to_owned(), length)];
+        let fields = Fields::from_list(&fields).expect("the fields are allowed");
         let (mut body, contents) = wit_stream::new();
         spawn_local(async move {
             _ = body.write_all(report.into_bytes()).await;
         });
-        let fields = fields.expect("the field is allowed");
         Ok(Response::new(fields, Some(contents), wit_future::new(|| Ok(None)).1).0)
     }
 }

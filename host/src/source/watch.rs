@@ -224,13 +224,13 @@ impl Watch {
         let mut due = self.settle(states, begun);
         while let Some(changed) = self.next(due) {
             let begun = SystemTime::now();
-            for at in changed {
-                if let Some((level, text)) = self.renew(at) {
-                    self.served.events.notice(level, text);
-                }
-            }
+            let notices: Vec<_> = changed.into_iter().filter_map(|at| self.renew(at)).collect();
             self.answers = false;
+            // Whoever reads the notices may save at once, which is then no change during the build.
             let states = self.look(&BTreeSet::new());
+            for (level, text) in notices {
+                self.served.events.notice(level, text);
+            }
             due = self.settle(states, begun);
         }
     }
