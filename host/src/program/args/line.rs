@@ -17,8 +17,8 @@ use crate::source::locate::Named;
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = ALL_EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
-    /// The handler: a component, a Rust file, a crate, or a directory whose files are served;
-    /// `component:`, `rust:`, `crate:`, `files:`, `gateway:`, `wasi-http:` or `cgi:` before it says which
+    /// A component, a Rust file, a crate, or a directory of files; a prefix says which: `component:`, `rust:`, `crate:`,
+    /// `files:`, `gateway:`, `wasi-http:`, `cgi:`
     #[arg(value_name = "HANDLER", required_unless_present = "mount", value_hint = ValueHint::AnyPath)]
     pub(super) handler: Option<OsString>,
 
