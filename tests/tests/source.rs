@@ -332,7 +332,8 @@ fn a_crate_without_a_program_or_with_several_is_refused_with_a_remedy() {
     let place = Place::new();
     let directory = krate(&place, "", &[("bin/one.rs", "x"), ("bin/two.rs", "x")]);
     refuses(Launch::file(&directory), 4, &["several programs (one, two)", "default-run = \"one\""]);
-    refuses(Launch::file(&Place::new()), 4, &["directory without a Cargo.toml"]);
+    let place = Place::new();
+    refuses(Launch::bare().flags([format!("crate:{}", place.display())]), 4, &["without a Cargo.toml"]);
 }
 
 #[test]
