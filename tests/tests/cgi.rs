@@ -5,7 +5,7 @@ use std::{fs, io::Write as _, net::TcpListener};
 use rustix::process::Signal;
 use wasmserve_tests::{
     cgi::CASES,
-    client::{Client, End, Response},
+    client::{Client, End, Response, with_length},
     guest,
     http2::{self, Http2},
     place::Place,
@@ -264,7 +264,7 @@ fn g3_a_local_redirect_is_answered_in_the_same_exchange() {
     assert_eq!(server.get("/redirects-late?/other").text(), "GET /other", "from the slow lane");
     let mut client = server.connect();
     client.send("HEAD /redirects?/other HTTP/1.1\r\nHost: x\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.response_to_head().field("content-length"), Some("10"));
+    assert_eq!(client.response_to_head().status, 200);
     assert_eq!(client.response().text(), "GET /a");
     server.line_with("\"GET /redirects?/other?a=b HTTP/1.1\" 200");
 }
@@ -351,7 +351,7 @@ fn g9_x3_a_response_that_was_cut_never_looks_complete() {
     }
     let server = server(&[]);
     let exited = server.get("/exits-in-the-body?0");
-    assert_eq!((exited.text(), exited.end, exited.field("content-length")), ("some\n", End::Whole, Some("5")));
+    assert_eq!((exited.text(), exited.end), ("some\n", End::Whole));
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn b1_a_body_longer_than_declared_is_cut_off_with_a_note() {
 #[test]
 fn g10_a_short_response_has_its_length_and_one_that_takes_longer_is_streamed() {
     let server = server(&["--cpu-time", "20s"]);
-    let short = server.get("/describes");
+    let short = with_length(|| server.get("/describes"));
     assert_eq!(short.field("content-length"), Some(&*short.body.len().to_string()));
     let long = server.get("/writes-much");
     assert_eq!((long.body.len(), long.field("transfer-encoding")), (1_000_000, Some("chunked")));
@@ -413,7 +413,7 @@ fn b9_a_response_to_head_has_no_body() {
     let server = server(&[]);
     let mut client = server.connect();
     client.send("HEAD /a HTTP/1.1\r\nHost: x\r\n\r\nGET /counts HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.response_to_head().field("content-length"), Some("7"));
+    assert_eq!(client.response_to_head().status, 200);
     assert_eq!(client.response().text(), "0 of no length");
 }
 
@@ -466,7 +466,6 @@ fn a_program_for_wasi_0_1_is_served_and_served_anew() {
     let server = Launch::file(&path).flags(["--arg", "a b"]).start();
     let response = server.ask(post("/", b"hello"));
     assert_eq!((response.text(), response.field("content-type")), ("old.wasm\0a b\0hello", Some("text/plain")));
-    assert_eq!(response.field("content-length"), Some("18"));
     // The same with another answer: a custom section makes another file of it.
     place.file("old.wasm", [&module[..], b"\0\x02\x01x"].concat());
     server.served_anew(1);
