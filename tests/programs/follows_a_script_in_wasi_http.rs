@@ -9,7 +9,7 @@ use wasip2::{
     http::types::{ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam},
     io::streams::{InputStream, OutputStream, StreamError},
 };
-use wasmserve_test_programs::{self as script, Step};
+use wasmserve_test_programs::{self as script, Step, report};
 
 struct Follower;
 
@@ -71,12 +71,7 @@ impl Actor {
             Step::ReadAll => return Some(self.body.read_all()),
             Step::Trailers => return Some(self.body.trailers()),
             Step::Get(name) => {
-                // As the variables of CGI are named: two of them without a prefix.
-                let is_content = matches!(&*name, "CONTENT_LENGTH" | "CONTENT_TYPE");
-                let field = if is_content { Some(&*name) } else { name.strip_prefix("HTTP_") };
-                let field = field.filter(|field| is_content || !field.starts_with("CONTENT_"));
-                let field = field.map(|field| field.to_lowercase().replace('_', "-"));
-                let value = field.and_then(|field| request.headers().get(&field).pop());
+                let value = report::field_of(&name).and_then(|field| request.headers().get(&field).pop());
                 return Some(value.map_or_else(|| "absent".into(), |value| script::escaped(&value)));
             }
             Step::Fail(text) => panic!("{text} ends the script"),

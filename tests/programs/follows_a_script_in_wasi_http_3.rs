@@ -11,7 +11,7 @@ use wasip3::{
     wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter, spawn_local},
     wit_future, wit_stream,
 };
-use wasmserve_test_programs::{self as script, Step};
+use wasmserve_test_programs::{self as script, Step, report};
 
 struct Follower;
 
@@ -129,12 +129,7 @@ impl Asked {
             Step::ReadAll => self.read_all().await,
             Step::Trailers => self.trailers.clone(),
             Step::Get(name) => {
-                // As the variables of CGI are named: two of them without a prefix.
-                let is_content = matches!(&*name, "CONTENT_LENGTH" | "CONTENT_TYPE");
-                let field = if is_content { Some(&*name) } else { name.strip_prefix("HTTP_") };
-                let field = field.filter(|field| is_content || !field.starts_with("CONTENT_"));
-                let field = field.map(|field| field.to_lowercase().replace('_', "-"));
-                let value = field.and_then(|field| self.headers.get(&field).pop());
+                let value = report::field_of(&name).and_then(|field| self.headers.get(&field).pop());
                 value.map_or_else(|| "absent".into(), |value| script::escaped(&value))
             }
             Step::Trap => process::abort(),

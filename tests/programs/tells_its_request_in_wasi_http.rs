@@ -8,7 +8,7 @@ use wasip2::{
     },
     io::streams::StreamError,
 };
-use wasmserve_test_programs::report::{Report, Variables};
+use wasmserve_test_programs::report::{HttpRequest, Report};
 
 struct Teller;
 
@@ -25,30 +25,18 @@ impl wasip2::exports::http::incoming_handler::Guest for Teller {
 }
 
 fn report(request: &IncomingRequest) -> Result<String, String> {
-    let mut variables = Variables::default();
     let mut report = Report::default();
     let method = match request.method() {
         Method::Other(name) => name,
-        known => format!("{known:?}").trim_start_matches("Method::").to_uppercase(),
+        known => format!("{known:?}"),
     };
-    variables.set("REQUEST_METHOD", method);
-    let fields = request.headers().entries();
-    let mount = fields.iter().find(|(name, _)| name == "x-forwarded-prefix").map(|(_, value)| value.clone());
     let target = request.path_with_query().unwrap_or_default();
-    variables.target(&target, &String::from_utf8_lossy(&mount.unwrap_or_default()));
-    variables.set("HTTP_HOST", request.authority().unwrap_or_default());
-    for (name, value) in &fields {
-        variables.field(name, value);
-        report.named("header", name, value);
-    }
-    if matches!(request.scheme(), Some(Scheme::Https)) {
-        variables.set("HTTPS", "on");
-    }
-    for (name, value) in std::env::vars() {
-        variables.set(&name, value);
-    }
-    variables.report(&mut report);
-    if !target.starts_with("/unread") {
+    let is_readable = !target.starts_with("/unread");
+    let authority = request.authority().unwrap_or_default();
+    let is_https = matches!(request.scheme(), Some(Scheme::Https));
+    let fields = request.headers().entries();
+    HttpRequest { method, target, authority, is_https, fields }.report(&mut report);
+    if is_readable {
         let body = request.consume().map_err(|()| "the body was taken before")?;
         let stream = body.stream().map_err(|()| "the stream was taken before")?;
         let mut whole = Vec::new();

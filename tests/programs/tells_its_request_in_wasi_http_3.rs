@@ -6,7 +6,7 @@ use wasip3::{
     wit_bindgen::spawn_local,
     wit_future, wit_stream,
 };
-use wasmserve_test_programs::report::{Report, Variables};
+use wasmserve_test_programs::report::{HttpRequest, Report};
 
 struct Teller;
 
@@ -28,30 +28,18 @@ impl wasip3::exports::http::handler::Guest for Teller {
 }
 
 async fn report(request: Request) -> Result<String, ErrorCode> {
-    let mut variables = Variables::default();
     let mut report = Report::default();
     let method = match request.get_method() {
         Method::Other(name) => name,
-        known => format!("{known:?}").trim_start_matches("Method::").to_uppercase(),
+        known => format!("{known:?}"),
     };
-    variables.set("REQUEST_METHOD", method);
-    let fields = request.get_headers().copy_all();
-    let mount = fields.iter().find(|(name, _)| name == "x-forwarded-prefix").map(|(_, value)| value.clone());
     let target = request.get_path_with_query().unwrap_or_default();
-    variables.target(&target, &String::from_utf8_lossy(&mount.unwrap_or_default()));
-    variables.set("HTTP_HOST", request.get_authority().unwrap_or_default());
-    for (name, value) in &fields {
-        variables.field(name, value);
-        report.named("header", name, value);
-    }
-    if matches!(request.get_scheme(), Some(Scheme::Https)) {
-        variables.set("HTTPS", "on");
-    }
-    for (name, value) in std::env::vars() {
-        variables.set(&name, value);
-    }
-    variables.report(&mut report);
-    if !target.starts_with("/unread") {
+    let is_readable = !target.starts_with("/unread");
+    let authority = request.get_authority().unwrap_or_default();
+    let is_https = matches!(request.get_scheme(), Some(Scheme::Https));
+    let fields = request.get_headers().copy_all();
+    HttpRequest { method, target, authority, is_https, fields }.report(&mut report);
+    if is_readable {
         let (body, trailers) = Request::consume_body(request, wit_future::new(|| Ok(())).1);
         report.single("body", &body.collect().await);
         for (name, value) in trailers.await?.map(|trailers| trailers.copy_all()).unwrap_or_default() {

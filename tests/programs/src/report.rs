@@ -35,18 +35,73 @@ fn escape(bytes: &[u8]) -> String {
     bytes.iter().map(escape).collect()
 }
 
-/// The variables of a request (RFC 3875 section 4.1) for kinds that have none, as far as they can be made of the rest.
-#[derive(Debug, Default)]
-pub struct Variables(Vec<(String, Vec<u8>)>);
+/// A request of `wasi:http`, of any version.
+#[derive(Debug)]
+pub struct HttpRequest {
+    /// The method: its name, or as the bindings print a known one (`Method::Get`).
+    pub method: String,
+    /// The path and query.
+    pub target: String,
+    /// The authority.
+    pub authority: String,
+    /// Whether the scheme is HTTPS.
+    pub is_https: bool,
+    /// The fields.
+    pub fields: Vec<(String, Vec<u8>)>,
+}
+
+impl HttpRequest {
+    /// Reports the variables that CGI would have, as far as they can be made of the rest, and the fields.
+    pub fn report(&self, report: &mut Report) {
+        let mut variables = Variables::default();
+        let known = self.method.strip_prefix("Method::").map(str::to_uppercase);
+        variables.set("REQUEST_METHOD", known.unwrap_or_else(|| self.method.clone()));
+        let mount = self.fields.iter().find(|(name, _)| name == "x-forwarded-prefix");
+        let mount = mount.map(|(_, value)| String::from_utf8_lossy(value)).unwrap_or_default();
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        variables.set("SCRIPT_NAME", decode(&mount));
+        variables.set("PATH_INFO", decode(path));
+        variables.set("QUERY_STRING", query);
+        for name in ["REQUEST_URI", "RAW_URI"] {
+            variables.set(name, format!("{mount}{}", self.target));
+        }
+        variables.set("HTTP_HOST", &*self.authority);
+        for (name, value) in &self.fields {
+            variables.field(name, value);
+            report.named("header", name, value);
+        }
+        if self.is_https {
+            variables.set("HTTPS", "on");
+        }
+        for (name, value) in std::env::vars() {
+            variables.set(&name, value);
+        }
+        for (name, value) in &variables.0 {
+            report.named("environ", name, value);
+        }
+    }
+}
+
+/// The field that a variable is made of: two have a variable without a prefix.
+#[must_use]
+pub fn field_of(variable: &str) -> Option<String> {
+    let is_content = matches!(variable, "CONTENT_LENGTH" | "CONTENT_TYPE");
+    let field = if is_content { Some(variable) } else { variable.strip_prefix("HTTP_") };
+    let field = field.filter(|field| is_content || !field.starts_with("CONTENT_"))?;
+    Some(field.to_lowercase().replace('_', "-"))
+}
+
+/// The variables of a request (RFC 3875 section 4.1).
+#[derive(Default)]
+struct Variables(Vec<(String, Vec<u8>)>);
 
 impl Variables {
-    /// Adds a variable.
-    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+    fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
         self.0.push((name.to_owned(), value.into()));
     }
 
     /// Adds a field. Repeated ones are joined.
-    pub fn field(&mut self, name: &str, value: &[u8]) {
+    fn field(&mut self, name: &str, value: &[u8]) {
         let name = name.to_uppercase().replace('-', "_");
         let name = match &*name {
             "CONTENT_LENGTH" | "CONTENT_TYPE" => name,
@@ -58,24 +113,6 @@ impl Variables {
                 known.extend_from_slice(value);
             }
             None => self.0.push((name, value.to_vec())),
-        }
-    }
-
-    /// Sets the path and the query of a target. `mount` is the path at which the handler is mounted.
-    pub fn target(&mut self, target: &str, mount: &str) {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        self.set("SCRIPT_NAME", decode(mount));
-        self.set("PATH_INFO", decode(path));
-        self.set("QUERY_STRING", query);
-        for name in ["REQUEST_URI", "RAW_URI"] {
-            self.set(name, format!("{mount}{target}"));
-        }
-    }
-
-    /// Adds all to a report.
-    pub fn report(&self, report: &mut Report) {
-        for (name, value) in &self.0 {
-            report.named("environ", name, value);
         }
     }
 }
