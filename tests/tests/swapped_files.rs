@@ -14,7 +14,7 @@ use wasmserve_tests::{place::Place, server::Launch};
 /// How many requests are sent for each path.
 const REQUESTS: usize = 3000;
 
-/// Swaps two names until it is told to stop.
+/// Swaps two names until it is asked to stop.
 fn swap(one: &Path, other: &Path, is_done: &AtomicBool) {
     while !is_done.load(Ordering::Relaxed) {
         renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).expect("both names exist");

@@ -205,7 +205,7 @@ fn rust_without_handler_is_told_what_is_missing() {
     let place = Place::new();
     let component = wat::parse_str("(component)").expect("valid WAT");
     let file = place.file("built.wasm", component);
-    // As a library; a program is a CGI program, which is told what is missing when it does not answer as one.
+    // As a library; a program is served as a CGI program, and its first fault says what is missing.
     refuses(built(&place, &file), 4, &["`hello.rs` has no handler; add `handler!(app);`"]);
 
     let launch = built(&place, &file);

@@ -226,7 +226,7 @@ impl Watch {
             let begun = SystemTime::now();
             let notices: Vec<_> = changed.into_iter().filter_map(|at| self.renew(at)).collect();
             self.answers = false;
-            // Whoever reads the notices may save at once, which is then no change during the build.
+            // A user who reads the notices may save at once, and that is not a change during the build.
             let states = self.look(&BTreeSet::new());
             for (level, text) in notices {
                 self.served.events.notice(level, text);

@@ -23,7 +23,7 @@ use wasmtime_wasi_http::Error;
 
 use crate::{base::lock::lock, handler::Call};
 
-/// The field that tells a mounted handler where it is mounted, as reverse proxies do that strip a prefix.
+/// The field with the path at which a handler is mounted, as reverse proxies send it that strip a prefix.
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// How much of the body is read at once, in bytes.
