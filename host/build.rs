@@ -1,4 +1,4 @@
-//! Embeds the SDK's sources and the built-in handlers in the program.
+//! Embeds the SDK's sources, the built-in handlers and the parts of Python in the program.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "build scripts communicate with cargo on stdout")]
 
@@ -31,6 +31,65 @@ fn main() {
     embed_sdk(&workspace.join("guest-sdk"), &out);
     provide_target();
     build_guests(&workspace, &out);
+    embed_python(&out);
+}
+
+/// The crate that contains CPython for wasm: its interpreter, its C library and its standard library. It is not a
+/// dependency, because only these files are needed and not its code, which depends on another wasmtime.
+const PYTHON: &str = "componentize-py";
+const PYTHON_VERSION: &str = "0.25.1";
+
+/// The files of that crate that are embedded.
+const PYTHON_PARTS: [&str; 7] = [
+    "libcomponentize_py_runtime_sync.so.zst",
+    "libpython3.14.so.zst",
+    "libc.so.zst",
+    "libwasi-emulated-process-clocks.so.zst",
+    "libwasi-emulated-getpid.so.zst",
+    "libwasi-emulated-signal.so.zst",
+    "python-lib.tar.zst",
+];
+
+/// Embeds the parts of Python. Without them the program works, except that it serves no Python.
+fn embed_python(out: &Path) {
+    println!("cargo::rustc-check-cfg=cfg(has_python)");
+    println!("cargo::rerun-if-env-changed=WASMSERVE_PYTHON");
+    let given = env::var_os("WASMSERVE_PYTHON").map(PathBuf::from);
+    let Some(parts) = given.or_else(unpacked_python).or_else(|| download_python(out)) else {
+        println!(
+            "cargo::warning=this build cannot serve Python, because {PYTHON} {PYTHON_VERSION} is not in the registry's \
+             cache and cannot be downloaded; set WASMSERVE_PYTHON to a directory with its files"
+        );
+        return;
+    };
+    println!("cargo::rerun-if-changed={}", parts.display());
+    for part in PYTHON_PARTS {
+        if let Err(error) = fs::copy(parts.join(part), out.join(part)) {
+            fail(&format!("`{}` cannot be copied: {error}", parts.join(part).display()));
+        }
+    }
+    println!("cargo::rustc-cfg=has_python");
+}
+
+/// The directory into which cargo has unpacked the crate.
+fn unpacked_python() -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")))?;
+    let registries = fs::read_dir(home.join("registry/src")).ok()?;
+    let crates = registries.flatten().map(|entry| entry.path().join(format!("{PYTHON}-{PYTHON_VERSION}")));
+    // Written when all files are there.
+    crates.into_iter().find(|crate_| crate_.join(".cargo-ok").exists())
+}
+
+/// Has cargo download the crate, and nothing that it depends on. Cargo checks it against the registry's checksum.
+fn download_python(out: &Path) -> Option<PathBuf> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Not in the workspace, whose lock file does not have the crate.
+    cargo.current_dir(out).args(["info", "--quiet", &format!("{PYTHON}@{PYTHON_VERSION}")]);
+    let output = cargo.stdin(Stdio::null()).output().ok()?;
+    if !output.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    unpacked_python()
 }
 
 /// Adds the target to the toolchain if it is missing. rustup adds the targets in rust-toolchain.toml only when it installs

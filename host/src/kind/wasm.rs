@@ -20,6 +20,7 @@ mod memory;
 mod outcome;
 mod phrases;
 mod preview1;
+pub(crate) mod python;
 pub(crate) mod settings;
 mod store;
 mod streams;

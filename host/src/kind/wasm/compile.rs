@@ -19,11 +19,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Engine, component::Component};
+use wasmtime::{Engine, Module, component::Component};
 
 use super::{
     cache::{self, Known},
-    phrases,
+    phrases, preview1,
     settings::{self, Abi},
 };
 use crate::{
@@ -223,8 +223,12 @@ pub(crate) fn compile_only(abi: Abi, compile: &CompileOptions) -> Result<Exit, S
     io::stdin().read_to_end(&mut bytes).context("cannot read the component").map_err(failed)?;
     let (cache, _) = cache::open();
     let engine = settings::without_pool(abi, cache, &compile.engine_limits).map_err(failed)?;
-    match Component::from_binary(&engine, &bytes) {
-        Ok(_) => Ok(Exit::Done),
+    let compiled = match preview1::is_core_module(&bytes) {
+        true => Module::from_binary(&engine, &bytes).map(drop),
+        false => Component::from_binary(&engine, &bytes).map(drop),
+    };
+    match compiled {
+        Ok(()) => Ok(Exit::Done),
         Err(error) => Err(StartError::bare(Exit::Handler, &anyhow::Error::msg(error.root_cause().to_string()))),
     }
 }

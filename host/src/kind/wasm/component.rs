@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     fs::{self, File},
     io::Read as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -41,14 +41,15 @@ pub(crate) const SIZE_MAX: u64 = 64 << 20;
 /// A component that is ready to handle exchanges.
 pub(super) struct Component<W: World> {
     engine: Arc<Engine>,
-    /// The path that the user named.
-    name: PathBuf,
-    /// The component's bytes, needed when the core is replaced.
-    bytes: Cow<'static, [u8]>,
+    /// Makes `pre` anew when the core is replaced.
+    make: Make<W>,
     pre: ArcSwap<W::Pre>,
     allowance: Arc<Allowance>,
     notes: Arc<Notes>,
 }
+
+/// Makes what instances of a component are made from, for a core. Blocks while that is loaded from the cache.
+pub(super) type Make<W> = Box<dyn Fn(&Core) -> anyhow::Result<<W as World>::Pre> + Send + Sync>;
 
 /// Reads a component's file.
 ///
@@ -85,17 +86,35 @@ impl<W: World> Component<W> {
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Arc<Self>> {
-        let cores = engine.cores(W::ABI)?;
-        let core = cores.current();
+        let core = engine.cores(W::ABI)?.current();
         let component = compile::<W>(engine, &core, &name.display().to_string(), &bytes)?;
         let linker = core.linker_of::<W>()?;
         check::check::<W>(&component, &linker, limits)
             .with_context(|| format!("`{}` cannot be served", name.display()))?;
-        let pre = ArcSwap::from_pointee(W::prepare(linker.instantiate_pre(&component)?, name)?);
+        let path = name.to_owned();
+        let make = move |core: &Core| {
+            let component = wasmtime::component::Component::from_binary(&core.engine, &bytes)?;
+            Ok(W::prepare(core.linker_of::<W>()?.instantiate_pre(&component)?, &path)?)
+        };
+        Self::made(engine, Box::new(make), limits, grants)
+    }
+
+    /// A component that is made by this function.
+    ///
+    /// # Errors
+    ///
+    /// The function fails.
+    pub(super) fn made(
+        engine: &Arc<Engine>,
+        make: Make<W>,
+        limits: &Limits,
+        grants: &Grants,
+    ) -> anyhow::Result<Arc<Self>> {
+        let cores = engine.cores(W::ABI)?;
+        let pre = ArcSwap::from_pointee(make(&cores.current())?);
         let component = Arc::new(Self {
             engine: Arc::clone(engine),
-            name: name.to_owned(),
-            bytes,
+            make,
             pre,
             allowance: Arc::new(Allowance::new(limits, grants)),
             notes: Arc::default(),
@@ -108,8 +127,7 @@ impl<W: World> Component<W> {
 
 impl<W: World> Renew for Component<W> {
     fn renew(self: Arc<Self>, core: &Core) -> anyhow::Result<Box<dyn FnOnce()>> {
-        let component = wasmtime::component::Component::from_binary(&core.engine, &self.bytes)?;
-        let pre = W::prepare(core.linker_of::<W>()?.instantiate_pre(&component)?, &self.name)?;
+        let pre = (self.make)(core)?;
         Ok(Box::new(move || self.pre.store(Arc::new(pre))))
     }
 }
@@ -138,6 +156,7 @@ impl<W: World> Handler for Arc<Component<W>> {
             memory: Memory::new(call.allowance.limits.memory, self.engine.budget(), &stats),
             has_noted_path: false,
             wasi: None,
+            python: None,
             stats,
             call,
         };

@@ -14,6 +14,7 @@ use super::{
     cores::{Cores, Pool},
     footprint::{self, Footprint},
     memory::Budget,
+    python,
     settings::Abi,
     ticker::Ticker,
 };
@@ -46,6 +47,8 @@ pub struct Engine {
     events: Option<Arc<Events>>,
     /// Whether a notice has said that something is experimental.
     has_warned: Once,
+    /// What Python applications start from; opened for the first of them.
+    python: OnceLock<Arc<python::Base>>,
 }
 
 impl Engine {
@@ -90,9 +93,20 @@ impl Engine {
             move || end_tick(&mut lock(&ticking))
         })?;
         let (slow_lane, budget) = (Arc::new(SlowLane::spawn()?), Arc::new(Budget::new(limits.memory)));
-        let (concurrent, limits, has_warned) = (OnceLock::new(), limits.clone(), Once::new());
-        let engine =
-            Self { sync, concurrent, ticking, cache, limits, slow_lane, budget, compiler, ticker, events, has_warned };
+        let engine = Self {
+            sync,
+            concurrent: OnceLock::new(),
+            ticking,
+            cache,
+            limits: limits.clone(),
+            slow_lane,
+            budget,
+            compiler,
+            ticker,
+            events,
+            has_warned: Once::new(),
+            python: OnceLock::new(),
+        };
         Ok((engine, warning))
     }
 
@@ -111,6 +125,27 @@ impl Engine {
                 lock(&self.ticking).push(cores.current().engine.weak());
                 Ok(self.concurrent.get_or_init(|| cores))
             }
+        }
+    }
+
+    /// What Python applications start from. Blocks while it is made, which takes seconds the first time on a machine.
+    ///
+    /// # Errors
+    ///
+    /// This program contains no Python, or the cache cannot be written.
+    pub(super) fn python(&self) -> anyhow::Result<Arc<python::Base>> {
+        if let Some(base) = self.python.get() {
+            return Ok(Arc::clone(base));
+        }
+        // Another thread may be faster. Then this one is dropped.
+        let base = Arc::new(python::Base::open(self)?);
+        Ok(Arc::clone(self.python.get_or_init(|| base)))
+    }
+
+    /// Emits a notice, if there is a receiver.
+    pub(super) fn notice(&self, level: Level, text: impl Into<String>) {
+        if let Some(events) = &self.events {
+            events.notice(level, text);
         }
     }
 

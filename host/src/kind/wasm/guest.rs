@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use wasmserve_gateway::environ;
 
-use super::{guest_log::GuestLog, memory::Memory, phrases, wasi::Wasi};
+use super::{guest_log::GuestLog, memory::Memory, phrases, python, wasi::Wasi};
 use crate::{admission::call_stats::CallStats, fault::Fault, handler::Call};
 
 /// The data of an instance's store: everything that the instance can reach.
@@ -19,6 +19,8 @@ pub(super) struct Guest {
     pub(super) has_noted_path: bool,
     /// Created when the guest first uses it.
     pub(super) wasi: Option<Box<Wasi>>,
+    /// For looking at Python code, if it is what the instance runs.
+    pub(super) python: Option<python::View>,
 }
 
 impl Guest {

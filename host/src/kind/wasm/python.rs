@@ -1,0 +1,145 @@
+//! Python applications: WSGI applications as they are, each request in a fresh copy of the interpreter that has imported
+//! them.
+
+mod assemble;
+mod base;
+mod host;
+mod link;
+mod parts;
+mod prepare;
+mod stack;
+mod world;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, anyhow};
+use wasmtime::{Module, component::Component as Compiled};
+
+pub(crate) use self::base::Base;
+pub(super) use self::stack::View;
+use self::{assemble::Frame, host::Python};
+use super::{component::Component, cores::Core, engine::Engine, settings::Abi};
+use crate::{
+    base::{
+        grants::{Dir, Grants},
+        limits::Limits,
+    },
+    handler::Handler,
+};
+
+/// An application, and where its code is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct App {
+    /// The module that has it, importable from `directory`.
+    pub(crate) module: String,
+    /// Its name in the module, which may be dotted, or end with `()` if it is what makes the application; `None` for the
+    /// one that the module obviously has.
+    pub(crate) attribute: Option<String>,
+    /// The directory with the application's code.
+    pub(crate) directory: PathBuf,
+    /// The directories with what it depends on, in the order in which Python looks into them.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+impl App {
+    fn target(&self) -> String {
+        match &self.attribute {
+            Some(attribute) => format!("{}:{attribute}", self.module),
+            None => self.module.clone(),
+        }
+    }
+
+    /// The application's directories, as instances see them.
+    fn dirs(&self) -> Vec<Dir> {
+        let read_only = |host: &Path, guest: String| Dir { host: host.to_owned(), guest, read_only: true };
+        let mut dirs = vec![read_only(&self.directory, "/app".to_owned())];
+        dirs.extend(self.paths.iter().enumerate().map(|(at, path)| read_only(path, format!("/deps/{at}"))));
+        dirs
+    }
+
+    /// What Python looks into, in this order.
+    fn path(&self) -> Vec<String> {
+        let own = self.dirs().into_iter().map(|dir| dir.guest);
+        own.chain(["/python".to_owned(), "/bundled".to_owned()]).collect()
+    }
+}
+
+/// Imports an application, and makes a handler of it. `name` is used in messages. Blocks meanwhile: for seconds when
+/// Python is used for the first time on this machine.
+///
+/// # Errors
+///
+/// The application cannot be imported. The error is Python's traceback.
+pub(crate) fn handler(
+    engine: &Arc<Engine>,
+    name: &Path,
+    app: &App,
+    limits: &Limits,
+    grants: &Grants,
+) -> anyhow::Result<Box<dyn Handler>> {
+    let base = engine.python()?;
+    let core = engine.cores(Abi::Sync)?.current();
+    let code = compiled_code(engine, &core.engine, &base.frame)?;
+    let image = import(&core, &code, &base, app, limits, grants)?;
+    let mut grants = grants.clone();
+    for dir in base.dirs().into_iter().chain(app.dirs()) {
+        if grants.dirs.iter().all(|granted| granted.guest != dir.guest) {
+            grants.dirs.push(dir);
+        }
+    }
+    let (engine_of_code, bytes, runtime) = (Arc::downgrade(engine), base.frame.with_image(&image)?, base.runtime);
+    let make = move |core: &Core| {
+        let engine = engine_of_code.upgrade().context("the server is about to stop")?;
+        let code = compiled_code(&engine, &core.engine, &engine.python()?.frame)?;
+        let component = compiled(&core.engine, &bytes)?;
+        let mut linker = core.linker_of::<Python>()?;
+        linker.root().module(assemble::CODE, &code)?;
+        Python::prepared(linker.instantiate_pre(&component)?, runtime)
+    };
+    Ok(Box::new(Component::<Python>::made(engine, Box::new(make), limits, &grants)?))
+}
+
+/// Imports an application with what it may access, and returns the image of its memory.
+fn import(
+    core: &Core,
+    code: &Module,
+    base: &Base,
+    app: &App,
+    limits: &Limits,
+    grants: &Grants,
+) -> anyhow::Result<Vec<u8>> {
+    let component = compiled(&core.engine, &base.frame.with_image(&base.image)?)?;
+    let compiled = base.compiled();
+    std::fs::create_dir_all(&compiled).with_context(|| format!("`{}`", compiled.display()))?;
+    let mut dirs: Vec<Dir> = base.dirs().into_iter().chain(app.dirs()).collect();
+    dirs.push(Dir { host: compiled, guest: "/pycache".into(), read_only: false });
+    let variables = grants.env.iter().map(|variable| (variable.name.clone(), variable.value.clone()));
+    let mut builder = wasmtime_wasi::WasiCtx::builder();
+    builder.inherit_stdout().inherit_stderr();
+    let wasi = prepare::wasi(&mut builder, &dirs, variables)?;
+    let limits = prepare::Limits { timeout: std::time::Duration::from_secs(60), memory: limits.memory };
+    let (target, path) = (app.target(), app.path());
+    let memory = prepare::run(&core.engine, code, &component, wasi, &limits, async |python| {
+        let setup = Some("wasmserve:python/setup@0.1.0");
+        let (prepared,) = python.call::<_, (Result<(), String>,)>(setup, "prepare", (target, path)).await?;
+        prepared.map_err(|traceback| anyhow!(traceback))
+    })?;
+    Ok(assemble::image(&memory))
+}
+
+/// Python's own code, compiled for an engine. Blocks while compiling, which takes ten seconds if it is not in the cache.
+fn compiled_code(engine: &Engine, of: &wasmtime::Engine, frame: &Frame) -> anyhow::Result<Module> {
+    engine.check_compiles(Abi::Sync, "Python", &frame.code)?;
+    Ok(Module::from_binary(of, &frame.code)?)
+}
+
+/// Compiles a component that has no code of its own, past the cache: it is as large as its memory, and only for now.
+fn compiled(engine: &wasmtime::Engine, bytes: &[u8]) -> anyhow::Result<Compiled> {
+    let compiled = engine.precompile_component(bytes)?;
+    // SAFETY: these bytes were made by this engine a moment ago, and nothing else had access to them.
+    #[expect(unsafe_code, reason = "there is no other way past the cache")]
+    Ok(unsafe { Compiled::deserialize(engine, compiled) }?)
+}

@@ -1,0 +1,304 @@
+//! Makes components from linked code and an image of its memory.
+//!
+//! The code is in one core module and the image in another, so that the code is compiled once for all applications, and
+//! an edit changes only the image.
+
+use anyhow::{Context as _, anyhow, ensure};
+use wasm_encoder::{
+    Component, ComponentAliasSection, ComponentImportSection, ComponentSectionId, ComponentTypeRef, CoreTypeSection,
+    DataSection, Encode as _, EntityType, ExportKind, ExportSection, ImportSection, InstanceSection, MemorySection,
+    Module, ModuleArg, ModuleType, RawSection,
+    reencode::{self, Reencode, ReencodeComponent, RoundtripReencoder},
+};
+use wasmparser::{Chunk, ExternalKind, Instance, Parser, Payload, TypeRef};
+use wit_component::ComponentEncoder;
+
+use super::link::{address, memory_type};
+
+/// The name under which a component imports its code.
+pub(super) const CODE: &str = "code";
+
+/// The module and the name under which the code imports its memory.
+const MEMORY: (&str, &str) = ("image", "memory");
+
+/// How long a run of zero bytes in the image has to be to end a segment, in bytes. Each segment takes ten bytes.
+const GAP: usize = 64;
+
+/// A component without its code and without the image of its memory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// The code, a core module that imports its memory.
+    pub(super) code: Vec<u8>,
+    /// What follows the code, up to the image.
+    pub(super) middle: Vec<u8>,
+    /// What precedes the code.
+    pub(super) before: Vec<u8>,
+    /// What follows the image.
+    pub(super) after: Vec<u8>,
+}
+
+impl Frame {
+    /// Makes a component of a linked module, and takes it apart. Also returns the first image.
+    ///
+    /// # Errors
+    ///
+    /// The module is not one that the linker makes.
+    pub(super) fn new(linked: &[u8]) -> anyhow::Result<(Self, Vec<u8>)> {
+        let component = ComponentEncoder::default().module(linked)?.encode()?;
+        let mut frame = Self { code: Vec::new(), middle: Vec::new(), before: Vec::new(), after: Vec::new() };
+        let (mut part, mut image) = (Component::new(), None);
+        let (mut modules, mut instances) = (0, 0);
+        let mut shift = None;
+        let (mut parser, mut at) = (Parser::new(0), 0);
+        loop {
+            let Chunk::Parsed { consumed, payload } = parser.parse(&component[at..], true)? else {
+                unreachable!("all bytes are there");
+            };
+            at += consumed;
+            match payload {
+                Payload::ModuleSection { unchecked_range, .. } => {
+                    ensure!(shift.is_none(), "a module follows the first instance");
+                    let range = usize::try_from(unchecked_range.start)?..usize::try_from(unchecked_range.end)?;
+                    at = range.end;
+                    if modules == 0 {
+                        let (code, first) = split(&component[range])?;
+                        (frame.code, image) = (code, Some(first));
+                        frame.before = std::mem::take(&mut part).finish();
+                    } else {
+                        part.section(&RawSection {
+                            id: ComponentSectionId::CoreModule.into(),
+                            data: &component[range],
+                        });
+                    }
+                    modules += 1;
+                }
+                Payload::ComponentSection { unchecked_range, .. } => {
+                    let range = usize::try_from(unchecked_range.start)?..usize::try_from(unchecked_range.end)?;
+                    at = range.end;
+                    part.section(&RawSection { id: ComponentSectionId::Component.into(), data: &component[range] });
+                }
+                Payload::InstanceSection(section) => {
+                    let is_codes =
+                        |instance: &Instance<'_>| matches!(instance, Instance::Instantiate { module_index: 0, .. });
+                    let all: Vec<Instance<'_>> = section.into_iter().collect::<Result<_, _>>()?;
+                    if all.iter().any(is_codes) {
+                        frame.middle = std::mem::take(&mut part).finish().split_off(Component::HEADER.len());
+                        let mut section = InstanceSection::new();
+                        section.instantiate(modules, NO_ARGS);
+                        part.section(&section);
+                        shift = Some(Shift { image: instances });
+                    }
+                    instances += u32::try_from(all.len())?;
+                    let mut section = InstanceSection::new();
+                    let mut shift = shift.unwrap_or(Shift { image: u32::MAX });
+                    for instance in all {
+                        shift.add(&mut section, instance)?;
+                    }
+                    part.section(&section);
+                }
+                Payload::ComponentAliasSection(section) => {
+                    let mut aliases = ComponentAliasSection::new();
+                    let mut shift = shift.unwrap_or(Shift { image: u32::MAX });
+                    shift.parse_component_alias_section(&mut aliases, section).map_err(of_encoder)?;
+                    part.section(&aliases);
+                }
+                Payload::End(_) => break,
+                payload => {
+                    if let Some((id, range)) = payload.as_section() {
+                        let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
+                        part.section(&RawSection { id, data: &component[range] });
+                    }
+                }
+            }
+        }
+        frame.after = part.finish().split_off(Component::HEADER.len());
+        Ok((frame, image.context("a component has a module")?))
+    }
+
+    /// The component with this image, which imports its code.
+    ///
+    /// # Errors
+    ///
+    /// Never for the code of a frame.
+    pub(super) fn with_image(&self, image: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let (mut types, mut imports) = (CoreTypeSection::new(), ComponentImportSection::new());
+        types.ty().module(&module_type(&self.code)?);
+        imports.import(CODE, ComponentTypeRef::Module(0));
+        let mut head = Component::new();
+        head.section(&types).section(&imports);
+        Ok(self.assemble(&head.finish()[Component::HEADER.len()..], image))
+    }
+
+    /// The component with this image and its own code.
+    pub(super) fn whole(&self, image: &[u8]) -> Vec<u8> {
+        let mut code = Component::new();
+        code.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data: &self.code });
+        self.assemble(&code.finish()[Component::HEADER.len()..], image)
+    }
+
+    fn assemble(&self, code: &[u8], image: &[u8]) -> Vec<u8> {
+        let mut component = Vec::with_capacity(
+            self.before.len() + code.len() + self.middle.len() + image.len() + self.after.len() + 16,
+        );
+        component.extend_from_slice(&self.before);
+        component.extend_from_slice(code);
+        component.extend_from_slice(&self.middle);
+        component.push(ComponentSectionId::CoreModule.into());
+        image.len().encode(&mut component);
+        component.extend_from_slice(image);
+        component.extend_from_slice(&self.after);
+        component
+    }
+}
+
+/// The module that has this memory and nothing else.
+pub(super) fn image(memory: &[u8]) -> Vec<u8> {
+    let mut data = DataSection::new();
+    let mut start = 0;
+    while let Some(skipped) = memory[start..].iter().position(|byte| *byte != 0) {
+        let begin = start + skipped;
+        let end = end_of_segment(&memory[begin..]) + begin;
+        let place = u32::try_from(begin).expect("a memory has at most 4 GiB");
+        data.active(0, &address(place), memory[begin..end].iter().copied());
+        start = end;
+    }
+    let pages = u64::try_from(memory.len().div_ceil(64 << 10)).expect("a memory has at most 4 GiB");
+    let (mut memories, mut exports) = (MemorySection::new(), ExportSection::new());
+    memories.memory(memory_type(pages));
+    exports.export(MEMORY.1, ExportKind::Memory, 0);
+    let mut module = Module::new();
+    module.section(&memories).section(&exports).section(&data);
+    module.finish()
+}
+
+/// The length of the segment that these bytes begin with: up to a long run of zero bytes.
+fn end_of_segment(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while end < bytes.len() {
+        let chunk = &bytes[end..bytes.len().min(end + GAP)];
+        match chunk.iter().rposition(|byte| *byte != 0) {
+            Some(last) => end += last + 1,
+            None => return end,
+        }
+    }
+    end
+}
+
+/// Splits a linked module into its code, which imports the memory, and the first image of the memory.
+fn split(linked: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut code, mut first) = (Module::new(), Module::new());
+    for payload in Parser::new(0).parse_all(linked) {
+        let payload = payload?;
+        let section = payload.as_section();
+        let (module, is_data) = match &payload {
+            Payload::ImportSection(section) => {
+                let mut imports = ImportSection::new();
+                RoundtripReencoder.parse_import_section(&mut imports, section.clone()).map_err(of_encoder)?;
+                imports.import(MEMORY.0, MEMORY.1, memory_type(0));
+                code.section(&imports);
+                continue;
+            }
+            Payload::MemorySection(_) => (&mut first, false),
+            Payload::DataSection(_) => (&mut first, true),
+            Payload::DataCountSection { .. } | Payload::CustomSection(_) | Payload::CodeSectionEntry(_) => continue,
+            _ => (&mut code, false),
+        };
+        if let Some((id, range)) = section {
+            if is_data {
+                let mut exports = ExportSection::new();
+                module.section(exports.export(MEMORY.1, ExportKind::Memory, 0));
+            }
+            let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
+            module.section(&RawSection { id, data: &linked[range] });
+        }
+    }
+    Ok((code.finish(), first.finish()))
+}
+
+/// The type of a core module.
+fn module_type(module: &[u8]) -> anyhow::Result<ModuleType> {
+    let mut of = ModuleType::new();
+    let (mut types, mut functions, mut count) = (Vec::new(), Vec::new(), 0);
+    let mut function = |of: &mut ModuleType, ty: &wasmparser::FuncType| -> anyhow::Result<EntityType> {
+        let convert = |types: &[wasmparser::ValType]| -> anyhow::Result<Vec<_>> {
+            types.iter().map(|ty| RoundtripReencoder.val_type(*ty).map_err(of_encoder)).collect()
+        };
+        of.ty().function(convert(ty.params())?, convert(ty.results())?);
+        count += 1;
+        Ok(EntityType::Function(count - 1))
+    };
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::TypeSection(section) => {
+                types = section.into_iter_err_on_gc_types().collect::<Result<Vec<_>, _>>()?
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    let ty = match import.ty {
+                        TypeRef::Func(ty) => {
+                            functions.push(ty);
+                            function(&mut of, &types[ty as usize])?
+                        }
+                        _ => EntityType::Memory(memory_type(0)),
+                    };
+                    of.import(import.module, import.name, ty);
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for ty in section {
+                    functions.push(ty?);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    let ty = match export.kind {
+                        ExternalKind::Func => function(&mut of, &types[functions[export.index as usize] as usize])?,
+                        _ => EntityType::Memory(memory_type(0)),
+                    };
+                    of.export(export.name, ty);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(of)
+}
+
+const NO_ARGS: [(&str, ModuleArg); 0] = [];
+
+fn of_encoder(error: reencode::Error) -> anyhow::Error {
+    anyhow!("{error}")
+}
+
+/// Makes room for the instance of the image among the core instances.
+#[derive(Clone, Copy)]
+struct Shift {
+    /// The index of that instance.
+    image: u32,
+}
+
+impl Shift {
+    /// Adds an instance. That of the code gets its memory.
+    fn add(&mut self, section: &mut InstanceSection, instance: Instance<'_>) -> anyhow::Result<()> {
+        let Instance::Instantiate { module_index: 0, args } = instance else {
+            return self.parse_instance(section, instance).map_err(of_encoder);
+        };
+        let image = self.image;
+        let own = args.iter().map(|arg| (arg.name, ModuleArg::Instance(self.instance_index(arg.index))));
+        let args: Vec<_> = own.chain([(MEMORY.0, ModuleArg::Instance(image))]).collect();
+        section.instantiate(0, args);
+        Ok(())
+    }
+}
+
+impl Reencode for Shift {
+    type Error = std::convert::Infallible;
+}
+
+impl ReencodeComponent for Shift {
+    fn instance_index(&mut self, index: u32) -> u32 {
+        if index < self.image { index } else { index + 1 }
+    }
+}

@@ -1,0 +1,81 @@
+//! How exchanges call Python, and what it imports beside the gateway.
+
+use std::path::Path;
+
+use wasmtime::{
+    Engine, Store, StoreContextMut,
+    component::{Component, InstancePre, Linker, WasmList},
+};
+
+use super::{link::SHOW, stack::View};
+use crate::kind::wasm::{bindings::ApplicationPre, gateway::Gateway, guest::Guest, settings::Abi, world::World};
+
+/// The world of Python applications.
+pub(in crate::kind::wasm) enum Python {}
+
+/// An application, ready to be instantiated.
+pub(in crate::kind::wasm) struct Prepared {
+    application: ApplicationPre<Guest>,
+    /// The address of the interpreter's state.
+    runtime: u32,
+}
+
+impl Python {
+    /// Looks up the export once for all instances.
+    ///
+    /// # Errors
+    ///
+    /// It is missing.
+    pub(super) fn prepared(pre: InstancePre<Guest>, runtime: u32) -> anyhow::Result<Prepared> {
+        Ok(Prepared { application: ApplicationPre::new(pre)?, runtime })
+    }
+}
+
+impl World for Python {
+    type Pre = Prepared;
+
+    const ABI: Abi = Abi::Sync;
+
+    fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+        Gateway::link(linker)?;
+        linker.instance(SHOW.0)?.func_wrap(
+            SHOW.1,
+            |mut store: StoreContextMut<'_, Guest>, (memory,): (WasmList<u8>,)| {
+                if let Some(view) = &mut store.data_mut().python {
+                    view.memory = Some(memory);
+                }
+                Ok(())
+            },
+        )?;
+        link_passwords(linker)
+    }
+
+    fn missing_exports(_: &Component) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn prepare(_: InstancePre<Guest>, _: &Path) -> wasmtime::Result<Self::Pre> {
+        unreachable!("applications are prepared from their image")
+    }
+
+    fn engine(pre: &Self::Pre) -> &Engine {
+        pre.application.engine()
+    }
+
+    async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
+        store.data_mut().python = Some(View { runtime: pre.runtime, memory: None });
+        let instance = pre.application.instantiate_async(&mut *store).await?;
+        instance.wasmserve_gateway_handler().call_handle(store).await
+    }
+}
+
+fn link_passwords(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Caller<'a> = StoreContextMut<'a, Guest>;
+    let mut passwords = linker.instance("wasmserve:python/passwords@0.1.0")?;
+    passwords.func_wrap("pbkdf2", |_: Caller<'_>, (_, _, _, _, _): (String, Vec<u8>, Vec<u8>, u32, u32)| {
+        Ok((None::<Vec<u8>>,))
+    })?;
+    passwords.func_wrap("scrypt", |_: Caller<'_>, (_, _, _, _, _, _): (Vec<u8>, Vec<u8>, u64, u32, u32, u32)| {
+        Ok((None::<Vec<u8>>,))
+    })
+}

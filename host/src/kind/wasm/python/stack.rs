@@ -1,0 +1,11 @@
+//! Where Python code is: reads the frames of the interpreter from its memory.
+
+use wasmtime::component::WasmList;
+
+/// A view of an instance's memory.
+pub(in crate::kind::wasm) struct View {
+    /// The address of the interpreter's state.
+    pub(super) runtime: u32,
+    /// All of the memory, once it was shown.
+    pub(super) memory: Option<WasmList<u8>>,
+}
