@@ -11,6 +11,7 @@ mod stack;
 mod world;
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -67,6 +68,41 @@ impl App {
     }
 }
 
+/// Why an application cannot be served.
+#[derive(Debug)]
+pub(crate) struct Unprepared {
+    /// The reason in one line, which names the application.
+    pub(crate) line: anyhow::Error,
+    /// Python's traceback; empty if Python is not to blame.
+    pub(crate) traceback: String,
+}
+
+impl Unprepared {
+    /// The failure of an application that the user calls `name`.
+    fn of(name: &Path, error: anyhow::Error) -> Self {
+        let name = name.display();
+        match error.downcast::<Exception>() {
+            Ok(Exception(traceback)) => {
+                let last = traceback.lines().rfind(|line| !line.is_empty()).unwrap_or("it failed without a reason");
+                Self { line: anyhow!("`{name}` cannot be imported: {last}"), traceback }
+            }
+            Err(error) => Self { line: anyhow!("`{name}` {error:#}"), traceback: String::new() },
+        }
+    }
+}
+
+/// An exception that Python code did not catch, as a traceback.
+#[derive(Debug)]
+struct Exception(String);
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Exception {}
+
 /// Imports an application, and makes a handler of it. `name` is used in messages. Blocks meanwhile: for seconds when
 /// Python is used for the first time on this machine.
 ///
@@ -79,39 +115,48 @@ pub(crate) fn handler(
     app: &App,
     limits: &Limits,
     grants: &Grants,
-) -> anyhow::Result<Box<dyn Handler>> {
-    let base = engine.python()?;
-    let core = engine.cores(Abi::Sync)?.current();
-    let code = compiled_code(engine, &core.engine, &base.frame)?;
-    let image = import(&core, &code, &base, app, limits, grants)?;
-    let mut grants = grants.clone();
-    for dir in base.dirs().into_iter().chain(app.dirs()) {
-        if grants.dirs.iter().all(|granted| granted.guest != dir.guest) {
-            grants.dirs.push(dir);
+) -> Result<Box<dyn Handler>, Unprepared> {
+    let made = || -> anyhow::Result<_> {
+        let base = engine.python()?;
+        let image = import(engine, &base, app, limits, grants)?;
+        let mut grants = grants.clone();
+        for dir in base.dirs().into_iter().chain(app.dirs()) {
+            if grants.dirs.iter().all(|granted| granted.guest != dir.guest) {
+                grants.dirs.push(dir);
+            }
         }
-    }
-    let (engine_of_code, bytes, runtime) = (Arc::downgrade(engine), base.frame.with_image(&image)?, base.runtime);
-    let make = move |core: &Core| {
-        let engine = engine_of_code.upgrade().context("the server is about to stop")?;
-        let code = compiled_code(&engine, &core.engine, &engine.python()?.frame)?;
-        let component = compiled(&core.engine, &bytes)?;
-        let mut linker = core.linker_of::<Python>()?;
-        linker.root().module(assemble::CODE, &code)?;
-        Python::prepared(linker.instantiate_pre(&component)?, runtime)
+        let (engine_of_code, bytes, runtime) = (Arc::downgrade(engine), base.frame.with_image(&image)?, base.runtime);
+        let make = move |core: &Core| {
+            let engine = engine_of_code.upgrade().context("the server is about to stop")?;
+            let code = compiled_code(&engine, core, &engine.python()?.frame)?;
+            let component = compiled(core, &bytes)?;
+            let mut linker = core.linker_of::<Python>()?;
+            linker.root().module(assemble::CODE, &code)?;
+            Python::prepared(linker.instantiate_pre(&component)?, runtime)
+        };
+        Component::<Python>::made(engine, Box::new(make), limits, &grants)
     };
-    Ok(Box::new(Component::<Python>::made(engine, Box::new(make), limits, &grants)?))
+    Ok(Box::new(made().map_err(|error| Unprepared::of(name, error))?))
+}
+
+/// Imports an application, and makes a component that contains it and Python. Blocks as [`handler()`] does.
+///
+/// # Errors
+///
+/// As for [`handler()`].
+pub(crate) fn build(engine: &Engine, name: &Path, app: &App, limits: &Limits) -> Result<Vec<u8>, Unprepared> {
+    let made = || -> anyhow::Result<_> {
+        let base = engine.python()?;
+        Ok(base.frame.whole(&import(engine, &base, app, limits, &Grants::default())?))
+    };
+    made().map_err(|error| Unprepared::of(name, error))
 }
 
 /// Imports an application with what it may access, and returns the image of its memory.
-fn import(
-    core: &Core,
-    code: &Module,
-    base: &Base,
-    app: &App,
-    limits: &Limits,
-    grants: &Grants,
-) -> anyhow::Result<Vec<u8>> {
-    let component = compiled(&core.engine, &base.frame.with_image(&base.image)?)?;
+fn import(engine: &Engine, base: &Base, app: &App, limits: &Limits, grants: &Grants) -> anyhow::Result<Vec<u8>> {
+    let core = engine.cores(Abi::Sync)?.current();
+    let code = compiled_code(engine, &core, &base.frame)?;
+    let component = compiled(&core, &base.frame.with_image(&base.image)?)?;
     let compiled = base.compiled();
     std::fs::create_dir_all(&compiled).with_context(|| format!("`{}`", compiled.display()))?;
     let mut dirs: Vec<Dir> = base.dirs().into_iter().chain(app.dirs()).collect();
@@ -122,24 +167,24 @@ fn import(
     let wasi = prepare::wasi(&mut builder, &dirs, variables)?;
     let limits = prepare::Limits { timeout: std::time::Duration::from_secs(60), memory: limits.memory };
     let (target, path) = (app.target(), app.path());
-    let memory = prepare::run(&core.engine, code, &component, wasi, &limits, async |python| {
+    let memory = prepare::run(&core.engine, &code, &component, wasi, &limits, async |python| {
         let setup = Some("wasmserve:python/setup@0.1.0");
         let (prepared,) = python.call::<_, (Result<(), String>,)>(setup, "prepare", (target, path)).await?;
-        prepared.map_err(|traceback| anyhow!(traceback))
+        Ok(prepared.map_err(Exception)?)
     })?;
     Ok(assemble::image(&memory))
 }
 
 /// Python's own code, compiled for an engine. Blocks while compiling, which takes ten seconds if it is not in the cache.
-fn compiled_code(engine: &Engine, of: &wasmtime::Engine, frame: &Frame) -> anyhow::Result<Module> {
+fn compiled_code(engine: &Engine, core: &Core, frame: &Frame) -> anyhow::Result<Module> {
     engine.check_compiles(Abi::Sync, "Python", &frame.code)?;
-    Ok(Module::from_binary(of, &frame.code)?)
+    Ok(Module::from_binary(&core.engine, &frame.code)?)
 }
 
 /// Compiles a component that has no code of its own, past the cache: it is as large as its memory, and only for now.
-fn compiled(engine: &wasmtime::Engine, bytes: &[u8]) -> anyhow::Result<Compiled> {
-    let compiled = engine.precompile_component(bytes)?;
+fn compiled(core: &Core, bytes: &[u8]) -> anyhow::Result<Compiled> {
+    let compiled = core.engine.precompile_component(bytes)?;
     // SAFETY: these bytes were made by this engine a moment ago, and nothing else had access to them.
     #[expect(unsafe_code, reason = "there is no other way past the cache")]
-    Ok(unsafe { Compiled::deserialize(engine, compiled) }?)
+    Ok(unsafe { Compiled::deserialize(&core.engine, compiled) }?)
 }

@@ -102,7 +102,7 @@ impl Base {
         let linked = link::link(&libraries, &bindings.worlds, &[RUNTIME])?;
         let (frame, first) = Frame::new(&linked.module)?;
         let core = engine.cores(Abi::Sync)?.current();
-        let code = super::compiled_code(engine, &core.engine, &frame)?;
+        let code = super::compiled_code(engine, &core, &frame)?;
         let component = Component::from_binary(&core.engine, &frame.with_image(&first)?)?;
         let symbols = symbols(&bindings.symbols);
         let memory = prepare::run(&core.engine, &code, &component, starting(directory)?, &LIMITS, async |python| {

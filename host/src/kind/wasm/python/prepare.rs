@@ -1,7 +1,6 @@
 //! Runs Python before there is an exchange, to make the image of memory that instances start from.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -210,6 +209,3 @@ pub(super) fn wasi(
     }
     Ok(builder.build())
 }
-
-/// What is shared by all who look at the memory.
-pub(super) type Image = Arc<Vec<u8>>;
