@@ -1,10 +1,14 @@
 """Finds the WSGI application that a user means: `module`, `module:name`, `module:a.b` or `module:factory()`."""
 
 import ast
+import builtins
 import difflib
 import importlib
 import inspect
+import os
+import socket
 import sys
+import traceback
 import types
 
 #: The names under which an application is found.
@@ -30,15 +34,23 @@ class Unusable(Exception):
 def load(target):
     """Imports the module of a target, and returns the application in it."""
     name, _, expression = target.partition(":")
+    os.environ["FLASK_RUN_FROM_CLI"] = "true"  # Flask ignores `app.run()` then.
     try:
         module = importlib.import_module(name)
+        if expression:
+            return _check(_evaluate(module, expression), target)
+        return _search(module)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise Unusable(f"there is no module `{error.name}` for `{target}`") from None
         raise
-    if expression:
-        return _check(_evaluate(module, expression), target)
-    return _search(module)
+    except OSError as error:
+        served = None if expression else _served(error)
+        if served is None:
+            raise
+        return served
+    finally:
+        del os.environ["FLASK_RUN_FROM_CLI"]
 
 
 def streams(application):
@@ -123,10 +135,40 @@ def _search(module):
     bottle = sys.modules.get("bottle")
     if bottle is not None and bottle.default_app().routes:
         return bottle.default_app()
-    raise Unusable(
-        f"`{module.__name__}` has no WSGI application: no `application` or `app`, and nothing else that takes "
-        f"(environ, start_response){_instead(module)}"
-    )
+    found = _run(module)
+    if found is None:
+        raise Unusable(
+            f"`{module.__name__}` has no WSGI application: no `application` or `app`, and nothing else that takes "
+            f"(environ, start_response){_instead(module)}"
+        )
+    return found
+
+
+def _run(module):
+    """The application of a module that makes it only if it is run as a script, and then starts a server with it."""
+    try:
+        if "__main__" not in module.__loader__.get_source(module.__name__):
+            return None
+        script = types.ModuleType("__main__")
+        script.__file__, script.__builtins__ = module.__file__, builtins
+        sys.modules["__main__"] = script
+        exec(module.__loader__.get_code(module.__name__), vars(script))
+    except (Exception, SystemExit) as error:
+        return _served(error)
+    return None
+
+
+def _served(error):
+    """The application that a server of its own was called with, when that failed because there are no sockets."""
+    if not isinstance(error, (PermissionError, socket.gaierror)):
+        return None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        for name in ("application", "app"):
+            found = frame.f_locals.get(name)
+            if callable(found) and _accepts(found, None, None) and not _is_asgi(found):
+                return found
+    return None
 
 
 def _check(found, target):
@@ -143,10 +185,9 @@ def _check(found, target):
 
 def _refuse_asgi(found, target):
     kind = "function" if inspect.isroutine(found) else type(found).__name__
-    remedy = "use `get_wsgi_application()`, as in wsgi.py" if "django.core" in sys.modules else (
-        "Flask, Django, Pyramid, Bottle and Falcon make those"
-    )
-    raise Unusable(f"`{target}` is an ASGI application ({kind}), and wasmserve serves WSGI applications; {remedy}")
+    is_django = type(found).__module__.startswith("django.")
+    remedy = "Django makes one with `get_wsgi_application()`" if is_django else "Flask, Django, Bottle and Falcon make them"
+    raise Unusable(f"`{target}` is an ASGI application ({kind}), and wasmserve serves WSGI applications only; {remedy}")
 
 
 def _is_asgi(value):
@@ -181,7 +222,7 @@ def _is_factory(value):
 def _accepts(value, *arguments):
     """Whether a value can be called with these arguments, as far as is known."""
     try:
-        inspect.signature(value).bind(*arguments)
+        inspect.signature(value, follow_wrapped=False).bind(*arguments)
     except TypeError:
         return False
     except ValueError:
@@ -214,4 +255,4 @@ def _example(module, name):
 
 
 def _described(value):
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"of type {type(value).__name__}"

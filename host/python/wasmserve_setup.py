@@ -89,6 +89,7 @@ def prepare(target, path):
     global _application, _streams
     gc.disable()  # Nearly all that an import makes stays.
     wasmserve_platform.start()
+    sys.argv = [""]
     sys.path[:] = path
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
