@@ -194,7 +194,8 @@ def _in_memory(path):
 
 
 def _stat_of(content):
-    return os.stat_result((stat.S_IFREG | 0o600, 1, 0, 1, 0, 0, len(content), 0, 0, 0))
+    times = dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), 0)
+    return os.stat_result((stat.S_IFREG | 0o600, 1, 0, 1, 0, 0, len(content), 0, 0, 0), times)
 
 
 def _install():
