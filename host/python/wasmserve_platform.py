@@ -8,6 +8,7 @@ import asyncio.selector_events
 import errno
 import hashlib
 import io
+import operator
 import os
 import random
 import socket
@@ -64,11 +65,19 @@ def _no_user():
     return 0
 
 
+def _bytes(data):
+    """A copy of the bytes of any object that has some."""
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"a bytes-like object is required, not '{type(data).__name__}'") from None
+
+
 def _pbkdf2_hmac(hash_name, password, salt, iterations, dklen=None):
     """`hashlib.pbkdf2_hmac`, computed by the host."""
     if not isinstance(hash_name, str):
         raise TypeError(f"pbkdf2_hmac() argument 'hash_name' must be str, not {type(hash_name).__name__}")
-    password, salt = bytes(memoryview(password)), bytes(memoryview(salt))
+    password, salt, iterations = _bytes(password), _bytes(salt), operator.index(iterations)
     if iterations < 1:
         raise ValueError("iteration value must be greater than 0.")
     if iterations > INT_MAX:
@@ -78,7 +87,7 @@ def _pbkdf2_hmac(hash_name, password, salt, iterations, dklen=None):
             dklen = hashlib.new(hash_name).digest_size
         except ValueError:
             raise ValueError("unsupported hash type") from None
-    if dklen < 1:
+    if operator.index(dklen) < 1:
         raise ValueError("key length must be greater than 0.")
     if dklen > INT_MAX:
         raise OverflowError("key length is too great.")
@@ -90,10 +99,10 @@ def _pbkdf2_hmac(hash_name, password, salt, iterations, dklen=None):
 
 def _scrypt(password, *, salt=None, n=None, r=None, p=None, maxmem=0, dklen=64):
     """`hashlib.scrypt`, computed by the host."""
-    password = bytes(memoryview(password))
+    password = _bytes(password)
     if salt is None:
         raise TypeError("salt is required")
-    salt = bytes(memoryview(salt))
+    salt = _bytes(salt)
     for name, value in (("n", n), ("r", r), ("p", p)):
         if not isinstance(value, int):
             raise TypeError(f"{name} is required and must be an unsigned int")
