@@ -7,6 +7,7 @@ pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod locate;
 pub(crate) mod mistake;
+pub(crate) mod python;
 mod route;
 pub(crate) mod scope;
 pub(crate) mod sdk;

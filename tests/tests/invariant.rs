@@ -104,7 +104,13 @@ fn files_are_opened_and_listed_below_a_handle_in_two_places() {
 #[test]
 fn other_programs_are_run_only_where_that_is_the_purpose() {
     let runs = |source: &Source| source.code().any(|line| line.contains("Command::new("));
-    let modules = ["source/build/cargo.rs", "kind/wasm/compile.rs", "lifecycle/browser.rs", "lifecycle/exec.rs"];
+    let modules = [
+        "source/build/cargo.rs",
+        "source/python/install.rs",
+        "kind/wasm/compile.rs",
+        "lifecycle/browser.rs",
+        "lifecycle/exec.rs",
+    ];
     only_in(&modules, "other programs", runs);
 }
 

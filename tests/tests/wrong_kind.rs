@@ -26,8 +26,7 @@ fn refused(place: &Place, name: impl AsRef<OsStr>, parts: &[&str]) {
 fn other_languages_are_named_with_the_way_to_a_component() {
     let place = Place::new();
     for (name, parts) in [
-        ("app.py", &["is Python", "`wasmserve wit wit && componentize-py", "componentize app -o app.wasm`"][..]),
-        ("app.js", &["is JavaScript", "jco", "`wasmserve wit`", "`wasmserve new hello`"]),
+        ("app.js", &["is JavaScript", "jco", "`wasmserve wit`", "`wasmserve new hello`"][..]),
         ("app.mjs", &["is JavaScript"]),
         ("app.ts", &["is TypeScript", "jco"]),
         ("app.TSX", &["is TypeScript"]),
@@ -39,12 +38,9 @@ fn other_languages_are_named_with_the_way_to_a_component() {
         place.file(name, "a = 1\n");
         refused(&place, name, &[&[&*format!("`{name}` "), "which wasmserve does not run by itself"], parts].concat());
     }
-    for (name, line, what) in [
-        ("one", "#!/usr/bin/env python3\n", "is Python"),
-        ("two", "#!/usr/bin/python3.14 -u\n", "is Python"),
-        ("three", "#!/usr/bin/env -S node --test\n", "is JavaScript"),
-        ("four", "#!/bin/sh\n", "is a shell script"),
-    ] {
+    for (name, line, what) in
+        [("three", "#!/usr/bin/env -S node --test\n", "is JavaScript"), ("four", "#!/bin/sh\n", "is a shell script")]
+    {
         place.file(name, line);
         refused(&place, name, &[&format!("`{name}` {what}")]);
     }
@@ -155,12 +151,17 @@ fn other_mistakes_are_named() {
     let place = Place::new();
     place.file("hello.rs", handler("x"));
     fs::copy(guest::program("hello"), place.join("hello.wasm")).expect("a place is writable");
+    place.file("web.py", "app = 1\n");
     let _socket = UnixListener::bind(place.join("socket")).expect("a place is writable");
     for (typed, what) in [
         ("https://example.com/x.wasm", "is a URL; download the file first"),
         ("socket", "is a socket or a disk, not a file"),
         ("component:hello.rs", "is Rust, not a component; build one with `wasmserve build hello.rs`"),
         ("rust:hello.wasm", "is wasm, not Rust; leave out `rust:`"),
+        ("python:hello.wasm", "is wasm, not Python; leave out `python:`"),
+        ("component:web.py", "is Python, not a component; serve it without a prefix: `wasmserve web.py`"),
+        ("cgi:web.py", "is Python, not a component; serve it without a prefix: `wasmserve web.py`"),
+        ("crate:web.py", "is a file, not a crate's directory"),
         ("crate:hello.rs", "is a file, not a crate's directory"),
         ("component:.", "is a directory, not a component's file"),
         ("rust:.", "is a directory, not a Rust file"),

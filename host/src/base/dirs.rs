@@ -1,4 +1,4 @@
-//! Directories in the user's cache that only the user can write to.
+//! Directories in the user's cache that only the user can write to, and those that the user's environment names.
 
 use std::{
     collections::HashSet,
@@ -83,6 +83,20 @@ pub(crate) fn directory() -> Option<PathBuf> {
         .or_else(|| from("LOCALAPPDATA").filter(|_| cfg!(windows)))
         .or_else(|| from("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("wasmserve"))
+}
+
+/// The virtual environment of Python that the user has activated, if any.
+pub(crate) fn virtual_environment() -> Option<PathBuf> {
+    std::env::var_os("VIRTUAL_ENV").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The program with this name that a shell would run. Relative directories do not count: anything could be in them.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let directories = std::env::var_os("PATH")?;
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let mut programs =
+        std::env::split_paths(&directories).filter(|path| path.is_absolute()).map(|path| path.join(&file));
+    programs.find(|path| path.is_file())
 }
 
 /// The first granted directory through which a handler could modify our cache directory, with the cache directory's

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod doc;
 pub(crate) mod dump;
+mod engine;
 pub(crate) mod inspect;
 pub(crate) mod new;
 pub(crate) mod serve;

@@ -10,7 +10,7 @@ use crate::{
     kind::wasm::{compile::CompileOptions, settings::Abi},
     lifecycle::options::LifecycleOptions,
     source::{
-        build::options::BuildOptions,
+        build::options::{BuildOptions, Messages},
         example::{Example, Template},
     },
 };
@@ -59,12 +59,14 @@ pub(crate) struct Test {
 /// The parameters of `wasmserve build`.
 #[derive(Debug)]
 pub(crate) struct Build {
-    /// The source: a file or a crate.
+    /// The source: a file, a crate or a Python app.
     pub source: OsString,
     /// Where to write the component; into the current directory if `None`.
     pub output: Option<PathBuf>,
     /// How to build it.
     pub options: BuildOptions,
+    /// How Python is compiled, if it is a Python app.
+    pub compile: CompileOptions,
 }
 
 /// The parameters of `wasmserve new`.
@@ -87,6 +89,8 @@ pub(crate) struct Inspect {
     pub component: u64,
     /// How the component is compiled, which checks whether it compiles.
     pub compile: CompileOptions,
+    /// Where the messages about a Python app go.
+    pub messages: Messages,
 }
 
 /// The parameters of `wasmserve dump`.

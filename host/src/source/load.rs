@@ -1,12 +1,19 @@
-//! Loads handlers from sources: opens a directory, or reads or builds a component and compiles it.
+//! Loads handlers from sources: opens a directory, or reads or builds a component and compiles it, or imports a Python app.
 
-use std::{borrow::Cow, path::absolute, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    path::{PathBuf, absolute},
+    sync::Arc,
+};
 
 use anyhow::anyhow;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     build::{self, Failure, options::BuildOptions},
     locate::{Kind, Origin, Source},
+    python::{self, Found},
     scope::Scope,
 };
 use crate::{
@@ -18,13 +25,24 @@ use crate::{
     },
 };
 
-/// A component that was read from a file or built.
+/// What a handler is made from, and when that changes.
 #[derive(Debug)]
-pub(crate) struct Component {
-    /// The bytes of the component's file.
-    pub bytes: Cow<'static, [u8]>,
-    /// The files and directories whose changes are changes of the component.
+pub(crate) struct Material {
+    /// What the handler is made from.
+    pub(super) content: Content,
+    /// A digest of all that decides what the handler does.
+    pub(super) digest: [u8; 32],
+    /// The files and directories whose changes are changes of the handler.
     pub scope: Scope,
+}
+
+/// What a handler is made from.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// The bytes of a component's file, which was read or built.
+    Component(Cow<'static, [u8]>),
+    /// A Python app.
+    App(Found),
 }
 
 /// Loads handlers.
@@ -35,13 +53,17 @@ pub(crate) struct Loader {
     pub size: u64,
     /// How sources are built.
     pub build: BuildOptions,
+    /// Finds Python apps and their dependencies.
+    pub finder: python::Finder,
+    /// The directories that handlers may write to, without links. What they write there is no change of a Python app.
+    pub written: BTreeSet<PathBuf>,
     /// The changes of all directories whose pages reload.
     pub changes: Arc<Changes>,
 }
 
 impl Loader {
-    /// Makes the handler of a source with this allowance. Returns it with the component that it was made from, unless it
-    /// serves a directory. Blocks while opening, reading, building or compiling.
+    /// Makes the handler of a source with this allowance. Returns it with what it was made from, unless it serves a
+    /// directory. Blocks while opening, reading, building, compiling or importing.
     ///
     /// # Errors
     ///
@@ -51,31 +73,44 @@ impl Loader {
         source: &Source,
         allowance: &Allowance,
         options: &FileOptions,
-    ) -> Result<(Box<dyn Handler>, Option<Component>), Failure> {
+    ) -> Result<(Box<dyn Handler>, Option<Material>), Failure> {
         if source.is_directory() {
             let handler = files::handler(source.place(), options, &self.changes, allowance);
             let handler = handler.map_err(|error| anyhow!("{source} {error:#}"))?;
             return Ok((Box::new(handler), None));
         }
-        let component = self.component(source)?;
-        let handler = self.handler(source, &component, allowance)?;
-        Ok((handler, Some(component)))
+        let material = self.material(source)?;
+        let handler = self.handler(source, &material, allowance)?;
+        Ok((handler, Some(material)))
     }
 
-    /// Reads or builds a component. Blocks while reading or building.
+    /// Reads or builds a component, or finds a Python app. Blocks while reading, building or installing.
     ///
     /// # Errors
     ///
     /// The source cannot be read, or does not build. The line names the source.
-    pub(crate) fn component(&self, source: &Source) -> Result<Component, Failure> {
+    pub(crate) fn material(&self, source: &Source) -> Result<Material, Failure> {
+        let of_bytes = |bytes: Cow<'static, [u8]>, scope| Material {
+            digest: Sha256::digest(&bytes).into(),
+            content: Content::Component(bytes),
+            scope,
+        };
         match source.origin {
-            Origin::Program(bytes) => Ok(Component { bytes: bytes.into(), scope: Scope::default() }),
+            Origin::Program(bytes) => Ok(of_bytes(bytes.into(), Scope::default())),
             Origin::Path(Kind::Component) => {
                 let (path, place) = (&source.path, source.place());
                 // By the path that the user knows, unless the working directory was renamed.
                 let is_same = absolute(path).is_ok_and(|path| path == place);
                 let bytes = wasm::read(if is_same { path } else { &place }, self.size)?;
-                Ok(Component { bytes: bytes.into(), scope: source.scope(Vec::new()) })
+                Ok(of_bytes(bytes.into(), source.scope(Vec::new())))
+            }
+            Origin::Path(Kind::Python) => {
+                let mut scope = source.scope(Vec::new());
+                scope.written.clone_from(&self.written);
+                // Seen before the app is imported, so that an edit meanwhile is not taken for what was imported.
+                let digest = scope.survey().digest();
+                let found = source.app(&self.finder, &self.build.messages)?;
+                Ok(Material { content: Content::App(found), digest, scope })
             }
             Origin::Path(Kind::Rust | Kind::Crate | Kind::Files) => {
                 let build::Component { bytes, sources, .. } = source.build(&self.build)?;
@@ -84,23 +119,32 @@ impl Loader {
                     let size = self.size;
                     return Err(anyhow!("{source} builds to {length} bytes; --max-component allows {size}").into());
                 }
-                Ok(Component { bytes: bytes.into(), scope: source.scope(sources) })
+                Ok(of_bytes(bytes.into(), source.scope(sources)))
             }
         }
     }
 
-    /// Makes a handler with this allowance from a component. Blocks while compiling.
+    /// Makes a handler with this allowance. Blocks while compiling or importing.
     ///
     /// # Errors
     ///
-    /// The bytes are not a component, or the component is of another world. The line names the source.
+    /// The bytes are not a component, or the component is of another world; or the app cannot be imported. The line names
+    /// the source.
     pub(crate) fn handler(
         &self,
         source: &Source,
-        component: &Component,
+        material: &Material,
         allowance: &Allowance,
     ) -> Result<Box<dyn Handler>, Failure> {
-        let bytes = component.bytes.clone();
-        Ok(wasm::handler(&self.engine, &source.path, bytes, source.interface, &allowance.limits, &allowance.grants)?)
+        let Allowance { limits, grants } = allowance;
+        match &material.content {
+            Content::Component(bytes) => {
+                Ok(wasm::handler(&self.engine, &source.path, bytes.clone(), source.interface, limits, grants)?)
+            }
+            Content::App(found) => {
+                let handler = wasm::python::handler(&self.engine, &source.path, &found.app, limits, grants);
+                handler.map_err(|failure| found.failure(failure, &self.build.messages))
+            }
+        }
     }
 }

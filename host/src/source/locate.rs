@@ -1,4 +1,5 @@
-//! Decides what a handler named by the user is: a component's file, a Rust file, a crate, a directory or an example.
+//! Decides what a handler named by the user is: a component's file, a Rust file, a crate, a Python app, a directory or an
+//! example.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,15 +13,18 @@ use std::{
 use anyhow::anyhow;
 
 use super::{
-    build::{self, Failure, options::BuildOptions},
+    build::{
+        self, Failure,
+        options::{BuildOptions, Messages},
+    },
     example::Example,
-    mistake,
+    mistake, python,
     scope::Scope,
 };
 use crate::kind::wasm;
 
-/// How much of a shebang is read, in bytes. The system itself reads less.
-const SHEBANG_MAX: u64 = 1024;
+/// How much of a file is read to find out what it is, in bytes: a shebang, and metadata of Python behind it.
+const BEGIN_MAX: u64 = 4096;
 
 /// A handler as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,27 +60,46 @@ pub(crate) enum Kind {
     Rust,
     /// `crate:`, a crate, named by its directory or its manifest.
     Crate,
+    /// `python:`, a WSGI app: a file, a module, a package or a directory.
+    Python,
     /// `files:`, the files in a directory.
     Files,
 }
 
 impl Kind {
     /// All kinds, each with its prefix.
-    pub(crate) const ALL: [(&str, Self); 4] =
-        [("component", Self::Component), ("rust", Self::Rust), ("crate", Self::Crate), ("files", Self::Files)];
+    pub(crate) const ALL: [(&str, Self); 5] = [
+        ("component", Self::Component),
+        ("rust", Self::Rust),
+        ("crate", Self::Crate),
+        ("python", Self::Python),
+        ("files", Self::Files),
+    ];
 
-    /// The kind of source at a path: a crate for a `Cargo.toml` or a directory with one; files for any other directory;
-    /// a component for a file that begins like one, whatever its name; Rust for a name that ends in `.rs`, or a script
-    /// of this program; and a component for anything else.
+    /// The kind of source at a path: a crate for a `Cargo.toml` or a directory with one; Python for any other directory
+    /// with an app; files for any other directory; a component for a file that begins like one, whatever its name;
+    /// Python or Rust for a name that ends in `.py` or `.rs`, or a script; Python for a module's name; and a component
+    /// for anything else.
     fn of(path: &Path) -> Self {
         if path.ends_with("Cargo.toml") || path.join("Cargo.toml").exists() {
-            Self::Crate
-        } else if path.is_dir() {
-            Self::Files
+            return Self::Crate;
+        }
+        if path.is_dir() {
+            return if python::name::is_app(path) { Self::Python } else { Self::Files };
+        }
+        let (begin, is_rust) = (begin(path), path.extension().is_some_and(|extension| extension == "rs"));
+        if begin.starts_with(b"\0asm") {
+            Self::Component
+        } else if is_rust {
+            Self::Rust
+        } else if python::name::is_app(path) || python::name::is_script(&begin) {
+            Self::Python
+        } else if is_script(&begin) {
+            Self::Rust
+        } else if !path.exists() && python::name::is_app_elsewhere(path) {
+            Self::Python
         } else {
-            let begin = begin(path);
-            let is_rust = path.extension().is_some_and(|extension| extension == "rs") || is_script(&begin);
-            if is_rust && !begin.starts_with(b"\0asm") { Self::Rust } else { Self::Component }
+            Self::Component
         }
     }
 }
@@ -86,7 +109,7 @@ fn begin(path: &Path) -> Vec<u8> {
     let mut begin = Vec::new();
     if path.is_file() {
         // A file that cannot be read is reported when it is loaded.
-        _ = File::open(path).and_then(|file| file.take(SHEBANG_MAX).read_to_end(&mut begin));
+        _ = File::open(path).and_then(|file| file.take(BEGIN_MAX).read_to_end(&mut begin));
     }
     begin
 }
@@ -139,6 +162,8 @@ pub(crate) struct Source {
     absolute: PathBuf,
     /// The kind of component, if the user has named it.
     pub(super) interface: Option<&'static str>,
+    /// The name of an app in a Python module, if the user has named it.
+    attribute: Option<String>,
     pub(super) origin: Origin,
 }
 
@@ -156,10 +181,15 @@ impl Source {
         match named {
             Named::Path { kind, interface, path } => {
                 let kind = kind.unwrap_or_else(|| match Kind::of(&path) {
-                    // No directory of files is a component.
-                    Kind::Files if interface.is_some() => Kind::Component,
+                    // Neither a directory of files nor Python is a component.
+                    Kind::Files | Kind::Python if interface.is_some() => Kind::Component,
                     kind => kind,
                 });
+                let is_app = kind == Kind::Python && !path.exists();
+                let (path, attribute) = match python::name::split(&path).filter(|_| is_app) {
+                    Some((path, attribute)) => (path, Some(attribute)),
+                    None => (path, None),
+                };
                 let directory = path.parent().filter(|_| path.ends_with("Cargo.toml"));
                 let directory = directory.map(|directory| match directory {
                     directory if directory == OsStr::new("") => PathBuf::from("."),
@@ -167,11 +197,12 @@ impl Source {
                 });
                 let path = directory.unwrap_or(path);
                 let absolute = absolute(&path).unwrap_or_else(|_| path.clone());
-                Self { absolute, path, interface, origin: Origin::Path(kind) }
+                Self { absolute, path, interface, attribute, origin: Origin::Path(kind) }
             }
             Named::Example(example) => {
                 let path = PathBuf::from(example.name);
-                Self { absolute: path.clone(), path, interface: None, origin: Origin::Program(example.component) }
+                let origin = Origin::Program(example.component);
+                Self { absolute: path.clone(), path, interface: None, attribute: None, origin }
             }
         }
     }
@@ -193,6 +224,7 @@ impl Source {
             Origin::Path(Kind::Component) => mistake::check_component(&self.path),
             Origin::Path(Kind::Rust) => mistake::check_rust(&self.path),
             Origin::Path(Kind::Crate) => mistake::check_crate(&self.path),
+            Origin::Path(Kind::Python) => python::check(&self.place(), self.attribute.as_deref()),
             Origin::Path(Kind::Files) => mistake::check_directory(&self.path),
             Origin::Program(_) => Ok(()),
         };
@@ -205,11 +237,34 @@ impl Source {
         self.origin == Origin::Path(Kind::Files)
     }
 
+    /// Whether the source is a WSGI app.
+    #[must_use]
+    pub(crate) fn is_python(&self) -> bool {
+        self.origin == Origin::Path(Kind::Python)
+    }
+
+    /// Finds the WSGI app that the source is, and installs its dependencies if they are not installed. Blocks until
+    /// that is done.
+    ///
+    /// # Errors
+    ///
+    /// There is no such module, or a dependency cannot be installed. The line names the source.
+    pub(crate) fn app(&self, finder: &python::Finder, messages: &Messages) -> Result<python::Found, Failure> {
+        let found = finder.find(&self.place(), self.attribute.as_deref(), messages);
+        found.map_err(|failure| Failure { line: anyhow!("{self} {:#}", failure.line), ..failure })
+    }
+
     /// What the user may have meant instead, if that is likely.
     #[must_use]
     pub(crate) fn doubt(&self) -> Option<String> {
-        let why = mistake::handlers_instead(&self.path).filter(|_| self.is_directory())?;
-        Some(format!("{self} {why}"))
+        let why = match self.origin {
+            Origin::Path(Kind::Files) => mistake::handlers_instead(&self.path),
+            Origin::Path(Kind::Python) if self.path.is_dir() && self.attribute.is_none() => {
+                Some(mistake::files_instead(&self.path))
+            }
+            _ => None,
+        };
+        Some(format!("{self} {}", why?))
     }
 
     /// Whether the source has to be built.
@@ -238,6 +293,7 @@ impl Source {
             .into()),
             Origin::Path(Kind::Rust) => build::file(&self.place(), &self.path, options),
             Origin::Path(Kind::Crate) => build::package(&self.place(), options),
+            Origin::Path(Kind::Python) => unreachable!("Python is built by its kind"),
             Origin::Path(Kind::Files) => Err(mistake::not_a_crate(&self.path).into()),
         };
         let built = built.and_then(|built| {
@@ -265,6 +321,10 @@ impl Source {
             }
             Origin::Path(Kind::Rust) => build::test_file(&self.path, arguments, options),
             Origin::Path(Kind::Crate) => build::test_package(&self.path, arguments),
+            Origin::Path(Kind::Python) => Err(anyhow!(
+                "is Python, whose tests wasmserve does not run; run them with pytest or `python3 -m unittest`"
+            )
+            .into()),
             Origin::Path(Kind::Files) => Err(mistake::not_a_crate(&self.path).into()),
         };
         tested.map_err(|failure| Failure { line: anyhow!("{self} {:#}", failure.line), ..failure })
@@ -295,6 +355,7 @@ impl Source {
                     build::add_inputs_of_file(&mut scope, &place);
                 }
                 Kind::Crate => build::add_inputs_of_package(&mut scope, &place),
+                Kind::Python => python::add_inputs(&mut scope, &place, self.attribute.as_deref()),
             }
             scope.place = (kind != Kind::Component).then(|| place.clone());
             scope.files.insert(place);
@@ -305,7 +366,10 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.path.display())
+        match &self.attribute {
+            Some(attribute) => write!(f, "`{}:{attribute}`", self.path.display()),
+            None => write!(f, "`{}`", self.path.display()),
+        }
     }
 }
 

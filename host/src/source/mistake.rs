@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use toml::Table;
 
+use super::python::name;
 use crate::kind::wasm;
 
 /// How much of a file decides what it is, in bytes.
@@ -24,7 +25,7 @@ const ENTRIES_MAX: usize = 1000;
 /// # Errors
 ///
 /// It does not exist, or is not the path of a file.
-fn metadata(path: &Path) -> anyhow::Result<Metadata> {
+pub(super) fn metadata(path: &Path) -> anyhow::Result<Metadata> {
     if let Some((scheme, _)) = path.to_str().and_then(|text| text.split_once("://"))
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
     {
@@ -55,7 +56,7 @@ pub(crate) fn similar(path: &Path) -> Option<PathBuf> {
     let wanted = path.file_name()?.to_string_lossy();
     let stem = path.file_stem()?.to_string_lossy();
     let stem_of = |other: &PathBuf| other.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let others = handlers_in(path.parent()?);
+    let others = paths_in(path.parent()?, |path| is_handler(path) || name::is_python(path));
     let is_same = |other: &&PathBuf| [&*wanted, &*stem].contains(&&*stem_of(other));
     let is_like = |other: &&PathBuf| is_mistyped(&stem, &stem_of(other));
     others.iter().find(is_same).or_else(|| others.iter().find(is_like)).cloned()
@@ -68,13 +69,20 @@ pub(crate) fn is_mistyped(one: &str, other: &str) -> bool {
 
 /// The paths in a directory that look like handlers, in order.
 fn handlers_in(directory: &Path) -> Vec<PathBuf> {
+    paths_in(directory, |path| is_handler(path) || name::is_python(path) && name::defines_app(path))
+}
+
+/// Whether a path is named like a handler, or is a crate.
+fn is_handler(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs" || extension == "wasm")
+        || path.join("Cargo.toml").is_file()
+}
+
+/// The paths in a directory that `is_it` accepts, in order.
+fn paths_in(directory: &Path, is_it: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let read = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let entries = fs::read_dir(read).into_iter().flatten().flatten().take(ENTRIES_MAX);
-    let is_handler = |name: &Path| {
-        name.extension().is_some_and(|extension| extension == "rs" || extension == "wasm")
-            || read.join(name).join("Cargo.toml").is_file()
-    };
-    let names = entries.map(|entry| PathBuf::from(entry.file_name())).filter(|name| is_handler(name));
+    let names = entries.map(|entry| PathBuf::from(entry.file_name())).filter(|name| is_it(&read.join(name)));
     let mut handlers: Vec<PathBuf> = names.map(|name| directory.join(name)).collect();
     handlers.sort();
     handlers
@@ -192,6 +200,11 @@ pub(super) fn handlers_instead(directory: &Path) -> Option<String> {
     Some(format!("is served as files, with the handlers in it; to run one, name it, as in `wasmserve {handler}`"))
 }
 
+/// What may have been meant instead of the app in a directory: its files.
+pub(super) fn files_instead(directory: &Path) -> String {
+    format!("is served as a Python app; `wasmserve files:{}` serves the files in it", directory.display())
+}
+
 /// The directory that a file is in, as one would name it to serve its files.
 fn directory_of(file: &Path) -> String {
     let directory = file.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
@@ -202,7 +215,7 @@ fn directory_of(file: &Path) -> String {
 /// What to name instead of a directory that is not a crate.
 fn instead_of(directory: &Path) -> String {
     match &*handlers_in(directory) {
-        [] => "name a component, a Rust file or a crate, or start with `wasmserve new hello`".to_owned(),
+        [] => "name a component, a Rust file, a Python app or a crate, or start with `wasmserve new hello`".to_owned(),
         [one] => format!("did you mean `{}`?", one.display()),
         several => {
             let names: Vec<_> = several.iter().take(3).map(|name| format!("`{}`", name.display())).collect();
@@ -291,10 +304,7 @@ fn of_extension(path: &Path, extension: &str) -> Option<String> {
     };
     match extension {
         "rs" => Some(format!("is Rust, not a component; build one with `wasmserve build {name}`")),
-        "py" => Some(format!(
-            "is Python, which wasmserve does not run by itself; build a component from it: `wasmserve wit wit && \
-             componentize-py -d wit -w application componentize {stem} -o {stem}.wasm`"
-        )),
+        "py" => Some(format!("is Python, not a component; serve it without a prefix: `wasmserve {name}`")),
         "js" | "mjs" | "cjs" | "jsx" => language("JavaScript", ", for example with jco"),
         "ts" | "mts" | "cts" | "tsx" => language("TypeScript", ", for example with jco"),
         "go" => program("Go", &format!("GOOS=wasip1 GOARCH=wasm go build -o {stem}.wasm {name}")),

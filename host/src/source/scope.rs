@@ -1,7 +1,7 @@
 //! The files and directories whose changes are changes of a handler.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File, Metadata},
     io::Read as _,
     path::{Path, PathBuf},
@@ -15,6 +15,11 @@ use super::route::Route;
 /// How many files and directories of trees are looked at.
 const TREE_MAX: usize = 20_000;
 
+/// How large a file of an app may be for its content to count, in bytes, and all of them. Of others, only the size and
+/// the time count.
+const CONTENT_MAX: u64 = 1 << 20;
+const CONTENTS_MAX: u64 = 64 << 20;
+
 /// The files and directories whose changes are changes of a handler. They need not exist.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
@@ -22,6 +27,12 @@ pub(crate) struct Scope {
     pub(super) files: BTreeSet<PathBuf>,
     /// Directories of which all files count, at any depth.
     pub(super) trees: BTreeSet<PathBuf>,
+    /// Directories of Python apps, of which all files count that an app may consist of, at any depth.
+    pub(super) apps: BTreeSet<PathBuf>,
+    /// Directories of which it counts what they list.
+    pub(super) listed: BTreeSet<PathBuf>,
+    /// Directories that handlers write to, which are not looked at as parts of an app. Paths without links.
+    pub(super) written: BTreeSet<PathBuf>,
     /// A directory of which all Rust files count: a missing one may be the reason why a build failed.
     pub(super) sources: Option<PathBuf>,
     /// A path of which it also counts where it leads to: the build knows its sources by that place.
@@ -33,6 +44,9 @@ impl Scope {
     pub(crate) fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
         self.trees.extend(other.trees);
+        self.apps.extend(other.apps);
+        self.listed.extend(other.listed);
+        self.written.extend(other.written);
         self.sources = other.sources.or(self.sources.take());
         self.place = other.place.or(self.place.take());
     }
@@ -49,31 +63,72 @@ impl Scope {
             survey.points.entries.extend(route.entries);
             survey.state.place = route.end;
         }
-        let mut directories: Vec<(PathBuf, bool)> = self.trees.iter().map(|tree| (tree.clone(), true)).collect();
-        directories.extend(self.sources.iter().map(|directory| (directory.clone(), false)));
-        while let Some((directory, is_deep)) = directories.pop() {
+        for directory in &self.listed {
+            survey.add_list(directory);
+        }
+        // Breadth first: what is near the top of a huge directory is what matters.
+        let trees = self.trees.iter().map(|directory| (directory.clone(), Tree::All));
+        let sources = self.sources.iter().map(|directory| (directory.clone(), Tree::Sources));
+        let apps = self.apps.iter().map(|directory| (directory.clone(), Tree::App));
+        let mut directories: VecDeque<(PathBuf, Tree)> = trees.chain(sources).chain(apps).collect();
+        let mut contents = CONTENTS_MAX;
+        while let Some((directory, what)) = directories.pop_front() {
             let Route { entries, end } = Route::of(&directory);
             survey.points.entries.extend(entries);
             // A directory is entered once, even if links lead to it again.
-            let Some(end) = end else { continue };
-            let known = if is_deep { &mut survey.points.trees } else { &mut survey.points.sources };
+            let Some(end) = end.filter(|end| what != Tree::App || !self.written.contains(end)) else { continue };
+            let known = match what {
+                Tree::All => &mut survey.points.trees,
+                Tree::Sources => &mut survey.points.sources,
+                Tree::App => &mut survey.points.apps,
+            };
             if !known.insert(end) || survey.state.files.len() + directories.len() > TREE_MAX {
                 continue;
             }
             for path in fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
-                match path.is_dir() {
-                    true if is_deep => directories.push((path, true)),
-                    false if is_deep || is_rust(&path) => survey.add(&path),
+                match (what, path.is_dir()) {
+                    (Tree::All, true) => directories.push_back((path, what)),
+                    (Tree::App, true) if is_of_app(&path) && !is_foreign(&path) => directories.push_back((path, what)),
+                    (Tree::All, false) => survey.add(&path),
+                    (Tree::Sources, false) if is_rust(&path) => survey.add(&path),
+                    (Tree::App, false) if is_of_app(&path) => survey.add_of_app(&path, &mut contents),
                     _ => {}
                 }
             }
         }
+        survey.points.written.clone_from(&self.written);
         survey
     }
 }
 
+/// What counts of a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tree {
+    /// All files, at any depth.
+    All,
+    /// The Rust files in it.
+    Sources,
+    /// All files that a Python app may consist of, at any depth.
+    App,
+}
+
 fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Whether a Python app may consist of a file or a directory with this name: not if it is hidden, as what editors and
+/// version control write is, or if it is what Python or apps write themselves: bytecode, databases and logs.
+fn is_of_app(path: &Path) -> bool {
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()) else { return false };
+    let endings = [".pyc", ".pyo", ".log", ".pid", ".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", "~"];
+    !name.starts_with(['.', '#'])
+        && !["__pycache__", "node_modules"].contains(&&*name)
+        && !endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether a directory belongs to something else than the app that it is in: a virtual environment.
+fn is_foreign(directory: &Path) -> bool {
+    directory.join("pyvenv.cfg").exists()
 }
 
 /// What was seen of a [`Scope`] at one moment.
@@ -92,6 +147,37 @@ impl Survey {
             self.state.files.insert(path.to_owned(), Stamp::of(path));
         }
     }
+
+    /// Adds a file of an app. Its content counts if it is within what is left of all `contents`.
+    fn add_of_app(&mut self, path: &Path, contents: &mut u64) {
+        if self.state.files.contains_key(path) {
+            return;
+        }
+        let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let stamp = if size <= CONTENT_MAX.min(*contents) { Stamp::of(path) } else { Stamp::of_large(path) };
+        *contents -= size.min(*contents);
+        self.points.entries.extend(Route::of(path).entries);
+        self.state.files.insert(path.to_owned(), stamp);
+    }
+
+    /// Adds a directory of which it counts what it lists.
+    fn add_list(&mut self, directory: &Path) {
+        let Route { entries, end } = Route::of(directory);
+        self.points.entries.extend(entries);
+        self.points.trees.extend(end);
+        self.state.files.insert(directory.to_owned(), Stamp::of_list(directory));
+    }
+
+    /// A digest of the contents of all files.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for (path, stamp) in &self.state.files {
+            digest.update(path.as_os_str().as_encoded_bytes());
+            digest.update([0]);
+            digest.update(stamp.content.unwrap_or_default());
+        }
+        digest.finalize().into()
+    }
 }
 
 /// The directory entries whose changes may be changes of a handler, by paths without links.
@@ -102,6 +188,10 @@ pub(crate) struct Points {
     trees: BTreeSet<PathBuf>,
     /// Directories of which all Rust files count.
     sources: BTreeSet<PathBuf>,
+    /// Directories of which all entries count that an app may consist of.
+    apps: BTreeSet<PathBuf>,
+    /// Directories that handlers write to, which are no part of an app.
+    written: BTreeSet<PathBuf>,
 }
 
 impl Points {
@@ -110,19 +200,25 @@ impl Points {
         self.entries.extend(other.entries);
         self.trees.extend(other.trees);
         self.sources.extend(other.sources);
+        self.apps.extend(other.apps);
+        self.written.extend(other.written);
     }
 
     /// Whether a change of the entry at `path` may matter.
     #[must_use]
     pub(crate) fn contain(&self, path: &Path) -> bool {
         let is_in = |directories: &BTreeSet<PathBuf>| path.parent().is_some_and(|parent| directories.contains(parent));
-        self.entries.contains(path) || is_in(&self.trees) || is_rust(path) && is_in(&self.sources)
+        self.entries.contains(path)
+            || is_in(&self.trees)
+            || is_rust(path) && is_in(&self.sources)
+            || is_of_app(path) && is_in(&self.apps)
     }
 
     /// The directories to watch, each without its subdirectories.
     pub(crate) fn directories(&self) -> BTreeSet<&Path> {
         let parents = self.entries.iter().filter_map(|entry| entry.parent());
-        parents.chain(self.trees.iter().chain(&self.sources).map(PathBuf::as_path)).collect()
+        let all = self.trees.iter().chain(&self.sources).chain(&self.apps);
+        parents.chain(all.map(PathBuf::as_path)).collect()
     }
 
     /// Whether a change of a file below `directory`, a path without links, may matter.
@@ -130,6 +226,7 @@ impl Points {
     pub(crate) fn can_change_below(&self, directory: &Path) -> bool {
         self.directories().into_iter().any(|point| point.starts_with(directory))
             || self.trees.iter().any(|tree| directory.starts_with(tree))
+            || !self.written.contains(directory) && self.apps.iter().any(|tree| directory.starts_with(tree))
     }
 }
 
@@ -193,6 +290,23 @@ impl Stamp {
         // Anything but a file, such as a pipe, only has to exist: reading it might block forever.
         let content = if metadata.is_file() { digest(path) } else { Some([0; 32]) };
         Self { content, written: metadata.modified().ok(), changed: changed(&metadata) }
+    }
+
+    /// The state of a file whose size and time stand for its content.
+    fn of_large(path: &Path) -> Self {
+        let Ok(metadata) = fs::metadata(path) else { return Self::default() };
+        let (written, changed) = (metadata.modified().ok(), changed(&metadata));
+        let content = Sha256::digest(format!("{} {written:?}", metadata.len())).into();
+        Self { content: Some(content), written, changed }
+    }
+
+    /// The state of a directory whose list of entries is its content.
+    fn of_list(directory: &Path) -> Self {
+        let Ok(metadata) = fs::metadata(directory) else { return Self::default() };
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let names: BTreeSet<_> = entries.map(|entry| entry.file_name()).collect();
+        let content = Sha256::digest(format!("{names:?}")).into();
+        Self { content: Some(content), written: metadata.modified().ok(), changed: changed(&metadata) }
     }
 }
 

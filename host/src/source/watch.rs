@@ -29,13 +29,12 @@ use notify::{
     ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
     event::{AccessKind, AccessMode},
 };
-use sha2::{Digest as _, Sha256};
 use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
     build::Failure,
     live::Live,
-    load::{Component, Loader},
+    load::{Loader, Material},
     locate::Source,
     scope::{Points, Scope, State},
 };
@@ -78,33 +77,30 @@ pub(crate) struct Watched {
     state: State,
     /// How many builds in a row have changed something in the scope.
     rounds: u32,
-    /// The digest of the component that is being served.
+    /// The digest of what is being served.
     digest: [u8; 32],
     is_broken: bool,
 }
 
 impl Watched {
-    /// Creates the entry of the handler at `mount`, made from this component of this source.
+    /// Creates the entry of the handler at `mount`, made from this material of this source.
     #[must_use]
-    pub(crate) fn new(mount: Mount, source: Source, component: &Component) -> Self {
-        let (scope, made_from) = (component.scope.clone(), component.scope.clone());
-        let digest = digest(component);
+    pub(crate) fn new(mount: Mount, source: Source, material: &Material) -> Self {
+        let (scope, made_from) = (material.scope.clone(), material.scope.clone());
+        let digest = material.digest;
         Self { mount, source, scope, made_from, state: State::default(), rounds: 0, digest, is_broken: false }
     }
 
-    /// The granted directory through which the handler could change its own source, if there is one. Building runs with
-    /// all the user's rights, so the handler would gain them.
+    /// The granted directory through which the handler could change its own source, if there is one. Building, and
+    /// installing what Python apps declare, runs with all the user's rights, so the handler would gain them.
     #[must_use]
     pub(crate) fn is_open_to<'a>(&self, grants: &'a Grants) -> Option<&'a Dir> {
-        let mut writable = grants.dirs.iter().filter(|dir| self.source.is_built() && !dir.read_only).peekable();
+        let is_made = self.source.is_built() || self.source.is_python();
+        let mut writable = grants.dirs.iter().filter(|dir| is_made && !dir.read_only).peekable();
         writable.peek()?;
         let points = self.scope.survey().points;
         writable.find(|dir| dir.host.canonicalize().is_ok_and(|host| points.can_change_below(&host)))
     }
-}
-
-fn digest(component: &Component) -> [u8; 32] {
-    Sha256::digest(&component.bytes).into()
 }
 
 /// Watches these handlers, which were loaded since `begun`, until the process exits, on a thread that also builds and
@@ -319,20 +315,20 @@ impl Watch {
         let Self { watched, loader, served, answers, .. } = self;
         let Watched { mount, source, scope, made_from, digest, is_broken, .. } = &mut watched[at];
         let (_, live) = served.mounts.iter().find(|(other, _)| other == mount)?;
-        let made = loader.component(source).and_then(|component| {
-            *made_from = component.scope.clone();
-            let is_new = self::digest(&component) != *digest;
+        let made = loader.material(source).and_then(|material| {
+            *made_from = material.scope.clone();
+            let is_new = material.digest != *digest;
             let handler =
-                if is_new { Some(loader.handler(source, &component, live.handler().allowance())?) } else { None };
-            Ok((component, handler))
+                if is_new { Some(loader.handler(source, &material, live.handler().allowance())?) } else { None };
+            Ok((material, handler))
         });
         scope.clone_from(made_from);
         match made {
-            Ok((component, Some(handler))) => {
+            Ok((material, Some(handler))) => {
                 live.replace(handler);
                 // Pages in directories may show what it answers.
                 loader.changes.record(false);
-                (*digest, *is_broken) = (self::digest(&component), false);
+                (*digest, *is_broken) = (material.digest, false);
                 Some((
                     Level::Info,
                     format!("serving the new version of {source} ({:.2} s)", begun.elapsed().as_secs_f32()),

@@ -56,25 +56,19 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Build(BuildArgs { source, output, debug }) => Ok(Task::Build(Build {
             source,
             output,
-            options: BuildOptions {
-                lines: debug,
-                messages: Messages::Stderr { color: value::is_colorful(&io::stderr()) },
-            },
+            options: BuildOptions { lines: debug, messages: messages() },
+            compile: CompileOptions::new(program),
         })),
         Command::Inspect(InspectArgs { file, max_component }) => {
-            Ok(Task::Inspect(Inspect { file, component: max_component, compile: CompileOptions::new(program) }))
+            let compile = CompileOptions::new(program);
+            Ok(Task::Inspect(Inspect { file, component: max_component, compile, messages: messages() }))
         }
         Command::Dump(args) => of_dump(args).map(Task::Dump),
         Command::Logs(args) => of_example(args, &example::LOGS, program),
         Command::Echo(args) => of_example(args, &example::ECHO, program),
-        Command::Test(TestArgs { source, arguments }) => Ok(Task::Test(Test {
-            source,
-            arguments,
-            options: BuildOptions {
-                lines: false,
-                messages: Messages::Stderr { color: value::is_colorful(&io::stderr()) },
-            },
-        })),
+        Command::Test(TestArgs { source, arguments }) => {
+            Ok(Task::Test(Test { source, arguments, options: BuildOptions { lines: false, messages: messages() } }))
+        }
         Command::Wit { directory } => Ok(Task::Wit(directory)),
         Command::Doc => Ok(Task::Doc { is_colorful: value::is_colorful(&io::stderr()) }),
         Command::Clean => Ok(Task::Clean),
@@ -90,6 +84,11 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             }
         }),
     }
+}
+
+/// The messages of what builds and installs, on stderr.
+fn messages() -> Messages {
+    Messages::Stderr { color: value::is_colorful(&io::stderr()) }
 }
 
 fn of_dump(args: DumpArgs) -> Result<Dump, StartError> {

@@ -5,16 +5,20 @@ use std::{panic, path::PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use tokio::{runtime::Builder, task::spawn_blocking};
 
+use super::engine::engine;
 use crate::{
     base::{
         exit::{Exit, OrExit as _, StartError},
+        limits::Limits,
         output::{self, Output},
     },
+    kind::wasm::{compile::CompileOptions, python},
     lifecycle::signals::Signals,
     program::task::Build,
     source::{
-        build::{Component, Failure},
+        build::{Component, Failure, options::Messages},
         locate::{Named, Source},
+        python::Finder,
     },
 };
 
@@ -40,7 +44,7 @@ pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
 }
 
 fn build(task: Build) -> Result<Exit, StartError> {
-    let Build { source, output: path, options } = task;
+    let Build { source, output: path, options, compile } = task;
     let source = Source::new(Named::from(source));
     source.check().or_exit(Exit::Handler)?;
     // A wrong name is reported before the build, which may take long.
@@ -49,7 +53,10 @@ fn build(task: Build) -> Result<Exit, StartError> {
         let why = anyhow!("a component is not text for a terminal; redirect stdout, or name a file with -o");
         return Err(StartError::new(Exit::Usage, &why));
     }
-    let built = source.build(&options).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
+    let built = match source.is_python() {
+        true => of_python(&source, &options.messages, &compile)?,
+        false => source.build(&options).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?,
+    };
     let path = path.unwrap_or_else(|| PathBuf::from(&built.name).with_extension("wasm"));
     let output = output.map_or_else(|| Output::at(&path), Ok).or_exit(Exit::Failed)?;
     check_sources(&output, &source, &built).or_exit(Exit::Failed)?;
@@ -60,6 +67,17 @@ fn build(task: Build) -> Result<Exit, StartError> {
         _ = output::print(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
     }
     Ok(Exit::Done)
+}
+
+/// Builds a component that contains a Python app.
+fn of_python(source: &Source, messages: &Messages, compile: &CompileOptions) -> Result<Component, StartError> {
+    let found = source.app(&Finder::default(), messages).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
+    let (engine, log) = engine(compile)?;
+    let built = python::build(&engine, source.path(), &found.app, &Limits::DEFAULT);
+    log.flush();
+    let bytes = built.map_err(|failure| found.failure(failure, messages).line).or_exit(Exit::Handler)?;
+    let name = found.app.module.split('.').next().unwrap_or_default().to_owned();
+    Ok(Component { bytes, name, sources: Vec::new() })
 }
 
 /// Checks that the component does not replace what it was built from.

@@ -1,29 +1,31 @@
-//! `wasmserve inspect`: prints what a component contains, and whether it can be served.
+//! `wasmserve inspect`: prints what a component contains, or where a Python app is from, and whether it can be served.
 
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    sync::Arc,
 };
 
-use anyhow::Context as _;
 use wasmserve_gateway::escape::escape;
 
+use super::engine::engine;
 use crate::{
     base::{
         exit::{Exit, OrExit as _, StartError},
-        limits::EngineLimits,
+        grants::Grants,
+        limits::Limits,
     },
-    event::Events,
     kind::wasm::{
         check::MissingImport,
-        engine::Engine,
         inspect::{ComponentInfo, Inspected, inspect},
         interface::Interface,
+        python::{self, App},
     },
-    listen::access_log::{AccessLog, format::Format},
     program::task::Inspect,
-    source::locate::{Kind, Named, Source},
+    source::{
+        build::Failure,
+        locate::{Kind, Named, Source},
+        python::Finder,
+    },
 };
 
 /// Prints a report about a component on stdout. Returns [`Exit::Handler`] if it cannot be served.
@@ -32,18 +34,47 @@ use crate::{
 ///
 /// The file cannot be read, or is not a component.
 pub(crate) fn run(task: &Inspect) -> Result<Exit, StartError> {
+    let source = Source::new(Named::from(task.file.clone().into_os_string()));
+    if source.is_python() {
+        return run_python(&source, task);
+    }
     let named = Named::Path { kind: Some(Kind::Component), interface: None, path: task.file.clone() };
     Source::new(named).check().or_exit(Exit::Handler)?;
-    let log = Arc::new(AccessLog::spawn(Format::None).context("cannot create the log's thread").or_exit(Exit::Failed)?);
-    let events = Arc::new(Events::new(vec![Arc::clone(&log) as _]));
-    let engine = Engine::with_compiler(&EngineLimits::DEFAULT, task.compile.clone(), events);
-    let (engine, _) = engine.or_exit(Exit::Failed)?;
+    let (engine, log) = engine(&task.compile)?;
     let inspected = inspect(&engine, &task.file, task.component);
     log.flush();
     let inspected = inspected.or_exit(Exit::Handler)?;
     // If stdout is closed, the exit code still shows the verdict.
     _ = io::stdout().write_all(report(&inspected).as_bytes());
     Ok(if inspected.verdict.is_ok() { Exit::Done } else { Exit::Handler })
+}
+
+/// Prints a report about a Python app on stdout, after it was imported as if it was to be served. Returns
+/// [`Exit::Handler`] if it cannot be imported.
+fn run_python(source: &Source, task: &Inspect) -> Result<Exit, StartError> {
+    source.check().or_exit(Exit::Handler)?;
+    let messages = &task.messages;
+    let found = source.app(&Finder::default(), messages).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
+    let (engine, log) = engine(&task.compile)?;
+    let handler = python::handler(&engine, source.path(), &found.app, &Limits::DEFAULT, &Grants::default());
+    let verdict = handler.map(|_| ()).map_err(|failure| found.failure(failure, messages).line);
+    log.flush();
+    let served =
+        verdict.as_ref().map_or_else(|why| format!("no: {}", printable(&format!("{why:#}"))), |()| "yes".to_owned());
+    let App { module, attribute, directory, paths } = &found.app;
+    let attribute = attribute.as_deref().unwrap_or("not named; found by its usual names");
+    let mut lines = vec![
+        ("served", served),
+        ("kind", "a WSGI app, run by CPython 3.14".to_owned()),
+        ("module", format!("{} in {}", printable(module), printable(&directory.to_string_lossy()))),
+        ("app", printable(attribute)),
+        ("packages", printable(&found.origin)),
+    ];
+    lines.extend(paths.iter().map(|path| ("", printable(&path.to_string_lossy()))));
+    let text: String = lines.iter().map(|(title, line)| format!("{title:<9} {line}\n")).collect();
+    // If stdout is closed, the exit code still shows the verdict.
+    _ = io::stdout().write_all(text.as_bytes());
+    Ok(if verdict.is_ok() { Exit::Done } else { Exit::Handler })
 }
 
 /// The report, with one fact per line.

@@ -51,6 +51,7 @@ use crate::{
         live::Live,
         load::Loader,
         locate::Source,
+        python::Finder,
         watch::{self, Served, Watched},
     },
     transport,
@@ -113,8 +114,15 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     if config.access_log == Format::Json {
         build.messages = Messages::Log(Arc::clone(&events));
     }
-    let loader =
-        Loader { engine: Arc::clone(&engine), size: config.component, build, changes: Arc::new(Changes::new()) };
+    let dirs = allowances.iter().flat_map(|allowance| &allowance.grants.dirs).filter(|dir| !dir.read_only);
+    let loader = Loader {
+        engine: Arc::clone(&engine),
+        size: config.component,
+        build,
+        finder: Finder::default(),
+        written: dirs.filter_map(|dir| dir.host.canonicalize().ok()).collect(),
+        changes: Arc::new(Changes::new()),
+    };
     let begun = SystemTime::now();
     let handlers = config.handlers;
     let names: Vec<_> =
@@ -263,11 +271,11 @@ fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>
     let mut watched = Vec::new();
     let mounts = handlers.try_map(|mount, Mounted { named, allowance, files }| {
         let source = Source::new(named);
-        let (handler, component) = loader.load(&source, &allowance, &files)?;
-        if let Some(component) = component
+        let (handler, material) = loader.load(&source, &allowance, &files)?;
+        if let Some(material) = material
             && source.is_outside()
         {
-            watched.push(Watched::new(mount.clone(), source, &component));
+            watched.push(Watched::new(mount.clone(), source, &material));
         }
         Ok(Live::new(handler))
     });

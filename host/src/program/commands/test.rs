@@ -18,7 +18,9 @@ use crate::{
 /// The source has no tests to run, or they do not build.
 pub(crate) fn run(task: Test) -> Result<Exit, StartError> {
     let source = Source::new(Named::from(task.source));
-    source.check().or_exit(Exit::Handler)?;
+    if !source.is_python() {
+        source.check().or_exit(Exit::Handler)?;
+    }
     let ended = source.test(&task.arguments, &task.options).map_err(|Failure { line, .. }| line);
     Ok(exit(ended.or_exit(Exit::Handler)?))
 }

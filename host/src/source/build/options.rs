@@ -17,7 +17,7 @@ pub(crate) struct BuildOptions {
     pub messages: Messages,
 }
 
-/// Where the messages of cargo, rustc and rustup go, line by line.
+/// Where the messages of cargo, rustc, rustup and Python's installers go, line by line.
 #[derive(Clone)]
 pub(crate) enum Messages {
     /// To stderr, as they are.
@@ -36,7 +36,7 @@ impl Messages {
     }
 
     /// Writes one line, which has no line end.
-    pub(super) fn line(&self, line: &[u8]) {
+    pub(crate) fn line(&self, line: &[u8]) {
         match self {
             // The build goes on even if stderr is closed.
             Self::Stderr { .. } => _ = io::stderr().write_all(&[line, b"\n"].concat()),
