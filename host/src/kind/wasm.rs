@@ -14,6 +14,7 @@ mod footprint;
 pub(crate) mod gateway;
 mod guest;
 mod guest_log;
+mod image;
 pub(crate) mod inspect;
 pub(crate) mod interface;
 mod memory;

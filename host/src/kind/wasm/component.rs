@@ -86,7 +86,7 @@ impl<W: World> Component<W> {
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Arc<Self>> {
-        let core = engine.cores(W::ABI)?.current();
+        let core = engine.cores(W::ABI, W::MEMORIES)?.current();
         let component = compile::<W>(engine, &core, &name.display().to_string(), &bytes)?;
         let linker = core.linker_of::<W>()?;
         check::check::<W>(&component, &linker, limits)
@@ -110,7 +110,7 @@ impl<W: World> Component<W> {
         limits: &Limits,
         grants: &Grants,
     ) -> anyhow::Result<Arc<Self>> {
-        let cores = engine.cores(W::ABI)?;
+        let cores = engine.cores(W::ABI, W::MEMORIES)?;
         let pre = ArcSwap::from_pointee(make(&cores.current())?);
         let component = Arc::new(Self {
             engine: Arc::clone(engine),

@@ -8,7 +8,7 @@ use wasmtime::{Cache, EngineWeak, InstanceAllocationStrategy, component::Linker}
 use super::{
     explain,
     guest::Guest,
-    settings::{self, Abi},
+    settings::{self, Abi, Memories},
     world::World,
 };
 use crate::base::{limits::EngineLimits, lock::lock};
@@ -86,9 +86,10 @@ pub(super) trait Renew: Send + Sync {
     fn renew(self: Arc<Self>, core: &Core) -> anyhow::Result<Box<dyn FnOnce()>>;
 }
 
-/// The core for all components of one ABI, which can be replaced while they serve.
+/// The core for all components of one ABI whose memories come from one place, which can be replaced while they serve.
 pub(super) struct Cores {
     abi: Abi,
+    memories: Memories,
     current: ArcSwap<Core>,
     components: Mutex<Vec<Weak<dyn Renew>>>,
 }
@@ -99,9 +100,17 @@ impl Cores {
     /// # Errors
     ///
     /// Never in practice, because the settings do not depend on user input.
-    pub(super) fn new(abi: Abi, cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<Self> {
-        let core = Core::new(settings::with_pool(abi, cache, limits)?)?;
-        Ok(Self { abi, current: ArcSwap::from_pointee(core), components: Mutex::default() })
+    pub(super) fn new(
+        abi: Abi,
+        memories: Memories,
+        cache: Option<Cache>,
+        limits: &EngineLimits,
+    ) -> anyhow::Result<Self> {
+        let engine = match memories {
+            Memories::Pool => settings::with_pool(abi, cache, limits)?,
+            Memories::Images => settings::with_images(abi, cache, limits)?,
+        };
+        Ok(Self { abi, memories, current: ArcSwap::from_pointee(Core::new(engine)?), components: Mutex::default() })
     }
 
     /// The current core.
@@ -128,8 +137,14 @@ impl Cores {
         limits: &EngineLimits,
         ticking: &Mutex<Vec<EngineWeak>>,
     ) -> anyhow::Result<()> {
-        let pool = InstanceAllocationStrategy::Pooling(settings::pool(limits.instances));
-        let core = Core::new(settings::build(self.abi, cache, limits, pool)?)?;
+        let engine = match self.memories {
+            Memories::Pool => {
+                let pool = InstanceAllocationStrategy::Pooling(settings::pool(limits.instances));
+                settings::build(self.abi, cache, limits, pool)?
+            }
+            Memories::Images => settings::with_images(self.abi, cache, limits)?,
+        };
+        let core = Core::new(engine)?;
         let components: Vec<_> = lock(&self.components).iter().filter_map(Weak::upgrade).collect();
         let renewed: Vec<_> =
             components.into_iter().map(|component| component.renew(&core)).collect::<anyhow::Result<_>>()?;

@@ -15,7 +15,7 @@ use super::{
     footprint::{self, Footprint},
     memory::Budget,
     python,
-    settings::Abi,
+    settings::{Abi, Memories},
     ticker::Ticker,
 };
 use crate::{
@@ -35,6 +35,8 @@ pub struct Engine {
     sync: Cores,
     /// Created for the first component that needs it.
     concurrent: OnceLock<Cores>,
+    /// Created for the first component with an image.
+    imaged: OnceLock<Cores>,
     /// All engines that may have instances: the current ones, and replaced ones until their last instance has ended.
     ticking: Arc<Mutex<Vec<EngineWeak>>>,
     cache: Option<Cache>,
@@ -86,7 +88,7 @@ impl Engine {
         events: Option<Arc<Events>>,
     ) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
         let (cache, warning) = cache::open();
-        let sync = Cores::new(Abi::Sync, cache.clone(), limits)?;
+        let sync = Cores::new(Abi::Sync, Memories::Pool, cache.clone(), limits)?;
         let ticking = Arc::new(Mutex::new(vec![sync.current().engine.weak()]));
         let ticker = Ticker::spawn(TICK, {
             let ticking = Arc::clone(&ticking);
@@ -96,6 +98,7 @@ impl Engine {
         let engine = Self {
             sync,
             concurrent: OnceLock::new(),
+            imaged: OnceLock::new(),
             ticking,
             cache,
             limits: limits.clone(),
@@ -110,22 +113,25 @@ impl Engine {
         Ok((engine, warning))
     }
 
-    /// What instances of components of this ABI are made from. Blocks while it is created.
+    /// What instances of components of this ABI are made from, whose memories come from this place. Blocks while it
+    /// is created.
     ///
     /// # Errors
     ///
     /// Never in practice, because the result does not depend on user input.
-    pub(super) fn cores(&self, abi: Abi) -> anyhow::Result<&Cores> {
-        match (abi, self.concurrent.get()) {
-            (Abi::Sync, _) => Ok(&self.sync),
-            (Abi::Async, Some(cores)) => Ok(cores),
-            (Abi::Async, None) => {
-                let cores = Cores::new(abi, self.cache.clone(), &self.limits)?;
-                // Another thread may be faster. Then these are dropped, and so is their engine, which ticks in vain.
-                lock(&self.ticking).push(cores.current().engine.weak());
-                Ok(self.concurrent.get_or_init(|| cores))
-            }
+    pub(super) fn cores(&self, abi: Abi, memories: Memories) -> anyhow::Result<&Cores> {
+        let cores = match (abi, memories) {
+            (Abi::Sync, Memories::Pool) => return Ok(&self.sync),
+            (Abi::Async, _) => &self.concurrent,
+            (Abi::Sync, Memories::Images) => &self.imaged,
+        };
+        if let Some(cores) = cores.get() {
+            return Ok(cores);
         }
+        let new = Cores::new(abi, memories, self.cache.clone(), &self.limits)?;
+        // Another thread may be faster. Then these are dropped, and so is their engine, which ticks in vain.
+        lock(&self.ticking).push(new.current().engine.weak());
+        Ok(cores.get_or_init(|| new))
     }
 
     /// What Python applications start from. Blocks while it is made, which takes seconds the first time on a machine.
@@ -158,7 +164,7 @@ impl Engine {
 
     /// All cores that have been created.
     fn all(&self) -> impl Iterator<Item = &Cores> {
-        [Some(&self.sync), self.concurrent.get()].into_iter().flatten()
+        [Some(&self.sync), self.concurrent.get(), self.imaged.get()].into_iter().flatten()
     }
 
     /// Replaces all cores, including their pools. Blocks while all components are loaded from the cache.
@@ -209,7 +215,7 @@ impl Engine {
     /// It does not, or the bytes are not a component.
     pub(super) fn check_compiles(&self, abi: Abi, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let Some(compiler) = &self.compiler else { return Ok(()) };
-        compiler.check(abi, &self.cores(abi)?.current().engine, name, bytes)
+        compiler.check(abi, &self.cores(abi, Memories::Pool)?.current().engine, name, bytes)
     }
 
     /// A description, for the log, of how an instance's data is kept from the next one.

@@ -208,7 +208,7 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
 
 impl Inspected {
     fn check<W: World>(&mut self, engine: &Engine, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-        let core = engine.cores(W::ABI)?.current();
+        let core = engine.cores(W::ABI, W::MEMORIES)?.current();
         let component = component::compile::<W>(engine, &core, &path.display().to_string(), bytes)?;
         let linker = core.linker_of::<W>()?;
         self.missing = check::missing_imports(&component, &linker);

@@ -1,7 +1,7 @@
 //! Python applications: WSGI applications as they are, each request in a fresh copy of the interpreter that has imported
 //! them.
 
-mod assemble;
+pub(super) mod assemble;
 mod base;
 mod host;
 mod link;
@@ -22,7 +22,7 @@ use wasmtime::{Module, component::Component as Compiled};
 pub(crate) use self::base::Base;
 pub(super) use self::stack::View;
 use self::{assemble::Frame, host::Python};
-use super::{component::Component, cores::Core, engine::Engine, settings::Abi};
+use super::{component::Component, cores::Core, engine::Engine, image::Image, settings::Abi, world::World as _};
 use crate::{
     base::{
         grants::{Dir, Grants},
@@ -118,21 +118,24 @@ pub(crate) fn handler(
 ) -> Result<Box<dyn Handler>, Unprepared> {
     let made = || -> anyhow::Result<_> {
         let base = engine.python()?;
-        let image = import(engine, &base, app, limits, grants)?;
+        let memory = import(engine, &base, app, limits, grants)?;
         let mut grants = grants.clone();
         for dir in base.dirs().into_iter().chain(app.dirs()) {
             if grants.dirs.iter().all(|granted| granted.guest != dir.guest) {
                 grants.dirs.push(dir);
             }
         }
-        let (engine_of_code, bytes, runtime) = (Arc::downgrade(engine), base.frame.with_image(&image)?, base.runtime);
+        let image = Image::new(&memory)?;
+        let (engine_of_code, bytes) = (Arc::downgrade(engine), base.frame.with_image(&image.module())?);
+        let runtime = base.runtime;
         let make = move |core: &Core| {
             let engine = engine_of_code.upgrade().context("the server is about to stop")?;
             let code = compiled_code(&engine, core, &engine.python()?.frame)?;
             let component = compiled(core, &bytes)?;
             let mut linker = core.linker_of::<Python>()?;
             linker.root().module(assemble::CODE, &code)?;
-            Python::prepared(linker.instantiate_pre(&component)?, runtime)
+            image.trim();
+            Python::prepared(linker.instantiate_pre(&component)?, Arc::clone(&image), runtime)
         };
         Component::<Python>::made(engine, Box::new(make), limits, &grants)
     };
@@ -147,16 +150,17 @@ pub(crate) fn handler(
 pub(crate) fn build(engine: &Engine, name: &Path, app: &App, limits: &Limits) -> Result<Vec<u8>, Unprepared> {
     let made = || -> anyhow::Result<_> {
         let base = engine.python()?;
-        Ok(base.frame.whole(&import(engine, &base, app, limits, &Grants::default())?))
+        let memory = import(engine, &base, app, limits, &Grants::default())?;
+        Ok(base.frame.whole(&assemble::image(&memory)))
     };
     made().map_err(|error| Unprepared::of(name, error))
 }
 
-/// Imports an application with what it may access, and returns the image of its memory.
+/// Imports an application with what it may access, and returns its memory.
 fn import(engine: &Engine, base: &Base, app: &App, limits: &Limits, grants: &Grants) -> anyhow::Result<Vec<u8>> {
-    let core = engine.cores(Abi::Sync)?.current();
+    let core = engine.cores(Python::ABI, Python::MEMORIES)?.current();
     let code = compiled_code(engine, &core, &base.frame)?;
-    let component = compiled(&core, &base.frame.with_image(&base.image)?)?;
+    let component = compiled(&core, &base.frame.with_image(&base.image.module())?)?;
     let compiled = base.compiled();
     std::fs::create_dir_all(&compiled).with_context(|| format!("`{}`", compiled.display()))?;
     let mut dirs: Vec<Dir> = base.dirs().into_iter().chain(app.dirs()).collect();
@@ -167,12 +171,12 @@ fn import(engine: &Engine, base: &Base, app: &App, limits: &Limits, grants: &Gra
     let wasi = prepare::wasi(&mut builder, &dirs, variables)?;
     let limits = prepare::Limits { timeout: std::time::Duration::from_secs(60), memory: limits.memory };
     let (target, path) = (app.target(), app.path());
-    let memory = prepare::run(&core.engine, &code, &component, wasi, &limits, async |python| {
+    let memory = prepare::run(&core.engine, &code, &component, &base.image, wasi, &limits, async |python| {
         let setup = Some("wasmserve:python/setup@0.1.0");
         let (prepared,) = python.call::<_, (Result<(), String>,)>(setup, "prepare", (target, path)).await?;
         Ok(prepared.map_err(Exception)?)
     })?;
-    Ok(assemble::image(&memory))
+    Ok(memory)
 }
 
 /// Python's own code, compiled for an engine. Blocks while compiling, which takes ten seconds if it is not in the cache.

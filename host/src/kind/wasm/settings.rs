@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, thread};
 
 use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
+use super::image;
 use crate::base::limits::EngineLimits;
 
 /// The upper bound for the number of live instances. Linux allows a process 65,530 mappings by default
@@ -33,6 +34,15 @@ pub(crate) enum Abi {
     Async,
 }
 
+/// Where the memories of instances come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memories {
+    /// From wasmtime's pool.
+    Pool,
+    /// From images: for Python, whose instances begin with tens of megabytes and write to all of them.
+    Images,
+}
+
 /// Builds an engine that runs instances. `cache` is where compiled components are kept.
 ///
 /// # Errors
@@ -44,6 +54,17 @@ pub(super) fn with_pool(abi: Abi, cache: Option<Cache>, limits: &EngineLimits) -
         // The pool reserves terabytes of address space, which `ulimit -v` and some virtual machines do not allow.
         Err(_) => without_pool(abi, cache, limits),
     }
+}
+
+/// Builds an engine whose memories come from images.
+///
+/// # Errors
+///
+/// As for [`with_pool`].
+pub(super) fn with_images(abi: Abi, cache: Option<Cache>, limits: &EngineLimits) -> anyhow::Result<wasmtime::Engine> {
+    let mut config = config(abi, cache, limits);
+    image::allocate(&mut config);
+    Ok(wasmtime::Engine::new(&config)?)
 }
 
 /// Builds an engine that compiles the same code as [`with_pool`], so that both share a cache, but reserves no memory
@@ -62,6 +83,12 @@ pub(super) fn build(
     limits: &EngineLimits,
     instances: InstanceAllocationStrategy,
 ) -> anyhow::Result<wasmtime::Engine> {
+    let mut config = config(abi, cache, limits);
+    config.allocation_strategy(instances);
+    Ok(wasmtime::Engine::new(&config)?)
+}
+
+fn config(abi: Abi, cache: Option<Cache>, limits: &EngineLimits) -> Config {
     let mut config = Config::new();
 
     // Handlers that compute are interrupted at the next tick; fuel would cost two to three times as much.
@@ -85,9 +112,7 @@ pub(super) fn build(
     // A panic alone adds a dozen frames of the standard library.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(100));
     config.cache(cache);
-
-    config.allocation_strategy(instances);
-    Ok(wasmtime::Engine::new(&config)?)
+    config
 }
 
 /// The settings of the pool, which reuses the same addresses: the kernel wipes memories, and wasmtime wipes tables.

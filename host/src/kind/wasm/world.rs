@@ -7,7 +7,10 @@ use wasmtime::{
     component::{Component, InstancePre, Linker},
 };
 
-use super::{guest::Guest, settings::Abi};
+use super::{
+    guest::Guest,
+    settings::{Abi, Memories},
+};
 
 /// A world of components: what they import in addition to WASI, and how an exchange calls what they export.
 ///
@@ -19,6 +22,9 @@ pub(super) trait World: Send + Sync + 'static {
 
     /// How components of this world are called.
     const ABI: Abi;
+
+    /// Where the memories of instances come from.
+    const MEMORIES: Memories = Memories::Pool;
 
     /// How many bytes of a body without a declared length are read before a handler of this world starts.
     const MEASURES: u64 = 0;

@@ -3,14 +3,14 @@
 //! The code is in one core module and the image in another, so that the code is compiled once for all applications, and
 //! an edit changes only the image.
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use wasm_encoder::{
     Component, ComponentAliasSection, ComponentImportSection, ComponentSectionId, ComponentTypeRef, CoreTypeSection,
     DataSection, Encode as _, EntityType, ExportKind, ExportSection, ImportSection, InstanceSection, MemorySection,
     Module, ModuleArg, ModuleType, RawSection,
     reencode::{self, Reencode, ReencodeComponent, RoundtripReencoder},
 };
-use wasmparser::{Chunk, ExternalKind, Instance, Parser, Payload, TypeRef};
+use wasmparser::{Chunk, DataKind, ExternalKind, Instance, Operator, Parser, Payload, TypeRef};
 use wit_component::ComponentEncoder;
 
 use super::link::{address, memory_type};
@@ -38,7 +38,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Makes a component of a linked module, and takes it apart. Also returns the first image.
+    /// Makes a component of a linked module, and takes it apart. Also returns what its memory begins
+    /// with.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl Frame {
     pub(super) fn new(linked: &[u8]) -> anyhow::Result<(Self, Vec<u8>)> {
         let component = ComponentEncoder::default().module(linked)?.encode()?;
         let mut frame = Self { code: Vec::new(), middle: Vec::new(), before: Vec::new(), after: Vec::new() };
-        let (mut part, mut image) = (Component::new(), None);
+        let (mut part, mut memory) = (Component::new(), None);
         let (mut modules, mut instances) = (0, 0);
         let mut shift = None;
         let (mut parser, mut at) = (Parser::new(0), 0);
@@ -62,7 +63,7 @@ impl Frame {
                     at = range.end;
                     if modules == 0 {
                         let (code, first) = split(&component[range])?;
-                        (frame.code, image) = (code, Some(first));
+                        (frame.code, memory) = (code, Some(first));
                         frame.before = std::mem::take(&mut part).finish();
                     } else {
                         part.section(&RawSection {
@@ -112,7 +113,7 @@ impl Frame {
             }
         }
         frame.after = part.finish().split_off(Component::HEADER.len());
-        Ok((frame, image.context("a component has a module")?))
+        Ok((frame, memory.context("a component has a module")?))
     }
 
     /// The component with this image, which imports its code.
@@ -151,8 +152,8 @@ impl Frame {
     }
 }
 
-/// The module that has this memory and nothing else.
-pub(super) fn image(memory: &[u8]) -> Vec<u8> {
+/// The module that has this memory, with its content, and nothing else.
+pub(in crate::kind::wasm) fn image(memory: &[u8]) -> Vec<u8> {
     let mut data = DataSection::new();
     let mut start = 0;
     while let Some(skipped) = memory[start..].iter().position(|byte| *byte != 0) {
@@ -162,12 +163,21 @@ pub(super) fn image(memory: &[u8]) -> Vec<u8> {
         data.active(0, &address(place), memory[begin..end].iter().copied());
         start = end;
     }
-    let pages = u64::try_from(memory.len().div_ceil(64 << 10)).expect("a memory has at most 4 GiB");
+    with_memory(memory.len(), &data)
+}
+
+/// The module that has a memory of this many bytes, without its content, and nothing else.
+pub(in crate::kind::wasm) fn memory(length: usize) -> Vec<u8> {
+    with_memory(length, &DataSection::new())
+}
+
+fn with_memory(length: usize, data: &DataSection) -> Vec<u8> {
+    let pages = u64::try_from(length.div_ceil(64 << 10)).expect("a memory has at most 4 GiB");
     let (mut memories, mut exports) = (MemorySection::new(), ExportSection::new());
     memories.memory(memory_type(pages));
     exports.export(MEMORY.1, ExportKind::Memory, 0);
     let mut module = Module::new();
-    module.section(&memories).section(&exports).section(&data);
+    module.section(&memories).section(&exports).section(data);
     module.finish()
 }
 
@@ -184,35 +194,45 @@ fn end_of_segment(bytes: &[u8]) -> usize {
     end
 }
 
-/// Splits a linked module into its code, which imports the memory, and the first image of the memory.
+/// Splits a linked module into its code, which imports the memory, and what its memory begins with.
 fn split(linked: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    let (mut code, mut first) = (Module::new(), Module::new());
+    let (mut code, mut memory) = (Module::new(), Vec::new());
     for payload in Parser::new(0).parse_all(linked) {
         let payload = payload?;
-        let section = payload.as_section();
-        let (module, is_data) = match &payload {
+        match &payload {
             Payload::ImportSection(section) => {
                 let mut imports = ImportSection::new();
                 RoundtripReencoder.parse_import_section(&mut imports, section.clone()).map_err(of_encoder)?;
                 imports.import(MEMORY.0, MEMORY.1, memory_type(0));
                 code.section(&imports);
-                continue;
             }
-            Payload::MemorySection(_) => (&mut first, false),
-            Payload::DataSection(_) => (&mut first, true),
-            Payload::DataCountSection { .. } | Payload::CustomSection(_) | Payload::CodeSectionEntry(_) => continue,
-            _ => (&mut code, false),
-        };
-        if let Some((id, range)) = section {
-            if is_data {
-                let mut exports = ExportSection::new();
-                module.section(exports.export(MEMORY.1, ExportKind::Memory, 0));
+            Payload::MemorySection(section) => {
+                let memories: Vec<_> = section.clone().into_iter().collect::<Result<_, _>>()?;
+                let [only] = &memories[..] else { bail!("there are several memories") };
+                memory.resize(usize::try_from(only.initial)? << 16, 0);
             }
-            let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
-            module.section(&RawSection { id, data: &linked[range] });
+            Payload::DataSection(section) => {
+                for segment in section.clone() {
+                    let segment = segment?;
+                    let DataKind::Active { offset_expr, .. } = &segment.kind else { bail!("a segment has no place") };
+                    let Operator::I32Const { value } = offset_expr.get_operators_reader().read()? else {
+                        bail!("a segment has no constant place");
+                    };
+                    let start = usize::try_from(value.cast_unsigned())?;
+                    let place = memory.get_mut(start..start + segment.data.len()).context("data is out of memory")?;
+                    place.copy_from_slice(segment.data);
+                }
+            }
+            Payload::DataCountSection { .. } | Payload::CustomSection(_) | Payload::CodeSectionEntry(_) => {}
+            _ => {
+                if let Some((id, range)) = payload.as_section() {
+                    let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
+                    code.section(&RawSection { id, data: &linked[range] });
+                }
+            }
         }
     }
-    Ok((code.finish(), first.finish()))
+    Ok((code.finish(), memory))
 }
 
 /// The type of a core module.

@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,7 +14,8 @@ use wasmtime::component::{Component, Val};
 use wasmtime_wasi::WasiCtx;
 
 use super::{
-    assemble::{self, Frame},
+    assemble::Frame,
+    host::Python,
     link, parts,
     prepare::{self, Limits},
     world::{self, Symbols},
@@ -21,7 +23,7 @@ use super::{
 use crate::{
     base::{dirs::cache_directory, grants::Dir, hex::hex},
     event::notice::Level,
-    kind::wasm::{engine::Engine, settings::Abi},
+    kind::wasm::{engine::Engine, image::Image, world::World as _},
 };
 
 /// What starting Python may take. It runs only our own code, and once.
@@ -34,8 +36,8 @@ const RUNTIME: &str = "_PyRuntime";
 pub(crate) struct Base {
     /// Everything of a component except the image of its memory.
     pub(super) frame: Frame,
-    /// The image after Python has started.
-    pub(super) image: Vec<u8>,
+    /// The memory after Python has started.
+    pub(super) image: Arc<Image>,
     /// The address of the interpreter's state.
     pub(super) runtime: u32,
     /// The directory with the standard library and our own code.
@@ -47,7 +49,7 @@ const CODE: &str = "code.wasm";
 const BEFORE: &str = "before";
 const MIDDLE: &str = "middle";
 const AFTER: &str = "after";
-const IMAGE: &str = "image.wasm";
+const IMAGE: &str = "image";
 const ADDRESS: &str = "runtime";
 
 impl Base {
@@ -91,7 +93,8 @@ impl Base {
         let read = |name| fs::read(directory.join(name));
         let address: [u8; 4] = read(ADDRESS)?.as_slice().try_into()?;
         let frame = Frame { code: read(CODE)?, middle: read(MIDDLE)?, before: read(BEFORE)?, after: read(AFTER)? };
-        Ok(Self { frame, image: read(IMAGE)?, runtime: u32::from_le_bytes(address), directory: directory.to_owned() })
+        let image = Image::new(&read(IMAGE)?)?;
+        Ok(Self { frame, image, runtime: u32::from_le_bytes(address), directory: directory.to_owned() })
     }
 
     /// Links Python, starts it, and writes what is left of that.
@@ -101,14 +104,18 @@ impl Base {
         let libraries: Vec<(&str, &[u8])> = libraries.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
         let linked = link::link(&libraries, &bindings.worlds, &[RUNTIME])?;
         let (frame, first) = Frame::new(&linked.module)?;
-        let core = engine.cores(Abi::Sync)?.current();
+        let core = engine.cores(Python::ABI, Python::MEMORIES)?.current();
         let code = super::compiled_code(engine, &core, &frame)?;
-        let component = Component::from_binary(&core.engine, &frame.with_image(&first)?)?;
+        let image = Image::new(&first)?;
+        let component = Component::from_binary(&core.engine, &frame.with_image(&image.module())?)?;
         let symbols = symbols(&bindings.symbols);
-        let memory = prepare::run(&core.engine, &code, &component, starting(directory)?, &LIMITS, async |python| {
-            python.call::<(), ()>(None, "initialize", ()).await?;
-            python.call_with("exports", "init", &[Val::String(parts::ENTRY.into()), symbols, Val::Bool(false)]).await
-        })?;
+        let memory =
+            prepare::run(&core.engine, &code, &component, &image, starting(directory)?, &LIMITS, async |python| {
+                python.call::<(), ()>(None, "initialize", ()).await?;
+                python
+                    .call_with("exports", "init", &[Val::String(parts::ENTRY.into()), symbols, Val::Bool(false)])
+                    .await
+            })?;
         let write = |name: &str, bytes: &[u8]| {
             fs::write(directory.join(name), bytes).with_context(|| format!("`{}`", directory.join(name).display()))
         };
@@ -116,7 +123,7 @@ impl Base {
         write(BEFORE, &frame.before)?;
         write(MIDDLE, &frame.middle)?;
         write(AFTER, &frame.after)?;
-        write(IMAGE, &assemble::image(&memory))?;
+        write(IMAGE, &memory)?;
         write(ADDRESS, &linked.addresses[RUNTIME].to_le_bytes())
     }
 

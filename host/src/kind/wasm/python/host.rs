@@ -1,6 +1,6 @@
 //! How exchanges call Python, and what it imports beside the gateway.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use wasmtime::{
     Engine, Store, StoreContextMut,
@@ -8,7 +8,14 @@ use wasmtime::{
 };
 
 use super::{link::SHOW, stack::View};
-use crate::kind::wasm::{bindings::ApplicationPre, gateway::Gateway, guest::Guest, settings::Abi, world::World};
+use crate::kind::wasm::{
+    bindings::ApplicationPre,
+    gateway::Gateway,
+    guest::Guest,
+    image::Image,
+    settings::{Abi, Memories},
+    world::World,
+};
 
 /// The world of Python applications.
 pub(in crate::kind::wasm) enum Python {}
@@ -16,6 +23,8 @@ pub(in crate::kind::wasm) enum Python {}
 /// An application, ready to be instantiated.
 pub(in crate::kind::wasm) struct Prepared {
     application: ApplicationPre<Guest>,
+    /// What its memory begins with.
+    image: Arc<Image>,
     /// The address of the interpreter's state.
     runtime: u32,
 }
@@ -26,8 +35,8 @@ impl Python {
     /// # Errors
     ///
     /// It is missing.
-    pub(super) fn prepared(pre: InstancePre<Guest>, runtime: u32) -> anyhow::Result<Prepared> {
-        Ok(Prepared { application: ApplicationPre::new(pre)?, runtime })
+    pub(super) fn prepared(pre: InstancePre<Guest>, image: Arc<Image>, runtime: u32) -> anyhow::Result<Prepared> {
+        Ok(Prepared { application: ApplicationPre::new(pre)?, image, runtime })
     }
 }
 
@@ -35,6 +44,8 @@ impl World for Python {
     type Pre = Prepared;
 
     const ABI: Abi = Abi::Sync;
+
+    const MEMORIES: Memories = Memories::Images;
 
     fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         Gateway::link(linker)?;
@@ -64,7 +75,7 @@ impl World for Python {
 
     async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
         store.data_mut().python = Some(View { runtime: pre.runtime, memory: None });
-        let instance = pre.application.instantiate_async(&mut *store).await?;
+        let instance = pre.image.begin(pre.application.instantiate_async(&mut *store)).await?;
         instance.wasmserve_gateway_handler().call_handle(store).await
     }
 }

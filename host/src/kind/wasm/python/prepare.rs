@@ -1,6 +1,7 @@
 //! Runs Python before there is an exchange, to make the image of memory that instances start from.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use wasmtime::{
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::{assemble::CODE, link::SHOW};
-use crate::base::grants::Dir;
+use crate::{base::grants::Dir, kind::wasm::image::Image};
 
 /// What an instance may use that prepares an image.
 pub(super) struct Limits {
@@ -54,7 +55,7 @@ pub(super) struct Preparation {
     instance: Instance,
 }
 
-/// Runs `body` with an instance of a component, and returns its memory afterwards. Blocks until it is done.
+/// Runs `body` with an instance of a component that begins with this image, and returns its memory afterwards. Blocks until it is done.
 ///
 /// # Errors
 ///
@@ -63,6 +64,7 @@ pub(super) fn run(
     engine: &wasmtime::Engine,
     code: &Module,
     component: &Component,
+    image: &Arc<Image>,
     wasi: WasiCtx,
     limits: &Limits,
     body: impl AsyncFnOnce(&mut Preparation) -> anyhow::Result<()> + Send,
@@ -88,7 +90,7 @@ pub(super) fn run(
         let run = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let instance = linker.instantiate_async(&mut store, component).await?;
+                let instance = image.begin(linker.instantiate_async(&mut store, component)).await?;
                 let mut preparation = Preparation { store, instance };
                 body(&mut preparation).await?;
                 preparation.call::<(), ()>(None, "settle", ()).await?;
