@@ -76,6 +76,11 @@ impl Future for UntilSlow {
     }
 }
 
+/// Moves the handler to the slow lane, if it is not there, because it is about to compute for long.
+pub(crate) async fn until_slow() {
+    UntilSlow.await;
+}
+
 /// The threads for handlers that compute for longer than a tick.
 pub(crate) struct SlowLane {
     /// `Some` until dropped.

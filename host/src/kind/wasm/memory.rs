@@ -59,6 +59,18 @@ impl Memory {
         self.refusal
     }
 
+    /// Counts memory that the host uses for the instance, if it is within the limits. Such memory has to be taken back.
+    pub(super) fn lend(&mut self, bytes: usize) -> bool {
+        // The reserve is for instances that are just starting.
+        self.grow(1, bytes.saturating_add(1))
+    }
+
+    /// Ends the use of memory that was lent.
+    pub(super) fn take_back(&mut self, bytes: usize) {
+        self.used -= bytes;
+        self.budget.give_back(bytes);
+    }
+
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let more = desired.saturating_sub(current);
         let used = self.used.saturating_add(more);

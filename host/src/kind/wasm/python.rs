@@ -6,6 +6,7 @@ mod base;
 mod host;
 mod link;
 mod parts;
+mod passwords;
 mod prepare;
 mod stack;
 mod world;

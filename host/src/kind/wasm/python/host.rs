@@ -7,7 +7,7 @@ use wasmtime::{
     component::{Component, InstancePre, Linker, WasmList},
 };
 
-use super::{link::SHOW, stack::View};
+use super::{link::SHOW, passwords, stack::View};
 use crate::kind::wasm::{
     bindings::ApplicationPre,
     gateway::Gateway,
@@ -58,7 +58,7 @@ impl World for Python {
                 Ok(())
             },
         )?;
-        link_passwords(linker)
+        passwords::link(linker)
     }
 
     fn missing_exports(_: &Component) -> Vec<String> {
@@ -78,15 +78,4 @@ impl World for Python {
         let instance = pre.image.begin(pre.application.instantiate_async(&mut *store)).await?;
         instance.wasmserve_gateway_handler().call_handle(store).await
     }
-}
-
-fn link_passwords(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    type Caller<'a> = StoreContextMut<'a, Guest>;
-    let mut passwords = linker.instance("wasmserve:python/passwords@0.1.0")?;
-    passwords.func_wrap("pbkdf2", |_: Caller<'_>, (_, _, _, _, _): (String, Vec<u8>, Vec<u8>, u32, u32)| {
-        Ok((None::<Vec<u8>>,))
-    })?;
-    passwords.func_wrap("scrypt", |_: Caller<'_>, (_, _, _, _, _, _): (Vec<u8>, Vec<u8>, u64, u32, u32, u32)| {
-        Ok((None::<Vec<u8>>,))
-    })
 }
