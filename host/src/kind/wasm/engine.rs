@@ -148,6 +148,11 @@ impl Engine {
         Ok(Arc::clone(self.python.get_or_init(|| base)))
     }
 
+    /// Who receives notices, if there is one.
+    pub(super) fn events(&self) -> Option<&Arc<Events>> {
+        self.events.as_ref()
+    }
+
     /// Emits a notice, if there is a receiver.
     pub(super) fn notice(&self, level: Level, text: impl Into<String>) {
         if let Some(events) = &self.events {

@@ -52,11 +52,20 @@ pub(super) fn explain(linker: &mut Linker<Guest>, version: &str) -> wasmtime::Re
     explain_paths(&mut linker.instance(&format!("wasi:filesystem/types@{version}"))?)
 }
 
-/// The granted directories, and the root directory in which nothing is found unless that is granted.
+/// The granted directories, those of Python, and the root directory in which nothing is found unless that is granted.
 pub(super) fn with_root(
     guest: &mut Guest,
     mut dirs: Vec<(Resource<Descriptor>, String)>,
 ) -> Vec<(Resource<Descriptor>, String)> {
+    let own = guest.python.as_ref().map(|python| Arc::clone(&python.dirs));
+    for (dir, path) in own.iter().flat_map(|own| &own.0) {
+        // A directory that is granted under this path takes its place.
+        if dirs.iter().all(|(_, name)| name != path)
+            && let Ok(dir) = guest.wasi().table.push(Descriptor::Dir(dir.clone()))
+        {
+            dirs.push((dir, path.clone()));
+        }
+    }
     if dirs.iter().all(|(_, name)| name != "/")
         && let Some(elsewhere) = &*ELSEWHERE
         // A handler with very few handles needs them for what it was granted.

@@ -15,6 +15,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -22,8 +23,15 @@ use wasmtime::{Module, component::Component as Compiled};
 
 pub(crate) use self::base::Base;
 pub(super) use self::stack::View;
-use self::{assemble::Frame, host::Python};
-use super::{component::Component, cores::Core, engine::Engine, image::Image, settings::Abi, world::World as _};
+use self::{
+    assemble::Frame,
+    host::{Dirs, Prepared, Python},
+    prepare::Output,
+};
+use super::{
+    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, image::Image, settings::Abi,
+    world::World as _,
+};
 use crate::{
     base::{
         grants::{Dir, Grants},
@@ -54,18 +62,25 @@ impl App {
         }
     }
 
-    /// The application's directories, as instances see them.
-    fn dirs(&self) -> Vec<Dir> {
-        let read_only = |host: &Path, guest: String| Dir { host: host.to_owned(), guest, read_only: true };
-        let mut dirs = vec![read_only(&self.directory, "/app".to_owned())];
-        dirs.extend(self.paths.iter().enumerate().map(|(at, path)| read_only(path, format!("/deps/{at}"))));
-        dirs
+    /// The directories that its instances see, and that they can only read.
+    fn dirs(&self, base: &Base) -> anyhow::Result<Vec<Dir>> {
+        let dir = |host: &Path, guest: String| Dir { host: host.to_owned(), guest, read_only: true };
+        let mut dirs = base.dirs();
+        dirs.push(dir(&self.directory, "/app".to_owned()));
+        for (at, path) in self.paths.iter().enumerate() {
+            dirs.push(dir(path, format!("/deps/{at}")));
+            // By its place, because all applications see theirs as `/deps/0`. There is none for the application itself:
+            // Python compares times in seconds only, and would take an edit within one for the version before.
+            dirs.push(dir(&base.compiled(path)?, format!("/pycache/deps/{at}")));
+        }
+        Ok(dirs)
     }
 
     /// What Python looks into, in this order.
     fn path(&self) -> Vec<String> {
-        let own = self.dirs().into_iter().map(|dir| dir.guest);
-        own.chain(["/python".to_owned(), "/bundled".to_owned()]).collect()
+        let deps = (0..self.paths.len()).map(|at| format!("/deps/{at}"));
+        let (own, ours) = (["/app".to_owned()], ["/python".to_owned(), "/bundled".to_owned()]);
+        own.into_iter().chain(deps).chain(ours).collect()
     }
 }
 
@@ -119,13 +134,8 @@ pub(crate) fn handler(
 ) -> Result<Box<dyn Handler>, Unprepared> {
     let made = || -> anyhow::Result<_> {
         let base = engine.python()?;
-        let memory = import(engine, &base, app, limits, grants)?;
-        let mut grants = grants.clone();
-        for dir in base.dirs().into_iter().chain(app.dirs()) {
-            if grants.dirs.iter().all(|granted| granted.guest != dir.guest) {
-                grants.dirs.push(dir);
-            }
-        }
+        let memory = import(engine, name, &base, app, limits, grants)?;
+        let dirs = Arc::new(Dirs::open(&app.dirs(&base)?)?);
         let image = Image::new(&memory)?;
         let (engine_of_code, bytes) = (Arc::downgrade(engine), base.frame.with_image(&image.module())?);
         let runtime = base.runtime;
@@ -136,9 +146,10 @@ pub(crate) fn handler(
             let mut linker = core.linker_of::<Python>()?;
             linker.root().module(assemble::CODE, &code)?;
             image.trim();
-            Python::prepared(linker.instantiate_pre(&component)?, Arc::clone(&image), runtime)
+            let application = ApplicationPre::new(linker.instantiate_pre(&component)?)?;
+            Ok(Prepared { application, image: Arc::clone(&image), dirs: Arc::clone(&dirs), runtime })
         };
-        Component::<Python>::made(engine, Box::new(make), limits, &grants)
+        Component::<Python>::made(engine, Box::new(make), limits, grants)
     };
     Ok(Box::new(made().map_err(|error| Unprepared::of(name, error))?))
 }
@@ -151,26 +162,35 @@ pub(crate) fn handler(
 pub(crate) fn build(engine: &Engine, name: &Path, app: &App, limits: &Limits) -> Result<Vec<u8>, Unprepared> {
     let made = || -> anyhow::Result<_> {
         let base = engine.python()?;
-        let memory = import(engine, &base, app, limits, &Grants::default())?;
+        let memory = import(engine, name, &base, app, limits, &Grants::default())?;
         Ok(base.frame.whole(&assemble::image(&memory)))
     };
     made().map_err(|error| Unprepared::of(name, error))
 }
 
+/// How long an application may take to import. Django takes a second, and three before its modules are in the cache.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Imports an application with what it may access, and returns its memory.
-fn import(engine: &Engine, base: &Base, app: &App, limits: &Limits, grants: &Grants) -> anyhow::Result<Vec<u8>> {
+fn import(
+    engine: &Engine,
+    name: &Path,
+    base: &Base,
+    app: &App,
+    limits: &Limits,
+    grants: &Grants,
+) -> anyhow::Result<Vec<u8>> {
     let core = engine.cores(Python::ABI, Python::MEMORIES)?.current();
     let code = compiled_code(engine, &core, &base.frame)?;
     let component = compiled(&core, &base.frame.with_image(&base.image.module())?)?;
-    let compiled = base.compiled();
-    std::fs::create_dir_all(&compiled).with_context(|| format!("`{}`", compiled.display()))?;
-    let mut dirs: Vec<Dir> = base.dirs().into_iter().chain(app.dirs()).collect();
-    dirs.push(Dir { host: compiled, guest: "/pycache".into(), read_only: false });
+    let mut dirs = app.dirs(base)?;
+    for dir in &mut dirs {
+        dir.read_only = !dir.guest.starts_with("/pycache/");
+    }
     let variables = grants.env.iter().map(|variable| (variable.name.clone(), variable.value.clone()));
-    let mut builder = wasmtime_wasi::WasiCtx::builder();
-    builder.inherit_stdout().inherit_stderr();
-    let wasi = prepare::wasi(&mut builder, &dirs, variables)?;
-    let limits = prepare::Limits { timeout: std::time::Duration::from_secs(60), memory: limits.memory };
+    let output = engine.events().map(|events| Output::new(events, name));
+    let wasi = prepare::wasi(output.as_ref(), &dirs, variables)?;
+    let limits = prepare::Limits { timeout: IMPORT_TIMEOUT, memory: limits.memory };
     let (target, path) = (app.target(), app.path());
     let memory = prepare::run(&core.engine, &code, &component, &base.image, wasi, &limits, async |python| {
         let setup = Some("wasmserve:python/setup@0.1.0");

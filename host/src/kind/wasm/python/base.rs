@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, Val};
 use wasmtime_wasi::WasiCtx;
 
@@ -52,6 +53,9 @@ const AFTER: &str = "after";
 const IMAGE: &str = "image";
 const ADDRESS: &str = "runtime";
 
+/// The directory for compiled modules of the standard library.
+const COMPILED: &str = "compiled";
+
 impl Base {
     /// Opens the user's base, or makes it, which takes about ten seconds. Blocks until it is there.
     ///
@@ -64,7 +68,7 @@ impl Base {
         let mut own: Vec<(&str, &str)> = parts::SOURCES.to_vec();
         let host = format!("{}.py", world::MODULE);
         own.push((&host, &bindings.module));
-        let key = hex(&sha2::Digest::finalize(parts::digest(&own)));
+        let key = hex(&parts::digest(&own).finalize());
         let all = cache_directory("python")?;
         let directory = all.join(&key[..32]);
         if let Ok(base) = Self::read(&directory) {
@@ -82,6 +86,7 @@ impl Base {
         _ = fs::remove_dir_all(&unfinished);
         fs::create_dir_all(&unfinished).with_context(|| format!("`{}`", unfinished.display()))?;
         parts::unpack(&unfinished, &own)?;
+        fs::create_dir_all(unfinished.join(COMPILED))?;
         Self::make(engine, &unfinished, &bindings)?;
         _ = fs::remove_dir_all(&directory);
         fs::rename(&unfinished, &directory).with_context(|| format!("`{}`", directory.display()))?;
@@ -127,14 +132,23 @@ impl Base {
         write(ADDRESS, &linked.addresses[RUNTIME].to_le_bytes())
     }
 
-    /// The directories that every instance sees.
-    pub(super) fn dirs(&self) -> [Dir; 2] {
-        dirs(&self.directory)
+    /// The directories that every instance sees, and can only read.
+    pub(super) fn dirs(&self) -> Vec<Dir> {
+        let mut dirs = dirs(&self.directory).to_vec();
+        dirs.push(Dir { host: self.directory.join(COMPILED), guest: "/pycache/python".into(), read_only: true });
+        dirs
     }
 
-    /// The directory in which Python keeps compiled modules.
-    pub(super) fn compiled(&self) -> PathBuf {
-        self.directory.join("compiled")
+    /// The directory for what the modules of another directory are compiled to.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created.
+    pub(super) fn compiled(&self, of: &Path) -> anyhow::Result<PathBuf> {
+        let digest = Sha256::digest(of.as_os_str().as_encoded_bytes());
+        let compiled = self.directory.join(COMPILED).join(hex(&digest));
+        fs::create_dir_all(&compiled).with_context(|| format!("`{}`", compiled.display()))?;
+        Ok(compiled)
     }
 }
 
@@ -147,9 +161,7 @@ fn dirs(directory: &Path) -> [Dir; 2] {
 fn starting(directory: &Path) -> anyhow::Result<WasiCtx> {
     let variables = [("PYTHONHOME", "/python"), ("PYTHONPATH", "/python:/bundled"), ("PYTHONUNBUFFERED", "1")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut builder = WasiCtx::builder();
-    builder.inherit_stderr().inherit_stdout();
-    prepare::wasi(&mut builder, &dirs(directory), variables)
+    prepare::wasi(None, &dirs(directory), variables)
 }
 
 /// The symbols as the runtime's `init` takes them.

@@ -2,19 +2,25 @@
 
 use std::{path::Path, sync::Arc};
 
+use anyhow::Context as _;
+use cap_primitives::{ambient_authority, fs::open_ambient_dir};
 use wasmtime::{
     Engine, Store, StoreContextMut,
     component::{Component, InstancePre, Linker, WasmList},
 };
+use wasmtime_wasi::{FsPerms, OpenMode};
 
 use super::{link::SHOW, passwords, stack::View};
-use crate::kind::wasm::{
-    bindings::ApplicationPre,
-    gateway::Gateway,
-    guest::Guest,
-    image::Image,
-    settings::{Abi, Memories},
-    world::World,
+use crate::{
+    base::grants::Dir,
+    kind::wasm::{
+        bindings::ApplicationPre,
+        gateway::Gateway,
+        guest::Guest,
+        image::Image,
+        settings::{Abi, Memories},
+        world::World,
+    },
 };
 
 /// The world of Python applications.
@@ -22,21 +28,31 @@ pub(in crate::kind::wasm) enum Python {}
 
 /// An application, ready to be instantiated.
 pub(in crate::kind::wasm) struct Prepared {
-    application: ApplicationPre<Guest>,
+    pub(super) application: ApplicationPre<Guest>,
     /// What its memory begins with.
-    image: Arc<Image>,
+    pub(super) image: Arc<Image>,
+    pub(super) dirs: Arc<Dirs>,
     /// The address of the interpreter's state.
-    runtime: u32,
+    pub(super) runtime: u32,
 }
 
-impl Python {
-    /// Looks up the export once for all instances.
+/// Directories that instances can only read, opened once for all of them, with the paths under which they see them.
+pub(in crate::kind::wasm) struct Dirs(pub(in crate::kind::wasm) Vec<(wasmtime_wasi::filesystem::Dir, String)>);
+
+impl Dirs {
+    /// Opens directories.
     ///
     /// # Errors
     ///
-    /// It is missing.
-    pub(super) fn prepared(pre: InstancePre<Guest>, image: Arc<Image>, runtime: u32) -> anyhow::Result<Prepared> {
-        Ok(Prepared { application: ApplicationPre::new(pre)?, image, runtime })
+    /// One cannot be opened.
+    pub(super) fn open(dirs: &[Dir]) -> anyhow::Result<Self> {
+        let open = |dir: &Dir| {
+            let opened = open_ambient_dir(&dir.host, ambient_authority());
+            let opened = opened.with_context(|| format!("`{}` cannot be opened", dir.host.display()))?;
+            let opened = wasmtime_wasi::filesystem::Dir::new(opened, FsPerms::ReadOnly, OpenMode::READ, false);
+            Ok((opened, dir.guest.clone()))
+        };
+        Ok(Self(dirs.iter().map(open).collect::<anyhow::Result<_>>()?))
     }
 }
 
@@ -74,7 +90,7 @@ impl World for Python {
     }
 
     async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
-        store.data_mut().python = Some(View { runtime: pre.runtime, memory: None });
+        store.data_mut().python = Some(View { runtime: pre.runtime, memory: None, dirs: Arc::clone(&pre.dirs) });
         let instance = pre.image.begin(pre.application.instantiate_async(&mut *store)).await?;
         instance.wasmserve_gateway_handler().call_handle(store).await
     }

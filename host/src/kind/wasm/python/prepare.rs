@@ -1,6 +1,7 @@
 //! Runs Python before there is an exchange, to make the image of memory that instances start from.
 
 use std::{
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -11,10 +12,14 @@ use wasmtime::{
     Module, ResourceLimiter, Store, StoreContextMut, UpdateDeadline,
     component::{Component, Instance, Lift, Linker, Lower, ResourceTable, WasmList, types::ComponentItem},
 };
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
 use super::{assemble::CODE, link::SHOW};
-use crate::{base::grants::Dir, kind::wasm::image::Image};
+use crate::{
+    base::grants::Dir,
+    event::{Event, Events, Listener, Stream, notice::Level},
+    kind::wasm::{guest_log::GuestLog, image::Image},
+};
 
 /// What an instance may use that prepares an image.
 pub(super) struct Limits {
@@ -192,16 +197,20 @@ fn linker(engine: &wasmtime::Engine, code: &Module, component: &Component) -> an
     Ok(linker)
 }
 
-/// A WASI context with these directories and variables.
+/// A WASI context with these directories and variables. What is written goes to `output`.
 ///
 /// # Errors
 ///
 /// A directory cannot be opened.
 pub(super) fn wasi(
-    builder: &mut WasiCtxBuilder,
+    output: Option<&Output>,
     dirs: &[Dir],
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> anyhow::Result<WasiCtx> {
+    let mut builder = WasiCtx::builder();
+    if let Some(Output(log)) = output {
+        builder.stdout(log.stream(Stream::Stdout)).stderr(log.stream(Stream::Stderr));
+    }
     for Dir { host, guest, read_only } in dirs {
         let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
         builder.preopened_dir(host, guest, perms).map_err(|error| anyhow!("`{}`: {error}", host.display()))?;
@@ -210,4 +219,29 @@ pub(super) fn wasi(
         builder.env(name, value);
     }
     Ok(builder.build())
+}
+
+/// Turns the lines that are written before there is an exchange into notices.
+pub(super) struct Output(GuestLog);
+
+impl Output {
+    /// `name` is what the user calls the application.
+    pub(super) fn new(events: &Arc<Events>, name: &Path) -> Self {
+        let lines = Lines { events: Arc::clone(events), name: name.display().to_string() };
+        let events = Arc::new(Events::new(vec![Arc::new(lines)]));
+        Self(GuestLog::new(0, events, Arc::default(), &crate::base::limits::Limits::DEFAULT))
+    }
+}
+
+struct Lines {
+    events: Arc<Events>,
+    name: String,
+}
+
+impl Listener for Lines {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Line { line, .. } = event {
+            self.events.notice(Level::Info, format!("`{}`: {}", self.name, String::from_utf8_lossy(line)));
+        }
+    }
 }
