@@ -70,6 +70,10 @@ pub(crate) fn handler(
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
+    let built = python::built(engine, name, &bytes, limits, grants);
+    if let Some(handler) = built.with_context(|| format!("`{}` cannot be served", name.display()))? {
+        return Ok(handler);
+    }
     let bytes = preview1::wrapped(bytes, limits.memory).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();

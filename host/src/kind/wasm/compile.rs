@@ -84,6 +84,9 @@ impl CompileOptions {
     }
 }
 
+/// How long compiling our own code may take: ten seconds of processor time, on a machine that is busy with other work.
+const OWN_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Runs the child processes that compile components.
 pub(super) struct Compiler {
     compile: CompileOptions,
@@ -103,21 +106,47 @@ impl Compiler {
     ///
     /// Compiling exceeds a limit or fails, or the bytes are not a component.
     pub(super) fn check(&self, abi: Abi, engine: &Engine, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.check_within(self.compile.timeout, abi, engine, name, bytes)
+    }
+
+    /// Like [`check`](Self::check), for code of our own, for which the user has set no limit of time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check).
+    pub(super) fn check_own(&self, engine: &Engine, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.check_within(OWN_TIMEOUT, Abi::Sync, engine, name, bytes)
+    }
+
+    fn check_within(
+        &self,
+        timeout: Duration,
+        abi: Abi,
+        engine: &Engine,
+        name: &str,
+        bytes: &[u8],
+    ) -> anyhow::Result<()> {
         let key = key(engine, bytes);
         if self.known.has(&key) {
             return Ok(());
         }
-        let (status, output) = self.run(abi, name, bytes)?;
-        self.judge(status, &output)?;
+        let (status, output) = self.run(timeout, abi, name, bytes)?;
+        judge(status, &output, timeout, self.compile.memory)?;
         self.known.add(&key);
         Ok(())
     }
 
     /// Runs the child until it exits. Returns its exit status, `None` if it took too long, and its stderr.
-    fn run(&self, abi: Abi, name: &str, bytes: &[u8]) -> anyhow::Result<(Option<ExitStatus>, String)> {
+    fn run(
+        &self,
+        timeout: Duration,
+        abi: Abi,
+        name: &str,
+        bytes: &[u8],
+    ) -> anyhow::Result<(Option<ExitStatus>, String)> {
         let mut child = Command::new(&self.compile.program)
             .arg(first_argument(abi))
-            .arg(format!("--compile-timeout={}ms", self.compile.timeout.as_millis()))
+            .arg(format!("--compile-timeout={}ms", timeout.as_millis()))
             .arg(format!("--compile-memory={}", self.compile.memory))
             .args(self.compile.engine_limits.lines.then_some("--debug"))
             .stdin(Stdio::piped())
@@ -125,7 +154,7 @@ impl Compiler {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot be compiled: failed to run `{}`", self.compile.program.display()))?;
-        let output = self.communicate(&mut child, name, bytes);
+        let output = self.communicate(&mut child, timeout, name, bytes);
         if output.is_none() {
             // Fails only if the child has just exited.
             _ = child.kill();
@@ -135,7 +164,7 @@ impl Compiler {
     }
 
     /// Writes the component to the child and returns its stderr; `None` if it takes too long.
-    fn communicate(&self, child: &mut Child, name: &str, bytes: &[u8]) -> Option<String> {
+    fn communicate(&self, child: &mut Child, timeout: Duration, name: &str, bytes: &[u8]) -> Option<String> {
         let begun = Instant::now();
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         thread::scope(|scope| {
@@ -147,7 +176,7 @@ impl Compiler {
                 _ = stderr.map(|mut stderr| stderr.read_to_end(&mut output));
                 _ = done.send(String::from_utf8_lossy(&output).into_owned());
             });
-            let left = || self.compile.timeout.saturating_sub(begun.elapsed());
+            let left = || timeout.saturating_sub(begun.elapsed());
             let mut output = is_done.recv_timeout(NOTICE_AFTER.min(left()));
             if output == Err(RecvTimeoutError::Timeout) && !left().is_zero() {
                 self.events.notice(Level::Info, format!("compiling `{name}` for the first time…"));
@@ -160,32 +189,32 @@ impl Compiler {
             output.ok()
         })
     }
+}
 
-    /// Turns the child's exit status into a verdict on the component.
-    fn judge(&self, status: Option<ExitStatus>, output: &str) -> anyhow::Result<()> {
-        let Some(status) = status else {
-            let limit = self.compile.timeout.as_secs_f32();
-            bail!("takes longer than {limit} s to compile; raise --compile-timeout");
-        };
-        if status.success() {
-            return Ok(());
-        }
-        if is_out_of_time(status) {
-            let limit = self.compile.timeout.as_secs_f32();
-            bail!("takes more than {limit} s of processor time to compile; raise --compile-timeout");
-        }
-        if phrases::is_out_of_memory(output) {
-            bail!("needs more than {} of memory to compile; raise --compile-memory", size::text(self.compile.memory));
-        }
-        if status.code() == Some(Exit::Handler.code().into()) {
-            if phrases::is_cut_off(output) {
-                bail!("is not a valid component: it is cut off; build or copy it again");
-            }
-            bail!("is not a valid component: {output}");
-        }
-        let lines: Vec<&str> = output.lines().take(2).collect();
-        bail!("crashes the compiler ({status}): {}", lines.join(" "))
+/// Turns the child's exit status into a verdict on the component.
+fn judge(status: Option<ExitStatus>, output: &str, timeout: Duration, memory: u64) -> anyhow::Result<()> {
+    let Some(status) = status else {
+        let limit = timeout.as_secs_f32();
+        bail!("takes longer than {limit} s to compile; raise --compile-timeout");
+    };
+    if status.success() {
+        return Ok(());
     }
+    if is_out_of_time(status) {
+        let limit = timeout.as_secs_f32();
+        bail!("takes more than {limit} s of processor time to compile; raise --compile-timeout");
+    }
+    if phrases::is_out_of_memory(output) {
+        bail!("needs more than {} of memory to compile; raise --compile-memory", size::text(memory));
+    }
+    if status.code() == Some(Exit::Handler.code().into()) {
+        if phrases::is_cut_off(output) {
+            bail!("is not a valid component: it is cut off; build or copy it again");
+        }
+        bail!("is not a valid component: {output}");
+    }
+    let lines: Vec<&str> = output.lines().take(2).collect();
+    bail!("crashes the compiler ({status}): {}", lines.join(" "))
 }
 
 /// A unique name for this component as compiled by this program.

@@ -223,6 +223,16 @@ impl Engine {
         compiler.check(abi, &self.cores(abi, Memories::Pool)?.current().engine, name, bytes)
     }
 
+    /// Like [`check_compiles`](Self::check_compiles), for code of our own.
+    ///
+    /// # Errors
+    ///
+    /// It does not compile, or not within ten minutes.
+    pub(super) fn check_own_code(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let Some(compiler) = &self.compiler else { return Ok(()) };
+        compiler.check_own(&self.sync.current().engine, name, bytes)
+    }
+
     /// A description, for the log, of how an instance's data is kept from the next one.
     #[must_use]
     pub fn wiping(&self) -> &'static str {

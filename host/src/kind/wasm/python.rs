@@ -18,19 +18,18 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use wasmtime::{Module, component::Component as Compiled};
 
 pub(crate) use self::base::Base;
 pub(super) use self::stack::View;
 use self::{
-    assemble::Frame,
+    assemble::{Frame, Whole},
     host::{Dirs, Prepared, Python},
     prepare::Output,
 };
 use super::{
-    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, image::Image, settings::Abi,
-    world::World as _,
+    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, image::Image, world::World as _,
 };
 use crate::{
     base::{
@@ -135,23 +134,54 @@ pub(crate) fn handler(
     let made = || -> anyhow::Result<_> {
         let base = engine.python()?;
         let memory = import(engine, name, &base, app, limits, grants)?;
-        let dirs = Arc::new(Dirs::open(&app.dirs(&base)?)?);
-        let image = Image::new(&memory)?;
-        let (engine_of_code, bytes) = (Arc::downgrade(engine), base.frame.with_image(&image.module())?);
-        let runtime = base.runtime;
-        let make = move |core: &Core| {
-            let engine = engine_of_code.upgrade().context("the server is about to stop")?;
-            let code = compiled_code(&engine, core, &engine.python()?.frame)?;
-            let component = compiled(core, &bytes)?;
-            let mut linker = core.linker_of::<Python>()?;
-            linker.root().module(assemble::CODE, &code)?;
-            image.trim();
-            let application = ApplicationPre::new(linker.instantiate_pre(&component)?)?;
-            Ok(Prepared { application, image: Arc::clone(&image), dirs: Arc::clone(&dirs), runtime })
-        };
-        Component::<Python>::made(engine, Box::new(make), limits, grants)
+        let dirs = Dirs::open(&app.dirs(&base)?)?;
+        serve(engine, Arc::clone(&base.frame), &memory, dirs, base.runtime, limits, grants)
     };
-    Ok(Box::new(made().map_err(|error| Unprepared::of(name, error))?))
+    made().map_err(|error| Unprepared::of(name, error))
+}
+
+/// Makes a handler of a component that [`build`] has made. `None` if it is another one. `name` is used in messages. Blocks
+/// while Python is compiled, if it is not in the cache.
+///
+/// # Errors
+///
+/// It has been changed since, or does not fit into the limits.
+pub(super) fn built(
+    engine: &Arc<Engine>,
+    name: &Path,
+    component: &[u8],
+    limits: &Limits,
+    grants: &Grants,
+) -> anyhow::Result<Option<Box<dyn Handler>>> {
+    let Some(Whole { frame, memory, runtime }) = Frame::of_whole(component, limits.memory)? else { return Ok(None) };
+    // Anyone may have made it.
+    let name = name.display().to_string();
+    engine.check_compiles(Python::ABI, &name, &frame.code)?;
+    engine.check_compiles(Python::ABI, &name, &frame.with_image(&assemble::memory(memory.len()))?)?;
+    serve(engine, Arc::new(frame), &memory, Dirs::default(), runtime, limits, grants).map(Some)
+}
+
+/// Makes a handler whose instances begin with this memory.
+fn serve(
+    engine: &Arc<Engine>,
+    frame: Arc<Frame>,
+    memory: &[u8],
+    dirs: Dirs,
+    runtime: u32,
+    limits: &Limits,
+    grants: &Grants,
+) -> anyhow::Result<Box<dyn Handler>> {
+    let (image, dirs) = (Image::new(memory)?, Arc::new(dirs));
+    let make = move |core: &Core| {
+        let code = Module::from_binary(&core.engine, &frame.code)?;
+        let component = compiled(core, &frame.with_image(&image.module())?)?;
+        let mut linker = core.linker_of::<Python>()?;
+        linker.root().module(assemble::CODE, &code)?;
+        image.trim();
+        let application = ApplicationPre::new(linker.instantiate_pre(&component)?)?;
+        Ok(Prepared { application, image: Arc::clone(&image), dirs: Arc::clone(&dirs), runtime })
+    };
+    Ok(Box::new(Component::<Python>::made(engine, Box::new(make), limits, grants)?))
 }
 
 /// Imports an application, and makes a component that contains it and Python. Blocks as [`handler()`] does.
@@ -163,7 +193,7 @@ pub(crate) fn build(engine: &Engine, name: &Path, app: &App, limits: &Limits) ->
     let made = || -> anyhow::Result<_> {
         let base = engine.python()?;
         let memory = import(engine, name, &base, app, limits, &Grants::default())?;
-        Ok(base.frame.whole(&assemble::image(&memory)))
+        Ok(base.frame.whole(&memory, base.runtime))
     };
     made().map_err(|error| Unprepared::of(name, error))
 }
@@ -202,7 +232,7 @@ fn import(
 
 /// Python's own code, compiled for an engine. Blocks while compiling, which takes ten seconds if it is not in the cache.
 fn compiled_code(engine: &Engine, core: &Core, frame: &Frame) -> anyhow::Result<Module> {
-    engine.check_compiles(Abi::Sync, "Python", &frame.code)?;
+    engine.check_own_code("Python", &frame.code)?;
     Ok(Module::from_binary(&core.engine, &frame.code)?)
 }
 

@@ -6,8 +6,8 @@
 use anyhow::{Context as _, anyhow, bail, ensure};
 use wasm_encoder::{
     Component, ComponentAliasSection, ComponentImportSection, ComponentSectionId, ComponentTypeRef, CoreTypeSection,
-    DataSection, Encode as _, EntityType, ExportKind, ExportSection, ImportSection, InstanceSection, MemorySection,
-    Module, ModuleArg, ModuleType, RawSection,
+    CustomSection, DataSection, Encode as _, EntityType, ExportKind, ExportSection, ImportSection, InstanceSection,
+    MemorySection, Module, ModuleArg, ModuleType, RawSection,
     reencode::{self, Reencode, ReencodeComponent, RoundtripReencoder},
 };
 use wasmparser::{Chunk, DataKind, ExternalKind, Instance, Operator, Parser, Payload, TypeRef};
@@ -130,11 +130,58 @@ impl Frame {
         Ok(self.assemble(&head.finish()[Component::HEADER.len()..], image))
     }
 
-    /// The component with this image and its own code.
-    pub(super) fn whole(&self, image: &[u8]) -> Vec<u8> {
+    /// The component that contains its code and this memory. `runtime` is the address of the interpreter's state.
+    pub(super) fn whole(&self, memory: &[u8], runtime: u32) -> Vec<u8> {
         let mut code = Component::new();
         code.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data: &self.code });
-        self.assemble(&code.finish()[Component::HEADER.len()..], image)
+        let mut component = self.assemble(&code.finish()[Component::HEADER.len()..], &image(memory));
+        let mut mark = Component::new();
+        mark.section(&CustomSection { name: MARK.into(), data: runtime.to_le_bytes().as_slice().into() });
+        component.extend_from_slice(&mark.finish()[Component::HEADER.len()..]);
+        component
+    }
+
+    /// Takes a component apart that [`whole`](Self::whole) has made. `None` if it is another one. Its memory may have at most
+    /// `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// It has been changed since, or its memory is larger.
+    pub(super) fn of_whole(component: &[u8], limit: u64) -> anyhow::Result<Option<Whole>> {
+        let (mut modules, mut mark) = (Vec::new(), None);
+        let (mut parser, mut at) = (Parser::new(0), 0);
+        loop {
+            let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(&component[at..], true) else { return Ok(None) };
+            let start = at;
+            at += consumed;
+            match payload {
+                Payload::ModuleSection { unchecked_range, .. } => {
+                    let range = usize::try_from(unchecked_range.start)?..usize::try_from(unchecked_range.end)?;
+                    at = range.end;
+                    modules.push((start, range));
+                }
+                Payload::ComponentSection { unchecked_range, .. } => at = usize::try_from(unchecked_range.end)?,
+                Payload::CustomSection(section) if section.name() == MARK => {
+                    mark = <[u8; 4]>::try_from(section.data()).ok().map(|address| (start, u32::from_le_bytes(address)));
+                }
+                Payload::End(_) => break,
+                _ => {}
+            }
+            if at > component.len() {
+                return Ok(None);
+            }
+        }
+        let (Some((mark, runtime)), [code, .., image]) = (mark, &modules[..]) else { return Ok(None) };
+        if image.1.end > mark {
+            return Ok(None);
+        }
+        let frame = Self {
+            code: component[code.1.clone()].to_owned(),
+            middle: component[code.1.end..image.0].to_owned(),
+            before: component[..code.0].to_owned(),
+            after: component[image.1.end..mark].to_owned(),
+        };
+        Ok(Some(Whole { frame, memory: memory_of(&component[image.1.clone()], limit)?, runtime }))
     }
 
     fn assemble(&self, code: &[u8], image: &[u8]) -> Vec<u8> {
@@ -150,6 +197,18 @@ impl Frame {
         component.extend_from_slice(&self.after);
         component
     }
+}
+
+/// The name of the section that says where the interpreter's state is.
+const MARK: &str = "wasmserve:python";
+
+/// The parts of a component that contains everything.
+pub(super) struct Whole {
+    pub(super) frame: Frame,
+    /// What its memory begins with.
+    pub(super) memory: Vec<u8>,
+    /// The address of the interpreter's state.
+    pub(super) runtime: u32,
 }
 
 /// The module that has this memory, with its content, and nothing else.
@@ -196,7 +255,7 @@ fn end_of_segment(bytes: &[u8]) -> usize {
 
 /// Splits a linked module into its code, which imports the memory, and what its memory begins with.
 fn split(linked: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    let (mut code, mut memory) = (Module::new(), Vec::new());
+    let mut code = Module::new();
     for payload in Parser::new(0).parse_all(linked) {
         let payload = payload?;
         match &payload {
@@ -206,24 +265,11 @@ fn split(linked: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
                 imports.import(MEMORY.0, MEMORY.1, memory_type(0));
                 code.section(&imports);
             }
-            Payload::MemorySection(section) => {
-                let memories: Vec<_> = section.clone().into_iter().collect::<Result<_, _>>()?;
-                let [only] = &memories[..] else { bail!("there are several memories") };
-                memory.resize(usize::try_from(only.initial)? << 16, 0);
-            }
-            Payload::DataSection(section) => {
-                for segment in section.clone() {
-                    let segment = segment?;
-                    let DataKind::Active { offset_expr, .. } = &segment.kind else { bail!("a segment has no place") };
-                    let Operator::I32Const { value } = offset_expr.get_operators_reader().read()? else {
-                        bail!("a segment has no constant place");
-                    };
-                    let start = usize::try_from(value.cast_unsigned())?;
-                    let place = memory.get_mut(start..start + segment.data.len()).context("data is out of memory")?;
-                    place.copy_from_slice(segment.data);
-                }
-            }
-            Payload::DataCountSection { .. } | Payload::CustomSection(_) | Payload::CodeSectionEntry(_) => {}
+            Payload::MemorySection(_)
+            | Payload::DataSection(_)
+            | Payload::DataCountSection { .. }
+            | Payload::CustomSection(_)
+            | Payload::CodeSectionEntry(_) => {}
             _ => {
                 if let Some((id, range)) = payload.as_section() {
                     let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
@@ -232,7 +278,37 @@ fn split(linked: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
             }
         }
     }
-    Ok((code.finish(), memory))
+    Ok((code.finish(), memory_of(linked, u64::MAX)?))
+}
+
+/// What the memory of a module begins with. It may have at most `limit` bytes.
+fn memory_of(module: &[u8], limit: u64) -> anyhow::Result<Vec<u8>> {
+    let mut memory = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::MemorySection(section) => {
+                let memories: Vec<_> = section.into_iter().collect::<Result<_, _>>()?;
+                let [only] = &memories[..] else { bail!("there are several memories") };
+                let length = only.initial.saturating_mul(64 << 10);
+                ensure!(length <= limit, "its memory starts with {length} bytes, and --max-memory is {limit}");
+                memory.resize(usize::try_from(length)?, 0);
+            }
+            Payload::DataSection(section) => {
+                for segment in section {
+                    let segment = segment?;
+                    let DataKind::Active { offset_expr, .. } = &segment.kind else { bail!("a segment has no place") };
+                    let Operator::I32Const { value } = offset_expr.get_operators_reader().read()? else {
+                        bail!("a segment has no constant place");
+                    };
+                    let start = usize::try_from(value.cast_unsigned())?;
+                    let place = start.checked_add(segment.data.len()).and_then(|end| memory.get_mut(start..end));
+                    place.context("data is out of memory")?.copy_from_slice(segment.data);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(memory)
 }
 
 /// The type of a core module.

@@ -36,7 +36,7 @@ const RUNTIME: &str = "_PyRuntime";
 /// What all applications start from.
 pub(crate) struct Base {
     /// Everything of a component except the image of its memory.
-    pub(super) frame: Frame,
+    pub(super) frame: Arc<Frame>,
     /// The memory after Python has started.
     pub(super) image: Arc<Image>,
     /// The address of the interpreter's state.
@@ -99,7 +99,12 @@ impl Base {
         let address: [u8; 4] = read(ADDRESS)?.as_slice().try_into()?;
         let frame = Frame { code: read(CODE)?, middle: read(MIDDLE)?, before: read(BEFORE)?, after: read(AFTER)? };
         let image = Image::new(&read(IMAGE)?)?;
-        Ok(Self { frame, image, runtime: u32::from_le_bytes(address), directory: directory.to_owned() })
+        Ok(Self {
+            frame: Arc::new(frame),
+            image,
+            runtime: u32::from_le_bytes(address),
+            directory: directory.to_owned(),
+        })
     }
 
     /// Links Python, starts it, and writes what is left of that.

@@ -37,6 +37,7 @@ pub(in crate::kind::wasm) struct Prepared {
 }
 
 /// Directories that instances can only read, opened once for all of them, with the paths under which they see them.
+#[derive(Default)]
 pub(in crate::kind::wasm) struct Dirs(pub(in crate::kind::wasm) Vec<(wasmtime_wasi::filesystem::Dir, String)>);
 
 impl Dirs {
