@@ -277,3 +277,72 @@ unsafe impl MemoryCreator for Creator {
         Ok(Box::new(Memory { image, copy }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: usize = 4 << 20;
+
+    fn image() -> (Vec<u8>, Arc<Image>) {
+        // Pages that differ from each other, pages of zeros, and one that is both.
+        let memory: Vec<u8> =
+            (0..LENGTH).map(|at| if at % 30_000 < 10_000 { 0 } else { (at / 4096) as u8 | 1 }).collect();
+        let image = Image::new(&memory).expect("there is memory");
+        (memory, image)
+    }
+
+    fn bytes(copy: &mut Copy) -> &mut [u8] {
+        // SAFETY: all of it is accessible, and the test has the only reference.
+        unsafe { slice::from_raw_parts_mut(copy.all.start.as_ptr(), copy.size) }
+    }
+
+    #[test]
+    fn a_copy_is_like_its_image_again_whatever_was_written() {
+        let (memory, image) = image();
+        let mut copy = Copy::new(&image, 8 << 20, 64 << 10).expect("there is memory");
+        assert!(bytes(&mut copy) == memory);
+        let writes: [fn(&mut [u8]); 5] = [
+            |bytes| bytes.fill(0xaa),
+            |bytes| bytes[LENGTH - 1] ^= 1,
+            |bytes| bytes.iter_mut().step_by(40_000).for_each(|byte| *byte = !*byte),
+            |bytes| assert_ne!(bytes.iter().copied().max(), Some(0), "it is only read"),
+            |bytes| bytes.fill(0),
+        ];
+        for write in writes {
+            write(bytes(&mut copy));
+            assert!(copy.restore(&image), "the system shows which pages were written");
+            assert!(bytes(&mut copy) == memory);
+        }
+    }
+
+    #[test]
+    fn what_a_memory_grew_by_is_zero_for_the_next_instance() {
+        let (memory, image) = image();
+        let mut next = {
+            let copy = Copy::new(&image, 8 << 20, 64 << 10).expect("there is memory");
+            let mut first = Memory { image: Arc::clone(&image), copy: Some(copy) };
+            first.grow_to(LENGTH + (1 << 20)).expect("it may grow");
+            assert!(first.grow_to(9 << 20).is_err(), "not beyond its capacity");
+            bytes(first.copy.as_mut().expect("it is there")).fill(0x55);
+            drop(first);
+            let copy = lock(&image.kept).pop();
+            Memory { image: Arc::clone(&image), copy: Some(copy.expect("the copy was kept")) }
+        };
+        assert_eq!(next.byte_size(), LENGTH);
+        next.grow_to(LENGTH + (2 << 20)).expect("it may grow");
+        let bytes = bytes(next.copy.as_mut().expect("it is there"));
+        assert!(bytes[..LENGTH] == memory && bytes[LENGTH..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn pages_that_were_moved_out_of_memory_are_restored_too() {
+        let (memory, image) = image();
+        let mut copy = Copy::new(&image, 8 << 20, 64 << 10).expect("there is memory");
+        bytes(&mut copy).fill(0xaa);
+        // On a machine without swap they stay, and nothing is tested.
+        // SAFETY: the advice changes nothing that is read from the range.
+        _ = unsafe { rustix::mm::madvise(copy.all.start.as_ptr().cast(), LENGTH, rustix::mm::Advice::LinuxPageOut) };
+        assert!(copy.restore(&image) && bytes(&mut copy) == memory);
+    }
+}
