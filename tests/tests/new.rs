@@ -38,6 +38,35 @@ fn a_template_is_an_example() {
 }
 
 #[test]
+fn python_templates_are_files_and_a_project() {
+    let place = Place::new();
+    for (template, of) in [("wsgi", "hello_wsgi"), ("flask", "hello_flask")] {
+        let name = format!("my_{template}");
+        let output = new(&[&name, "--template", template], &place);
+        assert!(output.contains(&format!("wasmserve {name}.py\n")), "{output}");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python").join(of).with_extension("py");
+        let text = fs::read_to_string(path).expect("the example is readable");
+        assert!(fs::read_to_string(place.join(&name).with_extension("py")).is_ok_and(|written| written == text));
+    }
+    let output = new(&["book", "--template", "django"], &place);
+    assert!(output.contains("wasmserve book --dir book/data::/app/data\n"), "{output}");
+    let settings = fs::read_to_string(place.join("book/website/settings.py")).expect("the project has settings");
+    let key = settings.lines().find_map(|line| line.strip_prefix("SECRET_KEY = \"")?.strip_suffix('"'));
+    assert!(key.is_some_and(|key| key.len() == 50 && key.chars().all(|char| char.is_ascii_hexdigit())), "{key:?}");
+
+    let refused = |words: &[&str], parts: &[&str]| {
+        refuses(Launch::bare().flags(["new"]).flags(words).at(&place), 1, parts);
+    };
+    refused(&["my_wsgi", "--template", "wsgi"], &["`my_wsgi.py` already exists"]);
+    refused(&["book", "--template", "django"], &["`book` already exists"]);
+    refused(&["flask", "--template", "flask"], &["`flask.py` would hide Flask itself"]);
+    refused(&["other", "--template", "flask", "--crate"], &["`flask` is Python, and no crate"]);
+
+    let server = Launch::file(&place.join("my_wsgi.py")).start();
+    assert_eq!(server.get("/?name=you").text(), "Hello, you!\n");
+}
+
+#[test]
 fn hello_is_the_default_template() {
     let place = Place::new();
     new(&["first.rs"], &place);

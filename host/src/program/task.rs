@@ -72,7 +72,7 @@ pub(crate) struct Build {
 /// The parameters of `wasmserve new`.
 #[derive(Debug)]
 pub(crate) struct New {
-    /// The path of the file, with or without `.rs`, or of the crate's directory.
+    /// The path of the file, with or without its extension, or of the directory of a crate or a project.
     pub name: PathBuf,
     /// The template to start from.
     pub template: &'static Template,

@@ -5,8 +5,19 @@
 pub(crate) struct Template {
     /// Its name.
     pub name: &'static str,
-    /// The text of the source.
-    pub text: &'static str,
+    /// What is written.
+    pub files: Files,
+}
+
+/// What `wasmserve new` writes.
+#[derive(Debug)]
+pub(crate) enum Files {
+    /// A Rust file with this text.
+    Rust(&'static str),
+    /// A Python file with this text.
+    Python(&'static str),
+    /// A directory with a Django project: the path of each file, with `/`, and its text.
+    Django(&'static [(&'static str, &'static str)]),
 }
 
 /// A handler that needs no file.
@@ -27,6 +38,20 @@ macro_rules! source {
     };
 }
 
+/// A file of `examples/python/`.
+macro_rules! python {
+    ($name:literal) => {
+        include_str!(concat!("../../../examples/python/", $name))
+    };
+}
+
+/// The files of `examples/python/django/` with these names.
+macro_rules! django {
+    ($($name:literal),*) => {
+        &[$(($name, include_str!(concat!("../../../examples/python/django/", $name)))),*]
+    };
+}
+
 /// A component that the build script built from a file of `examples/`.
 macro_rules! component {
     ($name:literal) => {
@@ -34,14 +59,32 @@ macro_rules! component {
     };
 }
 
+/// The project of the template `django`.
+const DJANGO: &[(&str, &str)] = django!(
+    "manage.py",
+    "requirements.txt",
+    "data/.gitignore",
+    "website/__init__.py",
+    "website/database.py",
+    "website/models.py",
+    "website/settings.py",
+    "website/templates/guest_book.html",
+    "website/urls.py",
+    "website/views.py",
+    "website/wsgi.py"
+);
+
 /// All templates. The first is the default.
-pub(crate) const TEMPLATES: [Template; 6] = [
-    Template { name: "hello", text: source!("hello") },
-    Template { name: "verbs", text: source!("verbs") },
-    Template { name: "form", text: source!("form") },
-    Template { name: "logsink", text: source!("logsink") },
-    Template { name: "dump", text: source!("dump") },
-    Template { name: "stream", text: source!("ticks") },
+pub(crate) const TEMPLATES: [Template; 9] = [
+    Template { name: "hello", files: Files::Rust(source!("hello")) },
+    Template { name: "verbs", files: Files::Rust(source!("verbs")) },
+    Template { name: "form", files: Files::Rust(source!("form")) },
+    Template { name: "logsink", files: Files::Rust(source!("logsink")) },
+    Template { name: "dump", files: Files::Rust(source!("dump")) },
+    Template { name: "stream", files: Files::Rust(source!("ticks")) },
+    Template { name: "wsgi", files: Files::Python(python!("hello_wsgi.py")) },
+    Template { name: "flask", files: Files::Python(python!("hello_flask.py")) },
+    Template { name: "django", files: Files::Django(DJANGO) },
 ];
 
 /// `wasmserve logs`: prints the log records of Python's `HTTPHandler`.
@@ -53,6 +96,6 @@ pub(crate) static ECHO: Example = Example { name: "echo", component: component!(
 /// The template with this name, or the first one.
 #[must_use]
 pub(crate) fn template(name: &str) -> &'static Template {
-    static ALL: [Template; 6] = TEMPLATES;
+    static ALL: [Template; 9] = TEMPLATES;
     ALL.iter().find(|template| template.name == name).unwrap_or(&ALL[0])
 }

@@ -224,6 +224,10 @@ impl Source {
             Origin::Path(Kind::Component) => mistake::check_component(&self.path),
             Origin::Path(Kind::Rust) => mistake::check_rust(&self.path),
             Origin::Path(Kind::Crate) => mistake::check_crate(&self.path),
+            // By the path that the user knows.
+            Origin::Path(Kind::Python) if python::name::is_python(&self.path) && !self.path.exists() => {
+                mistake::metadata(&self.path).map(|_| ())
+            }
             Origin::Path(Kind::Python) => python::check(&self.place(), self.attribute.as_deref()),
             Origin::Path(Kind::Files) => mistake::check_directory(&self.path),
             Origin::Program(_) => Ok(()),

@@ -332,3 +332,51 @@ fn changed(metadata: &Metadata) -> Option<SystemTime> {
 fn changed(metadata: &Metadata) -> Option<SystemTime> {
     metadata.modified().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_consists_of_all_files_but_those_that_others_write() {
+        let base = std::env::temp_dir().join(format!("wasmserve-app-scope-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            let file = base.join(name);
+            fs::create_dir_all(file.parent().expect("it has a parent")).expect("a temporary directory is writable");
+            fs::write(file, text).expect("a temporary directory is writable");
+        };
+        for name in ["app.py", "templates/deep/page.html", "data/x", "venv/pyvenv.cfg"] {
+            write(name, "1");
+        }
+        let base = base.canonicalize().expect("the directory exists");
+        let scope = Scope { apps: [base.clone()].into(), written: [base.join("data")].into(), ..Scope::default() };
+        let digest = || scope.survey().digest();
+        let before = digest();
+        for name in [
+            ".git/index",
+            ".app.py.swp",
+            "app.py~",
+            "__pycache__/app.cpython-314.pyc",
+            "templates/.hidden",
+            "node_modules/x/index.js",
+            "venv/lib/x.py",
+            "data/x",
+            "db.sqlite3",
+            "db.sqlite3-journal",
+            "server.log",
+        ] {
+            write(name, "2");
+            assert_eq!(digest(), before, "{name}");
+        }
+        let points = scope.survey().points;
+        assert!(points.contain(&base.join("new.py")) && points.contain(&base.join("templates/deep/new.html")));
+        assert!(!points.contain(&base.join(".app.py.swp")) && !points.contain(&base.join("data/x")));
+        assert!(points.can_change_below(&base) && !points.can_change_below(&base.join("data")));
+        let mut seen = BTreeSet::from([before]);
+        for name in ["app.py", "templates/deep/page.html", "templates/new.css", "settings.toml"] {
+            write(name, "3");
+            assert!(seen.insert(digest()), "{name}");
+        }
+        _ = fs::remove_dir_all(base);
+    }
+}

@@ -60,7 +60,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
-    /// The name of the handler; the file is NAME.rs
+    /// The name of the handler; the file is NAME.rs, or NAME.py for Python, or a directory for Django
     pub(super) name: PathBuf,
 
     /// The example to start from
@@ -75,7 +75,7 @@ pub(super) struct NewArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
-    /// A Rust file, or a crate's directory
+    /// A Rust file, a crate's directory, or a Python app
     pub(super) source: OsString,
 
     /// Where to write the component [default: the current directory, named after the source]
@@ -99,7 +99,7 @@ pub(super) struct TestArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// The component
+    /// The component, or a Python app
     #[arg(value_name = "HANDLER.WASM")]
     pub(super) file: PathBuf,
 

@@ -1,7 +1,10 @@
 //! `wasmserve new` and `--eject`: writes a handler's source, and never overwrites a file.
 
 use std::{
-    fs, io,
+    collections::hash_map::RandomState,
+    fs,
+    hash::BuildHasher as _,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +14,10 @@ use wasmserve_gateway::escape::{escape, escape_bytes};
 use crate::{
     base::output::{self, is_written_as_directory},
     program::task::New,
-    source::{example::Example, sdk},
+    source::{
+        example::{Example, Files},
+        sdk,
+    },
 };
 
 /// Creates a new handler, and returns a text with the next steps.
@@ -20,12 +26,53 @@ use crate::{
 ///
 /// The name is invalid, a file with that name exists, or it cannot be written. An existing file is left as it is.
 pub(crate) fn new(new: &New) -> anyhow::Result<String> {
-    if new.is_crate {
-        return new_crate(&new.name, new.template.text);
+    match new.template.files {
+        Files::Rust(text) if new.is_crate => new_crate(&new.name, text),
+        _ if new.is_crate => {
+            bail!("the template `{}` is Python, and no crate; leave out --crate", new.template.name)
+        }
+        Files::Rust(text) => new_file(&new.name, "rs", text),
+        Files::Python(text) => {
+            let file = source_file(&new.name, "py")?;
+            if file.file_stem().is_some_and(|stem| stem == "flask") && new.template.name == "flask" {
+                bail!("a file `flask.py` would hide Flask itself from Python; choose another name, as in hello");
+            }
+            new_file(&new.name, "py", text)
+        }
+        Files::Django(files) => new_project(&new.name, files),
     }
-    let file = source_file(&new.name)?;
-    write_new(&file, new.template.text)?;
+}
+
+fn new_file(name: &Path, extension: &str, text: &str) -> anyhow::Result<String> {
+    let file = source_file(name, extension)?;
+    write_new(&file, text)?;
     Ok(next_steps(&file))
+}
+
+/// Creates the directory of a Django project with a key of its own.
+fn new_project(directory: &Path, files: &[(&str, &str)]) -> anyhow::Result<String> {
+    if directory.file_name().is_none() {
+        bail!("`{}` names a directory that exists; write a new name, as in hello", directory.display());
+    }
+    fs::create_dir(directory).map_err(|error| unwritten(directory, &error))?;
+    for (name, text) in files {
+        let file = directory.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(directory)).map_err(|error| unwritten(&file, &error))?;
+        write_new(&file, &text.replace("a key for the template", &key()))?;
+    }
+    let (shown, argument) = (shown(directory), argument(directory));
+    Ok(format!(
+        "`{shown}` is a Django project: a guest book with a database in `data`, the only directory that it may write \
+         to.\n\n    wasmserve {argument} --dir {argument}/data::/app/data\n"
+    ))
+}
+
+/// A secret key: 50 characters that cannot be guessed.
+fn key() -> String {
+    // The keys of std's hashers come from the system's random numbers.
+    let part = || format!("{:016x}", RandomState::new().hash_one(0));
+    let parts: String = (0..4).map(|_| part()).collect();
+    parts[..50].to_owned()
 }
 
 /// Writes the source of a built-in handler, and returns a text with the next steps.
@@ -44,22 +91,23 @@ fn next_steps(file: &Path) -> String {
     format!("`{file}` is a handler. Change it as you like, and serve it:\n\n    wasmserve {argument}\n")
 }
 
-/// The file for a name, to which `.rs` is added unless it is there.
-fn source_file(name: &Path) -> anyhow::Result<PathBuf> {
-    let last = name.file_name().filter(|last| *last != ".rs" && !is_written_as_directory(name));
+/// The file for a name, to which the extension is added unless it is there.
+fn source_file(name: &Path, extension: &str) -> anyhow::Result<PathBuf> {
+    let suffix = format!(".{extension}");
+    let last = name.file_name().filter(|last| *last != &*suffix && !is_written_as_directory(name));
     let Some(last) = last else { bail!("`{}` is not a valid file name; use a name like hello", name.display()) };
     let stem = Path::new(last).file_stem().unwrap_or(last).to_string_lossy().to_ascii_lowercase();
     if RESERVED.contains(&&*stem) {
         bail!("`{}` is not a valid file name, because Windows reserves it for a device", name.display());
     }
     if name.to_str().is_none() {
-        bail!("`{}` is not UTF-8, and cargo could not build it; use a name like hello", name.display());
+        bail!("`{}` is not UTF-8, and could not be built; use a name like hello", name.display());
     }
-    if name.extension().is_some_and(|extension| extension == "rs") {
+    if name.extension().is_some_and(|given| given == extension) {
         return Ok(name.to_owned());
     }
     let mut file = name.as_os_str().to_owned();
-    file.push(".rs");
+    file.push(suffix);
     Ok(file.into())
 }
 
@@ -244,10 +292,11 @@ mod tests {
 
     #[test]
     fn a_file_can_be_named_with_or_without_its_extension() {
-        let file = |name: &str| source_file(Path::new(name)).map(|file| file.to_string_lossy().into_owned()).ok();
+        let file = |name: &str| source_file(Path::new(name), "rs").map(|file| file.to_string_lossy().into_owned()).ok();
         assert_eq!(file("hello").as_deref(), Some("hello.rs"));
         assert_eq!(file("hello.rs").as_deref(), Some("hello.rs"));
         assert_eq!(file("a/b.c").as_deref(), Some("a/b.c.rs"));
+        assert!(source_file(Path::new("hello"), "py").is_ok_and(|file| file == Path::new("hello.py")));
         for wrong in ["", ".rs", "a/.rs", "..", "a/..", "a/", "con", "a/nul.rs"] {
             assert_eq!(file(wrong), None, "{wrong:?}");
         }

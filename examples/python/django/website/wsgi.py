@@ -1,0 +1,8 @@
+"""The WSGI app, which wasmserve finds by manage.py and the settings."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "website.settings")
+application = get_wsgi_application()
