@@ -142,6 +142,12 @@ def write_atomic(path, data, mode=0o666):
     os.replace(unfinished, path)
 
 
+def path_stats(self, path):
+    """What a compiled module belongs to. Python only compares whole seconds, in which a file may be saved twice."""
+    status = os.stat(path)
+    return {"mtime": status.st_mtime_ns // 1000, "size": status.st_size}
+
+
 def preload():
     """Imports the standard library."""
     for name in PRELOADED.split():
@@ -152,6 +158,7 @@ def preload():
 
 
 importlib._bootstrap_external._write_atomic = write_atomic
+importlib._bootstrap_external.SourceFileLoader.path_stats = path_stats
 preload()
 _preloaded = frozenset(sys.modules)
 settle()

@@ -208,25 +208,25 @@ fn a_directory_is_an_app_only_if_it_has_one_and_is_no_web_site() {
 #[test]
 fn dependencies_are_installed_once_for_each_declaration() {
     let place = Place::new();
-    tree(&place, &[("app.py", &format!("import dep\n{}", app("dep.NUMBER")))]);
-    place.file("requirements.txt", requirements(&place));
-    let start = || with_uv(served(&place, &["app.py"]), &place, UV).start();
+    tree(&place, &[("app/app.py", &format!("import dep\n{}", app("dep.NUMBER")))]);
+    place.file("app/requirements.txt", requirements(&place));
+    let start = || with_uv(served(&place, &["app/app.py"]), &place, UV).start();
     for _ in 0..2 {
         assert_eq!(start().get("/").text(), "1");
     }
     let calls_of = calls(&place);
     let [call] = &calls_of[..] else { panic!("{calls_of:?}") };
-    let directory = place.canonicalize().expect("it exists");
+    let directory = place.join("app").canonicalize().expect("it exists");
     assert!(call.starts_with(&format!("{}: pip install --python-version 3.14", directory.display())), "{call}");
     assert!(call.contains("--no-build") && call.ends_with("requirements.txt"), "{call}");
 
-    // While it is served, another declaration replaces the packages, and the first one is still there.
+    // While it is served, another declaration replaces the packages, and the first ones are still there.
     let server = start();
-    place.file("requirements.txt", format!("more\n{}", requirements(&place)));
+    place.file("app/requirements.txt", format!("more\n{}", requirements(&place)));
     server.served_anew(1);
     assert_eq!(server.get("/").text(), "2");
     server.line_with("installing the dependencies in `requirements.txt` with uv…");
-    place.file("requirements.txt", requirements(&place));
+    place.file("app/requirements.txt", requirements(&place));
     server.served_anew(2);
     assert_eq!((server.get("/").text(), calls(&place).len()), ("1", 2));
 }

@@ -117,10 +117,12 @@ fn is_rust(path: &Path) -> bool {
 }
 
 /// Whether a Python app may consist of a file or a directory with this name: not if it is hidden, as what editors and
-/// version control write is, or if it is what Python or apps write themselves: bytecode, databases and logs.
+/// version control write is, or if it is what Python, its installers or apps write themselves: bytecode, metadata,
+/// databases and logs.
 fn is_of_app(path: &Path) -> bool {
     let Some(name) = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()) else { return false };
-    let endings = [".pyc", ".pyo", ".log", ".pid", ".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", "~"];
+    let endings =
+        [".pyc", ".pyo", ".egg-info", ".log", ".pid", ".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", "~"];
     !name.starts_with(['.', '#'])
         && !["__pycache__", "node_modules"].contains(&&*name)
         && !endings.iter().any(|ending| name.ends_with(ending))
@@ -359,6 +361,7 @@ mod tests {
             "__pycache__/app.cpython-314.pyc",
             "templates/.hidden",
             "node_modules/x/index.js",
+            "app.egg-info/PKG-INFO",
             "venv/lib/x.py",
             "data/x",
             "db.sqlite3",

@@ -30,18 +30,17 @@ pub(crate) fn split(typed: &Path) -> Option<(PathBuf, String)> {
 /// in it.
 #[must_use]
 pub(crate) fn is_app_elsewhere(typed: &Path) -> bool {
-    match split(typed) {
-        // A file behind a colon is more likely a handler with a mistyped prefix.
-        Some((place, name)) if !Path::new(&name).exists() => {
-            let is_module = place.to_str().is_some_and(is_dotted);
-            is_python(&place) || is_module && is_attribute(&name) || place.exists() && is_app(&place)
-        }
-        _ => {
-            let is_module =
-                |text: &str| text.contains('.') && is_dotted(text) && module_file(Path::new(""), text).is_some();
-            is_python(typed) || typed.to_str().is_some_and(is_module)
-        }
-    }
+    let Some((place, name)) = split(typed) else {
+        let is_module =
+            |text: &str| text.contains('.') && is_dotted(text) && module_file(Path::new(""), text).is_some();
+        return is_python(typed) || typed.to_str().is_some_and(is_module);
+    };
+    let is_module = place.to_str().is_some_and(is_dotted);
+    // What cannot be the name of an app is refused when the app is looked for.
+    let is_name = is_attribute(&name) || name.contains('(');
+    // A file behind a colon is more likely a handler with a mistyped prefix.
+    let is_file = Path::new(&name).exists();
+    !is_file && (is_python(&place) || is_module && is_name || place.exists() && is_app(&place))
 }
 
 /// Whether a path that exists is a WSGI app: a Python file, a package, a Django project, or a directory with a file that
@@ -53,7 +52,7 @@ pub(crate) fn is_app(path: &Path) -> bool {
         let is_site = has("index.html") || has("index.htm");
         !is_site && (has("__init__.py") || is_django(path) || file_in(path).is_some())
     } else {
-        is_python(path)
+        is_python(path) && path.exists()
     }
 }
 
