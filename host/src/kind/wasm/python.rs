@@ -66,11 +66,12 @@ impl App {
         let dir = |host: &Path, guest: String| Dir { host: host.to_owned(), guest, read_only: true };
         let mut dirs = base.dirs();
         dirs.push(dir(&self.directory, "/app".to_owned()));
+        dirs.push(dir(&base.compiled(Path::new("python"), &self.directory)?, "/pycache/python".to_owned()));
         for (at, path) in self.paths.iter().enumerate() {
             dirs.push(dir(path, format!("/deps/{at}")));
             // By its place, because all applications see theirs as `/deps/0`. There is none for the application itself:
             // Python compares times in seconds only, and would take an edit within one for the version before.
-            dirs.push(dir(&base.compiled(path)?, format!("/pycache/deps/{at}")));
+            dirs.push(dir(&base.compiled(path, &self.directory)?, format!("/pycache/deps/{at}")));
         }
         Ok(dirs)
     }

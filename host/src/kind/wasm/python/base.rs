@@ -139,18 +139,22 @@ impl Base {
 
     /// The directories that every instance sees, and can only read.
     pub(super) fn dirs(&self) -> Vec<Dir> {
-        let mut dirs = dirs(&self.directory).to_vec();
-        dirs.push(Dir { host: self.directory.join(COMPILED), guest: "/pycache/python".into(), read_only: true });
-        dirs
+        dirs(&self.directory).to_vec()
     }
 
-    /// The directory for what the modules of another directory are compiled to.
+    /// The directory for what the modules of another directory are compiled to. Each application has its own, because
+    /// whoever writes compiled code decides what its readers do.
     ///
     /// # Errors
     ///
     /// It cannot be created.
-    pub(super) fn compiled(&self, of: &Path) -> anyhow::Result<PathBuf> {
-        let digest = Sha256::digest(of.as_os_str().as_encoded_bytes());
+    pub(super) fn compiled(&self, of: &Path, app: &Path) -> anyhow::Result<PathBuf> {
+        let mut digest = Sha256::new();
+        for path in [of, app] {
+            digest.update(path.as_os_str().as_encoded_bytes());
+            digest.update([0]);
+        }
+        let digest = digest.finalize();
         let compiled = self.directory.join(COMPILED).join(hex(&digest));
         fs::create_dir_all(&compiled).with_context(|| format!("`{}`", compiled.display()))?;
         Ok(compiled)
