@@ -12,13 +12,13 @@ use super::{
 };
 use crate::source::locate::Named;
 
-/// Serve a wasm component or a Python app with a fresh instance for every request, or the files in a directory.
+/// Serve a wasm component or a Python app in a fresh sandbox for every request, or a directory.
 #[derive(Debug, Parser)]
 #[command(name = "wasmserve", version, max_term_width = 100, after_help = ALL_EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(super) struct Args {
-    /// A component, a Rust file, a crate, a Python app (app.py, app.py:NAME, module:NAME), or a directory of files; a
-    /// prefix says which: `component:`, `rust:`, `crate:`, `python:`, `files:`, `gateway:`, `wasi-http:`, `cgi:`
+    /// A component, Rust file, crate, Python app (app.py, module:app) or directory; a prefix says which: component:,
+    /// rust:, crate:, python:, files:, gateway:, wasi-http:, cgi:
     #[arg(value_name = "HANDLER", required_unless_present = "mount", value_hint = ValueHint::AnyPath)]
     pub(super) handler: Option<OsString>,
 
