@@ -38,10 +38,10 @@ while True:
     while children and os.waitpid(-1, 0 if children >= MOST else os.WNOHANG)[0]:
         children -= 1
     if os.fork() == 0:
-        listener.close()
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        Handler(client, peer, Server())
-        client.shutdown(socket.SHUT_WR)
-        os._exit(0)
+        try:
+            listener.close()
+            Handler(client, peer, Server())
+        finally:
+            os._exit(0)
     children += 1
     client.close()
