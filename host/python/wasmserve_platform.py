@@ -175,3 +175,6 @@ asyncio.selector_events.BaseSelectorEventLoop._make_self_pipe = _no_self_pipe
 asyncio.selector_events.BaseSelectorEventLoop._close_self_pipe = _no_self_pipe
 _plain_load_tzdata = zoneinfo._common.load_tzdata
 zoneinfo._common.load_tzdata = _load_tzdata
+
+# From now on, no request looks for it in directories.
+zoneinfo.ZoneInfo("UTC")

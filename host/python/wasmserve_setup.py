@@ -100,7 +100,8 @@ def prepare(target, path):
         forget_shadowed(APPLICATION)
     _application = wasmserve_application.load(target)
     _streams = wasmserve_application.streams(_application)
-    sys.dont_write_bytecode = True  # Nothing can be written when requests are handled.
+    # Requests can write nothing.
+    sys.pycache_prefix, sys.dont_write_bytecode = None, True
     gc.enable()
     settle()
 

@@ -21,9 +21,20 @@ def of(error):
         return f"{type(error).__name__} (its traceback could not be printed)"
 
 
-def last_line(error):
-    """The kind of an exception and its message."""
-    return "".join(traceback.format_exception_only(error)).strip()
+def summary(error):
+    """The kind of an exception, and the first line of its message."""
+    try:
+        message = str(error).partition("\n")[0]
+    except BaseException:
+        message = ""
+    name = type(error).__name__
+    return f"{name}: {message}" if message else name
+
+
+def report(error):
+    """A summary of an exception, and below it the traceback, if there is more in it."""
+    text = of(error)
+    return f"{summary(error)}\n{text}" if "\n" in text else text
 
 
 def _text(error):
@@ -47,7 +58,7 @@ def _text(error):
         lines[first:last] = [f"  … {last - first} lines left out …"]
     remedy = _remedy(error)
     if remedy:
-        lines.append(remedy)
+        lines[-1] += f"; {remedy}"
     return "\n".join(lines)
 
 
@@ -71,19 +82,19 @@ def _remedy(error):
     compiled = _compiled(name, getattr(error, "name_from", None))
     if compiled:
         return (
-            f"`{compiled}` is compiled for another platform, and wasmserve's Python runs pure Python only; "
-            "use a release or a package without compiled parts"
+            f"`{compiled}` is compiled for another platform, and wasmserve runs pure Python only: use a package without "
+            "compiled parts"
         )
     if not isinstance(error, ModuleNotFoundError):
         return None
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names:
-        return f"wasmserve's Python has no `{name}`: WebAssembly lacks what it needs"
+        return "this part of the standard library is missing because WebAssembly lacks what it needs"
     if top in sys.modules:
         return None
     return (
-        f"to install `{top}`, name its package in requirements.txt, pyproject.toml or a `# /// script` block, "
-        "or activate the virtual environment that has it"
+        "to install it, name its package in requirements.txt, pyproject.toml or a `# /// script` block, or activate the "
+        "virtual environment that has it"
     )
 
 

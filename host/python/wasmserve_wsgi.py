@@ -138,7 +138,7 @@ class Response:
     def write(self, data):
         """Sends a chunk of the body. Waits while too much waits for the client."""
         if not isinstance(data, bytes):
-            raise not_bytes("write()", data)
+            raise not_bytes("the argument of write()", data)
         if data and not self.push(data):
             raise ValueError("write() went beyond the Content-Length of the response")
 
@@ -201,9 +201,9 @@ def refused(failure, status):
         case "bad-status":
             return ValueError(f"bad status {status!r}: it must be three digits from 200 to 999, a space and a reason")
         case "bad-header":
-            return ValueError(f"bad header {failure.value}")
+            return ValueError(f"bad header: {failure.value}")
         case "hop-by-hop":
-            return ValueError(f"bad header `{failure.value}`: hop-by-hop fields are the server's (PEP 3333)")
+            return ValueError(f"bad header: `{failure.value}` is a hop-by-hop field, which only the server may set")
         case name:
             return AssertionError(f"start_response() failed: {name}")
 
@@ -216,15 +216,15 @@ def unusable(status, headers):
         return ValueError(f"bad status {status!r}: it has characters beyond Latin-1")
     for field in headers:
         if not isinstance(field, tuple) or len(field) != 2:
-            return TypeError(f"bad header {field!r}: it must be a tuple of a name and a value")
+            return TypeError(f"bad header: {field!r}: it must be a tuple of a name and a value")
         name, value = field
         for part, text in (("name", name), ("value", value)):
             if not isinstance(text, str):
-                return TypeError(f"bad header {name!r}: the {part} must be str, not {type(text).__name__}: {text!r}")
+                return TypeError(f"bad header: {name!r}: the {part} must be str, not {type(text).__name__}: {text!r}")
             try:
                 text.encode("latin-1")
             except UnicodeError:
-                return ValueError(f"bad header {name!r}: the {part} has characters beyond Latin-1; encode it: {text!r}")
+                return ValueError(f"bad header: {name!r}: the {part} has characters beyond Latin-1; encode it: {text!r}")
     return ValueError(f"bad status or headers: {status!r}, {headers!r}")
 
 
@@ -329,7 +329,7 @@ def run(application, streams):
         response.finish(f"{text}\n".encode())
     except BaseException as error:
         # Also SystemExit, which would end the instance, and what runs out of memory or stack.
-        is_reported = error is response.reported
-        raise Err(wasmserve_traceback.last_line(error) if is_reported else wasmserve_traceback.of(error)) from None
+        describe = wasmserve_traceback.summary if error is response.reported else wasmserve_traceback.report
+        raise Err(describe(error)) from None
     finally:
         errors.flush()
