@@ -26,6 +26,7 @@ type Built = Result<BTreeMap<String, PathBuf>, String>;
 static GUESTS: LazyLock<Built> = LazyLock::new(|| {
     let mut guests = build(&[&PACKAGES[..], &["--bins", "--target=wasm32-wasip2"]].concat())?;
     guests.extend(translate()?);
+    guests.extend(python()?);
     Ok(guests)
 });
 /// Built in the same profile as the server; the guests of the tests are debug builds.
@@ -38,7 +39,7 @@ static BENCHMARK: LazyLock<Built> =
 /// The server is built in the profile of the tests, so that a release test measures a release build.
 const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
 
-/// The component with this name, from `examples/` or `tests/programs/`.
+/// The component with this name, from `examples/` or `tests/programs/`, or the file in `tests/python/`.
 ///
 /// # Panics
 ///
@@ -108,6 +109,13 @@ fn build(what: &[&str]) -> Built {
         Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
     });
     Ok(built.collect())
+}
+
+/// The applications in Python, which nothing is built of.
+fn python() -> Built {
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/python")).map_err(|error| error.to_string())?;
+    let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
+    Ok(files.flatten().filter_map(|file| named(file.path())).collect())
 }
 
 /// Translates the guests that are written as text.

@@ -29,6 +29,7 @@ mod new;
 mod outcome;
 mod output;
 mod process;
+mod python;
 mod python_source;
 mod requests;
 mod response;

@@ -1,7 +1,5 @@
 //! The servers to compare, and how to start each.
 
-pub mod wsgi;
-
 use std::{
     env, fs,
     net::SocketAddr,

@@ -4,11 +4,7 @@ mod calls;
 
 mod files;
 
-mod python;
-
 mod requests;
-
-mod rotation;
 
 mod scale;
 
@@ -43,9 +39,8 @@ pub fn run(args: Args) -> Result<()> {
         Mode::Start => start::run(plan),
         Mode::Waiting => waiting::run(plan),
         Mode::Files => files::run(plan),
-        Mode::Python => python::run(plan),
         Mode::All => {
-            let all = [requests::run, scale::run, start::run, waiting::run, files::run, python::run];
+            let all = [requests::run, scale::run, start::run, waiting::run, files::run];
             all.into_iter().try_for_each(|run| run(plan))
         }
         Mode::Calls { guest, count } => calls::run(&guest, count),

@@ -1,3 +1,0 @@
-from tutorial import main
-
-application = main({}, greeting="Hello")
