@@ -1,5 +1,5 @@
 //! Slow tests: third-party clients, handlers that cargo builds, sieges, ten thousand requests, bodies of a gibibyte,
-//! default timeouts, and the benchmark in its short form.
+//! default timeouts, the frameworks of Python, and the benchmark in its short form.
 //!
 //! They run only when asked for by name:
 //!
@@ -15,6 +15,7 @@
 
 mod bench;
 mod endurance;
+mod frameworks;
 mod patience;
 mod real;
 mod rebuild;

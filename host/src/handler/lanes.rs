@@ -5,7 +5,7 @@
 //! between polls.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     io,
     pin::Pin,
@@ -27,6 +27,8 @@ use crate::{
 thread_local! {
     /// Whether this is a thread of the slow lane.
     static IS_SLOW: Cell<bool> = const { Cell::new(false) };
+    /// The runtime of the slow lane, if this is one of its threads.
+    static SLOW_RUNTIME: RefCell<Option<Handle>> = const { RefCell::new(None) };
     /// Whether the handler just polled on this thread was still computing at a tick.
     static HAS_OVERRUN: Cell<bool> = const { Cell::new(false) };
 }
@@ -76,9 +78,14 @@ impl Future for UntilSlow {
     }
 }
 
-/// Moves the handler to the slow lane, if it is not there, because it is about to compute for long.
-pub(crate) async fn until_slow() {
+/// Moves the handler to the slow lane, if it is not there, and computes what takes long and cannot be interrupted.
+/// Another thread goes on with the handlers that wait for this one meanwhile.
+pub(crate) async fn compute<T>(compute: impl FnOnce() -> T) -> T {
     UntilSlow.await;
+    // A handler is polled with the timers of its fast lane. The other thread must not become one of those.
+    let runtime = SLOW_RUNTIME.with_borrow(Clone::clone);
+    let _runtime = runtime.as_ref().map(Handle::enter);
+    tokio::task::block_in_place(compute)
 }
 
 /// The threads for handlers that compute for longer than a tick.
@@ -98,6 +105,7 @@ impl SlowLane {
             .thread_name("slow-lane")
             .on_thread_start(|| {
                 IS_SLOW.set(true);
+                SLOW_RUNTIME.set(Some(Handle::current()));
                 lower_priority();
             })
             .build()?;

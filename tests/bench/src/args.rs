@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
 use clap::{Args as Flags, Parser, Subcommand};
 
@@ -31,6 +31,8 @@ pub enum Mode {
     Waiting,
     /// The cost of a file from a directory, for servers of files
     Files,
+    /// Python applications: their requests, memory, starts and edits, beside other servers for Python
+    Python,
     /// All of these
     All,
     /// Call a guest repeatedly in this process, without a network: for instruction counts and profiles
@@ -74,6 +76,10 @@ pub struct Plan {
     #[arg(long, global = true, value_name = "NUMBER")]
     waiting: Option<usize>,
 
+    /// A virtual environment with gunicorn, Flask, Django and Pyramid [default: the active one]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    venv: Option<PathBuf>,
+
     /// A `wasmserve` to measure instead of one built from this workspace
     #[arg(long, global = true, value_name = "FILE")]
     pub wasmserve: Option<PathBuf>,
@@ -103,6 +109,12 @@ impl Plan {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.unwrap_or(if self.short { 50 } else { 1000 })
+    }
+
+    /// The virtual environment for Python applications and their servers, if there is one.
+    #[must_use]
+    pub fn venv(&self) -> Option<PathBuf> {
+        self.venv.clone().or_else(|| env::var_os("VIRTUAL_ENV").map(PathBuf::from))
     }
 
     /// Whether to measure something with this name.

@@ -1,5 +1,7 @@
 //! The servers to compare, and how to start each.
 
+pub mod wsgi;
+
 use std::{
     env, fs,
     net::SocketAddr,

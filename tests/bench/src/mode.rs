@@ -4,7 +4,11 @@ mod calls;
 
 mod files;
 
+mod python;
+
 mod requests;
+
+mod rotation;
 
 mod scale;
 
@@ -39,8 +43,9 @@ pub fn run(args: Args) -> Result<()> {
         Mode::Start => start::run(plan),
         Mode::Waiting => waiting::run(plan),
         Mode::Files => files::run(plan),
+        Mode::Python => python::run(plan),
         Mode::All => {
-            let all = [requests::run, scale::run, start::run, waiting::run, files::run];
+            let all = [requests::run, scale::run, start::run, waiting::run, files::run, python::run];
             all.into_iter().try_for_each(|run| run(plan))
         }
         Mode::Calls { guest, count } => calls::run(&guest, count),

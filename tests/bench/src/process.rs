@@ -120,6 +120,12 @@ impl Drop for Process {
 pub struct Family(Vec<u32>);
 
 impl Family {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The CPU time of all of their threads.
     #[must_use]
     pub fn cpu(&self) -> Cpu {
@@ -141,6 +147,12 @@ impl Family {
         self.status("RssAnon:")
     }
 
+    /// Their memory in KiB. A page that several processes or instances have in common counts once.
+    #[must_use]
+    pub fn proportional(&self) -> u64 {
+        self.sum("smaps_rollup", "Pss:")
+    }
+
     /// The size of their page tables, in KiB.
     #[must_use]
     pub fn page_tables(&self) -> u64 {
@@ -154,9 +166,14 @@ impl Family {
     }
 
     fn status(&self, name: &str) -> u64 {
+        self.sum("status", name)
+    }
+
+    /// The sum of a figure in a file that each process has.
+    fn sum(&self, file: &str, name: &str) -> u64 {
         let of_one = |id: &u32| {
-            let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-            let line = status.lines().find(|line| line.starts_with(name))?;
+            let text = fs::read_to_string(format!("/proc/{id}/{file}")).ok()?;
+            let line = text.lines().find(|line| line.starts_with(name))?;
             line.split_whitespace().nth(1)?.parse::<u64>().ok()
         };
         self.0.iter().filter_map(of_one).sum()
@@ -164,7 +181,7 @@ impl Family {
 }
 
 /// CPU time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu {
     /// In the program.
     pub user: Duration,
@@ -173,13 +190,15 @@ pub struct Cpu {
 }
 
 impl Cpu {
+    /// The CPU time of a process, and of its children that have ended.
     fn of(id: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        // utime and stime, fields 14 and 15. Linux keeps their sum in nanoseconds and reports it in ticks.
+        // utime, stime, cutime and cstime, fields 14 to 17. Linux keeps sums in nanoseconds and reports them in ticks.
         let mut ticks = fields.skip(11).map(|ticks| ticks.parse::<u64>().unwrap_or_default());
         let mut time = || Duration::from_millis(ticks.next().unwrap_or_default() * 1000 / clock_ticks_per_second());
-        Self { user: time(), system: time() }
+        let (user, system, ended_user, ended_system) = (time(), time(), time(), time());
+        Self { user: user + ended_user, system: system + ended_system }
     }
 
     /// The difference from an earlier time.

@@ -4,15 +4,17 @@
 
 use std::{fs::File, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use wasmserve_tests::table::Table;
 
-use super::turn::{Turn, take};
+use super::{
+    rotation::{self, Entry},
+    turn::{Turn, take},
+};
 use crate::{
     args::Plan,
     contender::{Contender, Grid},
     exercise::Exercise,
-    spread::{Rounded, Spread},
 };
 
 /// The sizes of the files, each with its name and with how many connections request it at the same time.
@@ -21,12 +23,8 @@ const SIZES: [(&str, u64, usize); 3] = [("1 KiB", 1 << 10, 32), ("1 MiB", 1 << 2
 /// How long a turn takes at least for a file that takes a second or more itself.
 const LONG_TURN: Duration = Duration::from_secs(10);
 
-/// A server, a size, and the results.
-struct Entry {
-    contender: Contender,
-    size: (&'static str, u64, usize),
-    turns: Vec<Turn>,
-}
+/// A server and a size.
+type Subject = (Contender, (&'static str, u64, usize));
 
 /// Measures, and prints a table.
 ///
@@ -42,66 +40,31 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
     let mut entries = Vec::new();
     for size in SIZES.into_iter().filter(|(name, ..)| plan.wants(name)) {
         let contenders = Contender::FILES.into_iter().filter(|contender| contender.is_there());
-        entries.extend(contenders.map(|contender| Entry { contender, size, turns: Vec::new() }));
+        let entry = |contender: Contender| Entry::new(format!("{}, {}", size.0, contender.name()), (contender, size));
+        entries.extend(contenders.map(entry));
     }
-    let count = entries.len();
-    for round in 0..plan.rounds() {
-        for at in 0..count {
-            let entry = &mut entries[(at + round) % count];
-            let turn = measure(plan, &grid, entry)?;
-            super::progress(&format!(
-                "round {} of {}: {}, {}: {} µs, {} req/s",
-                round + 1,
-                plan.rounds(),
-                entry.contender.name(),
-                entry.size.0,
-                Rounded(turn.cost()),
-                Rounded(turn.outcome.rate()),
-            ));
-            entry.turns.push(turn);
-        }
-    }
-    super::print(&table(&entries));
-    let failed: u64 = entries.iter().flat_map(|entry| &entry.turns).map(|turn| turn.outcome.failed).sum();
-    ensure!(failed == 0, "{failed} requests failed; see the table");
-    Ok(())
+    rotation::run(plan, &mut entries, |subject| measure(plan, &grid, subject))?;
+    rotation::report(&entries, [table(&entries)])
 }
 
-fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<Turn> {
-    let (name, size, connections) = entry.size;
+fn measure(plan: &Plan, grid: &Grid, &(contender, (name, size, connections)): &Subject) -> Result<Turn> {
     let exercise = Exercise::file(&file_name(name), usize::try_from(size)?);
     let is_long = size >= 1 << 30 && !plan.short;
     let turn = if is_long { plan.turn().max(LONG_TURN) } else { plan.turn() };
-    take(&grid.start_files(entry.contender)?, &[exercise], connections, turn)
+    take(&grid.start_files(contender)?, &[exercise], connections, turn)
 }
 
 fn file_name(size: &str) -> String {
     format!("{}.bin", size.replace(' ', ""))
 }
 
-fn table(entries: &[Entry]) -> Table {
-    let columns = [
-        "file, server",
-        "CPU µs/req",
-        "× nginx",
-        "user",
-        "system",
-        "req/s",
-        "p50 ms",
-        "p99 ms",
-        "RSS MiB idle → load",
-        "failed",
-    ];
-    let mut table = Table::new("Files", &columns);
+fn table(entries: &[Entry<Subject>]) -> Table {
+    let mut table = Table::new("Files", &Turn::columns(["file, server", "CPU µs/req", "× nginx"]));
     for entry in entries {
-        let nginx = entries.iter().find(|other| other.contender == Contender::Nginx && other.size == entry.size);
-        let costs = |entry: &Entry| entry.turns.iter().map(Turn::cost).collect::<Vec<_>>();
-        let (cost, nginx) = (costs(entry), nginx.map(costs).unwrap_or_default());
-        let ratio = Spread::of(cost.iter().zip(nginx).map(|(cost, nginx)| cost / nginx));
-        let name = format!("{}, {}", entry.size.0, entry.contender.name());
-        table.row([vec![name, Spread::of(cost).to_string(), ratio.to_string()], Turn::cells(&entry.turns)].concat());
-        let failure = entry.turns.iter().find_map(|turn| turn.outcome.failure.as_ref());
-        failure.into_iter().for_each(|failure| table.note(format!("{}: {failure}", entry.contender.name())));
+        let nginx = entries.iter().find(|other| other.subject == (Contender::Nginx, entry.subject.1));
+        let cells = vec![entry.name.clone(), entry.cost().to_string(), entry.ratio(nginx).to_string()];
+        table.row([cells, Turn::cells(&entry.turns)].concat());
+        entry.note_failure(&mut table);
     }
     table
 }

@@ -5,25 +5,22 @@
 
 use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use wasmserve_tests::{place, table::Table};
 
-use super::turn::{Turn, take};
+use super::{
+    rotation::{self, Entry},
+    turn::{Turn, take},
+};
 use crate::{
     args::Plan,
     contender::{Contender, Grid},
     exercise::Exercise,
-    spread::{Rounded, Spread},
 };
 
-/// A way to load a server.
-struct Entry {
-    name: String,
-    servers: Servers,
-    connections: usize,
-    turns: Vec<Turn>,
-}
+/// What is served, and how many connections send requests to it.
+type Subject = (Servers, usize);
 
 /// What is served.
 enum Servers {
@@ -45,32 +42,15 @@ enum Servers {
 pub(super) fn run(plan: &Plan) -> Result<()> {
     let grid = Grid::new(plan.wasmserve.clone());
     let mut entries = entries(plan);
-    let count = entries.len();
-    for round in 0..plan.rounds() {
-        for at in 0..count {
-            let entry = &mut entries[(at + round) % count];
-            let turn = measure(plan, &grid, entry)?;
-            super::progress(&format!(
-                "round {} of {}: {}: {} µs",
-                round + 1,
-                plan.rounds(),
-                entry.name,
-                Rounded(turn.cost())
-            ));
-            entry.turns.push(turn);
-        }
-    }
-    super::print(&table(&entries));
-    let failed: u64 = entries.iter().flat_map(|entry| &entry.turns).map(|turn| turn.outcome.failed).sum();
-    ensure!(failed == 0, "{failed} requests failed; see the table");
-    Ok(())
+    rotation::run(plan, &mut entries, |subject| measure(plan, &grid, subject))?;
+    rotation::report(&entries, [table(&entries)])
 }
 
-fn entries(plan: &Plan) -> Vec<Entry> {
+fn entries(plan: &Plan) -> Vec<Entry<Subject>> {
     let mut entries = Vec::new();
     let mut add = |name: String, servers, connections| {
         if plan.wants(&name) {
-            entries.push(Entry { name, servers, connections, turns: Vec::new() });
+            entries.push(Entry::new(name, (servers, connections)));
         }
     };
     for connections in [1, 32, 256, 1000] {
@@ -89,10 +69,10 @@ fn entries(plan: &Plan) -> Vec<Entry> {
     entries
 }
 
-fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<Turn> {
+fn measure(plan: &Plan, grid: &Grid, (servers, connections): &Subject) -> Result<Turn> {
     let hello = Exercise::hello();
     let mut exercises = vec![hello.clone()];
-    let server = match entry.servers {
+    let server = match *servers {
         Servers::One(contender) => grid.start(contender, hello.guest)?,
         Servers::Mounted(count) => {
             let file = grid.guest(hello.guest)?;
@@ -112,12 +92,12 @@ fn measure(plan: &Plan, grid: &Grid, entry: &Entry) -> Result<Turn> {
             let server = grid.start(Contender::Wasmserve, hello.guest);
             let left = part(&all, cores..CpuSet::MAX_CPU);
             sched_setaffinity(None, if left.count() > 0 { &left } else { &all })?;
-            let turn = server.and_then(|server| take(&server, &exercises, entry.connections, plan.turn()));
+            let turn = server.and_then(|server| take(&server, &exercises, *connections, plan.turn()));
             sched_setaffinity(None, &all)?;
             return turn;
         }
     };
-    take(&server, &exercises, entry.connections, plan.turn())
+    take(&server, &exercises, *connections, plan.turn())
 }
 
 /// Selects processors of a set by their positions in it.
@@ -132,16 +112,12 @@ fn cores_of_this_machine() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn table(entries: &[Entry]) -> Table {
-    let mut table = Table::new(
-        "Scale",
-        &["hello with", "CPU µs/req", "user", "system", "req/s", "p50 ms", "p99 ms", "RSS MiB idle → load", "failed"],
-    );
+fn table(entries: &[Entry<Subject>]) -> Table {
+    let mut table = Table::new("Scale", &Turn::columns(["hello with", "CPU µs/req"]));
     for entry in entries {
-        let spread = |figure: fn(&Turn) -> f64| Spread::of(entry.turns.iter().map(figure));
-        table.row([vec![entry.name.clone(), spread(Turn::cost).to_string()], Turn::cells(&entry.turns)].concat());
-        let failure = entry.turns.iter().find_map(|turn| turn.outcome.failure.as_ref());
-        failure.into_iter().for_each(|failure| table.note(format!("{}: {failure}", entry.name)));
+        let cells = vec![entry.name.clone(), entry.cost().to_string()];
+        table.row([cells, Turn::cells(&entry.turns)].concat());
+        entry.note_failure(&mut table);
     }
     if cores_of_this_machine() <= 2 {
         table.note(

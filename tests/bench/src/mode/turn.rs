@@ -39,7 +39,15 @@ impl Turn {
         user + system
     }
 
-    /// The cells of a table that follow the cost: user, system, req/s, p50, p99, RSS, failed.
+    /// The columns of a table: these, and those that [`Turn::cells()`] fills.
+    pub(super) fn columns<const N: usize>(first: [&'static str; N]) -> Vec<&'static str> {
+        first
+            .into_iter()
+            .chain(["user", "system", "req/s", "p50 ms", "p99 ms", "RSS MiB idle → load", "failed"])
+            .collect()
+    }
+
+    /// The cells of a table that follow the cost.
     pub(super) fn cells(turns: &[Self]) -> Vec<String> {
         let spread = |figure: fn(&Self) -> f64| Spread::of(turns.iter().map(figure));
         let median = |figure: fn(&Self) -> f64| Rounded(spread(figure).median).to_string();

@@ -15,7 +15,7 @@ use wasmserve_tests::{place, table::Table};
 use crate::{
     args::Plan,
     contender::Grid,
-    process::{Family, free_addr},
+    process::{Family, Process, free_addr},
     spread::{Rounded, Spread},
 };
 
@@ -27,14 +27,16 @@ const BODY: &[u8] = b"hello";
 
 /// The result of one round.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     waiting: usize,
-    answered: usize,
+    pub(super) answered: usize,
     /// The reason of the first failure.
-    failure: Option<String>,
+    pub(super) failure: Option<String>,
     /// KiB: before; for each waiting exchange its own memory, shared pages and page tables; and after.
     idle: f64,
     each: f64,
+    /// KiB for each waiting exchange, where a page counts once however many have it.
+    pub(super) proportional: f64,
     shared: f64,
     page_tables: f64,
     after: f64,
@@ -94,22 +96,29 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
 
 fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
     let stats = free_addr()?;
-    let file = grid.guest("echo")?.display().to_string();
-    // All other limits keep their defaults, except for those that would end waiting exchanges, and for the total
-    // memory: a handler in Rust needs a little more than 1 MiB from the start, whether it uses it or not.
-    let words = [
-        file,
+    // A handler in Rust needs a little more than 1 MiB from the start, whether it uses it or not.
+    let words = [vec![grid.guest("echo")?.display().to_string()], flags(wanted, 2 * wanted, stats)].concat();
+    let server = grid.wasmserve(&words, &place::shared_cache())?;
+    hold(&server, wanted, || live(stats))
+}
+
+/// All other limits keep their defaults, except for those that would end waiting exchanges, and for the total memory, in
+/// MiB.
+pub(super) fn flags(wanted: usize, memory: usize, stats: SocketAddr) -> Vec<String> {
+    vec![
         format!("--max-exchanges={wanted}"),
         format!("--max-connections={}", wanted + 16),
-        format!("--max-total-memory={}MiB", 2048.max(2 * wanted)),
+        format!("--max-total-memory={}MiB", memory.max(2048)),
         "--timeout=10m".into(),
         "--body-timeout=10m".into(),
         "--min-rate=0".into(),
         format!("--stats={stats}"),
-    ];
-    let server = grid.wasmserve(&words, &place::shared_cache())?;
-    let family = server.family();
-    let idle = Weight::of(&family);
+    ]
+}
+
+/// Lets this many exchanges wait for their bodies, weighs them, and lets them end. `live` says how many are running.
+pub(super) fn hold(server: &Process, wanted: usize, live: impl Fn() -> Result<usize>) -> Result<Seen> {
+    let idle = Weight::of(&server.family());
     let mut seen = Seen { idle: idle.resident, ..Seen::default() };
     let mut clients = Vec::with_capacity(wanted);
     for _ in 0..wanted {
@@ -119,21 +128,24 @@ fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
         }
     }
     let deadline = Instant::now() + TIMEOUT;
-    while seen.waiting < clients.len() && Instant::now() < deadline {
-        let before = seen.waiting;
-        seen.waiting = live(stats)?;
-        if seen.waiting == before {
-            std::thread::sleep(Duration::from_millis(20));
+    let mut computed = None;
+    // They wait when all are running, and none of them computes any more.
+    while Instant::now() < deadline {
+        seen.waiting = live()?;
+        let now = server.family().cpu();
+        if seen.waiting >= clients.len() && computed.replace(now) == Some(now) {
+            break;
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    seen.weigh(&family, &idle);
+    seen.weigh(&server.family(), &idle);
     for mut client in clients {
         match finish(&mut client) {
             Ok(()) => seen.answered += 1,
             Err(error) => seen.fail(format!("{error:#}")),
         }
     }
-    seen.after = kib(family.resident());
+    seen.after = kib(server.family().resident());
     Ok(seen)
 }
 
@@ -149,6 +161,7 @@ impl Seen {
         let figures =
             (each(|weight| weight.own), each(|weight| weight.resident - weight.own), each(|weight| weight.tables));
         (self.each, self.shared, self.page_tables) = figures;
+        self.proportional = each(|weight| weight.proportional);
         self.mappings = family.mappings();
     }
 }
@@ -157,12 +170,18 @@ impl Seen {
 struct Weight {
     resident: f64,
     own: f64,
+    proportional: f64,
     tables: f64,
 }
 
 impl Weight {
     fn of(family: &Family) -> Self {
-        Self { resident: kib(family.resident()), own: kib(family.own()), tables: kib(family.page_tables()) }
+        Self {
+            resident: kib(family.resident()),
+            own: kib(family.own()),
+            proportional: kib(family.proportional()),
+            tables: kib(family.page_tables()),
+        }
     }
 }
 
@@ -185,7 +204,7 @@ fn finish(client: &mut TcpStream) -> Result<()> {
 }
 
 /// How many handlers are running, according to the server's statistics.
-fn live(stats: SocketAddr) -> Result<usize> {
+pub(super) fn live(stats: SocketAddr) -> Result<usize> {
     let mut client = TcpStream::connect_timeout(&stats, TIMEOUT).context("the statistics do not answer")?;
     client.set_read_timeout(Some(TIMEOUT))?;
     client.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;

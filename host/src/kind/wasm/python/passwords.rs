@@ -32,7 +32,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     passwords.func_wrap_async(
         "pbkdf2",
         |_: Caller<'_>, (hash, password, salt, rounds, length): (String, Vec<u8>, Vec<u8>, u32, u32)| -> Hashed<'_> {
-            Box::new(async move { Ok((in_slow_lane(|| pbkdf2(&hash, &password, &salt, rounds, length)).await,)) })
+            Box::new(async move { Ok((lanes::compute(|| pbkdf2(&hash, &password, &salt, rounds, length)).await,)) })
         },
     )?;
     passwords.func_wrap_async(
@@ -46,19 +46,12 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 if length > LENGTH_MAX || !store.data_mut().memory.lend(memory) {
                     return Ok((None,));
                 }
-                let hashed = in_slow_lane(|| scrypt(&password, &salt, n, r, p, length)).await;
+                let hashed = lanes::compute(|| scrypt(&password, &salt, n, r, p, length)).await;
                 store.data_mut().memory.take_back(memory);
                 Ok((hashed,))
             })
         },
     )
-}
-
-/// Computes on a thread of the slow lane. `block_in_place` would replace it by a thread that does not belong to the lane, on
-/// which handlers would wait for ever.
-async fn in_slow_lane<T>(compute: impl FnOnce() -> T) -> T {
-    lanes::until_slow().await;
-    compute()
 }
 
 fn pbkdf2(hash: &str, password: &[u8], salt: &[u8], rounds: u32, length: u32) -> Option<Vec<u8>> {

@@ -1,0 +1,38 @@
+//! Python applications, with and without a framework, beside other servers that run the same code.
+
+mod edits;
+
+mod memory;
+
+mod requests;
+
+mod starts;
+
+use anyhow::Result;
+
+use crate::{
+    args::Plan,
+    contender::{
+        Grid,
+        wsgi::{App, Server, Stage},
+    },
+};
+
+/// Measures, and prints four tables: requests, memory, starts and edits.
+///
+/// # Errors
+///
+/// A server does not start, or a response is wrong.
+pub(super) fn run(plan: &Plan) -> Result<()> {
+    let grid = Grid::new(plan.wasmserve.clone());
+    let stage = Stage::new(&grid, plan.venv())?;
+    [requests::run, memory::run, starts::run, edits::run].into_iter().try_for_each(|run| run(plan, &stage))
+}
+
+/// Each application with each of these servers, as far as they are there and the user wants them, and their names.
+fn all(plan: &Plan, stage: &Stage<'_>, servers: &[Server]) -> Vec<(String, Server, App)> {
+    let pairs = App::ALL.into_iter().flat_map(|app| servers.iter().map(move |server| (*server, app)));
+    let there = pairs.filter(|(server, app)| stage.is_there(*server, *app));
+    let named = there.map(|(server, app)| (format!("{}, {}", app.name(), server.name()), server, app));
+    named.filter(|(name, ..)| plan.wants(name)).collect()
+}

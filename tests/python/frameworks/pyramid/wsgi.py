@@ -1,0 +1,3 @@
+from tutorial import main
+
+application = main({}, greeting="Hello")
