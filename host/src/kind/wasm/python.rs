@@ -136,7 +136,8 @@ pub(crate) fn handler(
         let base = engine.python()?;
         let memory = import(engine, name, &base, app, limits, grants)?;
         let dirs = Dirs::open(&app.dirs(&base)?)?;
-        serve(engine, Arc::clone(&base.frame), &memory, dirs, base.runtime, limits, grants)
+        let (frame, runtime) = (Arc::clone(&base.frame), base.runtime);
+        serve(engine, move |core| base.code(core), frame, &memory, dirs, runtime, limits, grants)
     };
     made().map_err(|error| Unprepared::of(name, error))
 }
@@ -159,12 +160,17 @@ pub(super) fn built(
     let name = name.display().to_string();
     engine.check_compiles(Python::ABI, &name, &frame.code)?;
     engine.check_compiles(Python::ABI, &name, &frame.with_image(&assemble::memory(memory.len()))?)?;
-    serve(engine, Arc::new(frame), &memory, Dirs::default(), runtime, limits, grants).map(Some)
+    let frame = Arc::new(frame);
+    let code = Arc::clone(&frame);
+    let load = move |core: &Core| Ok(Module::from_binary(&core.engine, &code.code)?);
+    serve(engine, load, frame, &memory, Dirs::default(), runtime, limits, grants).map(Some)
 }
 
-/// Makes a handler whose instances begin with this memory.
+/// Makes a handler whose instances begin with this memory, and whose code is what `code` loads.
+#[expect(clippy::too_many_arguments, reason = "it is called in two places, with what both have found out")]
 fn serve(
     engine: &Arc<Engine>,
+    code: impl Fn(&Core) -> anyhow::Result<Module> + Send + Sync + 'static,
     frame: Arc<Frame>,
     memory: &[u8],
     dirs: Dirs,
@@ -174,10 +180,9 @@ fn serve(
 ) -> anyhow::Result<Box<dyn Handler>> {
     let (image, dirs) = (Image::new(memory)?, Arc::new(dirs));
     let make = move |core: &Core| {
-        let code = Module::from_binary(&core.engine, &frame.code)?;
         let component = compiled(core, &frame.with_image(&image.module())?)?;
         let mut linker = core.linker_of::<Python>()?;
-        linker.root().module(assemble::CODE, &code)?;
+        linker.root().module(assemble::CODE, &code(core)?)?;
         image.trim();
         let application = ApplicationPre::new(linker.instantiate_pre(&component)?)?;
         Ok(Prepared { application, image: Arc::clone(&image), dirs: Arc::clone(&dirs), runtime })
@@ -212,8 +217,7 @@ fn import(
     grants: &Grants,
 ) -> anyhow::Result<Vec<u8>> {
     let core = engine.cores(Python::ABI, Python::MEMORIES)?.current();
-    let code = compiled_code(engine, &core, &base.frame)?;
-    let component = compiled(&core, &base.frame.with_image(&base.image.module())?)?;
+    let (code, component) = (base.code(&core)?, base.component(&core)?);
     let mut dirs = app.dirs(base)?;
     for dir in &mut dirs {
         dir.read_only = !dir.guest.starts_with("/pycache/");
@@ -223,18 +227,11 @@ fn import(
     let wasi = prepare::wasi(output.as_ref(), &dirs, variables)?;
     let limits = prepare::Limits { timeout: IMPORT_TIMEOUT, memory: limits.memory };
     let (target, path) = (app.target(), app.path());
-    let memory = prepare::run(&core.engine, &code, &component, &base.image, wasi, &limits, async |python| {
+    prepare::run(&core.engine, &code, &component, &base.image, wasi, &limits, async |python| {
         let setup = Some("wasmserve:python/setup@0.1.0");
         let (prepared,) = python.call::<_, (Result<(), String>,)>(setup, "prepare", (target, path)).await?;
         Ok(prepared.map_err(Exception)?)
-    })?;
-    Ok(memory)
-}
-
-/// Python's own code, compiled for an engine. Blocks while compiling, which takes ten seconds if it is not in the cache.
-fn compiled_code(engine: &Engine, core: &Core, frame: &Frame) -> anyhow::Result<Module> {
-    engine.check_own_code("Python", &frame.code)?;
-    Ok(Module::from_binary(&core.engine, &frame.code)?)
+    })
 }
 
 /// Compiles a component that has no code of its own, past the cache: it is as large as its memory, and only for now.

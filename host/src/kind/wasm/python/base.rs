@@ -5,13 +5,16 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, Val};
+use wasmtime::{
+    Module,
+    component::{Component, Val},
+};
 use wasmtime_wasi::WasiCtx;
 
 use super::{
@@ -22,9 +25,9 @@ use super::{
     world::{self, Symbols},
 };
 use crate::{
-    base::{dirs::cache_directory, grants::Dir, hex::hex},
+    base::{dirs::cache_directory, grants::Dir, hex::hex, lock::lock},
     event::notice::Level,
-    kind::wasm::{engine::Engine, image::Image, world::World as _},
+    kind::wasm::{cores::Core, engine::Engine, image::Image, world::World as _},
 };
 
 /// What starting Python may take. It runs only our own code, and once.
@@ -43,6 +46,9 @@ pub(crate) struct Base {
     pub(super) runtime: u32,
     /// The directory with the standard library and our own code.
     directory: PathBuf,
+    /// What was loaded last, because each edit needs it again.
+    code: Mutex<Option<Module>>,
+    component: Mutex<Option<Component>>,
 }
 
 /// The names of the files of a base.
@@ -72,6 +78,8 @@ impl Base {
         let all = cache_directory("python")?;
         let directory = all.join(&key[..32]);
         if let Ok(base) = Self::read(&directory) {
+            // The cache of components may have been emptied since, and this server may have other settings.
+            engine.check_own_code("Python", &base.frame.code)?;
             return Ok(base);
         }
         // One process makes it, others wait.
@@ -104,6 +112,8 @@ impl Base {
             image,
             runtime: u32::from_le_bytes(address),
             directory: directory.to_owned(),
+            code: Mutex::default(),
+            component: Mutex::default(),
         })
     }
 
@@ -115,7 +125,8 @@ impl Base {
         let linked = link::link(&libraries, &bindings.worlds, &[RUNTIME])?;
         let (frame, first) = Frame::new(&linked.module)?;
         let core = engine.cores(Python::ABI, Python::MEMORIES)?.current();
-        let code = super::compiled_code(engine, &core, &frame)?;
+        engine.check_own_code("Python", &frame.code)?;
+        let code = Module::from_binary(&core.engine, &frame.code)?;
         let image = Image::new(&first)?;
         let component = Component::from_binary(&core.engine, &frame.with_image(&image.module())?)?;
         let symbols = symbols(&bindings.symbols);
@@ -135,6 +146,35 @@ impl Base {
         write(AFTER, &frame.after)?;
         write(IMAGE, &memory)?;
         write(ADDRESS, &linked.addresses[RUNTIME].to_le_bytes())
+    }
+
+    /// Python's own code, for a core. Blocks while it is loaded, or compiled if it is not in the cache.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory left for it.
+    pub(super) fn code(&self, core: &Core) -> anyhow::Result<Module> {
+        let mut code = lock(&self.code);
+        match &*code {
+            Some(code) if wasmtime::Engine::same(code.engine(), &core.engine) => Ok(code.clone()),
+            _ => Ok(code.insert(Module::from_binary(&core.engine, &self.frame.code)?).clone()),
+        }
+    }
+
+    /// The component that begins with the base's image, for a core.
+    ///
+    /// # Errors
+    ///
+    /// As for [`code`](Self::code).
+    pub(super) fn component(&self, core: &Core) -> anyhow::Result<Component> {
+        let mut component = lock(&self.component);
+        match &*component {
+            Some(component) if wasmtime::Engine::same(component.engine(), &core.engine) => Ok(component.clone()),
+            _ => {
+                let bytes = self.frame.with_image(&self.image.module())?;
+                Ok(component.insert(super::compiled(core, &bytes)?).clone())
+            }
+        }
     }
 
     /// The directories that every instance sees, and can only read.
