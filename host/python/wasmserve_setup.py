@@ -11,6 +11,7 @@ import os
 import sys
 
 import wasmserve_application
+import wasmserve_frameworks
 import wasmserve_platform
 import wasmserve_tempfile  # noqa: F401  It replaces what needs a directory.
 import wasmserve_traceback
@@ -99,6 +100,7 @@ def prepare(target, path):
         os.chdir(APPLICATION)
         forget_shadowed(APPLICATION)
     _application = wasmserve_application.load(target)
+    wasmserve_frameworks.complete(_application)
     _streams = wasmserve_application.streams(_application)
     # Requests can write nothing.
     sys.pycache_prefix, sys.dont_write_bytecode = None, True
@@ -156,6 +158,7 @@ def preload():
             importlib.import_module(name)
         except ImportError:
             pass  # Not all of it is there on every platform.
+    sys.modules["mimetypes"].init()  # It would look for lists of types in many places with the first request.
 
 
 importlib._bootstrap_external._write_atomic = write_atomic

@@ -136,6 +136,9 @@ impl Attempt {
 
     fn note_elsewhere(&self, guest: &mut Guest) {
         let path = format!("/{}", self.path.trim_start_matches("./").trim_matches(['/', '.']));
+        if guest.python.is_some() && is_tried_by_python(&path) {
+            return;
+        }
         let dir =
             if self.access == Access::List { Some(&*path) } else { Path::new(&path).parent().and_then(Path::to_str) };
         let dir = dir.unwrap_or("/");
@@ -155,6 +158,12 @@ impl Attempt {
             guest.guest_log.note(&note);
         }
     }
+}
+
+/// Whether Python's own library looks for this path and does without it, so that a note would only confuse.
+fn is_tried_by_python(path: &str) -> bool {
+    // What the application compiles to is not kept, and UTC is known.
+    path.starts_with("/pycache/") || path.ends_with("/zoneinfo/UTC") || ["/tmp", "/var/tmp", "/usr/tmp"].contains(&path)
 }
 
 /// Converts an operation's result, with a note if it was refused.

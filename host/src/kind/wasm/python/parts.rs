@@ -33,9 +33,10 @@ const LIBRARIES: &[(&str, &[u8])] = &[];
 const STANDARD_LIBRARY: &[u8] = &[];
 
 /// The Python code that runs beside the application, by the names of its files.
-pub(super) const SOURCES: [(&str, &str); 7] = [
+pub(super) const SOURCES: [(&str, &str); 8] = [
     ("componentize_py_types.py", include_str!("../../../../python/componentize_py_types.py")),
     ("wasmserve_application.py", include_str!("../../../../python/wasmserve_application.py")),
+    ("wasmserve_frameworks.py", include_str!("../../../../python/wasmserve_frameworks.py")),
     ("wasmserve_platform.py", include_str!("../../../../python/wasmserve_platform.py")),
     ("wasmserve_setup.py", include_str!("../../../../python/wasmserve_setup.py")),
     ("wasmserve_tempfile.py", include_str!("../../../../python/wasmserve_tempfile.py")),
