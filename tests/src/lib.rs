@@ -20,6 +20,8 @@ pub mod real;
 
 pub mod place;
 
+pub mod python;
+
 pub mod case;
 
 pub mod cgi;

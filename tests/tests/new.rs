@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use wasmserve_tests::{
     place::Place,
+    python,
     server::{Launch, refuses},
 };
 
@@ -62,6 +63,7 @@ fn python_templates_are_files_and_a_project() {
     refused(&["flask", "--template", "flask"], &["`flask.py` would hide Flask itself"]);
     refused(&["other", "--template", "flask", "--crate"], &["`flask` is Python, and no crate"]);
 
+    python::ready();
     let server = Launch::file(&place.join("my_wsgi.py")).start();
     assert_eq!(server.get("/?name=you").text(), "Hello, you!\n");
 }

@@ -9,6 +9,7 @@ use std::{
 
 use wasmserve_tests::{
     place::Place,
+    python,
     server::{Ended, Launch, refuses},
     source::tools,
 };
@@ -29,8 +30,8 @@ fn tree(place: &Place, files: &[(&str, &str)]) {
     }
 }
 
-/// A launch in a place, with a cache of its own for dependencies, but not for compiled code.
 fn launch(place: &Place) -> Launch {
+    python::ready();
     Launch::bare().at(place)
 }
 
@@ -262,7 +263,7 @@ fn a_failed_installation_is_reported_and_leaves_nothing() {
     let place = Place::new();
     place.file("app.py", format!("import dep\n{}", app("dep.NUMBER")));
     place.file("requirements.txt", requirements(&place));
-    let cache = place.join("cache");
+    let cache = python::cache(&place);
     let run = |script: &str| with_uv(served(&place, &["app.py"]), &place, script).env("XDG_CACHE_HOME", &cache).run();
     let half = format!("{UV}\necho 'error: No solution found: dep is nowhere' >&2\nexit 1");
     let ended = run(&half);
@@ -281,9 +282,15 @@ fn a_failed_installation_is_reported_and_leaves_nothing() {
     let built = built.run();
     assert!(built.stderr.contains("have wheels; trying to build them, which runs their own code"), "{built:?}");
     assert!(place.files().iter().any(|file| file.ends_with("packages/dep.py")), "{:?}", place.files());
-    // Without a server that uses them, they can be removed.
-    assert_eq!(launch(&place).flags(["clean"]).env("XDG_CACHE_HOME", &cache).run().code, Some(0));
-    assert!(!place.files().iter().any(|file| file.ends_with("dep.py")));
+    // They can be removed when no server uses them.
+    let clean = || launch(&place).flags(["clean"]).env("XDG_CACHE_HOME", &cache).run().stdout;
+    let is_there = || place.files().iter().any(|file| file.ends_with("packages/dep.py"));
+    let server = with_uv(served(&place, &["app.py"]), &place, UV).env("XDG_CACHE_HOME", &cache).start();
+    let said = clean();
+    assert!(said.contains("; a Python app that is served keeps its dependencies"), "{said}");
+    assert!(is_there());
+    server.stop();
+    assert!(!clean().contains("keeps") && !is_there());
 }
 
 #[test]
@@ -434,7 +441,8 @@ fn every_file_that_an_app_consists_of_is_watched_and_what_it_writes_is_not() {
     place.file("other.py", "TEXT = \n");
     let line = server.kept(1).pop().unwrap_or_default();
     assert!(line.contains("`app.py` cannot be imported: SyntaxError"), "{line}");
-    assert!(server.log().iter().any(|line| line.contains("other.py\", line 1")), "{:#?}", server.log());
+    let broken = format!("File \"{}\", line 1", place.canonicalize().expect("it exists").join("other.py").display());
+    assert!(server.log().iter().any(|line| line.contains(&broken)), "{broken}: {:#?}", server.log());
     assert_eq!(server.get("/").text(), "cd");
     place.file("other.py", "TEXT = 'e'\n");
     server.served_anew(3);

@@ -57,11 +57,25 @@ impl Found {
     /// The failure of an app that cannot be imported. Prints the traceback, as a compiler does with its messages.
     pub(crate) fn failure(&self, failure: Unprepared, messages: &Messages) -> Failure {
         let Unprepared { mut line, traceback } = failure;
+        let traceback = self.with_places(&traceback);
+        line = anyhow!("{}", self.with_places(&format!("{line:#}")));
         traceback.lines().for_each(|text| messages.line(text.as_bytes()));
         if let Some(hint) = self.hint.filter(|_| phrases::is_module_missing(&traceback)) {
             line = anyhow!("{line:#}; {hint}");
         }
         Failure { line, output: traceback, sources: Vec::new() }
+    }
+
+    /// A text of Python with the files of the app and its dependencies where the user has them.
+    fn with_places(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let paths = self.app.paths.iter().enumerate().map(|(at, path)| (format!("/deps/{at}/"), path));
+        for (from, to) in paths.chain([("/app/".to_owned(), &self.app.directory)]) {
+            for quote in ['"', '`'] {
+                text = text.replace(&format!("{quote}{from}"), &format!("{quote}{}/", to.display()));
+            }
+        }
+        text
     }
 }
 

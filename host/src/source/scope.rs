@@ -85,13 +85,19 @@ impl Scope {
             if !known.insert(end) || survey.state.files.len() + directories.len() > TREE_MAX {
                 continue;
             }
-            for path in fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
-                match (what, path.is_dir()) {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                if what == Tree::App && survey.state.files.len() >= TREE_MAX {
+                    break;
+                }
+                let path = entry.path();
+                // Most entries of an app's directory are no links, and need no other look.
+                let plain = entry.file_type().ok().filter(|kind| what == Tree::App && !kind.is_symlink());
+                match (what, plain.map_or_else(|| path.is_dir(), |kind| kind.is_dir())) {
                     (Tree::All, true) => directories.push_back((path, what)),
                     (Tree::App, true) if is_of_app(&path) && !is_foreign(&path) => directories.push_back((path, what)),
                     (Tree::All, false) => survey.add(&path),
                     (Tree::Sources, false) if is_rust(&path) => survey.add(&path),
-                    (Tree::App, false) if is_of_app(&path) => survey.add_of_app(&path, &mut contents),
+                    (Tree::App, false) if is_of_app(&path) => survey.add_of_app(path, plain.is_none(), &mut contents),
                     _ => {}
                 }
             }
@@ -150,16 +156,16 @@ impl Survey {
         }
     }
 
-    /// Adds a file of an app. Its content counts if it is within what is left of all `contents`.
-    fn add_of_app(&mut self, path: &Path, contents: &mut u64) {
-        if self.state.files.contains_key(path) {
-            return;
-        }
-        let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let stamp = if size <= CONTENT_MAX.min(*contents) { Stamp::of(path) } else { Stamp::of_large(path) };
+    /// Adds a file in a directory of an app, which is watched, or a link there. Its content counts if it is within what
+    /// is left of all `contents`.
+    fn add_of_app(&mut self, path: PathBuf, is_link: bool, contents: &mut u64) {
+        let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let stamp = if size <= CONTENT_MAX.min(*contents) { Stamp::of(&path) } else { Stamp::of_large(&path) };
         *contents -= size.min(*contents);
-        self.points.entries.extend(Route::of(path).entries);
-        self.state.files.insert(path.to_owned(), stamp);
+        if is_link {
+            self.points.entries.extend(Route::of(&path).entries);
+        }
+        self.state.files.entry(path).or_insert(stamp);
     }
 
     /// Adds a directory of which it counts what it lists.
