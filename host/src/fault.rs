@@ -42,7 +42,12 @@ pub enum Fault {
     /// The handler exited its process instead of returning.
     Exited(i32),
     /// The handler needed more memory than its limit and failed when it was refused.
-    OutOfMemory(MemoryLimit),
+    OutOfMemory {
+        /// Which limit it hit.
+        limit: MemoryLimit,
+        /// Where it failed.
+        stack: Stack,
+    },
     /// The handler ran for longer than its limit.
     TimedOut {
         /// Which limit it exceeded.
@@ -123,13 +128,13 @@ impl Fault {
             Self::Trap { stack, .. }
             | Self::StackOverflow { stack }
             | Self::TooManyHandles { stack }
+            | Self::OutOfMemory { stack, .. }
             | Self::TimedOut { stack, .. } => Some(stack),
             Self::Refused { .. }
             | Self::BodyTooLarge
             | Self::NotMounted
             | Self::Exception(_)
             | Self::Exited(_)
-            | Self::OutOfMemory(_)
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::BadCgiHead(_)
@@ -155,7 +160,7 @@ impl Fault {
             | Self::TooManyHandles { .. }
             | Self::Exception(_)
             | Self::Exited(_)
-            | Self::OutOfMemory(_)
+            | Self::OutOfMemory { .. }
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::BadCgiHead(_)
@@ -180,7 +185,7 @@ impl Fault {
             Self::TooManyHandles { .. } => "handle-limit",
             Self::Exception(_) => "exception",
             Self::Exited(_) => "exited",
-            Self::OutOfMemory(_) => "memory-limit",
+            Self::OutOfMemory { .. } => "memory-limit",
             Self::TimedOut { limit: Limit::Wall, .. } => "wall-limit",
             Self::TimedOut { limit: Limit::Cpu, .. } => "cpu-limit",
             Self::NoStartResponse => "no-start-response",
@@ -207,7 +212,7 @@ impl Fault {
             | Self::TooManyHandles { .. }
             | Self::Exception(_)
             | Self::Exited(_)
-            | Self::OutOfMemory(_)
+            | Self::OutOfMemory { .. }
             | Self::TimedOut { .. }
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
@@ -238,7 +243,7 @@ impl Fault {
             | Self::TooManyHandles { .. }
             | Self::Exception(_)
             | Self::Exited(_)
-            | Self::OutOfMemory(_)
+            | Self::OutOfMemory { .. }
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::BadCgiHead(_)
@@ -306,10 +311,10 @@ impl fmt::Display for Fault {
             Self::StackOverflow { .. } => write!(f, "the handler's call stack overflowed"),
             Self::TooManyHandles { .. } => write!(f, "the handler has more handles open than --max-handles allows"),
             Self::Exited(status) => write!(f, "the handler ended with exit({status})"),
-            Self::OutOfMemory(MemoryLimit::Instance) => {
+            Self::OutOfMemory { limit: MemoryLimit::Instance, .. } => {
                 write!(f, "the handler needs more memory than --max-memory allows")
             }
-            Self::OutOfMemory(MemoryLimit::Process) => {
+            Self::OutOfMemory { limit: MemoryLimit::Process, .. } => {
                 write!(f, "all handlers together need more memory than --max-total-memory allows")
             }
             Self::TimedOut { limit: Limit::Cpu, .. } => {

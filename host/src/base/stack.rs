@@ -17,6 +17,8 @@ pub struct Frame {
     pub function: String,
     /// The source location as `file:line`, if it is known.
     pub place: Option<String>,
+    /// Whether it is not the handler's own code.
+    pub is_library: bool,
 }
 
 /// A call into the host that has not returned yet.
@@ -84,7 +86,7 @@ impl Stack {
     /// An optimised function of the handler may have become a part of the library function that calls it. If there is no
     /// other trace of the handler, such a function is shown under the handler's name.
     fn own(&self) -> Vec<Option<Frame>> {
-        let own = |frame: &Frame| (!frame.is_library()).then(|| frame.clone());
+        let own = |frame: &Frame| (!frame.is_library).then(|| frame.clone());
         let frames: Vec<Option<Frame>> = self.frames.iter().map(own).collect();
         if frames.iter().any(Option::is_some) {
             return frames;
@@ -174,9 +176,16 @@ fn paths(name: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Frame {
+    /// A function of a component. Its name and its place show whose code it is.
+    #[must_use]
+    pub fn new(function: String, place: Option<String>) -> Self {
+        let frame = Self { function, place, is_library: false };
+        Self { is_library: frame.is_of_library(), ..frame }
+    }
+
     /// Whether the frame is not the handler's own code: the standard library, the SDK, libc, or code added by a
     /// toolchain.
-    fn is_library(&self) -> bool {
+    fn is_of_library(&self) -> bool {
         const PREFIXES: [&str; 16] = [
             "__",
             "_rt0_",
@@ -216,7 +225,7 @@ impl Frame {
     /// function is compiled for each function that it is called with.
     fn inlined(&self) -> Option<Self> {
         let mut functions = paths(&self.function).filter(|path| !is_of_library(path) && is_function(path));
-        functions.next().map(|function| Self { function: function.to_owned(), place: None })
+        functions.next().map(|function| Self { function: function.to_owned(), place: None, is_library: false })
     }
 
     /// Whether a panic at `place` may have been raised in this frame.
@@ -241,7 +250,7 @@ mod tests {
     use super::*;
 
     fn stack(names: &[&str]) -> Stack {
-        Stack::new(names.iter().map(|name| Frame { function: (*name).to_owned(), place: None }).collect())
+        Stack::new(names.iter().map(|name| Frame::new((*name).to_owned(), None)).collect())
     }
 
     /// A stack as rustc names functions when it optimises a handler: `app` has become a part of its caller.
@@ -293,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_place_from_debug_information_is_not_replaced_by_another_one() {
-        let frame = |function: &str, place: &str| Frame { function: function.into(), place: Some(place.into()) };
+        let frame = |function: &str, place: &str| Frame::new(function.into(), Some(place.into()));
         let stack = Stack::new(vec![frame("hello::checked", "hello.rs:3"), frame("hello::app", "hello.rs:8")]);
         let lines = |place| stack.clone().panicked(place).lines();
         assert_eq!(lines("hello.rs:3:9"), ["at hello::checked (hello.rs:3:9)", "at hello::app (hello.rs:8)"]);

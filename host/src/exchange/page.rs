@@ -107,7 +107,7 @@ mod tests {
 
     fn page(accept: &str) -> Page {
         let head = format!("GET /<script>?\u{1b}[2J HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
-        let stack = Stack::new(vec![Frame { function: "app::<impl \"x\">".into(), place: Some("a.rs:7".into()) }]);
+        let stack = Stack::new(vec![Frame::new("app::<impl \"x\">".into(), Some("a.rs:7".into()))]);
         let fault = Fault::Trap { reason: "</pre><script>alert('&')</script>\u{1b}".into(), stack };
         debug("500 Internal Server Error", &fault, 7, &RequestHead::new(Bytes::from(head)))
     }

@@ -28,7 +28,6 @@ use crate::{
     base::{
         grants::{Allowance, Grants},
         limits::Limits,
-        stack::Stack,
     },
     event::Stream,
     fault::{Fault, Limit},
@@ -164,9 +163,9 @@ impl<W: World> Handler for Arc<Component<W>> {
         let mut store = new_store(W::engine(&pre), guest);
         CallFuture::new(Some(self.engine.slow_lane()), slot, async move {
             let result = match timeout_at(deadline.into(), W::answer(&pre, &mut store)).await {
-                Ok(returned) => outcome::conclude(returned, store.data_mut()),
+                Ok(returned) => outcome::conclude(returned, &mut store),
                 // It waits for something that does not record waits.
-                Err(_) => Err(Fault::TimedOut { limit: Limit::Wall, wait: None, stack: Stack::default() }),
+                Err(_) => Err(Fault::TimedOut { limit: Limit::Wall, wait: None, stack: outcome::stack(&store) }),
             };
             let guest = store.data_mut();
             let unsent = guest.call.writer.unsent();

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use wasmtime::{FrameSymbol, PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime::{
+    AsContext, FrameSymbol, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace, component::ResourceTableError,
+};
 use wasmtime_wasi::I32Exit;
 
 use super::{guest::Guest, phrases};
@@ -30,18 +32,20 @@ impl fmt::Display for Overdue {
 impl std::error::Error for Overdue {}
 
 /// Turns the result of a call into a fault of the gateway, if it is one. The error of a call may be the fault itself.
-pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mut Guest) -> Result<(), Fault> {
+pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, store: &mut Store<Guest>) -> Result<(), Fault> {
     let error = match outcome {
         Ok(returned) => {
+            let guest = store.data_mut();
             let concluded = guest.call.conclude(returned);
             return concluded.inspect_err(|fault| guest.explain(fault));
         }
         Err(error) => error,
     };
+    let stack = python(&*store).or_else(|| error.downcast_ref().map(functions)).unwrap_or_default();
+    let guest = store.data_mut();
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return Err(guest.call.blame(fault.clone()));
     }
-    let stack = error.downcast_ref::<WasmBacktrace>().map(stack).unwrap_or_default();
     if let Some(overdue) = error.downcast_ref::<Overdue>() {
         let stack = overdue.stack.clone().unwrap_or(stack);
         return Err(Fault::TimedOut { limit: overdue.limit, wait: overdue.wait, stack });
@@ -53,7 +57,7 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, guest: &mu
         // Exiting with status 0 means success.
         (Some(I32Exit(0)), _) => return guest.call.conclude(Ok(())),
         (Some(I32Exit(status)), _) => Fault::Exited(*status),
-        (None, Some(refusal)) => return Err(Fault::OutOfMemory(refusal)),
+        (None, Some(limit)) => return Err(Fault::OutOfMemory { limit, stack }),
         (None, None) => trap(&error, stack, guest),
     };
     guest.explain(&fault);
@@ -84,9 +88,20 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     Fault::Trap { reason, stack }
 }
 
+/// Where the handler is at this moment.
+pub(super) fn stack(store: impl AsContext<Data = Guest>) -> Stack {
+    python(&store).unwrap_or_else(|| functions(&WasmBacktrace::force_capture(store)))
+}
+
+/// Where the handler is in Python code, if it is a Python application: the functions of its component are Python's own.
+fn python(store: impl AsContext<Data = Guest>) -> Option<Stack> {
+    let store = store.as_context();
+    store.data().python.as_ref()?.stack(&store)
+}
+
 /// Converts wasmtime's backtrace. A function has several frames if others have become parts of it and the component has
 /// debug information.
-pub(super) fn stack(backtrace: &WasmBacktrace) -> Stack {
+fn functions(backtrace: &WasmBacktrace) -> Stack {
     let frames = backtrace.frames().iter().flat_map(|frame| {
         let symbols = frame.symbols();
         let frame_of = |at: usize, symbol: Option<&FrameSymbol>| {
@@ -98,7 +113,7 @@ pub(super) fn stack(backtrace: &WasmBacktrace) -> Stack {
                 None => format!("function {}", frame.func_index()),
             };
             let place = symbol.and_then(|symbol| Some(format!("{}:{}", symbol.file()?, symbol.line()?)));
-            Frame { function, place }
+            Frame::new(function, place)
         };
         match symbols {
             [] => vec![frame_of(0, None)],

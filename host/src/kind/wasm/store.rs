@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::{
     guest::Guest,
@@ -26,7 +26,7 @@ pub(super) fn new_store(engine: &wasmtime::Engine, guest: Guest) -> Store<Guest>
         let guest = store.data();
         let computed = lanes::charge(&guest.stats);
         if guest.stats.is_asked_for_stack() {
-            guest.stats.set_stack(stack(&WasmBacktrace::force_capture(&store)));
+            guest.stats.set_stack(stack(&store));
         }
         if Instant::now() >= guest.deadline {
             return Err(Overdue { limit: Limit::Wall, wait: None, stack: None }.into());

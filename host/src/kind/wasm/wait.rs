@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use wasmtime::{StoreContextMut, WasmBacktrace};
+use wasmtime::StoreContextMut;
 
 use super::{
     guest::Guest,
@@ -41,7 +41,7 @@ pub(super) async fn wait<T>(
         while asked.as_mut().poll(cx).is_ready() {
             asked.set(stats.asked());
             if stats.is_asked_for_stack() {
-                stats.set_stack(stack(&WasmBacktrace::force_capture(&mut *store)));
+                stats.set_stack(stack(&mut *store));
             }
         }
         Poll::Pending

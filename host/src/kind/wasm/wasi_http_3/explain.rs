@@ -6,7 +6,7 @@ use std::{
 };
 
 use wasmtime::{
-    AsContext as _, StoreContextMut, WasmBacktrace,
+    AsContext as _, StoreContextMut,
     component::{Accessor, ComponentNamedList, Lift, Linker, LinkerInstance, Lower, Resource},
 };
 use wasmtime_wasi::{
@@ -197,7 +197,7 @@ where
                 let polled = pin!(&mut call).poll(cx);
                 if polled.is_pending() && waiting.is_none() {
                     waiting = Some(accessor.with(|access| {
-                        let stack = stack(&WasmBacktrace::force_capture(access.as_context()));
+                        let stack = stack(access.as_context());
                         access.as_context().data().stats.begin_wait(import, Some(stack))
                     }));
                 }
