@@ -31,6 +31,7 @@ mod output;
 mod process;
 mod python;
 mod python_source;
+mod python_stacks;
 mod requests;
 mod response;
 mod script;
