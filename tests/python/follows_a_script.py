@@ -1,10 +1,14 @@
 """Follows the script in the request as a WSGI application. See `follows_a_script.rs`.
 
-It reports what it reads. What it passes to `finish` is what it returns, so nothing can be written after that.
+It reports what it reads. What it would pass to `finish` is what it returns.
 """
 
 import os
 import sys
+import types
+
+# It reads bodies up to their ends, as applications of this framework do. For others, bodies in chunks are counted first.
+sys.modules["flask"] = types.ModuleType("flask")
 
 
 class Failed(Exception):
@@ -106,8 +110,9 @@ def app(environ, start_response):
             case "read-all":
                 print(read_all(body), file=log)
             case "trailers":
-                told = [f"{name}: {escaped(value.encode('latin-1'))}" for name, value in environ["wasmserve.trailers"]()]
-                print("; ".join(told), file=log)
+                trailers = environ["wasmserve.trailers"]()
+                lines = [f"{name}: {escaped(value.encode('latin-1'))}" for name, value in trailers]
+                print("; ".join(lines), file=log)
             case "get":
                 value = environ.get(arguments[0].decode())
                 print("absent" if value is None else escaped(told(value).encode("latin-1")), file=log)

@@ -63,7 +63,7 @@ impl Kind {
     };
 
     /// The other kinds.
-    pub const OTHERS: [Self; 3] = [CGI, WASI_HTTP, WASI_HTTP_3];
+    pub const OTHERS: [Self; 4] = [CGI, WASI_HTTP, WASI_HTTP_3, PYTHON];
 
     /// Whether it decides by what a handler calls, and not by when, if the length of a body is known.
     pub(crate) fn frames_by_itself(&self) -> bool {
@@ -276,3 +276,18 @@ const WASI_HTTP_3: Kind = Kind {
 
 /// What the client gets if the handler returns an error, as it has to without a response.
 const RETURNED: &str = "500 exception";
+
+const PYTHON: Kind = Kind {
+    name: "Python",
+    teller: "tells_its_request.py",
+    follower: "follows_a_script.py",
+    stream: "log",
+    cannot_tell: &[(
+        "may:answer@k5_the_request_behind_chunks_that_are_not_read_is_served",
+        "a response may end before the handler, which could still read the body",
+    )],
+    differs: &[Difference::of(("B12", 1), "500 exception", Some("exception"), true, RETURNS)],
+};
+
+/// How a response of WSGI ends.
+const RETURNS: &str = "an application that fails has returned no body";
