@@ -305,6 +305,21 @@ fn an_index_that_cannot_be_reached_is_one_line() {
                 to the network, or activate a virtual environment that has them";
     let lines: Vec<&str> = ended.stderr.lines().collect();
     assert_eq!((ended.code, &lines[1..]), (Some(4), &[last][..]), "{ended:?}");
+
+    // What is in a virtual environment is used then, and the index is asked once only.
+    tree(&place, &[(".venv/pyvenv.cfg", ""), (".venv/lib/python3.14/site-packages/dep.py", "NUMBER = 5\n")]);
+    place.file("app.py", format!("import dep\n{}", app("dep.NUMBER")));
+    let counted = format!("echo >> \"$UV_CALLS\"\n{offline}");
+    let launch = with_uv(served(&place, &["app.py"]), &place, &counted).env("UV_CALLS", place.join(".calls"));
+    let server = launch.start();
+    assert_eq!(server.get("/").text(), "5");
+    server.line_with(
+        "the dependencies in `requirements.txt` cannot be installed now; using those in the virtual environment `",
+    );
+    place.file("app.py", format!("import dep\n{}", app("dep.NUMBER + 1")));
+    server.served_anew(1);
+    assert_eq!(server.get("/").text(), "6");
+    assert_eq!(fs::read_to_string(place.join(".calls")).expect("uv was called").lines().count(), 1);
 }
 
 #[test]
@@ -336,7 +351,7 @@ with zipfile.ZipFile("dep-1.0-py3-none-any.whl", "w") as wheel:
     let ended = Command::new("python3").args(["-c", script]).current_dir(&**place).output();
     let has_pip = ended.is_ok_and(|ended| ended.status.success());
     if !has_pip {
-        println!("skipped: there is no python3 with pip");
+        eprintln!("skipped: there is no python3 with pip");
     }
     has_pip
 }

@@ -17,11 +17,12 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use sha2::Digest as _;
 
 use self::{
     declared::Declared,
     install::{Installed, Installer},
-    module::Module,
+    module::{Located, Module},
     native::Native,
 };
 use super::{
@@ -40,6 +41,18 @@ pub(crate) struct Finder {
     installed: Mutex<BTreeMap<PathBuf, Installed>>,
     /// The notices that the user has got.
     noticed: Mutex<BTreeSet<String>>,
+    /// The declarations that nothing here can install, by their digests.
+    impossible: Mutex<BTreeSet<[u8; 32]>>,
+}
+
+/// The dependencies of an app.
+struct Dependencies {
+    /// The directories to import them from.
+    paths: Vec<PathBuf>,
+    /// Where they are from, for people.
+    origin: String,
+    /// What may be the reason if a module is missing.
+    hint: Option<&'static str>,
 }
 
 /// An app, and where its dependencies are from.
@@ -88,29 +101,7 @@ impl Finder {
     /// There is no such module, or a dependency cannot be installed. The line is to be read after the app's name.
     pub(crate) fn find(&self, place: &Path, attribute: Option<&str>, messages: &Messages) -> Result<Found, Failure> {
         let located = module::locate(place, attribute)?;
-        let declared = declared::find(&located)?;
-        let (mut paths, mut hint) = (Vec::new(), None);
-        let origin = match &declared {
-            Declared::Nothing => "none declared".to_owned(),
-            Declared::Environment(environment) => {
-                paths = environment::site_packages(environment);
-                format!("the virtual environment `{}`", environment.display())
-            }
-            Declared::Script { requirements, .. } if requirements.is_empty() => "none, as its metadata says".to_owned(),
-            Declared::Script { file, .. } | Declared::Requirements(file) | Declared::Project { file, .. } => {
-                let Some(installer) = Installer::find() else {
-                    return Err(install::none(&format!("`{}`", install::shown(file))).into());
-                };
-                if let Installer::Pip(_) = installer {
-                    hint = Some(
-                        "pip chose the packages for its own version of Python, not for 3.14; install uv \
-                         (https://docs.astral.sh/uv/), which chooses them for 3.14",
-                    );
-                }
-                paths.push(self.install(&declared, &installer, messages)?);
-                format!("`{}`, installed with {}", file.display(), installer.name())
-            }
-        };
+        let Dependencies { mut paths, origin, hint } = self.dependencies(&located, messages)?;
         let mut native = Native::default();
         for directory in paths.clone() {
             native.add(&directory);
@@ -135,6 +126,55 @@ impl Finder {
         // Links may lead elsewhere by the next version, and this one goes on with its own files.
         let directory = fs::canonicalize(&located.directory).context("cannot be read")?;
         Ok(Found { app: App { module, attribute: located.attribute, directory, paths }, origin, hint })
+    }
+
+    /// Finds the dependencies of an app, and installs them if they are not installed.
+    fn dependencies(&self, located: &Located, messages: &Messages) -> Result<Dependencies, Failure> {
+        let of_environment = |environment: &Path| Dependencies {
+            paths: environment::site_packages(environment),
+            origin: format!("the virtual environment `{}`", environment.display()),
+            hint: None,
+        };
+        let none = |origin: &str| Dependencies { paths: Vec::new(), origin: origin.to_owned(), hint: None };
+        let declared = declared::find(located)?;
+        let file = match &declared {
+            Declared::Nothing => return Ok(none("none declared")),
+            Declared::Environment(environment) => return Ok(of_environment(environment)),
+            Declared::Script { requirements, .. } if requirements.is_empty() => {
+                return Ok(none("none, as its metadata says"));
+            }
+            Declared::Script { file, .. } | Declared::Requirements(file) | Declared::Project { file, .. } => file,
+        };
+        let environment = environment::find(&declared::directories(located));
+        let identity = <[u8; 32]>::from(declared.digest().finalize());
+        let failure = match Installer::find() {
+            // It takes long to find out.
+            _ if environment.is_some() && lock(&self.impossible).contains(&identity) => {
+                anyhow!("is known to fail").into()
+            }
+            None => install::none(&format!("`{}`", install::shown(file))).into(),
+            Some(installer) => match self.install(&declared, &installer, messages) {
+                Err(failure) => failure,
+                Ok(packages) => {
+                    let origin = format!("`{}`, installed with {}", file.display(), installer.name());
+                    let hint = matches!(installer, Installer::Pip(_)).then_some(
+                        "pip chose the packages for its own version of Python, not for 3.14; install uv \
+                         (https://docs.astral.sh/uv/), which chooses them for 3.14",
+                    );
+                    return Ok(Dependencies { paths: vec![packages], origin, hint });
+                }
+            },
+        };
+        // An installer with messages has found out that the declaration is wrong.
+        let Some(environment) = environment.filter(|_| failure.output.is_empty()) else { return Err(failure) };
+        lock(&self.impossible).insert(identity);
+        let text = format!(
+            "the dependencies in `{}` cannot be installed now; using those in the virtual environment `{}`",
+            install::shown(file),
+            environment.display()
+        );
+        self.notice(Some(text), messages);
+        Ok(of_environment(&environment))
     }
 
     fn install(&self, declared: &Declared, installer: &Installer, messages: &Messages) -> Result<PathBuf, Failure> {
