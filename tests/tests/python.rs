@@ -156,10 +156,10 @@ fn a_body_in_chunks_that_is_too_long_to_be_counted_is_a_413_with_a_remedy() {
 fn a_body_in_chunks_streams_to_a_framework_that_honours_the_end_of_its_input() {
     let place = Place::new();
     // What counts is that the framework is loaded.
-    place.file("flask.py", "");
+    place.file("pyramid.py", "");
     let server = serve(
         &place,
-        "import flask\n\
+        "import pyramid\n\
          def app(environ, start_response):\n    \
              start_response('200 OK', [('X-Length', environ.get('CONTENT_LENGTH', 'none'))])\n    \
              yield environ['HTTP_TRANSFER_ENCODING'].encode()\n    \
@@ -512,14 +512,14 @@ fn what_cannot_be_served_is_explained_in_the_words_of_python() {
         ),
         ("def create_app(config):\n    pass\n", &["`create_app` in `app` needs arguments"]),
         (asynchronous, &["`app:app` is an ASGI application", "wasmserve serves WSGI applications only"]),
-        ("def app(:\n", &["File \"/app/app.py\", line 1", "def app(:", "^", "SyntaxError: invalid syntax"]),
+        ("def app(:\n", &["app.py\", line 1", "def app(:", "^", "SyntaxError: invalid syntax"]),
         ("import helper\n", &["No module named 'helper'; to install it, name its package in requirements.txt"]),
         ("import ssl\n", &["No module named '_ssl'; this part of the standard library is missing"]),
         (
             "import fast\n",
-            &["No module named 'fast'; `/app/fast.cpython-311-x86_64-linux-gnu.so` is compiled for another platform"],
+            &["No module named 'fast'; `", "fast.cpython-311-x86_64-linux-gnu.so` is compiled for another platform"],
         ),
-        ("import nested\n", &["File \"/app/nested.py\", line 1", "1 / 0", "ZeroDivisionError: division by zero"]),
+        ("import nested\n", &["nested.py\", line 1", "1 / 0", "ZeroDivisionError: division by zero"]),
         ("import sys\nsys.exit(2)\n", &["SystemExit: 2"]),
         ("def f():\n    f()\nf()\n", &["RecursionError: maximum recursion depth exceeded", "more times]"]),
         ("all = []\nwhile True:\n    all.append(bytearray(1 << 20))\n", &["MemoryError"]),
