@@ -55,6 +55,8 @@ pub(crate) struct Loader {
     pub build: BuildOptions,
     /// Finds Python apps and their dependencies.
     pub finder: python::Finder,
+    /// The Python that all apps start from.
+    pub interpreter: wasm::python::Interpreter,
     /// The directories that handlers may write to, without links. What they write there is no change of a Python app.
     pub written: BTreeSet<PathBuf>,
     /// The changes of all directories whose pages reload.
@@ -142,7 +144,8 @@ impl Loader {
                 Ok(wasm::handler(&self.engine, &source.path, bytes.clone(), source.interface, limits, grants)?)
             }
             Content::App(found) => {
-                let handler = wasm::python::handler(&self.engine, &source.path, &found.app, limits, grants);
+                let handler =
+                    wasm::python::handler(&self.engine, &self.interpreter, &source.path, &found.app, limits, grants);
                 handler.map_err(|failure| found.failure(failure, &self.build.messages))
             }
         }

@@ -14,7 +14,6 @@ use super::{
     cores::{Cores, Pool},
     footprint::{self, Footprint},
     memory::Budget,
-    python,
     settings::{Abi, Memories},
     ticker::Ticker,
 };
@@ -49,8 +48,6 @@ pub struct Engine {
     events: Option<Arc<Events>>,
     /// Whether a notice has said that something is experimental.
     has_warned: Once,
-    /// What Python applications start from; opened for the first of them.
-    python: OnceLock<Arc<python::Base>>,
 }
 
 impl Engine {
@@ -108,7 +105,6 @@ impl Engine {
             ticker,
             events,
             has_warned: Once::new(),
-            python: OnceLock::new(),
         };
         Ok((engine, warning))
     }
@@ -132,20 +128,6 @@ impl Engine {
         // Another thread may be faster. Then these are dropped, and so is their engine, which ticks in vain.
         lock(&self.ticking).push(new.current().engine.weak());
         Ok(cores.get_or_init(|| new))
-    }
-
-    /// What Python applications start from. Blocks while it is made, which takes seconds the first time on a machine.
-    ///
-    /// # Errors
-    ///
-    /// This program contains no Python, or the cache cannot be written.
-    pub(super) fn python(&self) -> anyhow::Result<Arc<python::Base>> {
-        if let Some(base) = self.python.get() {
-            return Ok(Arc::clone(base));
-        }
-        // Another thread may be faster. Then this one is dropped.
-        let base = Arc::new(python::Base::open(self)?);
-        Ok(Arc::clone(self.python.get_or_init(|| base)))
     }
 
     /// Who receives notices, if there is one.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use wasmserve_gateway::environ;
 
-use super::{guest_log::GuestLog, memory::Memory, phrases, python, wasi::Wasi};
+use super::{guest_log::GuestLog, memory::Memory, phrases, python::stack::View, wasi::Wasi};
 use crate::{admission::call_stats::CallStats, fault::Fault, handler::Call};
 
 /// The data of an instance's store: everything that the instance can reach.
@@ -20,7 +20,7 @@ pub(super) struct Guest {
     /// Created when the guest first uses it.
     pub(super) wasi: Option<Box<Wasi>>,
     /// For looking at Python code, if it is what the instance runs.
-    pub(super) python: Option<python::View>,
+    pub(super) python: Option<View>,
 }
 
 impl Guest {

@@ -3,12 +3,13 @@
 
 pub(super) mod assemble;
 mod base;
+mod dirs;
 mod host;
 mod link;
 mod parts;
 mod passwords;
 mod prepare;
-mod stack;
+pub(super) mod stack;
 mod world;
 
 use std::{
@@ -21,11 +22,12 @@ use std::{
 use anyhow::anyhow;
 use wasmtime::{Module, component::Component as Compiled};
 
-pub(crate) use self::base::Base;
-pub(super) use self::stack::View;
+pub(crate) use self::base::Interpreter;
 use self::{
     assemble::{Frame, Whole},
-    host::{Dirs, Prepared, Python},
+    base::Base,
+    dirs::Dirs,
+    host::{Prepared, Python},
     prepare::Output,
 };
 use super::{
@@ -127,13 +129,14 @@ impl std::error::Error for Exception {}
 /// The application cannot be imported. The error is Python's traceback.
 pub(crate) fn handler(
     engine: &Arc<Engine>,
+    interpreter: &Interpreter,
     name: &Path,
     app: &App,
     limits: &Limits,
     grants: &Grants,
 ) -> Result<Box<dyn Handler>, Unprepared> {
     let made = || -> anyhow::Result<_> {
-        let base = engine.python()?;
+        let base = interpreter.base(engine)?;
         let memory = import(engine, name, &base, app, limits, grants)?;
         let dirs = Dirs::open(&app.dirs(&base)?)?;
         let (frame, runtime) = (Arc::clone(&base.frame), base.runtime);
@@ -180,7 +183,7 @@ fn serve(
 ) -> anyhow::Result<Box<dyn Handler>> {
     let (image, dirs) = (Image::new(memory)?, Arc::new(dirs));
     let make = move |core: &Core| {
-        let component = compiled(core, &frame.with_image(&image.module())?)?;
+        let component = Compiled::from_binary(&core.engine, &frame.with_image(&image.module())?)?;
         let mut linker = core.linker_of::<Python>()?;
         linker.root().module(assemble::CODE, &code(core)?)?;
         image.trim();
@@ -195,9 +198,15 @@ fn serve(
 /// # Errors
 ///
 /// As for [`handler()`].
-pub(crate) fn build(engine: &Engine, name: &Path, app: &App, limits: &Limits) -> Result<Vec<u8>, Unprepared> {
+pub(crate) fn build(
+    engine: &Engine,
+    interpreter: &Interpreter,
+    name: &Path,
+    app: &App,
+    limits: &Limits,
+) -> Result<Vec<u8>, Unprepared> {
     let made = || -> anyhow::Result<_> {
-        let base = engine.python()?;
+        let base = interpreter.base(engine)?;
         let memory = import(engine, name, &base, app, limits, &Grants::default())?;
         Ok(base.frame.whole(&memory, base.runtime))
     };
@@ -232,12 +241,4 @@ fn import(
         let (prepared,) = python.call::<_, (Result<(), String>,)>(setup, "prepare", (target, path)).await?;
         Ok(prepared.map_err(Exception)?)
     })
-}
-
-/// Compiles a component that has no code of its own, past the cache: it is as large as its memory, and only for now.
-fn compiled(core: &Core, bytes: &[u8]) -> anyhow::Result<Compiled> {
-    let compiled = core.engine.precompile_component(bytes)?;
-    // SAFETY: these bytes were made by this engine a moment ago, and nothing else had access to them.
-    #[expect(unsafe_code, reason = "there is no other way past the cache")]
-    Ok(unsafe { Compiled::deserialize(&core.engine, compiled) }?)
 }

@@ -73,7 +73,7 @@ fn build(task: Build) -> Result<Exit, StartError> {
 fn of_python(source: &Source, messages: &Messages, compile: &CompileOptions) -> Result<Component, StartError> {
     let found = source.app(&Finder::default(), messages).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
     let (engine, log) = engine(compile)?;
-    let built = python::build(&engine, source.path(), &found.app, &Limits::DEFAULT);
+    let built = python::build(&engine, &python::Interpreter::default(), source.path(), &found.app, &Limits::DEFAULT);
     log.flush();
     let bytes = built.map_err(|failure| found.failure(failure, messages).line).or_exit(Exit::Handler)?;
     let name = found.app.module.split('.').next().unwrap_or_default().to_owned();

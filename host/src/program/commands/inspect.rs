@@ -56,7 +56,14 @@ fn run_python(source: &Source, task: &Inspect) -> Result<Exit, StartError> {
     let messages = &task.messages;
     let found = source.app(&Finder::default(), messages).map_err(|Failure { line, .. }| line).or_exit(Exit::Handler)?;
     let (engine, log) = engine(&task.compile)?;
-    let handler = python::handler(&engine, source.path(), &found.app, &Limits::DEFAULT, &Grants::default());
+    let handler = python::handler(
+        &engine,
+        &python::Interpreter::default(),
+        source.path(),
+        &found.app,
+        &Limits::DEFAULT,
+        &Grants::default(),
+    );
     let verdict = handler.map(|_| ()).map_err(|failure| found.failure(failure, messages).line);
     log.flush();
     let served =

@@ -26,7 +26,7 @@ use crate::{
     exchange::Exchanges,
     kind::{
         files::reload::Changes,
-        wasm::{cores::Pool, engine::Engine},
+        wasm::{cores::Pool, engine::Engine, python::Interpreter},
     },
     lifecycle::{
         self, ExchangeProgress, Lifecycle,
@@ -120,6 +120,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         size: config.component,
         build,
         finder: Finder::default(),
+        interpreter: Interpreter::default(),
         written: dirs.filter_map(|dir| dir.host.canonicalize().ok()).collect(),
         changes: Arc::new(Changes::new()),
     };

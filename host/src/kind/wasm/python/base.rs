@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -36,8 +36,28 @@ const LIMITS: Limits = Limits { timeout: Duration::from_secs(600), memory: 256 <
 /// The variable of the interpreter that stack traces begin with.
 const RUNTIME: &str = "_PyRuntime";
 
+/// The base of all applications of a process, opened for the first of them.
+#[derive(Default)]
+pub(crate) struct Interpreter(OnceLock<Arc<Base>>);
+
+impl Interpreter {
+    /// The base. Blocks while it is made, which takes ten seconds the first time on a machine.
+    ///
+    /// # Errors
+    ///
+    /// This program contains no Python, or the cache cannot be written.
+    pub(super) fn base(&self, engine: &Engine) -> anyhow::Result<Arc<Base>> {
+        if let Some(base) = self.0.get() {
+            return Ok(Arc::clone(base));
+        }
+        // Another thread may be faster. Then this one is dropped.
+        let base = Arc::new(Base::open(engine)?);
+        Ok(Arc::clone(self.0.get_or_init(|| base)))
+    }
+}
+
 /// What all applications start from.
-pub(crate) struct Base {
+pub(super) struct Base {
     /// Everything of a component except the image of its memory.
     pub(super) frame: Arc<Frame>,
     /// The memory after Python has started.
@@ -68,7 +88,7 @@ impl Base {
     /// # Errors
     ///
     /// This program contains no Python, or the cache cannot be written.
-    pub(in crate::kind::wasm) fn open(engine: &Engine) -> anyhow::Result<Self> {
+    fn open(engine: &Engine) -> anyhow::Result<Self> {
         parts::check()?;
         let bindings = world::bindings()?;
         let mut own: Vec<(&str, &str)> = parts::SOURCES.to_vec();
@@ -172,7 +192,7 @@ impl Base {
             Some(component) if wasmtime::Engine::same(component.engine(), &core.engine) => Ok(component.clone()),
             _ => {
                 let bytes = self.frame.with_image(&self.image.module())?;
-                Ok(component.insert(super::compiled(core, &bytes)?).clone())
+                Ok(component.insert(Component::from_binary(&core.engine, &bytes)?).clone())
             }
         }
     }

@@ -2,25 +2,18 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::Context as _;
-use cap_primitives::{ambient_authority, fs::open_ambient_dir};
+use super::{dirs::Dirs, link::SHOW, passwords, stack::View};
+use crate::kind::wasm::{
+    bindings::ApplicationPre,
+    gateway::Gateway,
+    guest::Guest,
+    image::Image,
+    settings::{Abi, Memories},
+    world::World,
+};
 use wasmtime::{
     Engine, Store, StoreContextMut,
     component::{Component, InstancePre, Linker, WasmList},
-};
-use wasmtime_wasi::{FsPerms, OpenMode};
-
-use super::{link::SHOW, passwords, stack::View};
-use crate::{
-    base::grants::Dir,
-    kind::wasm::{
-        bindings::ApplicationPre,
-        gateway::Gateway,
-        guest::Guest,
-        image::Image,
-        settings::{Abi, Memories},
-        world::World,
-    },
 };
 
 /// The world of Python applications.
@@ -34,27 +27,6 @@ pub(in crate::kind::wasm) struct Prepared {
     pub(super) dirs: Arc<Dirs>,
     /// The address of the interpreter's state.
     pub(super) runtime: u32,
-}
-
-/// Directories that instances can only read, opened once for all of them, with the paths under which they see them.
-#[derive(Default)]
-pub(in crate::kind::wasm) struct Dirs(pub(in crate::kind::wasm) Vec<(wasmtime_wasi::filesystem::Dir, String)>);
-
-impl Dirs {
-    /// Opens directories.
-    ///
-    /// # Errors
-    ///
-    /// One cannot be opened.
-    pub(super) fn open(dirs: &[Dir]) -> anyhow::Result<Self> {
-        let open = |dir: &Dir| {
-            let opened = open_ambient_dir(&dir.host, ambient_authority());
-            let opened = opened.with_context(|| format!("`{}` cannot be opened", dir.host.display()))?;
-            let opened = wasmtime_wasi::filesystem::Dir::new(opened, FsPerms::ReadOnly, OpenMode::READ, false);
-            Ok((opened, dir.guest.clone()))
-        };
-        Ok(Self(dirs.iter().map(open).collect::<anyhow::Result<_>>()?))
-    }
 }
 
 impl World for Python {

@@ -12,7 +12,7 @@ use std::{cell::Cell, iter::successors, sync::Arc};
 
 use wasmtime::{AsContext, component::WasmList};
 
-use super::host::Dirs;
+use super::dirs::Dirs;
 use crate::base::stack::{Frame, Stack};
 
 /// How many bytes are read for a stack.
