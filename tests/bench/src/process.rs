@@ -62,11 +62,11 @@ impl Process {
     /// Whether it answers a GET, with any status.
     fn answers(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(self.addr) else { return false };
-        let mut version = *b"HTTP/1.1";
+        let mut version = *b"HTTP/1.";
         _ = stream.set_read_timeout(Some(TIMEOUT));
         stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").is_ok()
             && stream.read_exact(&mut version).is_ok()
-            && version == *b"HTTP/1.1"
+            && version == *b"HTTP/1."
     }
 
     /// The address that it listens on.

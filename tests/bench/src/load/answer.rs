@@ -86,7 +86,8 @@ impl<R: AsyncRead + Unpin> Answers<R> {
                 str::from_utf8(value).ok()
             };
             let length_of_body = field("content-length").and_then(|length| length.parse().ok());
-            let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            let closes = head.version == Some(0)
+                || field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
             let framing = match (field("transfer-encoding"), length_of_body) {
                 (Some(_), _) => Framing::Chunked,
                 (None, Some(length)) => Framing::Length(length),
@@ -205,6 +206,7 @@ mod tests {
             assert!(read(&answer.replace("200", "503"), &expected).is_err_and(|error| error.contains("503")));
         }
         let close = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcd";
-        assert_eq!(read(close, &expected), Ok(Next::Closes));
+        let old = "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nabcd";
+        assert_eq!([close, old].map(|answer| read(answer, &expected)), [Ok(Next::Closes), Ok(Next::Closes)]);
     }
 }
