@@ -546,3 +546,43 @@ fn the_response_is_streamed_while_the_application_makes_it() {
     let mut some = [0; 1000];
     client.sender().read_exact(&mut some).expect("it goes on");
 }
+
+#[test]
+fn a_handler_that_ends_in_a_transaction_leaves_its_database_unlocked_and_unchanged() {
+    let place = Place::new();
+    let source = r#"
+import os, sqlite3
+
+def app(environ, start_response):
+    connection = sqlite3.connect("/data/app.db", isolation_level=None)
+    connection.execute("CREATE TABLE IF NOT EXISTS number (value)")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO number VALUES (1)")
+    path = environ["PATH_INFO"]
+    if path == "/abort":
+        os.mkdir("/data/other.lock")
+        os.abort()
+    if path == "/wait":
+        environ["wsgi.input"].read()
+    connection.execute("COMMIT")
+    rows = connection.execute("SELECT count(*) FROM number").fetchone()[0]
+    start_response("200 OK", [])
+    return [f"{rows} {sorted(os.listdir('/data'))}".encode()]
+"#;
+    let data = place.join("data");
+    fs::create_dir(&data).expect("the directory is writable");
+    let file = place.file("app.py", source);
+    let server = Launch::file(&file).flags(["--dir", &format!("{}::/data", data.display())]).start();
+    assert_eq!(server.get("/").text(), "1 ['app.db']");
+    assert_eq!(server.get("/abort").status, 500);
+    // Another directory with such a name is the handler's own.
+    assert_eq!(server.get("/").text(), "2 ['app.db', 'other.lock']");
+    let mut client = server.connect();
+    client.send("POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n");
+    while !data.join("app.db.lock").exists() {
+        std::thread::yield_now();
+    }
+    drop(client);
+    server.line_with("POST /wait HTTP/1.1\" 499");
+    assert_eq!(server.get("/").text(), "3 ['app.db', 'other.lock']");
+}

@@ -30,7 +30,7 @@ use wasmtime_wasi::{
     },
 };
 
-use super::guest::Guest;
+use super::{guest::Guest, python::locks::Locks};
 
 type Call<'a, T> = Box<dyn Future<Output = wasmtime::Result<(Result<T, ErrorCode>,)>> + Send + 'a>;
 
@@ -106,6 +106,8 @@ pub(super) struct Attempt {
     access: Access,
     is_elsewhere: bool,
     is_read_only: bool,
+    /// The directory that the path begins in, if it leads to what may be a database's lock.
+    of_lock: Option<Dir>,
 }
 
 impl Attempt {
@@ -131,6 +133,7 @@ impl Attempt {
             access,
             is_elsewhere: dir.is_some_and(is_elsewhere),
             is_read_only: dir.is_some_and(|dir| dir.perms.write_not_permitted()),
+            of_lock: dir.filter(|_| access == Access::Write && Locks::is_one(path)).cloned(),
         }
     }
 
@@ -145,6 +148,19 @@ impl Attempt {
         // A language's runtime may look for one file in many places. More of them are named in the next exchanges.
         guest.has_noted_path = guest.has_noted_path
             || guest.guest_log.note(&format!("access to `{path}` denied; allow it with --dir HOST::{dir}"));
+    }
+
+    /// Keeps account of the locks of Python's databases after an operation that has succeeded.
+    fn note_lock(&mut self, guest: &mut Guest, function: &str) {
+        if let Some(dir) = self.of_lock.take()
+            && let Some(python) = &mut guest.python
+        {
+            match function {
+                "create-directory-at" => python.locks.add(dir, &self.path),
+                "remove-directory-at" => python.locks.remove(&self.path),
+                _ => {}
+            }
+        }
     }
 
     /// Writes a note about an operation that was refused.
@@ -192,10 +208,13 @@ macro_rules! shadow {
              -> Call<'_, $result> {
                 Box::new(async move {
                     let guest = store.data_mut();
-                    let Some(attempt) = Attempt::granted(guest, &dir, &path, $access) else {
+                    let Some(mut attempt) = Attempt::granted(guest, &dir, &path, $access) else {
                         return Ok((Err(ErrorCode::NoEntry),));
                     };
                     let outcome = guest.filesystem().$method(dir, $($before,)* path, $($after),*).await;
+                    if outcome.is_ok() {
+                        attempt.note_lock(guest, $name);
+                    }
                     Ok((conclude(guest, &attempt, outcome)?,))
                 })
             },

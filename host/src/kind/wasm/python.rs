@@ -6,6 +6,7 @@ mod base;
 mod dirs;
 mod host;
 mod link;
+pub(super) mod locks;
 mod parts;
 mod passwords;
 mod prepare;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{dirs::Dirs, link::SHOW, passwords, stack::View};
+use super::{dirs::Dirs, link::SHOW, locks::Locks, passwords, stack::View};
 use crate::kind::wasm::{
     bindings::ApplicationPre,
     gateway::Gateway,
@@ -63,7 +63,7 @@ impl World for Python {
     }
 
     async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
-        store.data_mut().python = Some(View { runtime: pre.runtime, memory: None, dirs: Arc::clone(&pre.dirs) });
+        store.data_mut().python = Some(View { runtime: pre.runtime, memory: None, dirs: Arc::clone(&pre.dirs), locks: Locks::default() });
         let instance = pre.image.begin(pre.application.instantiate_async(&mut *store)).await?;
         instance.wasmserve_gateway_handler().call_handle(store).await
     }

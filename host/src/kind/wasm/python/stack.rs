@@ -12,7 +12,7 @@ use std::{cell::Cell, iter::successors, sync::Arc};
 
 use wasmtime::{AsContext, component::WasmList};
 
-use super::dirs::Dirs;
+use super::{dirs::Dirs, locks::Locks};
 use crate::base::stack::{Frame, Stack};
 
 /// How many bytes are read for a stack.
@@ -38,6 +38,8 @@ pub(in crate::kind::wasm) struct View {
     pub(super) memory: Option<WasmList<u8>>,
     /// The directories that it sees, whatever it is granted.
     pub(in crate::kind::wasm) dirs: Arc<Dirs>,
+    /// The locks of databases that it holds.
+    pub(in crate::kind::wasm) locks: Locks,
 }
 
 impl View {
