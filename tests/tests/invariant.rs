@@ -97,7 +97,8 @@ fn only_the_two_watches_use_notify() {
 
 #[test]
 fn files_are_opened_and_listed_below_a_handle_in_four_places() {
-    let places = ["kind/files/root.rs", "kind/files/listing.rs", "kind/wasm/python/dirs.rs", "kind/wasm/python/locks.rs"];
+    let places =
+        ["kind/files/root.rs", "kind/files/listing.rs", "kind/wasm/python/dirs.rs", "kind/wasm/python/locks.rs"];
     only_in(&places, "cap-primitives", |source| source.uses(&["cap_primitives"]));
 }
 

@@ -551,7 +551,7 @@ fn the_response_is_streamed_while_the_application_makes_it() {
 fn a_handler_that_ends_in_a_transaction_leaves_its_database_unlocked_and_unchanged() {
     let place = Place::new();
     let source = r#"
-import os, sqlite3
+import os, sqlite3, time
 
 def app(environ, start_response):
     connection = sqlite3.connect("/data/app.db", isolation_level=None)
@@ -563,7 +563,7 @@ def app(environ, start_response):
         os.mkdir("/data/other.lock")
         os.abort()
     if path == "/wait":
-        environ["wsgi.input"].read()
+        time.sleep(20)
     connection.execute("COMMIT")
     rows = connection.execute("SELECT count(*) FROM number").fetchone()[0]
     start_response("200 OK", [])
@@ -578,11 +578,11 @@ def app(environ, start_response):
     // Another directory with such a name is the handler's own.
     assert_eq!(server.get("/").text(), "2 ['app.db', 'other.lock']");
     let mut client = server.connect();
-    client.send("POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n");
+    client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     while !data.join("app.db.lock").exists() {
         std::thread::yield_now();
     }
     drop(client);
-    server.line_with("POST /wait HTTP/1.1\" 499");
+    server.line_with("GET /wait HTTP/1.1\" 499");
     assert_eq!(server.get("/").text(), "3 ['app.db', 'other.lock']");
 }

@@ -86,8 +86,8 @@ impl<R: AsyncRead + Unpin> Answers<R> {
                 str::from_utf8(value).ok()
             };
             let length_of_body = field("content-length").and_then(|length| length.parse().ok());
-            let closes = head.version == Some(0)
-                || field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            let closes =
+                head.version == Some(0) || field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
             let framing = match (field("transfer-encoding"), length_of_body) {
                 (Some(_), _) => Framing::Chunked,
                 (None, Some(length)) => Framing::Length(length),

@@ -63,7 +63,8 @@ impl World for Python {
     }
 
     async fn answer(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), String>> {
-        store.data_mut().python = Some(View { runtime: pre.runtime, memory: None, dirs: Arc::clone(&pre.dirs), locks: Locks::default() });
+        store.data_mut().python =
+            Some(View { runtime: pre.runtime, memory: None, dirs: Arc::clone(&pre.dirs), locks: Locks::default() });
         let instance = pre.image.begin(pre.application.instantiate_async(&mut *store)).await?;
         instance.wasmserve_gateway_handler().call_handle(store).await
     }
