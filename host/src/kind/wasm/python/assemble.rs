@@ -57,9 +57,8 @@ impl Frame {
             };
             at += consumed;
             match payload {
-                Payload::ModuleSection { unchecked_range, .. } => {
+                Payload::ModuleSection { unchecked_range: range, .. } => {
                     ensure!(shift.is_none(), "a module follows the first instance");
-                    let range = usize::try_from(unchecked_range.start)?..usize::try_from(unchecked_range.end)?;
                     at = range.end;
                     if modules == 0 {
                         let (code, first) = split(&component[range])?;
@@ -73,8 +72,7 @@ impl Frame {
                     }
                     modules += 1;
                 }
-                Payload::ComponentSection { unchecked_range, .. } => {
-                    let range = usize::try_from(unchecked_range.start)?..usize::try_from(unchecked_range.end)?;
+                Payload::ComponentSection { unchecked_range: range, .. } => {
                     at = range.end;
                     part.section(&RawSection { id: ComponentSectionId::Component.into(), data: &component[range] });
                 }
@@ -106,7 +104,6 @@ impl Frame {
                 Payload::End(_) => break,
                 payload => {
                     if let Some((id, range)) = payload.as_section() {
-                        let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
                         part.section(&RawSection { id, data: &component[range] });
                     }
                 }
@@ -155,12 +152,11 @@ impl Frame {
             let start = at;
             at += consumed;
             match payload {
-                Payload::ModuleSection { unchecked_range, .. } => {
-                    let range = usize::try_from(unchecked_range.start)?..usize::try_from(unchecked_range.end)?;
+                Payload::ModuleSection { unchecked_range: range, .. } => {
                     at = range.end;
                     modules.push((start, range));
                 }
-                Payload::ComponentSection { unchecked_range, .. } => at = usize::try_from(unchecked_range.end)?,
+                Payload::ComponentSection { unchecked_range, .. } => at = unchecked_range.end,
                 Payload::CustomSection(section) if section.name() == MARK => {
                     mark = <[u8; 4]>::try_from(section.data()).ok().map(|address| (start, u32::from_le_bytes(address)));
                 }
@@ -272,7 +268,6 @@ fn split(linked: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
             | Payload::CodeSectionEntry(_) => {}
             _ => {
                 if let Some((id, range)) = payload.as_section() {
-                    let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
                     code.section(&RawSection { id, data: &linked[range] });
                 }
             }

@@ -76,7 +76,7 @@ pub(super) fn bindings() -> anyhow::Result<Bindings> {
         last = Some(resolve.push_group(group)?);
     }
     let package = last.context("there is a package")?;
-    let world = |name| -> anyhow::Result<WorldId> { Ok(resolve.select_world(&[package], Some(name))?) };
+    let world = |name| -> anyhow::Result<WorldId> { resolve.select_world(&[package], Some(name)) };
     let (python, linked) = (world("python")?, world("linked")?);
     // It is the name that the runtime's own library would have.
     let mut options = DylibOpts { interpreter: Some("libcomponentize_py_runtime.so".into()), ..DylibOpts::default() };
