@@ -20,6 +20,9 @@ import wasmserve_host as host
 #: The largest `int` of C, which CPython checks numbers against.
 INT_MAX = (1 << 31) - 1
 
+#: How many random bytes the generator of `random` starts from.
+SEED = 32
+
 #: The memory that scrypt may use if the caller does not say: OpenSSL's default.
 SCRYPT_MEMORY = 32 << 20
 
@@ -44,7 +47,8 @@ def refresh():
             if before.get(name) != value:
                 os.environ[name] = value
         _environment = now
-    random.seed()
+    # Python itself would take 2,500 bytes, for twice the time.
+    random.seed(int.from_bytes(os.urandom(SEED)))
 
 
 #: The variables that the host gave last. An application may have set others when it was imported.
@@ -63,6 +67,11 @@ def start():
 def _no_user():
     """The only user there is."""
     return 0
+
+
+def _umask(mask):
+    """Files have no permissions, so there is nothing to mask. Returns what is usual."""
+    return 0o022
 
 
 def _bytes(data):
@@ -158,6 +167,8 @@ def _load_tzdata(key):
 for _name in ("getuid", "geteuid", "getgid", "getegid"):
     if not hasattr(os, _name):
         setattr(os, _name, _no_user)
+if not hasattr(os, "umask"):
+    os.umask = _umask
 
 if not hasattr(hashlib, "pbkdf2_hmac"):
     _pbkdf2_hmac.__name__ = _pbkdf2_hmac.__qualname__ = "pbkdf2_hmac"

@@ -98,6 +98,10 @@ class Errors(io.TextIOBase):
             host.log(begun.encode("utf-8", "backslashreplace"))
 
 
+#: `wsgi.input` and `wsgi.errors`. They are part of the snapshot, so that no request pays for making them.
+BODY, ERRORS = io.BufferedReader(Body(), BLOCK), Errors()
+
+
 class Response:
     """The response to the request: `start_response`, and the `write` that it returns."""
 
@@ -262,7 +266,7 @@ def native(fields):
     return [(name, str(value, "latin-1")) for name, value in fields]
 
 
-def environ(errors, streams):
+def environ(streams):
     """The variables of the request, as native strings."""
     variables = {name: str(value, "latin-1") for name, value in host.copy_all()}
     variables["wsgi.version"] = (1, 0)
@@ -270,7 +274,7 @@ def environ(errors, streams):
     variables["wsgi.multiprocess"] = True  # Other instances may run now. This one is never called again.
     variables["wsgi.run_once"] = True
     variables["wsgi.input_terminated"] = True
-    variables["wsgi.errors"] = errors
+    variables["wsgi.errors"] = ERRORS
     variables["wsgi.file_wrapper"] = FileWrapper
     variables["wasmserve.headers"] = headers
     variables["wasmserve.trailers"] = trailers
@@ -280,7 +284,7 @@ def environ(errors, streams):
         or "CONTENT_LENGTH" in variables
         or ("HTTP_TRANSFER_ENCODING" not in variables and variables["SERVER_PROTOCOL"] != "HTTP/2")
     ):
-        variables["wsgi.input"] = io.BufferedReader(Body(), BLOCK)
+        variables["wsgi.input"] = BODY
     else:
         count(variables)
     return variables
@@ -307,10 +311,9 @@ def run(application, streams):
 
     Raises `Err` with the traceback if the application fails. Then the host answers in its place, or cuts its response.
     """
-    errors = Errors()
     response = Response()
     try:
-        result = application(environ(errors, streams), response.start)
+        result = application(environ(streams), response.start)
         try:
             response.send(result)
         finally:
@@ -324,7 +327,7 @@ def run(application, streams):
             f"this application needs a Content-Length; without one, a request body may have {READ_AHEAD >> 20} MiB: "
             "allow more with --buffer-body SIZE"
         )
-        errors.write(text + "\n")
+        ERRORS.write(text + "\n")
         response.start("413 Content Too Large", [("Content-Type", "text/plain")])
         response.finish(f"{text}\n".encode())
     except BaseException as error:
@@ -332,4 +335,4 @@ def run(application, streams):
         describe = wasmserve_traceback.summary if error is response.reported else wasmserve_traceback.report
         raise Err(describe(error)) from None
     finally:
-        errors.flush()
+        ERRORS.flush()

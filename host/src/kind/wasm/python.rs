@@ -102,8 +102,14 @@ impl Unprepared {
         let name = name.display();
         match error.downcast::<Exception>() {
             Ok(Exception(traceback)) => {
-                let last = traceback.lines().rfind(|line| !line.is_empty()).unwrap_or("it failed without a reason");
-                Self { line: anyhow!("`{name}` cannot be imported: {last}"), traceback }
+                let mut lines = traceback.lines().filter(|line| !line.is_empty());
+                match (lines.next_back(), lines.next()) {
+                    (Some(last), Some(_)) => Self { line: anyhow!("`{name}` cannot be imported: {last}"), traceback },
+                    (only, _) => {
+                        let reason = only.unwrap_or("it failed without a reason");
+                        Self { line: anyhow!("`{name}` cannot be served: {reason}"), traceback: String::new() }
+                    }
+                }
             }
             Err(error) => Self { line: anyhow!("`{name}` {error:#}"), traceback: String::new() },
         }
