@@ -53,6 +53,21 @@ fn waiting_benchmark_exchanges_are_answered() {
 }
 
 #[test]
+fn every_benchmark_of_a_python_application_answers_correctly() {
+    // What needs no package.
+    let text = run(&["python", "--only", "hello"]);
+    for server in ["wasmserve", "fork per request"] {
+        for connections in [1, 8, 32] {
+            let name = format!("hello, {server}, {connections}");
+            assert!(rows(&text).contains(&(&*name, "0")), "`{name}` has no row without failures:\n{text}");
+        }
+    }
+    for title in ["that wait", "Starts of", "Edits of"] {
+        assert!(text.contains(title), "{text}");
+    }
+}
+
+#[test]
 fn every_benchmark_guest_has_an_exercise_or_a_server() {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
     let read = |name: &str| fs::read_to_string(bench.join("src").join(name)).expect("the file is readable");

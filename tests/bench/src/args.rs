@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, time::Duration};
 
-use clap::{Args as Flags, Parser, Subcommand};
+use clap::{Args as Flags, Parser, Subcommand, ValueEnum};
 
 /// Measure what a fresh instance per request costs, compared with a bare hyper and with other servers.
 #[derive(Debug, Parser)]
@@ -31,8 +31,11 @@ pub enum Mode {
     Waiting,
     /// The cost of a file from a directory, for servers of files
     Files,
-    /// Python applications: their requests, memory, starts and edits, beside other servers for Python
-    Python,
+    /// Python applications, beside other servers for Python
+    Python {
+        /// Only these parts
+        parts: Vec<Part>,
+    },
     /// All of these
     All,
     /// Call a guest repeatedly in this process, without a network: for instruction counts and profiles
@@ -51,6 +54,19 @@ pub enum Mode {
         #[arg(long)]
         per_core: bool,
     },
+}
+
+/// What can be measured of Python applications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The cost of a request
+    Requests,
+    /// The memory of requests that wait
+    Memory,
+    /// The time from exec to the first response
+    Starts,
+    /// The time from a save to the first response of the new version
+    Edits,
 }
 
 /// How to measure.

@@ -43,10 +43,11 @@ pub fn run(args: Args) -> Result<()> {
         Mode::Start => start::run(plan),
         Mode::Waiting => waiting::run(plan),
         Mode::Files => files::run(plan),
-        Mode::Python => python::run(plan),
+        Mode::Python { parts } => python::run(plan, &parts),
         Mode::All => {
-            let all = [requests::run, scale::run, start::run, waiting::run, files::run, python::run];
-            all.into_iter().try_for_each(|run| run(plan))
+            let all = [requests::run, scale::run, start::run, waiting::run, files::run];
+            all.into_iter().try_for_each(|run| run(plan))?;
+            python::run(plan, &[])
         }
         Mode::Calls { guest, count } => calls::run(&guest, count),
         Mode::Bare { port, per_core } => bare::serve(port, per_core),

@@ -9,24 +9,31 @@ mod requests;
 mod starts;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 use crate::{
-    args::Plan,
+    args::{Part, Plan},
     contender::{
         Grid,
         wsgi::{App, Server, Stage},
     },
 };
 
-/// Measures, and prints four tables: requests, memory, starts and edits.
+/// Measures these parts, or all if there are none, and prints a table for each.
 ///
 /// # Errors
 ///
 /// A server does not start, or a response is wrong.
-pub(super) fn run(plan: &Plan) -> Result<()> {
+pub(super) fn run(plan: &Plan, parts: &[Part]) -> Result<()> {
     let grid = Grid::new(plan.wasmserve.clone());
     let stage = Stage::new(&grid, plan.venv())?;
-    [requests::run, memory::run, starts::run, edits::run].into_iter().try_for_each(|run| run(plan, &stage))
+    let wanted = Part::value_variants().iter().filter(|part| parts.is_empty() || parts.contains(part));
+    wanted.copied().try_for_each(|part| match part {
+        Part::Requests => requests::run(plan, &stage),
+        Part::Memory => memory::run(plan, &stage),
+        Part::Starts => starts::run(plan, &stage),
+        Part::Edits => edits::run(plan, &stage),
+    })
 }
 
 /// Each application with each of these servers, as far as they are there and the user wants them, and their names.

@@ -106,7 +106,8 @@ fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
 /// MiB.
 pub(super) fn flags(wanted: usize, memory: usize, stats: SocketAddr) -> Vec<String> {
     vec![
-        format!("--max-exchanges={wanted}"),
+        // The first request, which shows that the server has started, may not have ended yet.
+        format!("--max-exchanges={}", wanted + 16),
         format!("--max-connections={}", wanted + 16),
         format!("--max-total-memory={}MiB", memory.max(2048)),
         "--timeout=10m".into(),

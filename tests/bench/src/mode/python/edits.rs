@@ -35,7 +35,14 @@ pub(super) fn run(plan: &Plan, stage: &Stage<'_>) -> Result<()> {
         let process = stage.start_warm(server, app)?;
         let times = (0..edits).map(|number| edit(stage, app, process.addr(), number)).collect::<Result<Vec<_>>>();
         fs::write(stage.file(app), app.source())?;
-        let cells = vec![name, Spread::of(times?).to_string()];
+        let times = match times {
+            Err(error) if server != Server::Wasmserve => {
+                table.note(format!("{name}: {error:#}"));
+                Vec::new()
+            }
+            times => times?,
+        };
+        let cells = vec![name, Spread::of(times).to_string()];
         super::super::progress(&cells.join(": "));
         table.row(cells);
     }

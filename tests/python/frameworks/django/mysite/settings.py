@@ -50,6 +50,8 @@ DATABASES = {
     },
 }
 
+PASSWORD_HASHERS = ["mysite.hashers.QuickerHasher"]
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
