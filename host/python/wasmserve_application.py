@@ -18,10 +18,13 @@ NAMES = ("application", "app")
 FACTORIES = ("create_app", "make_app")
 
 #: Modules of frameworks that take a body without a length for empty.
-LENGTH_NEEDED = {"django.core.handlers.wsgi", "bottle", "falcon.request", "cherrypy", "web"}
+LENGTH_NEEDED = {"django.core.handlers.wsgi", "bottle", "falcon.request", "cherrypy", "web.webapi"}
 
 #: The request classes that read bodies up to their ends.
 REQUESTS = (("werkzeug.wrappers", "Request"), ("webob.request", "BaseRequest"))
+
+#: The functions that start a server with an application: of wsgiref, Werkzeug, Bottle and Waitress.
+SERVERS = {"make_server", "run_simple", "run", "serve"}
 
 #: How many names a message lists.
 LISTED = 8
@@ -50,7 +53,7 @@ def load(target):
             raise
         return served
     finally:
-        del os.environ["FLASK_RUN_FROM_CLI"]
+        os.environ.pop("FLASK_RUN_FROM_CLI", None)
 
 
 def streams(application):
@@ -145,7 +148,7 @@ def _search(module):
 
 
 def _run(module):
-    """The application of a module that makes it only if it is run as a script, and then starts a server with it."""
+    """The application of a module that makes it only if it is run as a script, and may start a server with it then."""
     try:
         if "__main__" not in module.__loader__.get_source(module.__name__):
             return None
@@ -155,16 +158,18 @@ def _run(module):
         exec(module.__loader__.get_code(module.__name__), vars(script))
     except (Exception, SystemExit) as error:
         return _served(error)
-    return None
+    made = [vars(script).get(name) for name in NAMES]
+    return next((each for each in made if callable(each)), None)
 
 
 def _served(error):
     """The application that a server of its own was called with, when that failed because there are no sockets."""
     if not isinstance(error, (PermissionError, socket.gaierror)):
         return None
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for frame in reversed(frames):
-        for name in ("application", "app"):
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name not in SERVERS:
+            continue  # It may have been something else that needs a connection, such as the application itself.
+        for name in NAMES:
             found = frame.f_locals.get(name)
             if callable(found) and _accepts(found, None, None) and not _is_asgi(found):
                 return found

@@ -469,6 +469,7 @@ fn an_application_is_found_by_its_usual_names_and_by_its_looks() {
         format!("def make_app():\n    {}return app\n", hello("app").replace('\n', "\n    ")),
         format!("def main(global_config, **settings):\n    {}return app\n", hello("app").replace('\n', "\n    ")),
         hello("application").replace("environ, start_response", "environ, start_response, more=None"),
+        hello("_app") + "if __name__ == '__main__':\n    app = _app\n",
         // A script that starts a server of its own.
         format!(
             "from wsgiref.simple_server import make_server\n\
