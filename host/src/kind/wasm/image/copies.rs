@@ -22,8 +22,9 @@ use wasmtime::{Config, LinearMemory, MemoryCreator, MemoryType};
 
 use crate::{base::lock::lock, kind::wasm::python::assemble};
 
-/// How many memories of an image are kept for instances to come.
-const KEPT_MAX: usize = 32;
+/// How many memories of an image are kept for instances to come: a few megabytes each, and at most all of the image. More
+/// are needed only if more instances exist at the same time.
+const KEPT_MAX: usize = 16;
 
 /// What the memory of an instance begins with.
 pub(in crate::kind::wasm) struct Image {

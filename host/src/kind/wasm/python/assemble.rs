@@ -393,3 +393,46 @@ impl ReencodeComponent for Shift {
         if index < self.image { index } else { index + 1 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A memory of two pages of 64 KiB, with data in places and nothing between them.
+    fn sparse() -> Vec<u8> {
+        let mut memory = vec![0; 128 << 10];
+        for (start, length) in [(1, 3), (GAP, 1), (2 * GAP - 1, 2), (70_000, 5000), ((128 << 10) - 1, 1)] {
+            memory[start..start + length].fill(0x5a);
+        }
+        memory
+    }
+
+    #[test]
+    fn an_image_has_the_memory_that_it_was_made_of() {
+        for memory in [sparse(), vec![0; 64 << 10], vec![1; 64 << 10]] {
+            let made = memory_of(&image(&memory), u64::MAX).expect("it is an image");
+            assert!(made == memory);
+        }
+        let empty = super::memory(64 << 10);
+        assert_eq!(memory_of(&empty, u64::MAX).expect("it is an image"), vec![0; 64 << 10]);
+        let error = memory_of(&empty, (64 << 10) - 1).expect_err("it is too large");
+        assert!(error.to_string().contains("--max-memory"), "{error}");
+    }
+
+    #[test]
+    fn a_component_with_everything_is_taken_apart_into_what_it_was_made_of() {
+        let frame = Frame {
+            code: Module::new().finish(),
+            middle: Vec::new(),
+            before: Component::HEADER.to_vec(),
+            after: Vec::new(),
+        };
+        let component = frame.whole(&sparse(), 7);
+        let whole = Frame::of_whole(&component, u64::MAX).expect("it is valid").expect("it is one of ours");
+        assert!(whole.frame == frame && whole.memory == sparse() && whole.runtime == 7);
+        assert!(Frame::of_whole(&component, 64 << 10).is_err(), "its memory is too large");
+        for other in [&component[..component.len() - 1], &component[..20], &frame.code, b"", b"\0asm"] {
+            assert!(Frame::of_whole(other, u64::MAX).expect("it is none of ours").is_none());
+        }
+    }
+}
