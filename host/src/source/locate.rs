@@ -455,7 +455,11 @@ mod tests {
             ("\u{feff}#! /opt/bin/wasmserve\r\nfn main() {}\r\n", Kind::Rust),
             ("#!/usr/bin/env -S cargo +nightly -Zscript\n", Kind::Rust),
             ("#!/bin/sh\nexec wasmserve hello.rs\n", Kind::Component),
-            ("#!/usr/bin/env python3\n", Kind::Component),
+            ("#!/usr/bin/env python3\n", Kind::Python),
+            ("#!/usr/bin/env -S uv run --script\n", Kind::Python),
+            ("# /// script\n# dependencies = []\n# ///\n", Kind::Python),
+            ("#!/usr/bin/env wasmserve\nimport os\n", Kind::Python),
+            ("#!/usr/bin/env node\n", Kind::Component),
             (" #!/usr/bin/env wasmserve\n", Kind::Component),
         ] {
             assert_eq!(kind("my script", shebang.as_bytes()), wanted, "{shebang}");

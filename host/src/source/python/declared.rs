@@ -144,6 +144,8 @@ fn metadata(text: &str) -> Option<String> {
 pub(super) fn parts(file: &Path) -> BTreeSet<PathBuf> {
     let (mut parts, mut ahead) = (BTreeSet::new(), vec![file.to_owned()]);
     while let Some(file) = ahead.pop() {
+        // They may include each other.
+        let file = fs::canonicalize(&file).unwrap_or(file);
         if parts.len() == INCLUDED_MAX || !parts.insert(file.clone()) {
             continue;
         }

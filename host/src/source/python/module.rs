@@ -84,18 +84,21 @@ fn in_file(file: &Path) -> anyhow::Result<Located> {
     }
     let stem = file.file_stem().unwrap_or_default().to_str();
     let Some(stem) = stem else { bail!("has a name that is not UTF-8, which Python cannot import; rename it") };
-    if !is_python(file) || stem.contains('.') {
+    if !is_python(file) || stem.contains(['.', ':']) {
         let innermost = directory.clone();
         return Ok(Located { module: Module::Script(file.to_owned()), attribute: None, directory, innermost });
     }
     let mut names = if stem == "__init__" { Vec::new() } else { vec![stem] };
     let mut root = &*directory;
     while root.join("__init__.py").is_file()
-        && let Some(name) = root.file_name().and_then(|name| name.to_str())
+        && let Some(name) = root.file_name().and_then(|name| name.to_str()).filter(|name| !name.contains('.'))
         && let Some(above) = root.parent()
     {
         names.push(name);
         root = above;
+    }
+    if names.is_empty() {
+        bail!("is a package whose name Python cannot import; rename it");
     }
     names.reverse();
     Ok(Located {
@@ -208,12 +211,17 @@ fn instead(module: &str, directory: &Path) -> String {
 
 /// The modules in a directory and in its packages, in order.
 fn modules(directory: &Path) -> Vec<String> {
-    let mut modules = Vec::new();
-    for (name, path) in names(directory) {
-        if path.is_dir() {
-            modules.extend(names(&path).into_iter().map(|(below, _)| format!("{name}.{below}")));
+    /// How many packages may be inside of each other.
+    const DEPTH_MAX: usize = 4;
+    let (mut modules, mut ahead) = (Vec::new(), vec![(String::new(), directory.to_owned())]);
+    while let Some((prefix, directory)) = ahead.pop() {
+        for (name, path) in names(&directory) {
+            let name = format!("{prefix}{name}");
+            if path.join("__init__.py").is_file() && name.split('.').count() < DEPTH_MAX {
+                ahead.push((format!("{name}."), path));
+            }
+            modules.push(name);
         }
-        modules.push(name);
     }
     modules
 }
@@ -324,12 +332,25 @@ mod tests {
 
     #[test]
     fn a_file_that_no_module_can_be_named_after_is_a_script() {
-        let base = tree("scripts", &[("hello", "#!/usr/bin/env python3\n"), ("a.b.py", ""), ("my-app.py", "")]);
-        for (name, module) in
-            [("hello", "Script(\"/hello\")"), ("a.b.py", "Script(\"/a.b.py\")"), ("my-app.py", "my-app")]
-        {
+        let base = tree(
+            "scripts",
+            &[
+                ("hello", "#!/usr/bin/env python3\n"),
+                ("a.b.py", ""),
+                ("my-app.py", ""),
+                ("v1.2/__init__.py", ""),
+                ("v1.2/a.py", ""),
+            ],
+        );
+        for (name, module) in [
+            ("hello", "Script(\"/hello\")"),
+            ("a.b.py", "Script(\"/a.b.py\")"),
+            ("my-app.py", "my-app"),
+            ("v1.2/a.py", "a"),
+        ] {
             assert_eq!(found(&base, name).map(|(module, ..)| module), Ok(module.to_owned()), "{name}");
         }
+        assert!(found(&base, "v1.2").is_err_and(|error| error.contains("Python cannot import")));
         _ = fs::remove_dir_all(base);
     }
 
