@@ -245,7 +245,6 @@ def survives_a_refusal(environ, start_response):
 
 
 def raises(environ, start_response):
-    secret = "of the frame"
     raise ValueError("no luck \xe9")
 
 
