@@ -468,6 +468,16 @@ fn every_file_that_an_app_consists_of_is_watched_and_what_it_writes_is_not() {
 }
 
 #[test]
+fn a_traceback_cannot_control_the_terminal() {
+    let place = Place::new();
+    place.file("app.py", "raise ValueError('\\x1b]0;title\\x07 \\u202e')\n");
+    let ended = served(&place, &["app.py"]).run();
+    assert_eq!(ended.code, Some(4));
+    assert!(ended.stderr.contains("raise ValueError('\\x1b]0;"), "the source is shown as it is: {}", ended.stderr);
+    assert!(ended.stderr.chars().all(|char| char == '\n' || !char.is_control()), "{:?}", ended.stderr);
+}
+
+#[test]
 fn an_app_that_can_change_its_own_source_is_not_watched() {
     let place = Place::new();
     place.file("app.py", app("1"));

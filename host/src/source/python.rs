@@ -72,7 +72,7 @@ impl Found {
         let Unprepared { mut line, traceback } = failure;
         let traceback = self.with_places(&traceback);
         line = anyhow!("{}", self.with_places(&format!("{line:#}")));
-        traceback.lines().for_each(|text| messages.line(text.as_bytes()));
+        messages.text(&traceback);
         if let Some(hint) = self.hint.filter(|_| phrases::is_module_missing(&traceback)) {
             line = anyhow!("{line:#}; {hint}");
         }

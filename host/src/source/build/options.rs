@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use wasmserve_gateway::escape::escape;
+
 use crate::event::{Event, Events};
 
 /// The options for building a handler from source.
@@ -36,7 +38,7 @@ impl Messages {
     }
 
     /// Writes one line, which has no line end.
-    pub(crate) fn line(&self, line: &[u8]) {
+    pub(super) fn line(&self, line: &[u8]) {
         match self {
             // The build goes on even if stderr is closed.
             Self::Stderr { .. } => _ = io::stderr().write_all(&[line, b"\n"].concat()),
@@ -44,10 +46,20 @@ impl Messages {
         }
     }
 
+    /// Writes a text of several lines, which may come from whoever wrote an app.
+    pub(crate) fn text(&self, text: &str) {
+        text.lines().for_each(|line| self.line(printable(line).as_bytes()));
+    }
+
     /// Writes a message of our own.
     pub(crate) fn report(&self, text: &str) {
-        self.line(format!("wasmserve: {text}").as_bytes());
+        self.line(format!("wasmserve: {}", printable(text)).as_bytes());
     }
+}
+
+/// A line that cannot control the terminal. Backslashes stay as they are: the text is for people.
+fn printable(line: &str) -> String {
+    escape(line.as_bytes()).replace("\\\\", "\\")
 }
 
 impl fmt::Debug for Messages {

@@ -198,9 +198,7 @@ impl Run<'_> {
         if phrases::has_no_pip(&output) {
             return none(&format!("`{shown}`")).into();
         }
-        for line in output.lines() {
-            self.messages.line(line.as_bytes());
-        }
+        self.messages.text(&output);
         let line = anyhow!("has dependencies in `{shown}` that {name} cannot install; its messages say why");
         Failure { line, output, sources: Vec::new() }
     }
