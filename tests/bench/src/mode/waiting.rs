@@ -102,14 +102,15 @@ fn measure(grid: &Grid, wanted: usize) -> Result<Seen> {
     hold(&server, wanted, || live(stats))
 }
 
-/// All other limits keep their defaults, except for those that would end waiting exchanges, and for the total memory, in
-/// MiB.
+/// All other limits keep their defaults, except for those that would refuse or end waiting exchanges, and for the total
+/// memory, in MiB.
 pub(super) fn flags(wanted: usize, memory: usize, stats: SocketAddr) -> Vec<String> {
     vec![
         // The first request, which shows that the server has started, may not have ended yet.
         format!("--max-exchanges={}", wanted + 16),
         format!("--max-connections={}", wanted + 16),
         format!("--max-total-memory={}MiB", memory.max(2048)),
+        "--queue-wait=10m".into(),
         "--timeout=10m".into(),
         "--body-timeout=10m".into(),
         "--min-rate=0".into(),
