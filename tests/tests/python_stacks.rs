@@ -33,7 +33,7 @@ def reads(environ):
 
 class Page:
     def __call__(self, environ):
-        sum(number for number in iter(int, 1))  # sums
+        sum(number for number in iter(int, 1) if number)  # sums
 
 
 def calls(function):
