@@ -1,6 +1,7 @@
 //! Basic types and helpers that every module may use and that depend on none of them.
 
 pub(crate) mod address;
+pub(crate) mod contract;
 pub(crate) mod dirs;
 pub(crate) mod exit;
 pub(crate) mod grants;

@@ -1,7 +1,6 @@
 //! From the handler that the user names to one that serves: locating, building, loading and watching.
 
 pub(crate) mod build;
-pub(crate) mod contract;
 pub(crate) mod example;
 pub(crate) mod live;
 pub(crate) mod load;

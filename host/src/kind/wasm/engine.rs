@@ -144,9 +144,7 @@ impl Engine {
 
     /// Emits a notice that what is served now is experimental, the first time that this is called.
     pub(super) fn warn(&self, what: &str) {
-        if let Some(events) = &self.events {
-            self.has_warned.call_once(|| events.notice(Level::Warning, what));
-        }
+        self.has_warned.call_once(|| self.notice(Level::Warning, what));
     }
 
     /// All cores that have been created.

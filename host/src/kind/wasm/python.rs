@@ -144,8 +144,9 @@ pub(crate) fn handler(
 ) -> Result<Box<dyn Handler>, Unprepared> {
     let made = || -> anyhow::Result<_> {
         let base = interpreter.base(engine)?;
-        let memory = import(engine, name, &base, app, limits, grants)?;
-        let dirs = Dirs::open(&app.dirs(&base)?)?;
+        let dirs = app.dirs(&base)?;
+        let memory = import(engine, name, &base, app, &dirs, limits, grants)?;
+        let dirs = Dirs::open(&dirs)?;
         let (frame, runtime) = (Arc::clone(&base.frame), base.runtime);
         serve(engine, move |core| base.code(core), frame, &memory, dirs, runtime, limits, grants)
     };
@@ -214,7 +215,7 @@ pub(crate) fn build(
 ) -> Result<Vec<u8>, Unprepared> {
     let made = || -> anyhow::Result<_> {
         let base = interpreter.base(engine)?;
-        let memory = import(engine, name, &base, app, limits, &Grants::default())?;
+        let memory = import(engine, name, &base, app, &app.dirs(&base)?, limits, &Grants::default())?;
         Ok(base.frame.whole(&memory, base.runtime))
     };
     made().map_err(|error| Unprepared::of(name, error))
@@ -223,18 +224,19 @@ pub(crate) fn build(
 /// How long an application may take to import. Django takes a second, and three before its modules are in the cache.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Imports an application with what it may access, and returns its memory.
+/// Imports an application, which sees these directories, and returns its memory.
 fn import(
     engine: &Engine,
     name: &Path,
     base: &Base,
     app: &App,
+    dirs: &[Dir],
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Vec<u8>> {
     let core = engine.cores(Python::ABI, Python::MEMORIES)?.current();
     let (code, component) = (base.code(&core)?, base.component(&core)?);
-    let mut dirs = app.dirs(base)?;
+    let mut dirs = dirs.to_vec();
     for dir in &mut dirs {
         dir.read_only = !dir.guest.starts_with("/pycache/");
     }

@@ -4,7 +4,7 @@ use std::{fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context as _, bail};
 
-use crate::{base::output, source::contract};
+use crate::base::{contract, output};
 
 /// Returns the contract as one text; or writes it into a directory, which is created, and returns a text with the next
 /// step.

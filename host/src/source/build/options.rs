@@ -46,7 +46,7 @@ impl Messages {
         }
     }
 
-    /// Writes a text of several lines, which may come from whoever wrote an app.
+    /// Writes a text of several lines, which may come from the author of an app.
     pub(crate) fn text(&self, text: &str) {
         text.lines().for_each(|line| self.line(printable(line).as_bytes()));
     }

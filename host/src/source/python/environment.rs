@@ -1,6 +1,6 @@
 //! Reads virtual environments: which directories their Python would import packages from.
 //!
-//! Their Python is not run: an environment beside an app may come from whoever wrote the app, and nothing of an app runs
+//! Their Python is not run: an environment beside an app may come from the app's author, and nothing of an app runs
 //! outside of the sandbox. What it would add to `sys.path` is in text files.
 
 use std::{

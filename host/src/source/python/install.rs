@@ -247,7 +247,7 @@ impl Run<'_> {
                 if only_wheels {
                     command.arg("--no-build");
                 }
-                // Not the Python of an environment beside the app, which may come from whoever wrote the app.
+                // Not the Python of an environment beside the app, which may come from the app's author.
                 if dirs::virtual_environment().is_none() {
                     command.arg("--system");
                 }

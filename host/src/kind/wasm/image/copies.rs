@@ -117,7 +117,7 @@ unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range was mapped for this value alone, and whoever uses it borrows it.
+        // SAFETY: the range was mapped for this value alone, and each use of it borrows the value.
         _ = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
     }
 }

@@ -203,7 +203,7 @@ impl Base {
     }
 
     /// The directory for what the modules of another directory are compiled to. Each application has its own, because
-    /// whoever writes compiled code decides what its readers do.
+    /// the writer of compiled code decides what its readers do.
     ///
     /// # Errors
     ///

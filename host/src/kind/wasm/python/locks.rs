@@ -1,7 +1,7 @@
 //! The locks of SQLite's databases.
 //!
 //! WASI has no locks on files, so SQLite locks a database by making a directory beside it: `data.db.lock` for `data.db`.
-//! An instance can end at any time, also in a transaction. What it leaves behind, a journal, tells the next one how to undo
+//! An instance can end at any time, also in a transaction. What it leaves behind, a journal, shows the next one how to undo
 //! the transaction; but its lock would keep all others out forever.
 
 use std::path::{Path, PathBuf};

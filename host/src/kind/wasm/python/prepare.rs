@@ -60,7 +60,8 @@ pub(super) struct Preparation {
     instance: Instance,
 }
 
-/// Runs `body` with an instance of a component that begins with this image, and returns its memory afterwards. Blocks until it is done.
+/// Runs `body` with an instance of a component that begins with this image, and returns its memory afterwards. Blocks until
+/// it is done.
 ///
 /// # Errors
 ///
@@ -123,7 +124,7 @@ impl Preparation {
     }
 
     /// Looks up an exported function.
-    pub(super) fn export(
+    fn export(
         &mut self,
         interface: Option<&str>,
         name: &str,

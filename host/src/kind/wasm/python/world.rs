@@ -7,23 +7,7 @@ use wit_component::StringEncoding;
 use wit_dylib::{DylibOpts, Metadata, metadata::Type};
 use wit_parser::{Resolve, SourceMap, WorldId};
 
-/// The packages that the world is made of, each before those that need it.
-const PACKAGES: [(&str, &[&str]); 3] = [
-    ("wasi:cli", &[include_str!("../../../../python/wasi-cli.wit")]),
-    (
-        "wasmserve:gateway",
-        &[
-            include_str!("../../../../../wit/environ.wit"),
-            include_str!("../../../../../wit/errors.wit"),
-            include_str!("../../../../../wit/handler.wit"),
-            include_str!("../../../../../wit/input.wit"),
-            include_str!("../../../../../wit/response.wit"),
-            include_str!("../../../../../wit/types.wit"),
-            include_str!("../../../../../wit/world.wit"),
-        ],
-    ),
-    ("wasmserve:python", &[include_str!("../../../../python/world.wit")]),
-];
+use crate::base::contract;
 
 /// The name of the module through which Python code calls the host.
 pub(super) const MODULE: &str = "wasmserve_host";
@@ -67,11 +51,15 @@ pub(super) struct Symbols {
 pub(super) fn bindings() -> anyhow::Result<Bindings> {
     let mut resolve = Resolve::default();
     let mut last = None;
-    for (name, files) in PACKAGES {
+    // Each before those that need it.
+    let packages = [
+        ("wasi-cli.wit", include_str!("../../../../python/wasi-cli.wit").to_owned()),
+        ("gateway.wit", contract::text()),
+        ("world.wit", include_str!("../../../../python/world.wit").to_owned()),
+    ];
+    for (name, text) in packages {
         let mut sources = SourceMap::default();
-        for (at, file) in files.iter().enumerate() {
-            sources.push_str(&format!("{name}/{at}.wit"), *file);
-        }
+        sources.push_str(name, text);
         let group = sources.parse().map_err(|(sources, error)| anyhow::anyhow!(error.render(&sources)))?;
         last = Some(resolve.push_group(group)?);
     }
