@@ -1,4 +1,4 @@
-//! Embeds the SDK's sources, the built-in handlers and the parts of Python in the program.
+//! Embeds the SDK's sources, the built-in handlers, the provider of exported handlers and the parts of Python in the program.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "build scripts communicate with cargo on stdout")]
 
@@ -13,12 +13,25 @@ use std::{
 /// The target that handlers are compiled for.
 const TARGET: &str = "wasm32-wasip2";
 
+/// The target that the provider is compiled for: there, the standard library imports nothing.
+const BARE_TARGET: &str = "wasm32-unknown-unknown";
+
 /// The examples that are embedded as components.
 const GUESTS: [&str; 2] = ["echo", "logsink"];
 
 /// The files that the guests are built from, relative to the workspace.
-const INPUTS: [&str; 6] =
-    ["Cargo.lock", "Cargo.toml", "examples/Cargo.toml", "guest-sdk/Cargo.toml", "guest-sdk/src", "host/build.rs"];
+const INPUTS: [&str; 10] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "examples/Cargo.toml",
+    "guest-sdk/Cargo.toml",
+    "guest-sdk/src",
+    "host/build.rs",
+    "host/gateway/Cargo.toml",
+    "host/gateway/src",
+    "host/provider/Cargo.toml",
+    "host/provider/src",
+];
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
@@ -29,8 +42,10 @@ fn main() {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     embed_sdk(&workspace.join("guest-sdk"), &out);
-    provide_target();
+    provide_target(TARGET);
+    provide_target(BARE_TARGET);
     build_guests(&workspace, &out);
+    build_provider(&workspace, &out);
     embed_python(&out);
 }
 
@@ -94,10 +109,10 @@ fn download_python(out: &Path) -> Option<PathBuf> {
 
 /// Adds the target to the toolchain if it is missing. rustup adds the targets in rust-toolchain.toml only when it installs
 /// the toolchain, and many machines have it already.
-fn provide_target() {
+fn provide_target(target: &str) {
     // rustup's proxies have set RUSTUP_TOOLCHAIN, so that every program here uses the same toolchain.
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let ask = |what| PathBuf::from(output_of(Command::new(&rustc).args(["--print", what, "--target", TARGET])));
+    let ask = |what| PathBuf::from(output_of(Command::new(&rustc).args(["--print", what, "--target", target])));
     let (sysroot, libraries) = (ask("sysroot"), ask("target-libdir"));
     // If the target is removed later, this script runs again and adds it for the tests as well.
     println!("cargo::rerun-if-changed={}", libraries.display());
@@ -108,32 +123,49 @@ fn provide_target() {
     if libraries.is_dir() {
         return;
     }
-    let adds = format!("rustup target add {TARGET}");
-    match Command::new("rustup").args(["target", "add", TARGET]).stdin(Stdio::null()).output() {
+    let adds = format!("rustup target add {target}");
+    match Command::new("rustup").args(["target", "add", target]).stdin(Stdio::null()).output() {
         Err(_) => {
-            fail(&format!("this Rust has no target {TARGET}, and there is no rustup to add it: see https://rustup.rs"))
+            fail(&format!("this Rust has no target {target}, and there is no rustup to add it: see https://rustup.rs"))
         }
         Ok(output) if !output.status.success() => {
             let stderr = String::from_utf8_lossy(&output.stderr);
             eprintln!("{stderr}");
             let why = stderr.lines().rfind(|line| line.starts_with("error")).unwrap_or("no reason given");
-            fail(&format!("the target {TARGET} is missing, and `{adds}` failed: {why}"));
+            fail(&format!("the target {target} is missing, and `{adds}` failed: {why}"));
         }
         Ok(_) if !libraries.is_dir() => fail(&format!(
-            "rustup added the target {TARGET}, but not to the toolchain of this build: {}",
+            "rustup added the target {target}, but not to the toolchain of this build: {}",
             rustc.display()
         )),
-        Ok(_) => println!("cargo::warning=the target {TARGET} was missing; added it with `{adds}`"),
+        Ok(_) => println!("cargo::warning=the target {target} was missing; added it with `{adds}`"),
     }
 }
 
-/// Runs cargo to build the guests, optimized for size, in a separate target directory: the outer build has locked its
-/// own.
+/// Builds the built-in handlers, optimized for size.
 fn build_guests(workspace: &Path, out: &Path) {
+    let mut cargo = cargo("build", workspace, TARGET, out);
+    cargo.arg("--package=wasmserve-examples").args(GUESTS.map(|name| format!("--bin={name}")));
+    run(&mut cargo, "the built-in handlers do not build");
+}
+
+/// Builds the provider, with what has to be known to move its code and data to other addresses.
+fn build_provider(workspace: &Path, out: &Path) {
+    let mut cargo = cargo("rustc", workspace, BARE_TARGET, out);
+    let flags = "-Clink-arg=--emit-relocs -Clink-arg=-zstack-size=65536";
+    cargo
+        .args(["--package=wasmserve-provider", "--lib", "--crate-type=cdylib"])
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags);
+    run(&mut cargo, "the provider of exported handlers does not build");
+    let built = out.join("guests").join(BARE_TARGET).join("release/wasmserve_provider.wasm");
+    fs::copy(built, out.join("provider.wasm")).expect("cargo has built it");
+}
+
+/// A build for a target, optimized for size, in a separate target directory: the outer build has locked its own.
+fn cargo(command: &str, workspace: &Path, target: &str, out: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace).args(["build", "--locked", "--release", "--target", TARGET]);
-    cargo.args(["--package=wasmserve-examples", "--target-dir"]).arg(out.join("guests"));
-    cargo.args(GUESTS.map(|name| format!("--bin={name}")));
+    cargo.current_dir(workspace).args([command, "--locked", "--release", "--target", target]);
+    cargo.arg("--target-dir").arg(out.join("guests"));
     cargo.envs([("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"), ("CARGO_PROFILE_RELEASE_LTO", "true")]);
     // Wrappers such as clippy's and the host's flags do not apply to guests, and neither does the outer build's job
     // server.
@@ -141,10 +173,15 @@ fn build_guests(workspace: &Path, out: &Path) {
     {
         cargo.env_remove(name);
     }
+    cargo
+}
+
+/// Runs cargo. If that fails, the build fails with this message.
+fn run(cargo: &mut Command, failure: &str) {
     let output = cargo.stdin(Stdio::null()).output().expect("cargo is running this script, so it can run again");
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        fail("the built-in handlers do not build; see the errors above");
+        fail(&format!("{failure}; see the errors above"));
     }
 }
 

@@ -40,6 +40,7 @@
 
 mod admission;
 mod base;
+mod compose;
 mod event;
 mod exchange;
 mod fault;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 
 use self::{
-    commands::{build, clean, doc, dump, inspect, new, serve, test, wit},
+    commands::{build, clean, doc, dump, export, inspect, new, serve, test, wit},
     task::Task,
 };
 use crate::{
@@ -60,6 +60,7 @@ fn run(task: Task) -> Result<Exit, StartError> {
         Task::Inspect(inspect) => inspect::run(&inspect),
         Task::Dump(dump) => dump::run(dump),
         Task::Build(build) => build::run(build),
+        Task::Export(export) => export::run(export),
         Task::Test(test) => test::run(test),
         Task::Wit(directory) => print_result(wit::wit(directory.as_deref())),
         Task::Doc { is_colorful } => doc::run(is_colorful),

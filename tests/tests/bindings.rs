@@ -1,28 +1,15 @@
-//! The SDK's bindings are generated once and committed, so that no handler has to compile the generator.
+//! Bindings are generated once and committed, so that nothing that is compiled for wasm has to compile the generator.
 
 use std::{env, fs, path::Path};
 
 use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
 use wit_bindgen_rust::{Opts, Ownership, WithOption};
 
-const WIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
-const BINDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk/src/bindings.rs");
+/// The root of the workspace.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 #[test]
-fn the_committed_bindings_are_up_to_date() {
-    let fresh = generate(Path::new(WIT));
-    if env::var_os("WASMSERVE_REGENERATE").is_some() {
-        fs::write(BINDINGS, &fresh).expect("the bindings can be written");
-    }
-    let committed = fs::read_to_string(BINDINGS).unwrap_or_default();
-    assert!(
-        committed == fresh,
-        "guest-sdk/src/bindings.rs does not match wit/; regenerate it:\n\n    \
-        WASMSERVE_REGENERATE=1 cargo test --test fast bindings\n",
-    );
-}
-
-fn generate(wit: &Path) -> String {
+fn the_committed_bindings_of_the_sdk_are_up_to_date() {
     // The SDK's own errors have readable messages. Generated ones would print only their names.
     let errors = [
         ("input@0.1.0/read-error", "crate::ReadError"),
@@ -33,20 +20,53 @@ fn generate(wit: &Path) -> String {
         let wit = format!("wasmserve:gateway/{wit}");
         (wit, WithOption::Path(rust.to_owned()))
     });
-    let options = Opts {
-        format: true,
-        // The host borrows header fields instead of getting copies.
-        ownership: Ownership::Borrowing { duplicate_if_necessary: true },
-        pub_export_macro: true,
-        runtime_path: Some("wit_bindgen::rt".to_owned()),
-        with: with.into(),
-        generate_all: true,
-        ..Opts::default()
-    };
+    // The host borrows header fields instead of getting copies.
+    let ownership = Ownership::Borrowing { duplicate_if_necessary: true };
+    let options = Opts { ownership, pub_export_macro: true, with: with.into(), ..Opts::default() };
+    let fresh = generate(&["wit"], "application", options);
+    check("guest-sdk/src/bindings.rs", &fresh);
+}
 
+#[test]
+fn the_committed_bindings_of_the_provider_are_up_to_date() {
+    let fresh = generate(
+        &[
+            "wit",
+            "host/provider/wit/wasi-io.wit",
+            "host/provider/wit/wasi-cli.wit",
+            "host/provider/wit/wasi-http.wit",
+            "host/provider/wit/provider.wit",
+        ],
+        "provider",
+        Opts::default(),
+    );
+    check("host/provider/src/bindings.rs", &fresh);
+}
+
+fn check(path: &str, fresh: &str) {
+    let file = Path::new(ROOT).join(path);
+    if env::var_os("WASMSERVE_REGENERATE").is_some() {
+        fs::write(&file, fresh).expect("the bindings can be written");
+    }
+    let committed = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == fresh,
+        "{path} does not match its WIT; regenerate it:\n\n    \
+        WASMSERVE_REGENERATE=1 cargo test --test fast bindings\n",
+    );
+}
+
+/// The bindings of a world in the last of these packages. The others are those that it uses.
+fn generate(packages: &[&str], world: &str, options: Opts) -> String {
+    let options =
+        Opts { format: true, runtime_path: Some("wit_bindgen::rt".to_owned()), generate_all: true, ..options };
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).expect("wit/ is valid");
-    let world = resolve.select_world(&[package], Some("application")).expect("wit/ has the world");
+    let mut package = None;
+    for packages in packages {
+        let pushed = resolve.push_path(Path::new(ROOT).join(packages));
+        package = Some(pushed.unwrap_or_else(|error| panic!("{packages}: {error:#}")).0);
+    }
+    let world = resolve.select_world(package.as_slice(), Some(world)).expect("it has the world");
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files).expect("the bindings can be generated");
     let (_, bindings) = files.iter().next().expect("one generated file");

@@ -9,7 +9,7 @@ use std::{
 use wasmserve_tests::{graph::Graph, place::Place};
 
 /// The top-level modules of the host, called rooms. Each may use only those before it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "base",
     "fault",
     "event",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 14] = [
     "admission",
     "handler",
     "kind",
+    "compose",
     "source",
     "exchange",
     "transport",

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::config::Config;
 use crate::{
     base::address::Address,
+    compose::export::Keep,
     kind::wasm::{compile::CompileOptions, settings::Abi},
     lifecycle::options::LifecycleOptions,
     source::{
@@ -32,6 +33,8 @@ pub(crate) enum Task {
     Dump(Dump),
     /// Build a handler without serving it.
     Build(Build),
+    /// Turn a handler into a component that other hosts serve.
+    Export(Export),
     /// Run the tests in a handler's source.
     Test(Test),
     /// Write the contract: into a directory, or to stdout if `None`.
@@ -67,6 +70,15 @@ pub(crate) struct Build {
     pub options: BuildOptions,
     /// How Python is compiled, if it is a Python app.
     pub compile: CompileOptions,
+}
+
+/// The parameters of `wasmserve export`.
+#[derive(Debug)]
+pub(crate) struct Export {
+    /// What to make the component of, and how.
+    pub build: Build,
+    /// What is left to the host.
+    pub keep: Keep,
 }
 
 /// The parameters of `wasmserve new`.

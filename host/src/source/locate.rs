@@ -241,6 +241,12 @@ impl Source {
         self.origin == Origin::Path(Kind::Files)
     }
 
+    /// Whether the source is a component's file.
+    #[must_use]
+    pub(crate) fn is_component(&self) -> bool {
+        self.origin == Origin::Path(Kind::Component)
+    }
+
     /// Whether the source is a WSGI app.
     #[must_use]
     pub(crate) fn is_python(&self) -> bool {

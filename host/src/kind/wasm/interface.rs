@@ -128,7 +128,7 @@ fn is_draft(export: &str) -> bool {
 
 /// Says that a component exports none of the interfaces, and names them.
 #[must_use]
-pub(super) fn none_is_exported() -> String {
+pub(crate) fn none_is_exported() -> String {
     let names = ALL.map(|interface| match interface.name() {
         any if any.ends_with('.') => format!("`{any}x`"),
         exact => format!("`{exact}`"),

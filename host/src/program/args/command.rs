@@ -17,6 +17,9 @@ pub(super) enum Command {
     /// Build a handler from its source without serving it
     Build(BuildArgs),
 
+    /// Turn a handler into a component of wasi:http, which other hosts serve
+    Export(ExportArgs),
+
     /// Show what a component contains, and whether it can be served
     Inspect(InspectArgs),
 
@@ -85,6 +88,24 @@ pub(super) struct BuildArgs {
     /// Include debug information, so that stacks show files and lines
     #[arg(long)]
     pub(super) debug: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// A handler: a component, a Rust file, a crate's directory, or a Python app
+    pub(super) handler: OsString,
+
+    /// Where to write the component [default: the current directory, NAME-http.wasm]
+    #[arg(short, long, value_name = "FILE.WASM")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Leave variables, files and sockets to the host; without this, the handler sees none
+    #[arg(long, value_name = "WHAT", value_parser = ["cli"])]
+    pub(super) keep: Option<String>,
+
+    /// Leave wasi:keyvalue to the host, if the handler imports it
+    #[arg(long)]
+    pub(super) with_kv: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,14 +6,15 @@ use anyhow::anyhow;
 use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
-    command::{BuildArgs, Command, DumpArgs, ExampleArgs, InspectArgs, NewArgs, TestArgs},
+    command::{BuildArgs, Command, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, TestArgs},
     line::Args,
     refusal, shell, value,
 };
 use crate::{
     base::exit::{Exit, OrExit as _, StartError},
+    compose::export::Keep,
     kind::wasm::compile::CompileOptions,
-    program::task::{Build, Dump, Inspect, Layout, New, ReplyOptions, Task, Test},
+    program::task::{Build, Dump, Export, Inspect, Layout, New, ReplyOptions, Task, Test},
     source::{
         build::options::{BuildOptions, Messages},
         example::{self, Example},
@@ -58,6 +59,15 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             output,
             options: BuildOptions { lines: debug, messages: messages() },
             compile: CompileOptions::new(program),
+        })),
+        Command::Export(ExportArgs { handler, output, keep, with_kv }) => Ok(Task::Export(Export {
+            build: Build {
+                source: handler,
+                output,
+                options: BuildOptions { lines: false, messages: messages() },
+                compile: CompileOptions::new(program),
+            },
+            keep: Keep { cli: keep.is_some(), keyvalue: with_kv },
         })),
         Command::Inspect(InspectArgs { file, max_component }) => {
             let compile = CompileOptions::new(program);

@@ -1,0 +1,3 @@
+//! Makes components out of components. Everything here is pure: from bytes to bytes.
+
+pub(crate) mod export;
