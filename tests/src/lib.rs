@@ -16,6 +16,8 @@ pub mod kind;
 
 pub mod bulk;
 
+pub mod cluster;
+
 pub mod real;
 
 pub mod place;

@@ -17,6 +17,7 @@ const REMEDY: &str = "run tests/clients/install";
 
 /// The pinned versions, and the copy that the installer leaves.
 const PYTHON_PINS: (&str, &str) = (include_str!("../clients/requirements.txt"), "venv/requirements.txt");
+const PROGRAM_PINS: (&str, &str) = (include_str!("../clients/programs.txt"), "venv/programs.txt");
 const NODE_PINS: (&str, &str) = (include_str!("../clients/package-lock.json"), "node_modules/package-lock.json");
 
 /// A program of the system, such as `curl`.
@@ -39,6 +40,18 @@ pub fn system(program: &str) -> Command {
 #[must_use]
 pub fn python() -> Command {
     let mut command = Command::new(installed(PYTHON_PINS).join("venv/bin/python"));
+    command.envs(place::environment());
+    command
+}
+
+/// A program with a pinned version, such as `wash`.
+///
+/// # Panics
+///
+/// It is not installed.
+#[must_use]
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(installed(PROGRAM_PINS).join("venv/bin").join(name));
     command.envs(place::environment());
     command
 }

@@ -1,5 +1,5 @@
 //! Slow tests: third-party clients, handlers that cargo builds, sieges, ten thousand requests, bodies of a gibibyte,
-//! default timeouts, the frameworks of Python, and the benchmark in its short form.
+//! default timeouts, the frameworks of Python, a cluster of wasmCloud, and the benchmark in its short form.
 //!
 //! They run only when asked for by name:
 //!
@@ -8,12 +8,13 @@
 //! cargo test --locked --test slow
 //! ```
 //!
-//! The first command installs the clients, from curl to nginx. Builds are offline, with the packages that this
+//! The first command installs the clients, from curl to nginx, and the programs of a cluster. Builds are offline, with the packages that this
 //! workspace has fetched.
 //!
 //! The name of a test is a claim, and starts with the number of the rule or fault that it tests, if any.
 
 mod bench;
+mod cluster;
 mod endurance;
 mod frameworks;
 mod patience;
