@@ -1,42 +1,66 @@
-//! Handlers on a cluster of wasmCloud: two hosts, which share nothing but NATS and a registry.
+//! Exported handlers on a cluster of wasmCloud: two hosts, which share nothing but NATS and a registry.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use serde_json::json;
 use wasmserve_tests::{
+    client::Response,
     cluster::{Cluster, Host},
     guest,
+    place::Place,
+    python,
+    server::Launch,
 };
 
-/// The host name by which the hosts know the handler.
-const NAME: &str = "hello.localhost";
+/// What the server reports if nothing can be installed.
+const NO_INDEX: [&str; 2] = ["cannot reach the package index", "neither uv nor a python3 with pip"];
 
-/// Pushes a component to the registry, and starts it on each host.
-fn start(cluster: &Cluster, hosts: &[Host], component: &Path) {
-    let image = format!("{}/hello:1", cluster.registry());
-    let component = component.to_str().expect("the path is UTF-8");
-    cluster.wash(&["oci", "push", "--insecure", &image, component]);
-    let handler = json!({ "name": "hello", "image": image });
-    let http = json!({
-        "namespace": "wasi", "package": "http", "version": "0.2.0",
-        "interfaces": ["incoming-handler"], "config": { "host": NAME },
-    });
-    let world = json!({ "components": [handler], "hostInterfaces": [http] });
-    let workload = json!({ "namespace": "default", "name": "hello", "witWorld": world });
-    let request = json!({ "workloadId": "hello", "workload": workload }).to_string();
-    for host in hosts {
-        assert_eq!(cluster.begin(host, request.as_bytes()), "WORKLOAD_STATE_RUNNING");
+/// Exports a handler, publishes it with the command that the export prints, and starts it on each host with the request
+/// that the export writes. Returns whether it could be exported: what it depends on may not be there.
+fn deploy(cluster: &Cluster, hosts: &[Host], handler: &Path, name: &str) -> bool {
+    let place = Place::new();
+    let component = place.join(format!("{name}.wasm"));
+    let image = format!("{}/{name}:1", cluster.registry());
+    let export = Launch::bare().flags(["export", "--for", "wasmcloud", "--image", &image]);
+    let ended = export.flags([handler, Path::new("-o"), &component]).run();
+    if NO_INDEX.iter().any(|sign| ended.stderr.contains(sign)) {
+        #[expect(clippy::print_stderr, reason = "a test that does not check everything has to say so")]
+        {
+            eprintln!("without {name}, which cannot be built: {}", ended.stderr);
+        }
+        return false;
     }
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(ended.stdout, format!("{}\n", component.display()));
+    let push = ended.stderr.lines().find_map(|line| line.trim().strip_prefix("wash ")).expect("the line is printed");
+    cluster.wash(&push.split(' ').collect::<Vec<_>>());
+    let request = fs::read(place.join(format!("{name}.workload.json"))).expect("the request is written");
+    for host in hosts {
+        assert_eq!(cluster.begin(host, &request), "WORKLOAD_STATE_RUNNING");
+    }
+    true
+}
+
+fn is(response: &Response, text: &str) -> bool {
+    response.status == 200 && response.text() == text
 }
 
 #[test]
 fn one_host_answers_everything_when_the_other_one_is_killed() {
+    python::ready();
     let mut cluster = Cluster::start();
     let hosts = ["one", "two"].map(|name| cluster.host(name));
-    start(&cluster, &hosts, guest::measured("greets_through_wasi_http"));
+    assert!(deploy(&cluster, &hosts, guest::program("hello"), "hello"));
+    let place = Place::new();
+    let app = place.file("greeting.py", FLASK);
+    let has_flask = deploy(&cluster, &hosts, &app, "greeting");
     for host in &hosts {
-        let response = host.get(NAME, "/");
-        assert_eq!((response.status, response.text()), (200, "Hello, World!\n"));
+        let response = host.get("hello.localhost", "/");
+        assert!(is(&response, "Hello, World!\n"), "{response:?}");
+        if has_flask {
+            let response = host.get("greeting.localhost", "/cluster?times=2");
+            assert!(is(&response, "Hello, cluster!Hello, cluster!"), "{response:?}");
+            assert_eq!(host.get("greeting.localhost", "/a/b").status, 404);
+        }
         assert_eq!(host.get("other.localhost", "/").status, 404);
     }
     let [killed, left] = hosts;
@@ -45,8 +69,27 @@ fn one_host_answers_everything_when_the_other_one_is_killed() {
         if number == 100 {
             killed.take().map(Host::kill);
         }
-        client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+        client.send("GET / HTTP/1.1\r\nHost: hello.localhost\r\n\r\n");
         let response = client.response();
-        assert_eq!((response.status, response.text()), (200, "Hello, World!\n"), "{number}");
+        assert!(is(&response, "Hello, World!\n"), "{number}: {response:?}");
+    }
+    if has_flask {
+        let response = left.get("greeting.localhost", "/cluster");
+        assert!(is(&response, "Hello, cluster!"), "{response:?}");
     }
 }
+
+const FLASK: &str = r#"
+# /// script
+# dependencies = ["flask"]
+# ///
+
+from flask import Flask, request
+
+app = Flask(__name__)
+
+
+@app.get("/<name>")
+def greet(name):
+    return f"Hello, {name}!" * request.args.get("times", 1, type=int)
+"#;

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod inspect;
 mod make;
 pub(crate) mod new;
+mod path;
 pub(crate) mod serve;
 pub(crate) mod test;
 pub(crate) mod wit;

@@ -79,6 +79,30 @@ pub(crate) struct Export {
     pub build: Build,
     /// What is left to the host.
     pub keep: Keep,
+    /// What to write beside the component, if anything.
+    pub deploy: Option<Deploy>,
+}
+
+/// How `wasmserve export --for` describes a handler to a platform.
+#[derive(Debug)]
+pub(crate) struct Deploy {
+    /// The platform.
+    pub platform: Platform,
+    /// The image that contains the component in a registry, `REGISTRY/NAME:TAG`; one on this machine if `None`.
+    pub image: Option<String>,
+    /// The host name in requests for the handler; one for this machine if `None`.
+    pub host: Option<String>,
+    /// What the handler may send requests to: `HOST:PORT`.
+    pub net: Vec<String>,
+}
+
+/// A platform that runs exported handlers on many machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Platform {
+    /// wasmCloud, with or without Kubernetes.
+    WasmCloud,
+    /// Spin, and SpinKube on Kubernetes.
+    Spin,
 }
 
 /// The parameters of `wasmserve new`.

@@ -2,12 +2,17 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs};
-use crate::{base::size, kind::wasm::component, program::commands::dump::reply, source::example};
+use crate::{
+    base::size,
+    kind::wasm::component,
+    program::commands::{dump::reply, export::deployment},
+    source::example,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -106,6 +111,32 @@ pub(super) struct ExportArgs {
     /// Leave wasi:keyvalue to the host, if the handler imports it
     #[arg(long)]
     pub(super) with_kv: bool,
+
+    /// Write what a platform needs too, beside the component
+    #[arg(long = "for", value_name = "PLATFORM")]
+    pub(super) platform: Option<PlatformArg>,
+
+    /// With --for: the image that contains the component in a registry [default: localhost:5000/NAME:latest]
+    #[arg(long, value_name = "REGISTRY/NAME:TAG", requires = "platform", value_parser = deployment::parse_image)]
+    pub(super) image: Option<String>,
+
+    /// With --for wasmcloud: the host name in requests for the handler [default: NAME.localhost]
+    #[arg(long, value_name = "NAME", requires = "platform", value_parser = deployment::parse_host)]
+    pub(super) host: Option<String>,
+
+    /// With --for: let the handler connect and send requests to an address; can be repeated
+    #[arg(long, value_name = "HOST:PORT", requires = "platform", value_parser = deployment::parse_net)]
+    pub(super) allow_net: Vec<String>,
+}
+
+/// The platforms of `--for`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum PlatformArg {
+    /// wasmCloud: a request for its hosts, and a WorkloadDeployment for Kubernetes
+    #[value(name = "wasmcloud")]
+    WasmCloud,
+    /// Spin: a spin.toml, and a SpinApp for Kubernetes
+    Spin,
 }
 
 #[derive(Debug, Args)]

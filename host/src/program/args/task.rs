@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
-    command::{BuildArgs, Command, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, TestArgs},
+    command::{BuildArgs, Command, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, PlatformArg, TestArgs},
     line::Args,
     refusal, shell, value,
 };
@@ -14,7 +14,7 @@ use crate::{
     base::exit::{Exit, OrExit as _, StartError},
     compose::export::Keep,
     kind::wasm::compile::CompileOptions,
-    program::task::{Build, Dump, Export, Inspect, Layout, New, ReplyOptions, Task, Test},
+    program::task::{Build, Deploy, Dump, Export, Inspect, Layout, New, Platform, ReplyOptions, Task, Test},
     source::{
         build::options::{BuildOptions, Messages},
         example::{self, Example},
@@ -60,15 +60,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
             options: BuildOptions { lines: debug, messages: messages() },
             compile: CompileOptions::new(program),
         })),
-        Command::Export(ExportArgs { handler, output, keep, with_kv }) => Ok(Task::Export(Export {
-            build: Build {
-                source: handler,
-                output,
-                options: BuildOptions { lines: false, messages: messages() },
-                compile: CompileOptions::new(program),
-            },
-            keep: Keep { cli: keep.is_some(), keyvalue: with_kv },
-        })),
+        Command::Export(args) => of_export(args, program).map(Task::Export),
         Command::Inspect(InspectArgs { file, max_component }) => {
             let compile = CompileOptions::new(program);
             Ok(Task::Inspect(Inspect { file, component: max_component, compile, messages: messages() }))
@@ -99,6 +91,27 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
 /// The messages of what builds and installs, on stderr.
 fn messages() -> Messages {
     Messages::Stderr { color: value::is_colorful(&io::stderr()) }
+}
+
+fn of_export(args: ExportArgs, program: PathBuf) -> Result<Export, StartError> {
+    let ExportArgs { handler, output, keep, with_kv, platform, image, host, allow_net } = args;
+    let deploy = platform.map(|platform| match platform {
+        PlatformArg::Spin if host.is_some() => {
+            Err(anyhow!("--host is for wasmCloud, whose hosts choose a handler by it; leave it out with --for spin"))
+        }
+        PlatformArg::Spin => Ok(Deploy { platform: Platform::Spin, image, host, net: allow_net }),
+        PlatformArg::WasmCloud => Ok(Deploy { platform: Platform::WasmCloud, image, host, net: allow_net }),
+    });
+    Ok(Export {
+        build: Build {
+            source: handler,
+            output,
+            options: BuildOptions { lines: false, messages: messages() },
+            compile: CompileOptions::new(program),
+        },
+        keep: Keep { cli: keep.is_some(), keyvalue: with_kv },
+        deploy: deploy.transpose().or_exit(Exit::Usage)?,
+    })
 }
 
 fn of_dump(args: DumpArgs) -> Result<Dump, StartError> {

@@ -12,5 +12,5 @@ use crate::{
 ///
 /// The source does not build, or the file cannot be written.
 pub(crate) fn run(task: Build) -> Result<Exit, StartError> {
-    make::run(task, ".wasm", make::build)
+    make::run(task, ".wasm", make::build, |_| Ok(()))
 }

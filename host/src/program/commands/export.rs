@@ -1,13 +1,21 @@
 //! `wasmserve export`: turns a handler into a component of `wasi:http`, which other hosts serve.
 
-use anyhow::Context as _;
+pub(crate) mod deployment;
+mod spin;
+mod wasmcloud;
 
+use anyhow::{Context as _, anyhow};
+
+use self::deployment::Deployment;
 use super::make;
 use crate::{
-    base::exit::{Exit, OrExit as _, StartError},
+    base::{
+        exit::{Exit, OrExit as _, StartError},
+        output::Output,
+    },
     compose::export,
     kind::wasm::{self, component::SIZE_MAX},
-    program::task::{Build, Export},
+    program::task::{Build, Export, Platform},
     source::{build::Component, locate::Source},
 };
 
@@ -15,19 +23,45 @@ use crate::{
 const LOST: &str = "other hosts do not tell it the client's address, the exact bytes of the head, the order and case of \
                     field names, and send their own reason phrases; docs/export.md has all differences";
 
-/// Makes the component, writes it to a file and prints the file's name, unless the component goes to stdout.
+/// The end of a component's name, if the user has not named its file.
+const SUFFIX: &str = "-http.wasm";
+
+/// Makes the component, writes it to a file and prints the file's name, unless the component goes to stdout. Writes what
+/// a platform needs beside it.
 ///
 /// # Errors
 ///
-/// It is not a handler, it does not build, or the file cannot be written.
+/// It is not a handler, it does not build, or a file cannot be written.
 pub(crate) fn run(task: Export) -> Result<Exit, StartError> {
-    let Export { build, keep } = task;
-    make::run(build, "-http.wasm", move |source, task| {
+    let Export { build, keep, deploy } = task;
+    let is_no_file = |output: Output| !matches!(output, Output::File { .. });
+    if deploy.is_some() && build.output.as_deref().is_some_and(|path| Output::at(path).is_ok_and(is_no_file)) {
+        let why =
+            anyhow!("--for writes files beside the component; name a file for it with -o, as in -o out/hello.wasm");
+        return Err(StartError::new(Exit::Usage, &why));
+    }
+    let messages = build.options.messages.clone();
+    let make = move |source: &Source, task: &Build| {
         let handler = handler(source, task)?;
         let bytes = export::export(&handler.bytes, keep);
         let bytes = bytes.with_context(|| format!("{source} cannot be exported")).or_exit(Exit::Handler)?;
         task.options.messages.report(LOST);
         Ok(Component { bytes, ..handler })
+    };
+    make::run(build, SUFFIX, make, move |component| {
+        let Some(deploy) = deploy else { return Ok(()) };
+        let file = component.file_name().unwrap_or_default().to_string_lossy();
+        let name = file.strip_suffix(SUFFIX).or(file.strip_suffix(".wasm")).unwrap_or(&file);
+        let platform = deploy.platform;
+        let deployment = Deployment::new(deploy, name, component, keep.keyvalue);
+        let (manifests, steps) = match platform {
+            Platform::WasmCloud => (wasmcloud::manifests(&deployment), wasmcloud::steps(&deployment)),
+            Platform::Spin => (spin::manifests(&deployment), spin::steps(&deployment)),
+        };
+        let files: anyhow::Result<Vec<_>> = manifests.iter().map(|manifest| manifest.write(&deployment)).collect();
+        let files = files?.join(" and ");
+        messages.text(&format!("wasmserve: {files} describe the handler; publish and start it with\n{steps}"));
+        Ok(())
     })
 }
 

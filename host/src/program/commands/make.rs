@@ -1,6 +1,9 @@
 //! Makes a component from what the user names, and writes it to a file: what `build` and `export` have in common.
 
-use std::{panic, path::PathBuf};
+use std::{
+    panic,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::{runtime::Builder, task::spawn_blocking};
@@ -22,23 +25,24 @@ use crate::{
     },
 };
 
-/// Makes a component, changes it with `finish`, writes it to a file and prints the file's name, unless the component goes
-/// to stdout. The file is named after the source, with `suffix`, if the user has not named one.
+/// Makes a component, writes it to a file, does what is left with the file's path, and prints it, unless the component
+/// goes to stdout. The file is named after the source, with `suffix`, if the user has not named one.
 ///
 /// # Errors
 ///
-/// The source does not build, `finish` fails, or the file cannot be written.
+/// The component cannot be made, the file cannot be written, or what is left fails.
 pub(super) fn run(
     task: Build,
     suffix: &'static str,
     make: impl FnOnce(&Source, &Build) -> Result<Component, StartError> + Send + 'static,
+    then: impl FnOnce(&Path) -> anyhow::Result<()> + Send + 'static,
 ) -> Result<Exit, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot create a tokio runtime").or_exit(Exit::Failed)?;
     let done = runtime.block_on(async {
         let mut signals = Signals::new().context("cannot receive signals").or_exit(Exit::Failed)?;
         // Writing may block as well: a FIFO waits for its reader.
-        Ok::<_, StartError>(signals.unless_stopped(spawn_blocking(|| write(task, suffix, make))).await)
+        Ok::<_, StartError>(signals.unless_stopped(spawn_blocking(|| write(task, suffix, make, then))).await)
     })?;
     // Does not wait for work that was stopped.
     runtime.shutdown_background();
@@ -52,6 +56,7 @@ fn write(
     task: Build,
     suffix: &str,
     make: impl FnOnce(&Source, &Build) -> Result<Component, StartError>,
+    then: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> Result<Exit, StartError> {
     let source = Source::new(Named::from(task.source.clone()));
     source.check().or_exit(Exit::Handler)?;
@@ -67,6 +72,7 @@ fn write(
     check_sources(&output, &source, &made).or_exit(Exit::Failed)?;
     let waiting = || task.options.messages.report(&format!("waiting for a reader of `{}`…", path.display()));
     output.write(&made.bytes, waiting).or_exit(Exit::Failed)?;
+    then(&path).or_exit(Exit::Failed)?;
     if output != Output::Stdout {
         // The file is written even if stdout is closed. The name is printed as it is, because scripts use it.
         _ = output::print(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
