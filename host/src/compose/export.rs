@@ -6,6 +6,7 @@
 
 mod graph;
 mod handler;
+mod merge;
 mod needs;
 mod parts;
 mod stand_in;
@@ -30,7 +31,13 @@ pub(crate) fn export(handler: &[u8], keep: Keep) -> anyhow::Result<Vec<u8>> {
     let handler = Handler::read(handler)?;
     handler.check()?;
     let needs = Needs::of(&handler.imports(), keep)?;
-    let exported = graph::compose(&handler, &needs, keep)?;
+    let exported = match merge::merge(&handler, &needs, keep) {
+        Ok(merged) => merged,
+        Err(why) => {
+            eprintln!("{why:#}");
+            graph::compose(&handler, &needs, keep)?
+        }
+    };
     check(&exported, keep).context("the exported component is not what hosts take; please report this")?;
     Ok(exported)
 }
