@@ -6,6 +6,9 @@
 //!
 //! There is one exchange for each instance. `wasmserve:provider/exchange` says when it begins and ends.
 
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "it is an allocator")]
+mod arena;
 #[allow(
     missing_docs,
     unreachable_pub,

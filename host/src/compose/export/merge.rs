@@ -39,6 +39,9 @@ use crate::kind::wasm::gateway::HANDLER;
 /// The size of a page of memory in bytes.
 const PAGE: u32 = 64 << 10;
 
+/// The size of the provider's stack in memory, which `host/build.rs` sets, in bytes.
+const STACK: u32 = 64 << 10;
+
 /// A component of `wasi:http` with one core module, which contains the handler and its parts.
 ///
 /// # Errors
@@ -53,7 +56,8 @@ pub(super) fn merge(handler: &Handler<'_>, needs: &Needs, keep: Keep) -> anyhow:
 
     let memory = u32::try_from(main.memory.initial)?.checked_mul(PAGE).context("its memory is too large")?;
     let table = main.table.map_or(Ok(1), |table| u32::try_from(table.initial))?;
-    // The provider's own first element is at 1.
+    // The provider's data begins behind its stack, which is not needed, and its first element is at 1.
+    let memory = memory.checked_sub(STACK).context("its memory is too small")?;
     let provider = relocate(PROVIDER, memory, table - 1)?;
     let provider = Core::read(&provider)?;
     let plan = Plan::new(&resolve, &main, &provider, handler, needs, keep, &random)?;
@@ -161,8 +165,6 @@ enum What {
     Driver,
     /// Is the allocator that the host calls.
     Realloc,
-    /// Is `memory.grow` for the provider, which first gets a page of the initial memory.
-    Grow,
     /// Calls the function of the provider with this name.
     Adapter(wit_parser::Function, String),
     /// Stands in for a function that the host may lack.
@@ -174,7 +176,6 @@ enum What {
 /// The functions that are made for every handler, by their places among those that are made.
 const DRIVER: u32 = 0;
 const REALLOC: u32 = 1;
-const GROW: u32 = 2;
 
 /// What a function of a module becomes.
 #[derive(Clone, Copy)]
@@ -213,11 +214,7 @@ impl<'a> Plan<'a> {
             main,
             provider,
             imports: Vec::new(),
-            made: vec![
-                made("driver", i32s(2, 0), What::Driver),
-                made("cabi_realloc", i32s(4, 1), What::Realloc),
-                made("grow", i32s(1, 1), What::Grow),
-            ],
+            made: vec![made("driver", i32s(2, 0), What::Driver), made("cabi_realloc", i32s(4, 1), What::Realloc)],
             main_imports: Vec::new(),
             provider_imports: Vec::new(),
             random,
@@ -328,21 +325,23 @@ impl<'a> Plan<'a> {
         let [first_main, first_provider, first_made] = self.firsts();
         let main_globals = main.globals.as_ref().map_or(0, |globals| globals.count());
         let all_globals = main_globals + provider.globals.as_ref().map_or(0, |globals| globals.count());
-        let (is_provider, reserve) = (all_globals, all_globals + 1);
+        let is_provider = all_globals;
+        // Calls are nested, so both can use one stack.
+        let (Some(stack), Some(own)) = (main.stack_pointer, provider.stack_pointer) else { bail!("it has no stack") };
+        let mut provider_globals: Vec<u32> = (main_globals..all_globals).collect();
+        provider_globals[own as usize] = stack;
         let mut main_moved = Moved {
             functions: self.functions(&self.main_imports, main, first_main),
+            globals: (0..main_globals).collect(),
             types: 0,
-            globals: 0,
             data: 0,
-            grow: None,
         };
         let main_data = main.data.as_ref().map_or(0, |data| data.count());
         let mut provider_moved = Moved {
             functions: self.functions(&self.provider_imports, provider, first_provider),
+            globals: provider_globals,
             types: index_of(main.function_types.len()),
-            globals: main_globals,
             data: main_data,
-            grow: Some(first_made + GROW),
         };
 
         let mut types = TypeSection::new();
@@ -382,12 +381,11 @@ impl<'a> Plan<'a> {
         };
         tables.table(table_type);
 
-        // Behind the provider's memory, one page more is the first that it gets when it asks for more.
-        let reserved = main.memory.initial + provider.memory.initial;
+        let behind = provider.memory.initial - u64::from(STACK / PAGE);
         let mut memories = MemorySection::new();
         memories.memory(MemoryType {
-            minimum: reserved + 1,
-            maximum: main.memory.maximum.map(|maximum| maximum + provider.memory.initial + 1),
+            minimum: main.memory.initial + behind,
+            maximum: main.memory.maximum.map(|maximum| maximum + behind),
             memory64: false,
             shared: false,
             page_size_log2: None,
@@ -399,16 +397,11 @@ impl<'a> Plan<'a> {
         }
         for global in provider.globals.clone().into_iter().flatten() {
             let global = global?;
-            let value = constant(&global.init_expr)?;
-            // The only one that is not constant is the stack pointer.
-            let value = if global.ty.mutable { value + memory.cast_signed() } else { value };
             let ty = provider_moved.global_type(global.ty).map_err(of_encoder)?;
-            globals.global(ty, &ConstExpr::i32_const(value));
+            globals.global(ty, &ConstExpr::i32_const(constant(&global.init_expr)?));
         }
-        for value in [0, i32::try_from(reserved)?] {
-            let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
-            globals.global(ty, &ConstExpr::i32_const(value));
-        }
+        let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+        globals.global(ty, &ConstExpr::i32_const(0));
 
         let mut exports = ExportSection::new();
         exports.export("memory", ExportKind::Memory, 0);
@@ -458,7 +451,6 @@ impl<'a> Plan<'a> {
                     maker.driver(of("begin")?.function, handle, of("end")?.function)
                 }
                 What::Realloc => maker.realloc(),
-                What::Grow => grow(reserve),
                 What::Adapter(function, name) => {
                     maker.adapter(function, self.target(&provider_moved.functions, provider, name)?)?
                 }
@@ -546,18 +538,6 @@ impl<'a> Plan<'a> {
 fn is_handle(resolve: &Resolve, function: &wit_parser::Function) -> bool {
     let Some(Type::Id(id)) = function.result else { return false };
     matches!(resolve.types[id].kind, TypeDefKind::Handle(Handle::Own(_))) && function.params.is_empty()
-}
-
-/// `memory.grow` with a first page that is there already.
-fn grow(reserve: u32) -> Function {
-    let mut function = Function::new([(1, ValType::I32)]);
-    let (pages, first) = (0, 1);
-    let mut code = function.instructions();
-    code.global_get(reserve).local_set(first);
-    code.local_get(pages).i32_const(1).i32_eq().local_get(first).i32_const(0).i32_ne().i32_and();
-    code.if_(wasm_encoder::BlockType::Empty).i32_const(0).global_set(reserve).local_get(first).return_().end();
-    code.local_get(pages).memory_grow(0).end();
-    function
 }
 
 /// The types of an imported function.

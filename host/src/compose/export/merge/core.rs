@@ -26,6 +26,8 @@ pub(super) struct Core<'a> {
     pub(super) data: Option<DataSectionReader<'a>>,
     /// The names of functions.
     pub(super) names: HashMap<u32, &'a str>,
+    /// The global with the address of the top of the stack in memory.
+    pub(super) stack_pointer: Option<u32>,
 }
 
 /// A function that a module imports.
@@ -58,6 +60,7 @@ impl<'a> Core<'a> {
             elements: None,
             data: None,
             names: HashMap::new(),
+            stack_pointer: None,
         };
         let mut memories = 0;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -118,11 +121,22 @@ impl<'a> Core<'a> {
 
     fn add_names(&mut self, names: NameSectionReader<'a>) -> anyhow::Result<()> {
         for subsection in names {
-            if let Name::Function(names) = subsection? {
-                for name in names {
-                    let name = name?;
-                    self.names.insert(name.index, name.name);
+            match subsection? {
+                Name::Function(names) => {
+                    for name in names {
+                        let name = name?;
+                        self.names.insert(name.index, name.name);
+                    }
                 }
+                Name::Global(names) => {
+                    for name in names {
+                        let name = name?;
+                        if name.name == "__stack_pointer" {
+                            self.stack_pointer = Some(name.index);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -156,12 +170,11 @@ impl<'a> Core<'a> {
 pub(super) struct Moved {
     /// The new index of each function.
     pub(super) functions: Vec<u32>,
-    /// What is added to the indices of types, globals and data segments.
+    /// The new index of each global.
+    pub(super) globals: Vec<u32>,
+    /// What is added to the indices of types and data segments.
     pub(super) types: u32,
-    pub(super) globals: u32,
     pub(super) data: u32,
-    /// The function that is called instead of `memory.grow`.
-    pub(super) grow: Option<u32>,
 }
 
 impl Reencode for Moved {
@@ -176,18 +189,11 @@ impl Reencode for Moved {
     }
 
     fn global_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
-        Ok(self.globals + index)
+        Ok(self.globals[index as usize])
     }
 
     fn data_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
         Ok(self.data + index)
-    }
-
-    fn instruction<'a>(&mut self, operator: Operator<'a>) -> Result<wasm_encoder::Instruction<'a>, reencode::Error> {
-        match (operator, self.grow) {
-            (Operator::MemoryGrow { .. }, Some(grow)) => Ok(wasm_encoder::Instruction::Call(grow)),
-            (operator, _) => reencode::utils::instruction(self, operator),
-        }
     }
 }
 
