@@ -20,7 +20,7 @@ const BARE_TARGET: &str = "wasm32-unknown-unknown";
 const GUESTS: [&str; 2] = ["echo", "logsink"];
 
 /// The files that the guests are built from, relative to the workspace.
-const INPUTS: [&str; 10] = [
+const INPUTS: [&str; 12] = [
     "Cargo.lock",
     "Cargo.toml",
     "examples/Cargo.toml",
@@ -29,6 +29,8 @@ const INPUTS: [&str; 10] = [
     "host/build.rs",
     "host/gateway/Cargo.toml",
     "host/gateway/src",
+    "host/passwords/Cargo.toml",
+    "host/passwords/src",
     "host/provider/Cargo.toml",
     "host/provider/src",
 ];

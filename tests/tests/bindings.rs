@@ -35,6 +35,7 @@ fn the_committed_bindings_of_the_provider_are_up_to_date() {
             "host/provider/wit/wasi-io.wit",
             "host/provider/wit/wasi-cli.wit",
             "host/provider/wit/wasi-http.wit",
+            "host/provider/wit/python.wit",
             "host/provider/wit/provider.wit",
         ],
         "provider",

@@ -199,6 +199,7 @@ fn only_bindings_two_calls_and_the_memories_of_python_are_unsafe() {
             let excepted = [
                 ("guest-sdk", "src/lib.rs"),
                 ("guest-sdk", "src/handler.rs"),
+                // Its module `arena`, and what is generated.
                 ("host", "provider/src/lib.rs"),
                 ("host", "src/kind/wasm/footprint.rs"),
                 ("host", "src/kind/wasm/image/copies.rs"),

@@ -5984,6 +5984,225 @@ pub mod exports {
                 pub(crate) use __export_wasmserve_provider_exchange_0_1_0_cabi;
             }
         }
+        pub mod python {
+            #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+            pub mod passwords {
+                #[used]
+                #[doc(hidden)]
+                static __FORCE_SECTION_REF: fn() = super::super::super::super::__link_custom_section_describing_imports;
+                use super::super::super::super::_rt;
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_pbkdf2_cabi<T_: Guest>(
+                    arg0: *mut u8,
+                    arg1: usize,
+                    arg2: *mut u8,
+                    arg3: usize,
+                    arg4: *mut u8,
+                    arg5: usize,
+                    arg6: i32,
+                    arg7: i32,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result3 = {
+                            let len0 = arg1;
+                            let bytes0 = _rt::Vec::from_raw_parts(
+                                arg0.cast(),
+                                len0,
+                                len0,
+                            );
+                            let len1 = arg3;
+                            let len2 = arg5;
+                            T_::pbkdf2(
+                                _rt::string_lift(bytes0),
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(arg2.cast(), len1, len1)),
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(arg4.cast(), len2, len2)),
+                                arg6 as u32,
+                                arg7 as u32,
+                            )
+                        };
+                        let ptr4 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result3 {
+                            Some(e) => {
+                                *ptr4.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec5 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                    .into_boxed_slice();
+                                let ptr5 = vec5.as_ptr().cast::<u8>();
+                                let len5 = vec5.len();
+                                ::core::mem::forget(vec5);
+                                *ptr4
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len5;
+                                *ptr4
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr5.cast_mut();
+                            }
+                            None => {
+                                *ptr4.add(0).cast::<u8>() = (0i32) as u8;
+                            }
+                        };
+                        ptr4
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_pbkdf2<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                            0 => {}
+                            _ => {
+                                let l1 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l2 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base3 = l1;
+                                let len3 = l2;
+                                _rt::cabi_dealloc(base3, len3 * 1, 1);
+                            }
+                        }
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_scrypt_cabi<T_: Guest>(
+                    arg0: *mut u8,
+                    arg1: usize,
+                    arg2: *mut u8,
+                    arg3: usize,
+                    arg4: i64,
+                    arg5: i32,
+                    arg6: i32,
+                    arg7: i32,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result2 = {
+                            let len0 = arg1;
+                            let len1 = arg3;
+                            T_::scrypt(
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(arg0.cast(), len0, len0)),
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(arg2.cast(), len1, len1)),
+                                arg4 as u64,
+                                arg5 as u32,
+                                arg6 as u32,
+                                arg7 as u32,
+                            )
+                        };
+                        let ptr3 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result2 {
+                            Some(e) => {
+                                *ptr3.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec4 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                    .into_boxed_slice();
+                                let ptr4 = vec4.as_ptr().cast::<u8>();
+                                let len4 = vec4.len();
+                                ::core::mem::forget(vec4);
+                                *ptr3
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len4;
+                                *ptr3
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr4.cast_mut();
+                            }
+                            None => {
+                                *ptr3.add(0).cast::<u8>() = (0i32) as u8;
+                            }
+                        };
+                        ptr3
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_scrypt<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                            0 => {}
+                            _ => {
+                                let l1 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l2 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base3 = l1;
+                                let len3 = l2;
+                                _rt::cabi_dealloc(base3, len3 * 1, 1);
+                            }
+                        }
+                    }
+                }
+                pub trait Guest {
+                    #[allow(async_fn_in_trait)]
+                    fn pbkdf2(
+                        hash: _rt::String,
+                        password: _rt::Vec<u8>,
+                        salt: _rt::Vec<u8>,
+                        rounds: u32,
+                        length: u32,
+                    ) -> ::core::option::Option<_rt::Vec<u8>>;
+                    #[allow(async_fn_in_trait)]
+                    fn scrypt(
+                        password: _rt::Vec<u8>,
+                        salt: _rt::Vec<u8>,
+                        n: u64,
+                        r: u32,
+                        p: u32,
+                        length: u32,
+                    ) -> ::core::option::Option<_rt::Vec<u8>>;
+                }
+                #[doc(hidden)]
+                macro_rules! __export_wasmserve_python_passwords_0_1_0_cabi {
+                    ($ty:ident with_types_in $($path_to_types:tt)*) => {
+                        const _ : () = { #[unsafe (export_name =
+                        "wasmserve:python/passwords@0.1.0#pbkdf2")] unsafe extern "C" fn
+                        export_pbkdf2(arg0 : * mut u8, arg1 : usize, arg2 : * mut u8,
+                        arg3 : usize, arg4 : * mut u8, arg5 : usize, arg6 : i32, arg7 :
+                        i32,) -> * mut u8 { unsafe { $($path_to_types)*::
+                        _export_pbkdf2_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4, arg5,
+                        arg6, arg7) } } #[unsafe (export_name =
+                        "cabi_post_wasmserve:python/passwords@0.1.0#pbkdf2")] unsafe
+                        extern "C" fn _post_return_pbkdf2(arg0 : * mut u8,) { unsafe {
+                        $($path_to_types)*:: __post_return_pbkdf2::<$ty > (arg0) } }
+                        #[unsafe (export_name =
+                        "wasmserve:python/passwords@0.1.0#scrypt")] unsafe extern "C" fn
+                        export_scrypt(arg0 : * mut u8, arg1 : usize, arg2 : * mut u8,
+                        arg3 : usize, arg4 : i64, arg5 : i32, arg6 : i32, arg7 : i32,) ->
+                        * mut u8 { unsafe { $($path_to_types)*::
+                        _export_scrypt_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4, arg5,
+                        arg6, arg7) } } #[unsafe (export_name =
+                        "cabi_post_wasmserve:python/passwords@0.1.0#scrypt")] unsafe
+                        extern "C" fn _post_return_scrypt(arg0 : * mut u8,) { unsafe {
+                        $($path_to_types)*:: __post_return_scrypt::<$ty > (arg0) } } };
+                    };
+                }
+                #[doc(hidden)]
+                pub(crate) use __export_wasmserve_python_passwords_0_1_0_cabi;
+                #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                struct _RetArea(
+                    [::core::mem::MaybeUninit<
+                        u8,
+                    >; 3 * ::core::mem::size_of::<*const u8>()],
+                );
+                static mut _RET_AREA: _RetArea = _RetArea(
+                    [::core::mem::MaybeUninit::uninit(); 3
+                        * ::core::mem::size_of::<*const u8>()],
+                );
+            }
+        }
     }
 }
 #[rustfmt::skip]
@@ -6218,6 +6437,9 @@ macro_rules! __export_provider_impl {
         $($path_to_types_root)*::
         exports::wasmserve::provider::exchange::__export_wasmserve_provider_exchange_0_1_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::wasmserve::provider::exchange);
+        $($path_to_types_root)*::
+        exports::wasmserve::python::passwords::__export_wasmserve_python_passwords_0_1_0_cabi!($ty
+        with_types_in $($path_to_types_root)*:: exports::wasmserve::python::passwords);
     };
 }
 #[doc(inline)]
@@ -6229,33 +6451,33 @@ pub(crate) use __export_provider_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4890] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9b%\x01A\x02\x01A\x1f\
-\x01B\x04\x01o\x02ss\x01p\0\x01@\0\0\x01\x04\0\x0fget-environment\x01\x02\x03\0\x1a\
-wasi:cli/environment@0.2.0\x05\0\x01B\x01\x04\0\x05error\x03\x01\x03\0\x13wasi:i\
-o/error@0.2.0\x05\x01\x01B\x04\x04\0\x08pollable\x03\x01\x01h\0\x01@\x01\x04self\
-\x01\x01\0\x04\0\x16[method]pollable.block\x01\x02\x03\0\x12wasi:io/poll@0.2.0\x05\
-\x02\x02\x03\0\x01\x05error\x02\x03\0\x02\x08pollable\x01B\x1b\x02\x03\x02\x01\x03\
-\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x04\x04\0\x08pollable\x03\0\x02\x01i\x01\
-\x01q\x02\x15last-operation-failed\x01\x04\0\x06closed\0\0\x04\0\x0cstream-error\
-\x03\0\x05\x04\0\x0cinput-stream\x03\x01\x04\0\x0doutput-stream\x03\x01\x01h\x07\
-\x01p}\x01j\x01\x0a\x01\x06\x01@\x02\x04self\x09\x03lenw\0\x0b\x04\0\"[method]in\
-put-stream.blocking-read\x01\x0c\x01h\x08\x01j\x01w\x01\x06\x01@\x01\x04self\x0d\
-\0\x0e\x04\0![method]output-stream.check-write\x01\x0f\x01j\0\x01\x06\x01@\x02\x04\
-self\x0d\x08contents\x0a\0\x10\x04\0\x1b[method]output-stream.write\x01\x11\x04\0\
-.[method]output-stream.blocking-write-and-flush\x01\x11\x01@\x01\x04self\x0d\0\x10\
-\x04\0\x1b[method]output-stream.flush\x01\x12\x01i\x03\x01@\x01\x04self\x0d\0\x13\
-\x04\0\x1f[method]output-stream.subscribe\x01\x14\x03\0\x15wasi:io/streams@0.2.0\
-\x05\x05\x02\x03\0\x03\x0doutput-stream\x01B\x05\x02\x03\x02\x01\x06\x04\0\x0dou\
-tput-stream\x03\0\0\x01i\x01\x01@\0\0\x02\x04\0\x0aget-stderr\x01\x03\x03\0\x15w\
-asi:cli/stderr@0.2.0\x05\x07\x02\x03\0\x03\x0cinput-stream\x01Bw\x02\x03\x02\x01\
-\x03\x04\0\x08io-error\x03\0\0\x02\x03\x02\x01\x04\x04\0\x08pollable\x03\0\x02\x02\
-\x03\x02\x01\x08\x04\0\x0cinput-stream\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0dou\
-tput-stream\x03\0\x06\x01q\x0a\x03get\0\0\x04head\0\0\x04post\0\0\x03put\0\0\x06\
-delete\0\0\x07connect\0\0\x07options\0\0\x05trace\0\0\x05patch\0\0\x05other\x01s\
-\0\x04\0\x06method\x03\0\x08\x01q\x03\x04HTTP\0\0\x05HTTPS\0\0\x05other\x01s\0\x04\
-\0\x06scheme\x03\0\x0a\x01ks\x01k{\x01r\x02\x05rcode\x0c\x09info-code\x0d\x04\0\x11\
-DNS-error-payload\x03\0\x0e\x01k}\x01r\x02\x08alert-id\x10\x0dalert-message\x0c\x04\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5039] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb0&\x01A\x02\x01A!\x01\
+B\x04\x01o\x02ss\x01p\0\x01@\0\0\x01\x04\0\x0fget-environment\x01\x02\x03\0\x1aw\
+asi:cli/environment@0.2.0\x05\0\x01B\x01\x04\0\x05error\x03\x01\x03\0\x13wasi:io\
+/error@0.2.0\x05\x01\x01B\x04\x04\0\x08pollable\x03\x01\x01h\0\x01@\x01\x04self\x01\
+\x01\0\x04\0\x16[method]pollable.block\x01\x02\x03\0\x12wasi:io/poll@0.2.0\x05\x02\
+\x02\x03\0\x01\x05error\x02\x03\0\x02\x08pollable\x01B\x1b\x02\x03\x02\x01\x03\x04\
+\0\x05error\x03\0\0\x02\x03\x02\x01\x04\x04\0\x08pollable\x03\0\x02\x01i\x01\x01\
+q\x02\x15last-operation-failed\x01\x04\0\x06closed\0\0\x04\0\x0cstream-error\x03\
+\0\x05\x04\0\x0cinput-stream\x03\x01\x04\0\x0doutput-stream\x03\x01\x01h\x07\x01\
+p}\x01j\x01\x0a\x01\x06\x01@\x02\x04self\x09\x03lenw\0\x0b\x04\0\"[method]input-\
+stream.blocking-read\x01\x0c\x01h\x08\x01j\x01w\x01\x06\x01@\x01\x04self\x0d\0\x0e\
+\x04\0![method]output-stream.check-write\x01\x0f\x01j\0\x01\x06\x01@\x02\x04self\
+\x0d\x08contents\x0a\0\x10\x04\0\x1b[method]output-stream.write\x01\x11\x04\0.[m\
+ethod]output-stream.blocking-write-and-flush\x01\x11\x01@\x01\x04self\x0d\0\x10\x04\
+\0\x1b[method]output-stream.flush\x01\x12\x01i\x03\x01@\x01\x04self\x0d\0\x13\x04\
+\0\x1f[method]output-stream.subscribe\x01\x14\x03\0\x15wasi:io/streams@0.2.0\x05\
+\x05\x02\x03\0\x03\x0doutput-stream\x01B\x05\x02\x03\x02\x01\x06\x04\0\x0doutput\
+-stream\x03\0\0\x01i\x01\x01@\0\0\x02\x04\0\x0aget-stderr\x01\x03\x03\0\x15wasi:\
+cli/stderr@0.2.0\x05\x07\x02\x03\0\x03\x0cinput-stream\x01Bw\x02\x03\x02\x01\x03\
+\x04\0\x08io-error\x03\0\0\x02\x03\x02\x01\x04\x04\0\x08pollable\x03\0\x02\x02\x03\
+\x02\x01\x08\x04\0\x0cinput-stream\x03\0\x04\x02\x03\x02\x01\x06\x04\0\x0doutput\
+-stream\x03\0\x06\x01q\x0a\x03get\0\0\x04head\0\0\x04post\0\0\x03put\0\0\x06dele\
+te\0\0\x07connect\0\0\x07options\0\0\x05trace\0\0\x05patch\0\0\x05other\x01s\0\x04\
+\0\x06method\x03\0\x08\x01q\x03\x04HTTP\0\0\x05HTTPS\0\0\x05other\x01s\0\x04\0\x06\
+scheme\x03\0\x0a\x01ks\x01k{\x01r\x02\x05rcode\x0c\x09info-code\x0d\x04\0\x11DNS\
+-error-payload\x03\0\x0e\x01k}\x01r\x02\x08alert-id\x10\x0dalert-message\x0c\x04\
 \0\x1aTLS-alert-received-payload\x03\0\x11\x01ky\x01r\x02\x0afield-name\x0c\x0af\
 ield-size\x13\x04\0\x12field-size-payload\x03\0\x14\x01kw\x01k\x15\x01q'\x0bDNS-\
 timeout\0\0\x09DNS-error\x01\x0f\0\x15destination-not-found\0\0\x17destination-u\
@@ -6328,9 +6550,12 @@ se-outparam\x01B\x0b\x02\x03\x02\x01\x10\x04\0\x10incoming-request\x03\0\0\x02\x
 \x02\x01\x11\x04\0\x11response-outparam\x03\0\x02\x01i\x01\x01i\x03\x01@\x02\x07\
 request\x04\x08response\x05\x01\0\x04\0\x05begin\x01\x06\x01j\0\x01s\x01@\x01\x07\
 outcome\x07\x01\0\x04\0\x03end\x01\x08\x04\0!wasmserve:provider/exchange@0.1.0\x05\
-\x12\x04\0!wasmserve:provider/provider@0.1.0\x04\0\x0b\x0e\x01\0\x08provider\x03\
-\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
-bindgen-rust\x060.61.1";
+\x12\x01B\x06\x01p}\x01k\0\x01@\x05\x04hashs\x08password\0\x04salt\0\x06roundsy\x06\
+lengthy\0\x01\x04\0\x06pbkdf2\x01\x02\x01@\x06\x08password\0\x04salt\0\x01nw\x01\
+ry\x01py\x06lengthy\0\x01\x04\0\x06scrypt\x01\x03\x04\0\x20wasmserve:python/pass\
+words@0.1.0\x05\x13\x04\0!wasmserve:provider/provider@0.1.0\x04\0\x0b\x0e\x01\0\x08\
+provider\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
+58.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

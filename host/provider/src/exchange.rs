@@ -10,7 +10,6 @@ use bytes::Bytes;
 use wasmserve_gateway::{
     Field,
     environ::Var,
-    escape::escape,
     head::{HeadLimits, StartError},
     input::{Input, ReadError},
     request::RequestHead,
@@ -151,7 +150,7 @@ impl Exchange {
         }
         let Some((kind, reason)) = failure else { return };
         if !reason.is_empty() {
-            reply::log(format!("{kind}: {}", escape(reason.as_bytes())).as_bytes());
+            reply::log(format!("{kind}: {reason}").as_bytes());
         }
         // What the handler did with a broken body is the client's fault.
         let (status, why) = match self.input.as_ref().and_then(Input::failure) {

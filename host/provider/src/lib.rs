@@ -29,6 +29,7 @@ use self::{
         exports::wasmserve::{
             gateway::{environ, errors, input, response},
             provider::exchange::Guest,
+            python::passwords,
         },
         wasi::http::types::{IncomingRequest, ResponseOutparam},
     },
@@ -132,6 +133,16 @@ impl response::Guest for Provider {
 
     fn connected() -> bool {
         exchange(|exchange| exchange.is_connected())
+    }
+}
+
+impl passwords::Guest for Provider {
+    fn pbkdf2(hash: String, password: Vec<u8>, salt: Vec<u8>, rounds: u32, length: u32) -> Option<Vec<u8>> {
+        wasmserve_passwords::pbkdf2(&hash, &password, &salt, rounds, length)
+    }
+
+    fn scrypt(password: Vec<u8>, salt: Vec<u8>, n: u64, r: u32, p: u32, length: u32) -> Option<Vec<u8>> {
+        wasmserve_passwords::scrypt(&password, &salt, n, r, p, length)
     }
 }
 

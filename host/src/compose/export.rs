@@ -31,13 +31,8 @@ pub(crate) fn export(handler: &[u8], keep: Keep) -> anyhow::Result<Vec<u8>> {
     let handler = Handler::read(handler)?;
     handler.check()?;
     let needs = Needs::of(&handler.imports(), keep)?;
-    let exported = match merge::merge(&handler, &needs, keep) {
-        Ok(merged) => merged,
-        Err(why) => {
-            eprintln!("{why:#}");
-            graph::compose(&handler, &needs, keep)?
-        }
-    };
+    // What cannot be merged works as well, and costs more.
+    let exported = merge::merge(&handler, &needs, keep).or_else(|_| graph::compose(&handler, &needs, keep))?;
     check(&exported, keep).context("the exported component is not what hosts take; please report this")?;
     Ok(exported)
 }

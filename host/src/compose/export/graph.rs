@@ -31,7 +31,7 @@ pub(super) fn compose(handler: &Handler<'_>, needs: &Needs, keep: Keep) -> anyho
             join(&mut graph, (stand_in, interface), (joined, interface))?;
         }
     }
-    for interface in &needs.gateway {
+    for interface in &needs.provider {
         join(&mut graph, (provider, interface), (joined, interface))?;
     }
     let driver = add(&mut graph, "driver", parts::driver()?)?;

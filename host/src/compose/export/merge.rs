@@ -226,7 +226,7 @@ impl<'a> Plan<'a> {
             let interface = known.iter().find(|known| base(known) == base(import.module));
             let interface = interface.with_context(|| format!("it imports `{}`", import.module))?;
             let signature = signature(main, *import)?;
-            let place = if needs.gateway.contains(interface) {
+            let place = if needs.provider.contains(interface) {
                 let function = plan.function(interface, import.name)?.clone();
                 let name = format!("{interface}#{}", import.name);
                 plan.make(import.name, signature, What::Adapter(function, name))

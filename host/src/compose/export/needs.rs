@@ -28,14 +28,15 @@ const KEYVALUE: &str = "wasi:keyvalue/";
 /// The package of our own interfaces.
 const GATEWAY: &str = "wasmserve:gateway/";
 
-/// What Python imports from the server.
-const PYTHON: &str = "wasmserve:python/";
+/// What Python imports from the server: hash functions, and a way to show its memory.
+const PASSWORDS: &str = "wasmserve:python/passwords@";
+const MEMORY: &str = "wasmserve:python/memory@";
 
 /// What a handler imports, by who has it.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
     /// From the provider.
-    pub(super) gateway: Vec<String>,
+    pub(super) provider: Vec<String>,
     /// From the stand-in.
     pub(super) stand_in: Vec<String>,
 }
@@ -49,11 +50,11 @@ impl Needs {
     pub(super) fn of(imports: &[String], keep: Keep) -> anyhow::Result<Self> {
         let mut needs = Self::default();
         for import in imports {
-            if import.starts_with(GATEWAY) {
-                needs.gateway.push(import.clone());
+            if import.starts_with(GATEWAY) || import.starts_with(PASSWORDS) {
+                needs.provider.push(import.clone());
             } else if is_hosts(import, keep) {
                 // The result imports it, too.
-            } else if import.starts_with(PYTHON) || is_of_command(import) {
+            } else if import.starts_with(MEMORY) || is_of_command(import) {
                 needs.stand_in.push(import.clone());
             } else if import.starts_with(KEYVALUE) {
                 bail!("it imports `{import}`; `--with-kv` leaves that to the host, which then has to have it");

@@ -18,10 +18,11 @@ pub(super) const PROVIDER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pro
 pub(super) const EXCHANGE: &str = "wasmserve:provider/exchange@0.1.0";
 
 /// The packages of the provider's world, each after those that it uses.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     ("wasi-io.wit", include_str!("../../../provider/wit/wasi-io.wit")),
     ("wasi-cli.wit", include_str!("../../../provider/wit/wasi-cli.wit")),
     ("wasi-http.wit", include_str!("../../../provider/wit/wasi-http.wit")),
+    ("python.wit", include_str!("../../../provider/wit/python.wit")),
     ("provider.wit", include_str!("../../../provider/wit/provider.wit")),
 ];
 
