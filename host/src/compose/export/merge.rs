@@ -9,7 +9,7 @@ mod adapter;
 mod core;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt::Write as _,
 };
 
@@ -194,6 +194,8 @@ struct Plan<'a> {
     /// What the imports of the two modules become.
     main_imports: Vec<Place>,
     provider_imports: Vec<Place>,
+    /// The functions of the provider that are needed.
+    live: HashSet<u32>,
     random: &'a str,
 }
 
@@ -217,6 +219,7 @@ impl<'a> Plan<'a> {
             made: vec![made("driver", i32s(2, 0), What::Driver), made("cabi_realloc", i32s(4, 1), What::Realloc)],
             main_imports: Vec::new(),
             provider_imports: Vec::new(),
+            live: HashSet::new(),
             random,
         };
         let known = handler.imports();
@@ -237,15 +240,32 @@ impl<'a> Plan<'a> {
             };
             plan.main_imports.push(place);
         }
-        for import in &provider.imports {
+        plan.live = provider.live(plan.roots()?)?;
+        for (index, import) in (0..).zip(&provider.imports) {
             let signature = signature(provider, *import)?;
             let place = match import.module {
+                _ if !plan.live.contains(&index) => Place::Import(0),
                 "wasi:cli/environment@0.2.0" if !keep.cli => plan.stand_in(import.module, import.name, signature)?,
                 _ => plan.import(import.module, import.name, signature),
             };
             plan.provider_imports.push(place);
         }
         Ok(plan)
+    }
+
+    /// The functions of the provider that are called from outside of it.
+    fn roots(&self) -> anyhow::Result<Vec<u32>> {
+        let adapted = self.made.iter().filter_map(|made| match &made.what {
+            What::Adapter(_, name) => Some(name.clone()),
+            _ => None,
+        });
+        let exchange = ["begin", "end"].map(|name| format!("{EXCHANGE}#{name}"));
+        let mut roots = vec![self.provider.export("cabi_realloc")?];
+        for name in adapted.chain(exchange) {
+            roots.push(self.provider.export(&name)?);
+            roots.extend(self.provider.export(&format!("cabi_post_{name}")));
+        }
+        Ok(roots)
     }
 
     fn import(&mut self, module: &str, name: &str, signature: Signature) -> Place {
@@ -429,9 +449,17 @@ impl<'a> Plan<'a> {
         }
 
         let mut code = CodeSection::new();
-        for (core, moved) in [(main, &mut main_moved), (provider, &mut provider_moved)] {
-            for body in &core.bodies {
-                moved.parse_function_body(&mut code, body.clone()).map_err(of_encoder)?;
+        for body in &main.bodies {
+            main_moved.parse_function_body(&mut code, body.clone()).map_err(of_encoder)?;
+        }
+        for (index, body) in (provider.first()..).zip(&provider.bodies) {
+            match self.live.contains(&index) {
+                true => provider_moved.parse_function_body(&mut code, body.clone()).map_err(of_encoder)?,
+                false => {
+                    let mut never = Function::new([]);
+                    never.instructions().unreachable().end();
+                    code.function(&never);
+                }
             }
         }
         let mut sizes = SizeAlign::default();
@@ -520,7 +548,8 @@ impl<'a> Plan<'a> {
     fn names(&self, main: &Moved, provider: &Moved) -> NameSection {
         let mut all: Vec<(u32, &str)> = Vec::new();
         for (core, moved) in [(self.main, main), (self.provider, provider)] {
-            let defined = core.names.iter().filter(|(index, _)| **index >= core.first());
+            let is_kept = |index: &u32| std::ptr::eq(core, self.main) || self.live.contains(index);
+            let defined = core.names.iter().filter(|(index, _)| **index >= core.first() && is_kept(index));
             all.extend(defined.filter_map(|(index, name)| Some((*moved.functions.get(*index as usize)?, *name))));
         }
         all.extend((self.firsts()[2]..).zip(self.made.iter().map(|made| &*made.name)));

@@ -1,12 +1,16 @@
 //! A core module, read for merging.
 
-use std::{collections::HashMap, convert::Infallible};
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use wasm_encoder::reencode::{self, Reencode};
 use wasmparser::{
-    BinaryReader, DataSectionReader, ElementSectionReader, ExternalKind, FuncType, FunctionBody, GlobalSectionReader,
-    KnownCustom, MemoryType, Name, NameSectionReader, Operator, Parser, Payload, TableType, TypeRef, TypeSectionReader,
+    BinaryReader, DataSectionReader, ElementItems, ElementSectionReader, ExternalKind, FuncType, FunctionBody,
+    GlobalSectionReader, KnownCustom, MemoryType, Name, NameSectionReader, Operator, Parser, Payload, TableType,
+    TypeRef, TypeSectionReader,
 };
 
 /// A core module. Positions of sections are in `bytes`.
@@ -163,6 +167,36 @@ impl<'a> Core<'a> {
             }
         }
         Ok(true)
+    }
+}
+
+impl Core<'_> {
+    /// The functions that these call, directly or not, and those in the table.
+    pub(super) fn live(&self, roots: impl IntoIterator<Item = u32>) -> anyhow::Result<HashSet<u32>> {
+        let mut left: Vec<u32> = roots.into_iter().collect();
+        for element in self.elements.clone().into_iter().flatten() {
+            if let ElementItems::Functions(items) = element?.items {
+                left.extend(items.into_iter().collect::<Result<Vec<_>, _>>()?);
+            }
+        }
+        let mut live = HashSet::new();
+        while let Some(function) = left.pop() {
+            if !live.insert(function) {
+                continue;
+            }
+            let Some(body) = function.checked_sub(self.first()).and_then(|at| self.bodies.get(at as usize)) else {
+                continue;
+            };
+            for operator in body.get_operators_reader()? {
+                match operator? {
+                    Operator::Call { function_index }
+                    | Operator::ReturnCall { function_index }
+                    | Operator::RefFunc { function_index } => left.push(function_index),
+                    _ => {}
+                }
+            }
+        }
+        Ok(live)
     }
 }
 
