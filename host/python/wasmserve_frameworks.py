@@ -3,6 +3,8 @@
 Only what depends on nothing but the application's code and settings, so that no answer changes.
 """
 
+import itertools
+import os
 import sys
 
 
@@ -13,7 +15,23 @@ def complete(application):
     flask = sys.modules.get("flask")
     if flask is not None and isinstance(application, flask.Flask):
         application.url_map.update()
-        application.jinja_env.lexer  # noqa: B018  It is made of many regular expressions when it is first read.
+        environment = application.jinja_env
+        environment.lexer  # noqa: B018  It is made of many regular expressions when it is first read.
+        if not environment.auto_reload and attempt(environment.list_templates):
+            compile_templates(environment.list_templates(), environment.get_template)
+
+
+# Jinja keeps four hundred.
+TEMPLATES_MAX = 300
+
+
+def compile_templates(names, get_template):
+    """Compiles templates, which the framework keeps. What is wrong with one is reported by the request that needs it."""
+    for name in itertools.islice(names, TEMPLATES_MAX):
+        try:
+            get_template(name)
+        except Exception:  # noqa: S112  Of any kind: extensions and filters are the application's.
+            continue
 
 
 def complete_django():
@@ -70,3 +88,13 @@ def set_up_templates():
         engine = getattr(backend, "engine", None)
         if engine is not None:
             engine.template_loaders, engine.template_context_processors  # noqa: B018
+            if any(hasattr(loader, "get_template_cache") for loader in engine.template_loaders):
+                compile_templates(own_templates(backend.template_dirs), engine.get_template)
+
+
+def own_templates(directories):
+    """The names of the templates that belong to the application. Those of packages are many, and most are not used."""
+    for directory in map(str, directories):
+        if directory.startswith("/app/"):
+            for parent, _, files in os.walk(directory):
+                yield from (os.path.relpath(os.path.join(parent, file), directory) for file in files)
