@@ -14,7 +14,7 @@ use crate::{
         output::Output,
     },
     compose::export,
-    kind::wasm::{self, component::SIZE_MAX},
+    kind::wasm::{self, component::SIZE_MAX, python},
     program::task::{Build, Export, Platform},
     source::{build::Component, locate::Source},
 };
@@ -43,10 +43,10 @@ pub(crate) fn run(task: Export) -> Result<Exit, StartError> {
     let messages = build.options.messages.clone();
     let make = move |source: &Source, task: &Build| {
         let handler = handler(source, task)?;
-        let bytes = export::export(&handler.bytes, keep);
+        let bytes = python::unseen(handler.bytes).and_then(|bytes| export::export(&bytes, keep));
         let bytes = bytes.with_context(|| format!("{source} cannot be exported")).or_exit(Exit::Handler)?;
         task.options.messages.report(LOST);
-        Ok(Component { bytes, ..handler })
+        Ok(Component { bytes, name: handler.name, sources: handler.sources })
     };
     make::run(build, SUFFIX, make, move |component| {
         let Some(deploy) = deploy else { return Ok(()) };

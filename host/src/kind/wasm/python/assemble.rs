@@ -3,6 +3,8 @@
 //! The code is in one core module and the image in another, so that the code is compiled once for all applications, and
 //! an edit changes only the image.
 
+use std::ops::Range;
+
 use anyhow::{Context as _, anyhow, bail, ensure};
 use wasm_encoder::{
     Component, ComponentAliasSection, ComponentImportSection, ComponentSectionId, ComponentTypeRef, CoreTypeSection,
@@ -210,15 +212,50 @@ pub(super) struct Whole {
 /// The module that has this memory, with its content, and nothing else.
 pub(in crate::kind::wasm) fn image(memory: &[u8]) -> Vec<u8> {
     let mut data = DataSection::new();
+    for Range { start, end } in segments(memory) {
+        let place = u32::try_from(start).expect("a memory has at most 4 GiB");
+        data.active(0, &address(place), memory[start..end].iter().copied());
+    }
+    with_memory(memory.len(), &data)
+}
+
+/// Images beyond this size have to be half full for wasmtime to map them, and not copy them for each instance: the default
+/// of its `memory_guaranteed_dense_image_size`, in bytes.
+const SPARSE_MAX: usize = 16 << 20;
+
+/// The parts of a memory that are not zero, or lie between such parts.
+fn segments(memory: &[u8]) -> Vec<Range<usize>> {
+    let mut segments: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
     while let Some(skipped) = memory[start..].iter().position(|byte| *byte != 0) {
         let begin = start + skipped;
         let end = end_of_segment(&memory[begin..]) + begin;
-        let place = u32::try_from(begin).expect("a memory has at most 4 GiB");
-        data.active(0, &address(place), memory[begin..end].iter().copied());
+        segments.push(begin..end);
         start = end;
     }
-    with_memory(memory.len(), &data)
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return segments };
+    let extent = last.end - first.start;
+    let full: usize = segments.iter().map(ExactSizeIterator::len).sum();
+    // Some more, because wasmtime counts whole pages.
+    let Some(missing) = (extent / 2 + (128 << 10)).checked_sub(full).filter(|_| extent > SPARSE_MAX) else {
+        return segments;
+    };
+    // The smallest gaps are filled, as many as it takes.
+    let mut gaps: Vec<usize> = segments.windows(2).map(|pair| pair[1].start - pair[0].end).collect();
+    gaps.sort_unstable();
+    let mut filled = 0;
+    let largest = gaps.into_iter().find(|gap| {
+        filled += gap;
+        filled >= missing
+    });
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for segment in segments {
+        match joined.last_mut() {
+            Some(last) if largest.is_none_or(|largest| segment.start - last.end <= largest) => last.end = segment.end,
+            _ => joined.push(segment),
+        }
+    }
+    joined
 }
 
 /// The module that has a memory of this many bytes, without its content, and nothing else.
@@ -417,6 +454,22 @@ mod tests {
         assert_eq!(memory_of(&empty, u64::MAX).expect("it is an image"), vec![0; 64 << 10]);
         let error = memory_of(&empty, (64 << 10) - 1).expect_err("it is too large");
         assert!(error.to_string().contains("--max-memory"), "{error}");
+    }
+
+    #[test]
+    fn a_large_image_is_at_least_half_full_so_that_it_is_mapped() {
+        let mut memory = vec![0; 64 << 20];
+        // Every fourth page, and one far behind them.
+        for page in (0..2048).step_by(4) {
+            memory[page << 12] = 1;
+        }
+        memory[40 << 20] = 1;
+        let parts = segments(&memory);
+        let full: usize = parts.iter().map(ExactSizeIterator::len).sum();
+        let extent = parts.last().expect("there is data").end - parts[0].start;
+        assert!(2 * full >= extent, "{full} of {extent}");
+        assert_eq!(memory_of(&image(&memory), u64::MAX).expect("it is an image"), memory);
+        assert_eq!(segments(&sparse()).len(), 4, "a small image has no zeros without need");
     }
 
     #[test]

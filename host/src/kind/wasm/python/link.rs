@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, CustomSection, DataSection, ElementSection, Elements, EntityType, ExportKind,
-    ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection, Instruction, MemorySection,
-    MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
+    ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection, Instruction, MemArg,
+    MemorySection, MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
     reencode::{self, Reencode, RoundtripReencoder},
 };
 use wasmparser::{
@@ -250,6 +250,10 @@ const STACK_POINTER: u32 = 0;
 /// Whether the host is allocating memory for what it passes. No function of the host may be called meanwhile.
 const IS_PASSING: u32 = 1;
 
+/// Where the number is that the length of what is shown is masked with: all bits if the host looks at the memory, or none.
+/// Copying all of it would be in vain elsewhere.
+pub(super) const SEEN: u32 = STACK;
+
 /// What `dlerror` says.
 const CANNOT_OPEN: &[u8] = b"compiled extensions cannot be loaded, only Python code\0";
 
@@ -308,7 +312,7 @@ impl<'a> Layout<'a> {
             types: Vec::new(),
             imports: Vec::new(),
             import_at: HashMap::new(),
-            error: STACK,
+            error: SEEN + 4,
             heap: 0,
             addressed: Vec::new(),
             address_of: HashMap::new(),
@@ -496,6 +500,7 @@ impl<'a> Layout<'a> {
         }
         let (mut functions, mut code, mut elements, mut data) =
             (FunctionSection::new(), CodeSection::new(), ElementSection::new(), DataSection::new());
+        data.active(0, &address(SEEN), u32::MAX.to_le_bytes());
         data.active(0, &address(self.error), CANNOT_OPEN.iter().copied());
         for (at, library) in self.libraries.iter().enumerate() {
             for ty in &library.functions {
@@ -654,13 +659,16 @@ impl<'a> Layout<'a> {
 }
 
 /// Calls `show` with all of the memory.
-fn show_memory(show: u32) -> [Instruction<'static>; 5] {
+fn show_memory(show: u32) -> [Instruction<'static>; 8] {
     // A memory of 4 GiB would be shown as empty; the host allows none.
     [
         Instruction::I32Const(0),
         Instruction::MemorySize(0),
         Instruction::I32Const(16),
         Instruction::I32Shl,
+        Instruction::I32Const(0),
+        Instruction::I32Load(MemArg { offset: SEEN.into(), align: 2, memory_index: 0 }),
+        Instruction::I32And,
         Instruction::Call(show),
     ]
 }

@@ -95,6 +95,9 @@ pub(super) fn digest(own: &[(&str, &str)]) -> Sha256 {
         hash.update(name);
         hash.update(bytes);
     }
+    // The parts and our own code become one module.
+    hash.update(include_str!("link.rs"));
+    hash.update(include_str!("assemble.rs"));
     for (name, text) in own {
         hash.update(name);
         hash.update(text);
