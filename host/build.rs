@@ -16,8 +16,14 @@ const TARGET: &str = "wasm32-wasip2";
 /// The target that the provider is compiled for: there, the standard library imports nothing.
 const BARE_TARGET: &str = "wasm32-unknown-unknown";
 
-/// The examples that are embedded as components.
-const GUESTS: [&str; 2] = ["echo", "logsink"];
+/// The examples that are embedded as components: their names, and where they are in `examples/`.
+const GUESTS: [(&str, &str); 5] = [
+    ("echo", "echo.rs"),
+    ("logsink", "logsink.rs"),
+    ("auth", "filters/auth.rs"),
+    ("cors", "filters/cors.rs"),
+    ("delay-and-fail", "filters/delay_and_fail.rs"),
+];
 
 /// The files that the guests are built from, relative to the workspace.
 const INPUTS: [&str; 12] = [
@@ -39,7 +45,7 @@ fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let workspace = here.join("..");
-    let examples = GUESTS.map(|name| format!("examples/{name}.rs"));
+    let examples = GUESTS.map(|(_, file)| format!("examples/{file}"));
     for input in INPUTS.into_iter().chain(examples.iter().map(String::as_str)) {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
@@ -147,7 +153,7 @@ fn provide_target(target: &str) {
 /// Builds the built-in handlers, optimized for size.
 fn build_guests(workspace: &Path, out: &Path) {
     let mut cargo = cargo("build", workspace, TARGET, out);
-    cargo.arg("--package=wasmserve-examples").args(GUESTS.map(|name| format!("--bin={name}")));
+    cargo.arg("--package=wasmserve-examples").args(GUESTS.map(|(name, _)| format!("--bin={name}")));
     run(&mut cargo, "the built-in handlers do not build");
 }
 

@@ -96,6 +96,12 @@ impl Below {
         }
     }
 
+    /// For filters, below which there is no layer: nothing else could put one there.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn respond(&self, status: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Result<(), StartError> {
+        self.host.respond(status, headers, body)
+    }
+
     pub(crate) fn validates(&self) -> bool {
         self.layer.as_ref().is_some_and(|layer| layer.validates())
     }

@@ -54,7 +54,8 @@
 //! # testing::call(app, Environ::for_test([]));
 //! ```
 //!
-//! Middleware wraps any of them: [`log`], [`basic_auth`], [`on_head`], the [`validator`], or your own with [`wrap`].
+//! Middleware wraps any of them: [`log`], [`basic_auth`], [`on_head`], the [`validator`], or your own with [`wrap`]. A
+//! [`Filter`](filter::Filter) is middleware that is a component of its own, in front of handlers of any language.
 //!
 //! # Testing
 //!
@@ -87,6 +88,7 @@ mod cookie;
 mod environ;
 mod errors;
 mod file_wrapper;
+pub mod filter;
 mod form;
 mod gateway;
 mod grammar;

@@ -21,8 +21,11 @@
 //!
 //! This module exists in native builds only.
 
+use std::rc::Rc;
+
 use crate::{
     Application, Environ, ReadError, Value, application, environ,
+    filter::{Filter, Options, Stage},
     gateway::{Gateway, Host},
 };
 
@@ -83,6 +86,63 @@ impl Answer {
 pub fn call<M>(application: impl Application<M>, environ: Environ) -> Answer {
     let gateway = environ.gateway.clone();
     let outcome = application::handle(application, environ);
+    answer(&gateway, outcome)
+}
+
+/// Calls a handler behind a filter with these options; see [`Filter`].
+///
+/// ```
+/// use wasmserve_guest::{filter::*, prelude::*};
+///
+/// struct Stamp;
+///
+/// impl Filter for Stamp {
+///     fn new(_options: &Options) -> Result<Self> {
+///         Ok(Self)
+///     }
+///
+///     fn head(&mut self, head: &mut Head) -> Body {
+///         head.set("X-Stamp", "seen");
+///         Body::Same
+///     }
+/// }
+///
+/// let answer = testing::call_behind::<Stamp, _>(&[], |_: Environ| "text\n", Environ::for_test([]));
+/// assert_eq!(answer.header("X-Stamp").unwrap(), &"seen");
+/// ```
+///
+/// # Panics
+///
+/// Panics if the filter refuses its options.
+pub fn call_behind<F: Filter, M>(
+    options: &[(&str, &str)],
+    application: impl Application<M>,
+    environ: Environ,
+) -> Answer {
+    let gateway = environ.gateway.clone();
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let stage = Stage::<F>::new(&Options::new(options), &gateway).expect("the filter takes its options");
+    let outcome = match stage.before() {
+        Err(error) => Err(error),
+        Ok(false) => stage.after(Ok(())),
+        Ok(true) => {
+            // The handler's environ is what the filter shows it.
+            let seen = stage.copy_all();
+            gateway.with(|exchange| exchange.environ = seen);
+            let stage = Rc::new(stage);
+            let before = gateway.with(|exchange| exchange.log.len());
+            let outcome = gateway.under(&stage, || application::handle(application, Environ::new(gateway.clone())));
+            for line in gateway.with(|exchange| exchange.log.split_off(before)) {
+                stage.log(line.into_bytes());
+            }
+            stage.after(outcome)
+        }
+    };
+    answer(&gateway, outcome)
+}
+
+/// What the host makes of a call.
+fn answer(gateway: &Gateway, outcome: Result<(), String>) -> Answer {
     gateway.with(|exchange| {
         let response = &exchange.response;
         let fault = match outcome {

@@ -1,3 +1,4 @@
 //! Makes components out of components. Everything here is pure: from bytes to bytes.
 
 pub(crate) mod export;
+pub(crate) mod wrap;

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod example;
+pub(crate) mod filter;
 pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod locate;

@@ -28,6 +28,18 @@ fn the_committed_bindings_of_the_sdk_are_up_to_date() {
 }
 
 #[test]
+fn the_committed_bindings_of_filters_are_up_to_date() {
+    // What filters import has the SDK's bindings already.
+    let gateway = "crate::bindings::wasmserve::gateway";
+    let with = ["environ", "input", "errors", "response"].map(|interface| {
+        (format!("wasmserve:gateway/{interface}@0.1.0"), WithOption::Path(format!("{gateway}::{interface}")))
+    });
+    let options = Opts { pub_export_macro: true, with: with.into(), ..Opts::default() };
+    let fresh = generate(&["wit"], "middleware", options);
+    check("guest-sdk/src/filter/bindings.rs", &fresh);
+}
+
+#[test]
 fn the_committed_bindings_of_the_provider_are_up_to_date() {
     let fresh = generate(
         &[

@@ -1,9 +1,10 @@
 //! The contract between server and handlers, embedded for tools of other languages.
 
 /// The files of the package in `wit/`: each file's name and its text. Each begins with the name of the package.
-pub(crate) const FILES: [(&str, &str); 7] = [
+pub(crate) const FILES: [(&str, &str); 8] = [
     ("world.wit", include_str!("../../../wit/world.wit")),
     ("handler.wit", include_str!("../../../wit/handler.wit")),
+    ("filter.wit", include_str!("../../../wit/filter.wit")),
     ("environ.wit", include_str!("../../../wit/environ.wit")),
     ("input.wit", include_str!("../../../wit/input.wit")),
     ("response.wit", include_str!("../../../wit/response.wit")),

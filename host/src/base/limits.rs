@@ -11,8 +11,10 @@ pub struct Limits {
     pub timeout: Duration,
     /// How much CPU time it may use in that time.
     pub cpu_time: Duration,
-    /// Bytes in all memories and tables of one instance together.
+    /// Bytes in all memories and tables of one instance together, for each of its layers.
     pub memory: u64,
+    /// How many layers an instance has: the handler and the filters in front of it.
+    pub layers: u32,
     /// Bytes that the host accepts as arguments of one call from an instance; `None` for as much as its memory holds.
     pub arguments: Option<u64>,
     /// Handles to host resources that an instance may hold.
@@ -54,6 +56,7 @@ impl Limits {
         timeout: Duration::from_secs(30),
         cpu_time: Duration::from_secs(5),
         memory: 128 << 20,
+        layers: 1,
         arguments: None,
         handles: 1000,
         log: 256 << 10,

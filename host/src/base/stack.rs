@@ -19,6 +19,8 @@ pub struct Frame {
     pub place: Option<String>,
     /// Whether it is not the handler's own code.
     pub is_library: bool,
+    /// The filter in front of the handler to which it belongs, if it belongs to one.
+    pub filter: Option<String>,
 }
 
 /// A call into the host that has not returned yet.
@@ -41,6 +43,19 @@ impl Stack {
     #[must_use]
     pub fn new(frames: Vec<Frame>) -> Self {
         Self { frames, panicked: None }
+    }
+
+    /// What is left of this stack after its frames in filters, which are the innermost ones, and then another stack.
+    #[must_use]
+    pub fn in_filters(self, behind: Self) -> Self {
+        let filters = self.frames.into_iter().take_while(|frame| frame.filter.is_some());
+        Self { frames: filters.chain(behind.frames).collect(), panicked: self.panicked.or(behind.panicked) }
+    }
+
+    /// The filter in which the innermost function is, if it is in one.
+    #[must_use]
+    pub fn filter(&self) -> Option<&str> {
+        self.frames.first()?.filter.as_deref()
     }
 
     /// The stack of a panic, with the place that its message names.
@@ -179,7 +194,7 @@ impl Frame {
     /// A function of a component. Its name and its place show whose code it is.
     #[must_use]
     pub fn new(function: String, place: Option<String>) -> Self {
-        let frame = Self { function, place, is_library: false };
+        let frame = Self { function, place, is_library: false, filter: None };
         Self { is_library: frame.is_of_library(), ..frame }
     }
 
@@ -225,7 +240,13 @@ impl Frame {
     /// function is compiled for each function that it is called with.
     fn inlined(&self) -> Option<Self> {
         let mut functions = paths(&self.function).filter(|path| !is_of_library(path) && is_function(path));
-        functions.next().map(|function| Self { function: function.to_owned(), place: None, is_library: false })
+        let of = |function: &str| Self {
+            function: function.to_owned(),
+            place: None,
+            is_library: false,
+            filter: self.filter.clone(),
+        };
+        functions.next().map(of)
     }
 
     /// Whether a panic at `place` may have been raised in this frame.
@@ -238,9 +259,13 @@ impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name: String = self.function.chars().take(NAME_MAX).collect();
         let cut = if name.len() < self.function.len() { "..." } else { "" };
-        match &self.place {
-            Some(place) => write!(f, "{name}{cut} ({})", short(place)),
-            None => write!(f, "{name}{cut}"),
+        write!(f, "{name}{cut}")?;
+        if let Some(place) = &self.place {
+            write!(f, " ({})", short(place))?;
+        }
+        match &self.filter {
+            Some(filter) => write!(f, ", in the filter `{filter}`"),
+            None => Ok(()),
         }
     }
 }

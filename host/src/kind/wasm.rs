@@ -10,6 +10,7 @@ pub(crate) mod cores;
 pub(crate) mod engine;
 mod explain;
 mod files;
+pub(crate) mod filter;
 mod footprint;
 pub(crate) mod gateway;
 mod guest;
@@ -35,7 +36,7 @@ mod world;
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
 #[cfg(feature = "wasip3")]
 use self::wasi_http_3::Service;
@@ -47,7 +48,7 @@ pub(crate) use self::{
     preview1::is_core_module,
 };
 use self::{
-    command::Command, component::Component, engine::Engine, gateway::Gateway, inspect::ComponentInfo,
+    command::Command, component::Component, engine::Engine, filter::Around, gateway::Gateway, inspect::ComponentInfo,
     interface::Interface, wasi_http::Proxy,
 };
 use crate::{
@@ -56,7 +57,7 @@ use crate::{
 };
 
 /// Makes a handler from a component or a program for WASI 0.1 in memory. `name` is used in messages. `kind` is one of
-/// [`KINDS`], if the user has named it. Blocks while compiling, which takes seconds for a large component that is not in
+/// [`KINDS`], if the user has named it. `around` puts filters in front of it, if there are any. Blocks while compiling, which takes seconds for a large component that is not in
 /// the compile cache.
 ///
 /// # Errors
@@ -65,27 +66,41 @@ use crate::{
 pub(crate) fn handler(
     engine: &Arc<Engine>,
     name: &Path,
-    bytes: Cow<'static, [u8]>,
-    kind: Option<&str>,
+    (bytes, kind): (Cow<'static, [u8]>, Option<&str>),
+    around: Option<Around>,
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
-    let built = python::built(engine, name, &bytes, limits, grants);
+    let built = python::built(engine, name, &bytes, around.clone(), limits, grants);
     if let Some(handler) = built.with_context(|| format!("`{}` cannot be served", name.display()))? {
         return Ok(handler);
     }
     let bytes = preview1::wrapped(bytes, limits.memory).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
+    if around.is_none() && Interface::of(&exports).is_none() && filter::is_filter(&exports) {
+        let name = name.display();
+        bail!("`{name}` is a filter; put it in front of a handler: `wasmserve HANDLER --wrap {name}`");
+    }
     let interface = match kind {
         Some(kind) => Interface::of_kind(kind, &exports).map(Some),
         None => Ok(Interface::of(&exports)),
     };
     let checked = interface.and_then(|interface| {
         interface.map_or(Ok(()), |interface| interface.check(&exports))?;
+        if around.is_some() {
+            filter::check_behind(&exports)?;
+        }
         Ok(interface)
     });
     let interface = checked.with_context(|| format!("`{}` cannot be served", name.display()))?;
+    let bytes = match around {
+        Some(around) => {
+            let wrapped = around(&bytes);
+            wrapped.with_context(|| format!("filters cannot be put in front of `{}`", name.display()))?.into()
+        }
+        None => bytes,
+    };
     let handler: Box<dyn Handler> = match interface {
         #[cfg(feature = "wasip3")]
         Some(Interface::Service) => Box::new(Component::<Service>::new(engine, name, bytes, limits, grants)?),
@@ -113,5 +128,5 @@ pub fn load(
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Box<dyn Handler>> {
-    handler(engine, path, read(path, size)?.into(), None, limits, grants)
+    handler(engine, path, (read(path, size)?.into(), None), None, limits, grants)
 }

@@ -13,6 +13,7 @@ mod scope;
 mod shell;
 mod task;
 mod value;
+mod wrap;
 
 use std::{env, ffi::OsString};
 

@@ -14,7 +14,7 @@ use crate::{
     kind::wasm::compile::CompileOptions,
     lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
-    source::{build::options::BuildOptions, locate::Named},
+    source::{build::options::BuildOptions, filter::Wrap, locate::Named},
 };
 
 /// The default of `--host`: the loopback address, which other machines cannot reach.
@@ -81,8 +81,25 @@ pub(crate) struct Config {
 pub(crate) struct Mounted {
     /// The handler, as the user names it.
     pub named: Named,
+    /// The filters in front of it, the outermost one first.
+    pub filters: Vec<Wrap>,
     /// What it may use and access.
     pub allowance: Arc<Allowance>,
     /// How it serves files, if it is a directory.
     pub files: FileOptions,
+}
+
+impl Mounted {
+    /// The handler as the user names it, and the filters in front of it.
+    #[must_use]
+    pub(crate) fn title(&self) -> String {
+        let named = &self.named;
+        match &self.filters[..] {
+            [] => named.to_string(),
+            filters => {
+                let filters: Vec<String> = filters.iter().map(|filter| filter.named.to_string()).collect();
+                format!("{named}, behind {}", filters.join(", "))
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The examples built into this program: templates for `wasmserve new`, and handlers that need no file.
+//! The examples built into this program: templates for `wasmserve new`, and handlers and filters that need no file.
 
 /// A source for `wasmserve new` to start from.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) enum Files {
     Django(&'static [(&'static str, &'static str)]),
 }
 
-/// A handler that needs no file.
+/// A handler or a filter that needs no file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Example {
     /// Its name.
@@ -75,13 +75,14 @@ const DJANGO: &[(&str, &str)] = django!(
 );
 
 /// All templates. The first is the default.
-pub(crate) const TEMPLATES: [Template; 9] = [
+pub(crate) const TEMPLATES: [Template; 10] = [
     Template { name: "hello", files: Files::Rust(source!("hello")) },
     Template { name: "verbs", files: Files::Rust(source!("verbs")) },
     Template { name: "form", files: Files::Rust(source!("form")) },
     Template { name: "logsink", files: Files::Rust(source!("logsink")) },
     Template { name: "dump", files: Files::Rust(source!("dump")) },
     Template { name: "stream", files: Files::Rust(source!("ticks")) },
+    Template { name: "filter", files: Files::Rust(source!("filters/stamp")) },
     Template { name: "wsgi", files: Files::Python(python!("hello_wsgi.py")) },
     Template { name: "flask", files: Files::Python(python!("hello_flask.py")) },
     Template { name: "django", files: Files::Django(DJANGO) },
@@ -93,9 +94,20 @@ pub(crate) static LOGS: Example = Example { name: "logs", component: component!(
 /// `wasmserve echo`: sends each request body back.
 pub(crate) static ECHO: Example = Example { name: "echo", component: component!("echo"), text: source!("echo") };
 
+/// The filters that need no file: `--wrap auth`.
+pub(crate) static FILTERS: [Example; 3] = [
+    Example { name: "auth", component: component!("auth"), text: source!("filters/auth") },
+    Example { name: "cors", component: component!("cors"), text: source!("filters/cors") },
+    Example {
+        name: "delay-and-fail",
+        component: component!("delay-and-fail"),
+        text: source!("filters/delay_and_fail"),
+    },
+];
+
 /// The template with this name, or the first one.
 #[must_use]
 pub(crate) fn template(name: &str) -> &'static Template {
-    static ALL: [Template; 9] = TEMPLATES;
+    static ALL: [Template; 10] = TEMPLATES;
     ALL.iter().find(|template| template.name == name).unwrap_or(&ALL[0])
 }

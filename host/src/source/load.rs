@@ -1,27 +1,24 @@
 //! Loads handlers from sources: opens a directory, or reads or builds a component and compiles it, or imports a Python app.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    path::{PathBuf, absolute},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeSet, mem, path::PathBuf, sync::Arc};
 
 use anyhow::anyhow;
 use sha2::{Digest as _, Sha256};
 
 use super::{
     build::{self, Failure, options::BuildOptions},
+    filter::{self, Layers},
     locate::{Kind, Origin, Source},
     python::{self, Found},
     scope::Scope,
 };
 use crate::{
-    base::{grants::Allowance, options::FileOptions},
+    base::{grants::Allowance, limits::Limits, options::FileOptions},
+    compose::wrap,
     handler::Handler,
     kind::{
         files::{self, reload::Changes},
-        wasm::{self, engine::Engine},
+        wasm::{self, engine::Engine, filter::Around, settings::LAYERS_MAX},
     },
 };
 
@@ -30,6 +27,8 @@ use crate::{
 pub(crate) struct Material {
     /// What the handler is made from.
     pub(super) content: Content,
+    /// The filters in front of it, the outermost one first.
+    filters: Vec<wrap::Filter>,
     /// A digest of all that decides what the handler does.
     pub(super) digest: [u8; 32],
     /// The files and directories whose changes are changes of the handler.
@@ -72,17 +71,18 @@ impl Loader {
     /// The source cannot be read, does not build, or is not a handler. The line names the source.
     pub(crate) fn load(
         &self,
-        source: &Source,
+        layers: &Layers,
         allowance: &Allowance,
         options: &FileOptions,
     ) -> Result<(Box<dyn Handler>, Option<Material>), Failure> {
+        let source = &layers.handler;
         if source.is_directory() {
             let handler = files::handler(source.place(), options, &self.changes, allowance);
             let handler = handler.map_err(|error| anyhow!("{source} {error:#}"))?;
             return Ok((Box::new(handler), None));
         }
-        let material = self.material(source)?;
-        let handler = self.handler(source, &material, allowance)?;
+        let material = self.material(layers)?;
+        let handler = self.handler(layers, &material, allowance)?;
         Ok((handler, Some(material)))
     }
 
@@ -91,20 +91,33 @@ impl Loader {
     /// # Errors
     ///
     /// The source cannot be read, or does not build. The line names the source.
-    pub(crate) fn material(&self, source: &Source) -> Result<Material, Failure> {
+    pub(crate) fn material(&self, layers: &Layers) -> Result<Material, Failure> {
+        let mut material = self.material_of_handler(&layers.handler)?;
+        for filter in &layers.filters {
+            let (filter, mut scope) = filter.component(self.size, &self.build)?;
+            if filter.component.len() as u64 > self.size {
+                let (name, length, size) = (filter.name, filter.component.len(), self.size);
+                return Err(anyhow!("`{name}` has {length} bytes; --max-component allows {size}").into());
+            }
+            scope.extend(mem::take(&mut material.scope));
+            let digest = [&material.digest[..], &Sha256::digest(&filter.component)].concat();
+            let filters = [material.filters, vec![filter]].concat();
+            material = Material { filters, scope, digest: Sha256::digest(digest).into(), ..material };
+        }
+        Ok(material)
+    }
+
+    fn material_of_handler(&self, source: &Source) -> Result<Material, Failure> {
         let of_bytes = |bytes: Cow<'static, [u8]>, scope| Material {
             digest: Sha256::digest(&bytes).into(),
             content: Content::Component(bytes),
+            filters: Vec::new(),
             scope,
         };
         match source.origin {
             Origin::Program(bytes) => Ok(of_bytes(bytes.into(), Scope::default())),
             Origin::Path(Kind::Component) => {
-                let (path, place) = (&source.path, source.place());
-                // By the path that the user knows, unless the working directory was renamed.
-                let is_same = absolute(path).is_ok_and(|path| path == place);
-                let bytes = wasm::read(if is_same { path } else { &place }, self.size)?;
-                Ok(of_bytes(bytes.into(), source.scope(Vec::new())))
+                Ok(of_bytes(filter::read(source, self.size)?.into(), source.scope(Vec::new())))
             }
             Origin::Path(Kind::Python) => {
                 let mut scope = source.scope(Vec::new());
@@ -112,7 +125,7 @@ impl Loader {
                 // Seen before the app is imported, so that an edit meanwhile is not taken for what was imported.
                 let digest = scope.survey().digest();
                 let found = source.app(&self.finder, &self.build.messages)?;
-                Ok(Material { content: Content::App(found), digest, scope })
+                Ok(Material { content: Content::App(found), filters: Vec::new(), digest, scope })
             }
             Origin::Path(Kind::Rust | Kind::Crate | Kind::Files) => {
                 let build::Component { bytes, sources, .. } = source.build(&self.build)?;
@@ -134,18 +147,32 @@ impl Loader {
     /// the source.
     pub(crate) fn handler(
         &self,
-        source: &Source,
+        Layers { handler: source, .. }: &Layers,
         material: &Material,
         allowance: &Allowance,
     ) -> Result<Box<dyn Handler>, Failure> {
         let Allowance { limits, grants } = allowance;
+        let count = u32::try_from(material.filters.len()).map_or(u32::MAX, |filters| filters.saturating_add(1));
+        if count > LAYERS_MAX {
+            return Err(anyhow!("{source} has {} filters; at most {} are possible", count - 1, LAYERS_MAX - 1).into());
+        }
+        let limits = &Limits { layers: count, ..limits.clone() };
+        let mut around: Option<Around> = None;
+        if !material.filters.is_empty() {
+            for wrap::Filter { name, component, settings } in &material.filters {
+                wasm::filter::check(&self.engine, name, component, settings)?;
+            }
+            let filters = material.filters.clone();
+            around = Some(Arc::new(move |handler| wrap::wrap(&filters, handler)));
+        }
         match &material.content {
             Content::Component(bytes) => {
-                Ok(wasm::handler(&self.engine, &source.path, bytes.clone(), source.interface, limits, grants)?)
+                let handler = (bytes.clone(), source.interface);
+                Ok(wasm::handler(&self.engine, &source.path, handler, around, limits, grants)?)
             }
             Content::App(found) => {
-                let handler =
-                    wasm::python::handler(&self.engine, &self.interpreter, &source.path, &found.app, limits, grants);
+                let (path, app) = (&source.path, &found.app);
+                let handler = wasm::python::handler(&self.engine, &self.interpreter, path, app, around, limits, grants);
                 handler.map_err(|failure| found.failure(failure, &self.build.messages))
             }
         }

@@ -154,7 +154,7 @@ fn tail(text: &OsStr, from: usize) -> Option<OsString> {
 }
 
 /// The source of a handler.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Source {
     /// The path as the user named it.
     pub(super) path: PathBuf,
@@ -295,6 +295,17 @@ impl Source {
     ///
     /// The build fails, or the source is not something to build. The line names the source.
     pub(crate) fn build(&self, options: &BuildOptions) -> Result<build::Component, Failure> {
+        let built = self.build_any(options)?;
+        let has_handler = wasm::has_handler(&built.bytes);
+        if has_handler { Ok(built) } else { Err(anyhow!("{self} has no handler; add `handler!(app);`").into()) }
+    }
+
+    /// Builds the source into a component, which need not be a handler. Blocks until cargo has finished.
+    ///
+    /// # Errors
+    ///
+    /// The build fails, or the source is not something to build. The line names the source.
+    pub(super) fn build_any(&self, options: &BuildOptions) -> Result<build::Component, Failure> {
         let built = match self.origin {
             Origin::Path(Kind::Component) | Origin::Program(_) => Err(anyhow!(
                 "is neither a Rust file nor a crate, but a component already; serve it: `wasmserve {}`",
@@ -306,10 +317,6 @@ impl Source {
             Origin::Path(Kind::Python) => unreachable!("Python is built by its kind"),
             Origin::Path(Kind::Files) => Err(mistake::not_a_crate(&self.path).into()),
         };
-        let built = built.and_then(|built| {
-            let has_handler = wasm::has_handler(&built.bytes);
-            if has_handler { Ok(built) } else { Err(anyhow!("has no handler; add `handler!(app);`").into()) }
-        });
         let hint = || match mistake::crate_of(&self.path) {
             Some(directory) if self.origin == Origin::Path(Kind::Rust) => {
                 format!("; it belongs to a crate, which `wasmserve {}` serves", directory.display())

@@ -33,9 +33,9 @@ use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
     build::Failure,
+    filter::Layers,
     live::Live,
     load::{Loader, Material},
-    locate::Source,
     scope::{Points, Scope, State},
 };
 use crate::{
@@ -68,7 +68,7 @@ const CHANGES_MAX: usize = 1000;
 /// A handler to watch.
 pub(crate) struct Watched {
     mount: Mount,
-    source: Source,
+    source: Layers,
     /// The scope of the newest version.
     scope: Scope,
     /// The scope of the newest version that could be made.
@@ -85,7 +85,7 @@ pub(crate) struct Watched {
 impl Watched {
     /// Creates the entry of the handler at `mount`, made from this material of this source.
     #[must_use]
-    pub(crate) fn new(mount: Mount, source: Source, material: &Material) -> Self {
+    pub(crate) fn new(mount: Mount, source: Layers, material: &Material) -> Self {
         let (scope, made_from) = (material.scope.clone(), material.scope.clone());
         let digest = material.digest;
         Self { mount, source, scope, made_from, state: State::default(), rounds: 0, digest, is_broken: false }
@@ -95,7 +95,7 @@ impl Watched {
     /// installing what Python apps declare, runs with all the user's rights, so the handler would gain them.
     #[must_use]
     pub(crate) fn is_open_to<'a>(&self, grants: &'a Grants) -> Option<&'a Dir> {
-        let is_made = self.source.is_built() || self.source.is_python();
+        let is_made = self.source.is_made();
         let mut writable = grants.dirs.iter().filter(|dir| is_made && !dir.read_only).peekable();
         writable.peek()?;
         let points = self.scope.survey().points;
@@ -345,7 +345,7 @@ impl Watch {
             Err(Failure { line, output, sources }) => {
                 *is_broken = true;
                 // Not instead of the scope of the last success: the compiler may not have come as far.
-                scope.extend(source.scope(sources));
+                scope.extend(source.handler.scope(sources));
                 let line = format!("{line:#}");
                 if served.shows_failures {
                     live.set_broken(if output.is_empty() { line.clone() } else { output });

@@ -96,7 +96,7 @@ fn driver_module() -> Vec<u8> {
 }
 
 /// An allocator that frees nothing: `cabi_realloc`. `top` is the global with the address of the free memory.
-pub(super) fn bump(top: u32) -> Function {
+pub(in crate::compose) fn bump(top: u32) -> Function {
     let (old, old_size, align, size) = (0, 1, 2, 3);
     let (address, pages) = (4, 5);
     let mut realloc = Function::new([(2, ValType::I32)]);

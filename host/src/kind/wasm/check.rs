@@ -192,9 +192,11 @@ fn check_size(component: &Component, limits: &Limits) -> anyhow::Result<()> {
     if bytes > limits.memory {
         too_large.push(format!("its memory starts with {bytes} bytes, and --max-memory is {}", limits.memory));
     }
+    // The driver of the filters has a memory, too.
+    let more = if limits.layers > 1 { limits.layers } else { 0 };
     let counts = [
-        ("memories", required.num_memories, settings::MEMORIES_PER_COMPONENT),
-        ("tables", required.num_tables, settings::TABLES_PER_COMPONENT),
+        ("memories", required.num_memories, settings::MEMORIES_PER_COMPONENT + more),
+        ("tables", required.num_tables, settings::TABLES_PER_COMPONENT + 2 * more),
     ];
     for (what, count, limit) in counts {
         if count > limit {

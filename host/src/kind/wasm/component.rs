@@ -144,15 +144,11 @@ impl<W: World> Handler for Arc<Component<W>> {
         let pre = self.pre.load_full();
         let stats = Arc::clone(slot.stats());
         let deadline = stats.began + call.allowance.limits.timeout;
+        let limits = &call.allowance.limits;
         let guest = Guest {
             deadline,
-            guest_log: GuestLog::new(
-                call.exchange.id,
-                Arc::clone(&call.events),
-                Arc::clone(&self.notes),
-                &call.allowance.limits,
-            ),
-            memory: Memory::new(call.allowance.limits.memory, self.engine.budget(), &stats),
+            guest_log: GuestLog::new(call.exchange.id, Arc::clone(&call.events), Arc::clone(&self.notes), limits),
+            memory: Memory::new(limits.memory, limits.layers, self.engine.budget(), &stats),
             has_noted_path: false,
             wasi: None,
             python: None,

@@ -38,7 +38,9 @@ impl Budget {
 /// The sum of an instance's memories and tables.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// What each layer may use.
     limit: usize,
+    layers: u32,
     used: usize,
     refusal: Option<MemoryLimit>,
     budget: Arc<Budget>,
@@ -46,11 +48,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Creates the accounting of an instance that may use `limit` bytes, as long as the budget lasts.
+    /// Creates the accounting of an instance of which each of the `layers` may use `limit` bytes, as long as the budget
+    /// lasts. wasmtime does not say to which layer a memory belongs, so a single memory may have what a layer may use, and
+    /// all of them what all layers may.
     #[must_use]
-    pub(super) fn new(limit: u64, budget: &Arc<Budget>, stats: &Arc<CallStats>) -> Self {
+    pub(super) fn new(limit: u64, layers: u32, budget: &Arc<Budget>, stats: &Arc<CallStats>) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { limit, used: 0, refusal: None, budget: Arc::clone(budget), stats: Arc::clone(stats) }
+        Self { limit, layers, used: 0, refusal: None, budget: Arc::clone(budget), stats: Arc::clone(stats) }
     }
 
     /// The limit that the instance has hit, which may be the cause of its failure.
@@ -74,7 +78,8 @@ impl Memory {
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let more = desired.saturating_sub(current);
         let used = self.used.saturating_add(more);
-        if used > self.limit {
+        let limit = self.limit.saturating_mul(usize::try_from(self.layers).unwrap_or(usize::MAX));
+        if desired > self.limit || used > limit {
             self.refusal = Some(MemoryLimit::Instance);
         } else if !self.budget.take(more, current == 0) {
             self.refusal = Some(MemoryLimit::Process);
@@ -118,7 +123,7 @@ mod tests {
     fn memory(budget: &Arc<Budget>) -> Memory {
         let peer = Peer { remote: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 2).into() };
         let exchange = Exchange { id: 1, peer, head: RequestHead::new(Bytes::new()), began: Instant::now() };
-        Memory::new(100, budget, &Arc::new(CallStats::new(&exchange)))
+        Memory::new(100, 1, budget, &Arc::new(CallStats::new(&exchange)))
     }
 
     #[test]

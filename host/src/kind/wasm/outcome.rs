@@ -7,7 +7,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::I32Exit;
 
-use super::{guest::Guest, phrases};
+use super::{filter::MARK, guest::Guest, phrases};
 use crate::{
     base::stack::{Frame, Stack, Wait},
     fault::{Fault, Limit},
@@ -41,7 +41,7 @@ pub(super) fn conclude(outcome: wasmtime::Result<Result<(), String>>, store: &mu
         }
         Err(error) => error,
     };
-    let stack = python(&*store).or_else(|| error.downcast_ref().map(functions)).unwrap_or_default();
+    let stack = of_store(&*store, error.downcast_ref().map(functions).unwrap_or_default());
     let guest = store.data_mut();
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return Err(guest.call.blame(fault.clone()));
@@ -77,20 +77,30 @@ fn trap(error: &wasmtime::Error, stack: Stack, guest: &mut Guest) -> Fault {
     let reported = guest.call.writer.take_exception().map(|text| String::from_utf8_lossy(&text).into_owned());
     // A panic ends in this instruction.
     let is_panic = trap == Some(&Trap::UnreachableCodeReached);
+    let place = stack.filter().map_or_else(String::new, |filter| format!("the filter `{filter}`: "));
     let Some(reason) = reported.or_else(|| guest.guest_log.take_panic().filter(|_| is_panic)) else {
         let reason = trap.map_or_else(|| error.root_cause().to_string(), Trap::to_string);
-        return Fault::Trap { reason, stack };
+        return Fault::Trap { reason: place + &reason, stack };
     };
     let stack = match phrases::place_of_panic(&reason) {
         Some(place) => stack.panicked(place),
         None => stack,
     };
-    Fault::Trap { reason, stack }
+    Fault::Trap { reason: place + &reason, stack }
 }
 
 /// Where the handler is at this moment.
 pub(super) fn stack(store: impl AsContext<Data = Guest>) -> Stack {
-    python(&store).unwrap_or_else(|| functions(&WasmBacktrace::force_capture(store)))
+    let functions = functions(&WasmBacktrace::force_capture(&store));
+    of_store(store, functions)
+}
+
+/// The stack of a handler whose component is in these functions.
+fn of_store(store: impl AsContext<Data = Guest>, functions: Stack) -> Stack {
+    match python(&store) {
+        Some(python) => functions.in_filters(python),
+        None => functions,
+    }
 }
 
 /// Where the handler is in Python code, if it is a Python application: the functions of its component are Python's own.
@@ -104,6 +114,7 @@ fn python(store: impl AsContext<Data = Guest>) -> Option<Stack> {
 fn functions(backtrace: &WasmBacktrace) -> Stack {
     let frames = backtrace.frames().iter().flat_map(|frame| {
         let symbols = frame.symbols();
+        let filter = frame.module().name().and_then(|name| name.strip_prefix(MARK)).map(str::to_owned);
         let frame_of = |at: usize, symbol: Option<&FrameSymbol>| {
             // Debug information has shorter names than the function itself, and only some of them are in full.
             let is_outermost = at + 1 >= symbols.len();
@@ -113,7 +124,7 @@ fn functions(backtrace: &WasmBacktrace) -> Stack {
                 None => format!("function {}", frame.func_index()),
             };
             let place = symbol.and_then(|symbol| Some(format!("{}:{}", symbol.file()?, symbol.line()?)));
-            Frame::new(function, place)
+            Frame { filter: filter.clone(), ..Frame::new(function, place) }
         };
         match symbols {
             [] => vec![frame_of(0, None)],

@@ -8,6 +8,7 @@ mod host;
 mod link;
 pub(super) mod locks;
 mod parts;
+mod passive;
 mod passwords;
 mod prepare;
 pub(super) mod stack;
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use wasmtime::{Module, component::Component as Compiled};
 
 pub(crate) use self::base::Interpreter;
@@ -32,7 +33,8 @@ use self::{
     prepare::Output,
 };
 use super::{
-    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, image::Image, world::World as _,
+    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, filter::Around, image::Image,
+    inspect::ComponentInfo, world::World as _,
 };
 use crate::{
     base::{
@@ -139,6 +141,7 @@ pub(crate) fn handler(
     interpreter: &Interpreter,
     name: &Path,
     app: &App,
+    around: Option<Around>,
     limits: &Limits,
     grants: &Grants,
 ) -> Result<Box<dyn Handler>, Unprepared> {
@@ -148,7 +151,11 @@ pub(crate) fn handler(
         let memory = import(engine, name, &base, app, &dirs, limits, grants)?;
         let dirs = Dirs::open(&dirs)?;
         let (frame, runtime) = (Arc::clone(&base.frame), base.runtime);
-        serve(engine, move |core| base.code(core), frame, &memory, dirs, runtime, limits, grants)
+        let filtered = Filtered { frame, around };
+        if filtered.around.is_some() {
+            filtered.check(engine, &name.display().to_string(), memory.len())?;
+        }
+        serve(engine, move |core| base.code(core), filtered, &memory, dirs, runtime, limits, grants)
     };
     made().map_err(|error| Unprepared::of(name, error))
 }
@@ -163,6 +170,7 @@ pub(super) fn built(
     engine: &Arc<Engine>,
     name: &Path,
     component: &[u8],
+    around: Option<Around>,
     limits: &Limits,
     grants: &Grants,
 ) -> anyhow::Result<Option<Box<dyn Handler>>> {
@@ -170,11 +178,55 @@ pub(super) fn built(
     // Anyone may have made it.
     let name = name.display().to_string();
     engine.check_compiles(Python::ABI, &name, &frame.code)?;
-    engine.check_compiles(Python::ABI, &name, &frame.with_image(&assemble::memory(memory.len()))?)?;
-    let frame = Arc::new(frame);
-    let code = Arc::clone(&frame);
+    let filtered = Filtered { frame: Arc::new(frame), around };
+    filtered.check(engine, &name, memory.len())?;
+    let code = Arc::clone(&filtered.frame);
     let load = move |core: &Core| Ok(Module::from_binary(&core.engine, &code.code)?);
-    serve(engine, load, frame, &memory, Dirs::default(), runtime, limits, grants).map(Some)
+    serve(engine, load, filtered, &memory, Dirs::default(), runtime, limits, grants).map(Some)
+}
+
+/// Python's frame, and the filters in front of the application.
+struct Filtered {
+    frame: Arc<Frame>,
+    around: Option<Around>,
+}
+
+impl Filtered {
+    /// The component with this image, which imports its code.
+    ///
+    /// # Errors
+    ///
+    /// The filters do not fit.
+    fn component(&self, image: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let component = self.frame.with_image(image)?;
+        match &self.around {
+            Some(around) => {
+                let wrapped = around(&component).and_then(|wrapped| passive::component(&wrapped));
+                wrapped.context("filters cannot be put in front of it")
+            }
+            None => Ok(component),
+        }
+    }
+}
+
+impl Filtered {
+    /// Checks that the component with an image of this length compiles.
+    ///
+    /// # Errors
+    ///
+    /// It does not, or a filter cannot be told from Python by its memory.
+    fn check(&self, engine: &Engine, name: &str, length: usize) -> anyhow::Result<()> {
+        let component = self.component(&assemble::memory(length))?;
+        let info = ComponentInfo::read(&component)?;
+        let memories = info.modules.iter().flat_map(|module| &module.memories);
+        if memories.filter(|(initial, _)| *initial == length as u64).count() > 1 {
+            bail!(
+                "a filter in front of it has a memory that begins with {length} bytes, as Python's does; build it with \
+                   another size"
+            );
+        }
+        engine.check_compiles(Python::ABI, name, &component)
+    }
 }
 
 /// Makes a handler whose instances begin with this memory, and whose code is what `code` loads.
@@ -182,7 +234,7 @@ pub(super) fn built(
 fn serve(
     engine: &Arc<Engine>,
     code: impl Fn(&Core) -> anyhow::Result<Module> + Send + Sync + 'static,
-    frame: Arc<Frame>,
+    filtered: Filtered,
     memory: &[u8],
     dirs: Dirs,
     runtime: u32,
@@ -191,7 +243,7 @@ fn serve(
 ) -> anyhow::Result<Box<dyn Handler>> {
     let (image, dirs) = (Image::new(memory)?, Arc::new(dirs));
     let make = move |core: &Core| {
-        let component = Compiled::from_binary(&core.engine, &frame.with_image(&image.module())?)?;
+        let component = Compiled::from_binary(&core.engine, &filtered.component(&image.module())?)?;
         let mut linker = core.linker_of::<Python>()?;
         linker.root().module(assemble::CODE, &code(core)?)?;
         image.trim();

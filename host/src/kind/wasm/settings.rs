@@ -15,6 +15,10 @@ pub(crate) const INSTANCES_MAX: usize = 10_000;
 const CORE_INSTANCES_PER_COMPONENT: u32 = 20;
 pub(super) const MEMORIES_PER_COMPONENT: u32 = 8;
 pub(super) const TABLES_PER_COMPONENT: u32 = 32;
+/// How many layers an instance may have: its handler and the filters in front of it.
+pub(crate) const LAYERS_MAX: u32 = 33;
+/// What most layers need, as most filters are made by one toolchain: a memory, and core instances for it and for its imports.
+const CORE_INSTANCES_PER_LAYER: u32 = 4;
 /// Memories for components with more than one.
 const SPARE_MEMORIES: u32 = 1000;
 const TABLE_ELEMENTS: usize = 20_000;
@@ -123,16 +127,16 @@ pub(super) fn pool(instances: usize) -> PoolingAllocationConfig {
     pool.total_component_instances(instances)
         .total_stacks(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT + LAYERS_MAX * CORE_INSTANCES_PER_LAYER)
         // Nearly every component has one memory and a few tables. The totals cost address space, not memory, but
         // address space is limited too.
         .total_memories(instances.saturating_add(SPARE_MEMORIES))
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT + LAYERS_MAX)
         .max_memories_per_module(2)
         // The limiter enforces what the user allows.
         .max_memory_size(usize::try_from(4_u64 << 30).unwrap_or(usize::MAX))
         .total_tables(instances.saturating_mul(4))
-        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT + 2 * LAYERS_MAX)
         .table_elements(TABLE_ELEMENTS)
         // Must stay off before wasmtime 50.0.1. Until then, the scan asks the kernel for pages that are written *and
         // present*. A page that is not present when an instance ends is neither wiped nor given back, and the next

@@ -16,7 +16,7 @@ use super::{
     lifecycle::LifecycleArgs,
     listen::ListenArgs,
     scope::{Scoped, Values, scoped},
-    value,
+    value, wrap,
 };
 use crate::{
     base::{
@@ -31,6 +31,7 @@ use crate::{
     program::config::{self, Config, Mounted},
     source::{
         build::options::{BuildOptions, Messages},
+        filter::Wrap,
         locate::Named,
     },
 };
@@ -212,6 +213,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(CompileOptions::DEFAULT_MEMORY), value_parser = size::parse, help_heading = "Limits")]
     compile_memory: u64,
 
+    /// Put a filter in front of the handler: auth, cors, delay-and-fail, or your own; the first one sees requests first
+    #[arg(long, value_name = "FILTER[,NAME[=VALUE]]..", value_parser = scoped(wrap::parse))]
+    wrap: Vec<Scoped<Wrap>>,
+
     /// Pass an argument to the handler; it may begin with `-`, and the flag may be repeated
     #[arg(long, value_name = "WORD", allow_hyphen_values = true, value_parser = scoped(value::word))]
     arg: Vec<Scoped<String>>,
@@ -300,6 +305,7 @@ impl Flags {
             dirs: Values::new("--dir", self.dir, &handlers)?,
             net: Values::new("--allow-net", self.allow_net, &handlers)?,
         };
+        let wraps = Values::new("--wrap", self.wrap, &handlers)?;
         let grants = granted.lines(handlers.iter().map(|(mount, _)| mount));
         let handlers = handlers.try_map(|mount, named| {
             let limits = Limits {
@@ -315,7 +321,8 @@ impl Flags {
                 ..limits.clone()
             };
             let allowance = Allowance { limits, grants: granted.to(mount) };
-            Ok::<_, StartError>(Mounted { named, allowance: Arc::new(allowance), files: self.directory.of(mount) })
+            let (filters, files) = (wraps.all(mount).cloned().collect(), self.directory.of(mount));
+            Ok::<_, StartError>(Mounted { named, filters, allowance: Arc::new(allowance), files })
         })?;
         Ok(Config {
             handlers,

@@ -98,6 +98,12 @@ impl<T: Clone> Values<T> {
         Ok(Self(values))
     }
 
+    /// The values that apply to the handler at this mount, in the order of the command line.
+    pub(super) fn all(&self, mount: &Mount) -> impl Iterator<Item = &T> {
+        let applies = move |other: &Option<Mount>| other.as_ref().is_none_or(|other| other == mount);
+        self.0.iter().filter(move |(other, _)| applies(other)).map(|(_, value)| value)
+    }
+
     /// The values that apply to all handlers.
     pub(super) fn general(&self) -> impl Iterator<Item = &T> {
         self.0.iter().filter(|(mount, _)| mount.is_none()).map(|(_, value)| value)

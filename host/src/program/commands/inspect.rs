@@ -61,6 +61,7 @@ fn run_python(source: &Source, task: &Inspect) -> Result<Exit, StartError> {
         &python::Interpreter::default(),
         source.path(),
         &found.app,
+        None,
         &Limits::DEFAULT,
         &Grants::default(),
     );

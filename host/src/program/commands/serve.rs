@@ -48,9 +48,9 @@ use crate::{
     source::{
         build::Failure,
         build::options::Messages,
+        filter::Layers,
         live::Live,
         load::Loader,
-        locate::Source,
         python::Finder,
         watch::{self, Served, Watched},
     },
@@ -85,7 +85,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
     // Reported before anything is bound or built.
     for (_, mounted) in config.handlers.iter() {
-        let source = Source::new(mounted.named.clone());
+        let source = Layers::new(mounted.named.clone(), &mounted.filters);
         source.check().or_exit(Exit::Handler)?;
         if let Some(doubt) = source.doubt() {
             events.notice(Level::Info, doubt);
@@ -126,8 +126,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     };
     let begun = SystemTime::now();
     let handlers = config.handlers;
-    let names: Vec<_> =
-        handlers.iter().map(|(mount, mounted)| (mount.to_string(), mounted.named.to_string())).collect();
+    let names: Vec<_> = handlers.iter().map(|(mount, mounted)| (mount.to_string(), mounted.title())).collect();
     let loading = async {
         let loaded = spawn_blocking(move || (load(&loader, handlers), loader)).await;
         loaded.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
@@ -270,8 +269,8 @@ fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, St
 /// Loads all handlers. Returns their mounts, and the handlers to watch for changes.
 fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
     let mut watched = Vec::new();
-    let mounts = handlers.try_map(|mount, Mounted { named, allowance, files }| {
-        let source = Source::new(named);
+    let mounts = handlers.try_map(|mount, Mounted { named, filters, allowance, files }| {
+        let source = Layers::new(named, &filters);
         let (handler, material) = loader.load(&source, &allowance, &files)?;
         if let Some(material) = material
             && source.is_outside()

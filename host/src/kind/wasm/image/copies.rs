@@ -122,7 +122,7 @@ impl Drop for Mapping {
     }
 }
 
-/// The addresses of a memory: a private copy of an image, then room to grow, then a guard.
+/// The addresses of a memory: a private copy of an image, or zeros, then room to grow, then a guard.
 struct Copy {
     all: Mapping,
     /// How much of it is accessible.
@@ -132,14 +132,37 @@ struct Copy {
 }
 
 impl Copy {
-    fn new(image: &Image, capacity: usize, guard: usize) -> io::Result<Self> {
+    /// Addresses of which none is accessible yet.
+    fn reserve(capacity: usize, guard: usize) -> io::Result<Self> {
         let length = capacity + guard;
         // SAFETY: the kernel chooses a place where nothing is. Nothing there is accessible.
         let start = unsafe {
             mmap_anonymous(ptr::null_mut(), length, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
         };
         let start: NonNull<u8> = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?.cast();
-        let copy = Self { all: Mapping { start, length }, size: image.length, capacity };
+        Ok(Self { all: Mapping { start, length }, size: 0, capacity })
+    }
+
+    /// A memory of no image, which is all zero.
+    fn empty(size: usize, capacity: usize, guard: usize) -> io::Result<Self> {
+        let mut copy = Self::reserve(capacity, guard)?;
+        copy.grow_to(size)?;
+        Ok(copy)
+    }
+
+    /// Makes more of it accessible, up to `size`, which is within the capacity.
+    fn grow_to(&mut self, size: usize) -> io::Result<()> {
+        assert!((self.size..=self.capacity).contains(&size), "it is within the capacity");
+        let (grown, access) = (size - self.size, MprotectFlags::READ | MprotectFlags::WRITE);
+        // SAFETY: the range is in this mapping, and was not accessible before. It has only new pages, which are zero.
+        unsafe { mprotect(self.all.start.as_ptr().add(self.size).cast(), grown, access) }?;
+        self.size = size;
+        Ok(())
+    }
+
+    fn new(image: &Image, capacity: usize, guard: usize) -> io::Result<Self> {
+        let copy = Self { size: image.length, ..Self::reserve(capacity, guard)? };
+        let start = copy.all.start;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the range is the beginning of the one that was just mapped, which nothing refers to yet.
         unsafe {
@@ -202,7 +225,8 @@ impl Copy {
 
 /// A memory of an instance.
 struct Memory {
-    image: Arc<Image>,
+    /// `None` for a memory that began empty: that of a filter in front of the application.
+    image: Option<Arc<Image>>,
     /// `None` once it is given back.
     copy: Option<Copy>,
 }
@@ -215,9 +239,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let Some(mut copy) = self.copy.take() else { return };
-        if lock(&self.image.kept).len() < KEPT_MAX && copy.restore(&self.image) {
-            lock(&self.image.kept).push(copy);
+        let (Some(mut copy), Some(image)) = (self.copy.take(), &self.image) else { return };
+        if lock(&image.kept).len() < KEPT_MAX && copy.restore(image) {
+            lock(&image.kept).push(copy);
         }
     }
 }
@@ -238,11 +262,7 @@ unsafe impl LinearMemory for Memory {
         if size > copy.capacity {
             wasmtime::bail!("the memory cannot grow to {size} bytes");
         }
-        let (grown, access) = (size - copy.size, MprotectFlags::READ | MprotectFlags::WRITE);
-        // SAFETY: the range is in this mapping, and was not accessible before. It has only new pages, which are zero.
-        unsafe { mprotect(copy.all.start.as_ptr().add(copy.size).cast(), grown, access) }.map_err(io::Error::from)?;
-        copy.size = size;
-        Ok(())
+        Ok(copy.grow_to(size)?)
     }
 
     fn as_ptr(&self) -> *mut u8 {
@@ -265,17 +285,19 @@ unsafe impl MemoryCreator for Creator {
         guard: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
         let image = NEXT.with_borrow(Clone::clone).ok_or("this memory has no image")?;
-        if minimum != image.length {
-            return Err(format!("the image has {} bytes, and the memory {minimum}", image.length));
-        }
         let capacity = reserved.unwrap_or(minimum).max(minimum);
+        if minimum != image.length {
+            let empty = Copy::empty(minimum, capacity, guard);
+            let copy = Some(empty.map_err(|error| format!("there is no memory for an instance: {error}"))?);
+            return Ok(Box::new(Memory { image: None, copy }));
+        }
         let kept = lock(&image.kept).pop();
         let copy = match kept {
             Some(copy) => Ok(copy),
             None => Copy::new(&image, capacity, guard),
         };
         let copy = Some(copy.map_err(|error| format!("there is no memory for an instance: {error}"))?);
-        Ok(Box::new(Memory { image, copy }))
+        Ok(Box::new(Memory { image: Some(image), copy }))
     }
 }
 
@@ -322,13 +344,13 @@ mod tests {
         let (memory, image) = image();
         let mut next = {
             let copy = Copy::new(&image, 8 << 20, 64 << 10).expect("there is memory");
-            let mut first = Memory { image: Arc::clone(&image), copy: Some(copy) };
+            let mut first = Memory { image: Some(Arc::clone(&image)), copy: Some(copy) };
             first.grow_to(LENGTH + (1 << 20)).expect("it may grow");
             assert!(first.grow_to(9 << 20).is_err(), "not beyond its capacity");
             bytes(first.copy.as_mut().expect("it is there")).fill(0x55);
             drop(first);
             let copy = lock(&image.kept).pop();
-            Memory { image: Arc::clone(&image), copy: Some(copy.expect("the copy was kept")) }
+            Memory { image: Some(Arc::clone(&image)), copy: Some(copy.expect("the copy was kept")) }
         };
         assert_eq!(next.byte_size(), LENGTH);
         next.grow_to(LENGTH + (2 << 20)).expect("it may grow");

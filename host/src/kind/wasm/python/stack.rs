@@ -204,7 +204,7 @@ impl Function {
         let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
         // The line says in which function this one was defined.
         let name = self.name.rsplit("<locals>.").next().unwrap_or_default();
-        Some(Frame { function: name.to_owned(), place: Some(place), is_library })
+        Some(Frame { function: name.to_owned(), place: Some(place), is_library, filter: None })
     }
 }
 
