@@ -13,6 +13,7 @@ use crate::{
     source::{
         build::options::{BuildOptions, Messages},
         example::{Example, Template},
+        filter::Wrap,
     },
 };
 
@@ -77,6 +78,8 @@ pub(crate) struct Build {
 pub(crate) struct Export {
     /// What to make the component of, and how.
     pub build: Build,
+    /// The filters in front of it, the outermost one first.
+    pub filters: Vec<Wrap>,
     /// What is left to the host.
     pub keep: Keep,
     /// What to write beside the component, if anything.

@@ -71,6 +71,16 @@ pub(super) fn check<W: World>(component: &Component, linker: &Linker<Guest>, lim
     check_size(component, limits)
 }
 
+/// Refuses a component with imports that the host cannot satisfy.
+///
+/// # Errors
+///
+/// There are such imports. The error names all of them.
+pub(super) fn check_imports(missing: &[MissingImport]) -> anyhow::Result<()> {
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    if missing.is_empty() { Ok(()) } else { bail!("{}", missing.join("; ")) }
+}
+
 /// An import that the host cannot satisfy.
 #[derive(Debug)]
 pub(crate) struct MissingImport {

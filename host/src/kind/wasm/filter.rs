@@ -59,10 +59,7 @@ pub(crate) fn check(engine: &Engine, name: &str, bytes: &[u8], settings: &[Setti
     let core = engine.cores(Gateway::ABI, Gateway::MEMORIES)?.current();
     let component = component::compile::<Gateway>(engine, &core, name, bytes)?;
     let missing = check::missing_imports(&component, &core.linker_of::<Gateway>()?);
-    if !missing.is_empty() {
-        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        bail!("`{name}` cannot be used as a filter: {}", missing.join("; "));
-    }
+    check::check_imports(&missing).with_context(|| format!("`{name}` cannot be used as a filter"))?;
     let configured = configure(&core, &component, settings).with_context(|| format!("the filter `{name}`"))?;
     configured.map_err(|why| anyhow!("the filter `{name}` refuses its options: {why}"))
 }
@@ -87,7 +84,16 @@ fn instead(info: &ComponentInfo) -> String {
     }
 }
 
-/// Why a component cannot have filters in front of it.
+/// Checks that a component can have filters in front of it.
+///
+/// # Errors
+///
+/// It is not a handler made for wasmserve.
+pub(crate) fn check_handler(bytes: &[u8]) -> anyhow::Result<()> {
+    check_behind(&ComponentInfo::read(bytes)?.exports)
+}
+
+/// Checks the exports of a component that has filters in front of it.
 ///
 /// # Errors
 ///

@@ -14,6 +14,7 @@ use super::{
     command::Command,
     component,
     engine::Engine,
+    filter,
     gateway::Gateway,
     interface::Interface,
     preview1,
@@ -174,6 +175,8 @@ pub(crate) struct Inspected {
     pub missing: Vec<MissingImport>,
     /// How it is called, if that is known.
     pub interface: Option<Interface>,
+    /// Whether it is a filter, which is served in front of a handler.
+    pub is_filter: bool,
     /// Why it cannot be served, if it cannot.
     pub verdict: Result<(), String>,
 }
@@ -192,7 +195,9 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let info = ComponentInfo::read(&bytes).map_err(named)?;
     let interface = Interface::of(&info.exports);
     let served = interface.map_or(Ok(()), |interface| interface.check(&info.exports));
-    let mut inspected = Inspected { size, is_wrapped, info, missing: Vec::new(), interface, verdict: Ok(()) };
+    let is_filter = interface.is_none() && filter::is_filter(&info.exports);
+    let mut inspected =
+        Inspected { size, is_wrapped, info, missing: Vec::new(), interface, is_filter, verdict: Ok(()) };
     let verdict = served.and_then(|()| match interface {
         Some(Interface::Command) => inspected.check::<Command>(engine, path, &bytes),
         #[cfg(feature = "wasip3")]
@@ -212,6 +217,9 @@ impl Inspected {
         let component = component::compile::<W>(engine, &core, &path.display().to_string(), bytes)?;
         let linker = core.linker_of::<W>()?;
         self.missing = check::missing_imports(&component, &linker);
-        check::check::<W>(&component, &linker, &Limits::DEFAULT)
+        match self.is_filter {
+            true => check::check_imports(&self.missing),
+            false => check::check::<W>(&component, &linker, &Limits::DEFAULT),
+        }
     }
 }

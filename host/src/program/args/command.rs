@@ -6,12 +6,12 @@ use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs};
+use super::{flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs, wrap};
 use crate::{
     base::size,
     kind::wasm::component,
     program::commands::{dump::reply, export::deployment},
-    source::example,
+    source::{example, filter::Wrap},
 };
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +107,10 @@ pub(super) struct ExportArgs {
     /// Leave variables, files and sockets to the host; without this, the handler sees none
     #[arg(long, value_name = "WHAT", value_parser = ["cli"])]
     pub(super) keep: Option<String>,
+
+    /// Put a filter in front of the handler: auth, cors, delay-and-fail, or your own; the first one sees requests first
+    #[arg(long, value_name = "FILTER[,NAME[=VALUE]]..", value_parser = wrap::parse)]
+    pub(super) wrap: Vec<Wrap>,
 
     /// Leave wasi:keyvalue to the host, if the handler imports it
     #[arg(long)]

@@ -94,7 +94,7 @@ fn messages() -> Messages {
 }
 
 fn of_export(args: ExportArgs, program: PathBuf) -> Result<Export, StartError> {
-    let ExportArgs { handler, output, keep, with_kv, platform, image, host, allow_net } = args;
+    let ExportArgs { handler, output, keep, wrap, with_kv, platform, image, host, allow_net } = args;
     let deploy = platform.map(|platform| match platform {
         PlatformArg::Spin if host.is_some() => {
             Err(anyhow!("--host is for wasmCloud, whose hosts choose a handler by it; leave it out with --for spin"))
@@ -109,6 +109,7 @@ fn of_export(args: ExportArgs, program: PathBuf) -> Result<Export, StartError> {
             options: BuildOptions { lines: false, messages: messages() },
             compile: CompileOptions::new(program),
         },
+        filters: wrap,
         keep: Keep { cli: keep.is_some(), keyvalue: with_kv },
         deploy: deploy.transpose().or_exit(Exit::Usage)?,
     })

@@ -7,16 +7,20 @@ mod wasmcloud;
 use anyhow::{Context as _, anyhow};
 
 use self::deployment::Deployment;
-use super::make;
+use super::{engine::engine, make};
 use crate::{
     base::{
         exit::{Exit, OrExit as _, StartError},
         output::Output,
     },
-    compose::export,
+    compose::{export, wrap},
     kind::wasm::{self, component::SIZE_MAX, python},
     program::task::{Build, Export, Platform},
-    source::{build::Component, locate::Source},
+    source::{
+        build::{Component, Failure},
+        filter::{Filter, Wrap},
+        locate::Source,
+    },
 };
 
 /// What handlers cannot do on other hosts, because `wasi:http` has no words for it.
@@ -33,7 +37,7 @@ const SUFFIX: &str = "-http.wasm";
 ///
 /// It is not a handler, it does not build, or a file cannot be written.
 pub(crate) fn run(task: Export) -> Result<Exit, StartError> {
-    let Export { build, keep, deploy } = task;
+    let Export { build, filters, keep, deploy } = task;
     let is_no_file = |output: Output| !matches!(output, Output::File { .. });
     if deploy.is_some() && build.output.as_deref().is_some_and(|path| Output::at(path).is_ok_and(is_no_file)) {
         let why =
@@ -43,7 +47,11 @@ pub(crate) fn run(task: Export) -> Result<Exit, StartError> {
     let messages = build.options.messages.clone();
     let make = move |source: &Source, task: &Build| {
         let handler = handler(source, task)?;
-        let bytes = python::unseen(handler.bytes).and_then(|bytes| export::export(&bytes, keep));
+        let bytes = python::unseen(handler.bytes).and_then(|bytes| match &filters[..] {
+            [] => Ok(bytes),
+            filters => wrapped(&bytes, filters, task),
+        });
+        let bytes = bytes.and_then(|bytes| export::export(&bytes, keep));
         let bytes = bytes.with_context(|| format!("{source} cannot be exported")).or_exit(Exit::Handler)?;
         task.options.messages.report(LOST);
         Ok(Component { bytes, name: handler.name, sources: handler.sources })
@@ -63,6 +71,29 @@ pub(crate) fn run(task: Export) -> Result<Exit, StartError> {
         messages.text(&format!("wasmserve: {files} describe the handler; publish and start it with\n{steps}"));
         Ok(())
     })
+}
+
+/// Puts filters in front of a handler.
+fn wrapped(handler: &[u8], filters: &[Wrap], task: &Build) -> anyhow::Result<Vec<u8>> {
+    wasm::filter::check_handler(handler)?;
+    let (engine, log) = engine(&task.compile).map_err(|error| anyhow!("{}", error.message()))?;
+    let mut layers = Vec::with_capacity(filters.len());
+    for wrap in filters {
+        let filter = Filter::new(wrap.clone());
+        filter.check()?;
+        let (filter, _) = filter.component(SIZE_MAX, &task.options).map_err(|Failure { line, .. }| line)?;
+        let checked = wasm::filter::check(&engine, &filter.name, &filter.component, &filter.settings);
+        log.flush();
+        checked?;
+        if !filter.settings.is_empty() {
+            let name = &filter.name;
+            task.options
+                .messages
+                .report(&format!("the options of `{name}` are in the exported file, where who has it can read them"));
+        }
+        layers.push(filter);
+    }
+    wrap::wrap(&layers, handler)
 }
 
 /// Reads a component, or builds one.

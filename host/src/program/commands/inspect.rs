@@ -16,6 +16,7 @@ use crate::{
     },
     kind::wasm::{
         check::MissingImport,
+        filter::FILTER,
         inspect::{ComponentInfo, Inspected, inspect},
         interface::Interface,
         python::{self, App},
@@ -87,14 +88,18 @@ fn run_python(source: &Source, task: &Inspect) -> Result<Exit, StartError> {
 
 /// The report, with one fact per line.
 fn report(inspected: &Inspected) -> String {
-    let Inspected { size: bytes, is_wrapped, info, missing, interface, verdict } = inspected;
+    let Inspected { size: bytes, is_wrapped, info, missing, interface, is_filter, verdict } = inspected;
+    let served = if *is_filter { "in front of a handler: wasmserve HANDLER --wrap FILTER" } else { "yes" };
     let mut text = String::new();
     let mut lines = |title: &str, lines: Vec<String>| {
         for (at, line) in lines.iter().enumerate() {
             _ = writeln!(text, "{:<9} {line}", if at == 0 { title } else { "" });
         }
     };
-    lines("served", vec![verdict.as_ref().map_or_else(|why| format!("no: {}", printable(why)), |()| "yes".to_owned())]);
+    lines(
+        "served",
+        vec![verdict.as_ref().map_or_else(|why| format!("no: {}", printable(why)), |()| served.to_owned())],
+    );
     lines("world", vec![world(info, *interface, *is_wrapped)]);
     let lost = interface.map(Interface::cannot_keep).unwrap_or_default();
     lines("not kept", lost.iter().map(|what| (*what).to_owned()).collect());
@@ -124,6 +129,9 @@ fn world(info: &ComponentInfo, interface: Option<Interface>, is_wrapped: bool) -
         Some(Interface::Command) if is_wrapped => return "a CGI program of WASI 0.1".to_owned(),
         Some(interface) => return interface.title(),
         None => {}
+    }
+    if info.exports.iter().any(|export| export == FILTER) {
+        return format!("a filter: exports `{FILTER}`");
     }
     let is_close = |export: &&String| {
         ["wasmserve:gateway/handler", "wasi:http/", "wasi:cli/run"].iter().any(|name| export.starts_with(name))

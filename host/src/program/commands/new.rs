@@ -46,7 +46,7 @@ pub(crate) fn new(new: &New) -> anyhow::Result<String> {
 fn new_file(name: &Path, extension: &str, text: &str) -> anyhow::Result<String> {
     let file = source_file(name, extension)?;
     write_new(&file, text)?;
-    Ok(next_steps(&file))
+    Ok(next_steps(&file, text))
 }
 
 /// Creates the directory of a Django project with a key of its own.
@@ -83,12 +83,23 @@ fn key() -> String {
 pub(crate) fn eject(example: &Example) -> anyhow::Result<String> {
     let file = PathBuf::from(example.name).with_extension("rs");
     write_new(&file, example.text)?;
-    Ok(next_steps(&file))
+    Ok(next_steps(&file, example.text))
 }
 
-fn next_steps(file: &Path) -> String {
+fn next_steps(file: &Path, text: &str) -> String {
     let (file, argument) = (shown(file), argument(file));
+    if is_filter(text) {
+        return format!(
+            "`{file}` is a filter. Change it as you like, and put it in front of a handler:\n\n    \
+             wasmserve HANDLER --wrap {argument}\n"
+        );
+    }
     format!("`{file}` is a handler. Change it as you like, and serve it:\n\n    wasmserve {argument}\n")
+}
+
+/// Whether a source is that of a filter.
+fn is_filter(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("filter!("))
 }
 
 /// The file for a name, to which the extension is added unless it is there.
