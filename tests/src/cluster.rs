@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -17,6 +18,9 @@ use crate::{
     place::Place,
     real::{program, spawn, stdout_of, system},
 };
+
+/// How long a build may take, or the compilation of a component by a host.
+const LONG: Duration = TIMEOUT.saturating_mul(5);
 
 /// A cluster without hosts. All of its processes end when it is dropped, and when this process ends.
 pub struct Cluster {
@@ -129,21 +133,30 @@ impl Host {
     }
 }
 
-/// A process that is killed when this is dropped, or when this process ends in whatever way.
-struct Process {
+/// A process that is killed with all that it has started, when this is dropped, or when this process ends in whatever way.
+pub struct Process {
     shell: Child,
     lines: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Process {
-    fn start(command: &mut Command, place: &Place) -> Self {
+    /// Starts a process with a home of its own in this place: `wash` writes to it.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be started.
+    #[must_use]
+    pub fn start(command: &mut Command, place: &Place) -> Self {
         // The shell sees the end of its stdin when this process ends, also by a Ctrl-C, which reaches the shell as well. It
         // closes its stdout, so that this process sees the end of the other one.
-        let script = "exec 3<&0; \"$0\" \"$@\" 3<&- </dev/null 2>&1 &
-            trap '' HUP INT QUIT TERM; exec >&-; read -r _ <&3; kill -9 $!; wait";
+        let script = "exec 3<&0; setsid \"$0\" \"$@\" 3<&- </dev/null 2>&1 &
+            trap '' HUP INT QUIT TERM; exec >&-; read -r _ <&3; kill -9 -$!; wait";
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).arg(command.get_program()).args(command.get_args());
         shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = command.get_current_dir() {
+            shell.current_dir(directory);
+        }
         at_home(&mut shell, place);
         let mut shell = spawn(shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
         let stdout = shell.stdout.take().expect("stdout is piped");
@@ -155,18 +168,31 @@ impl Process {
         Self { shell, lines: Mutex::new(lines) }
     }
 
+    /// Waits for a line with this text, and returns all lines up to it.
+    ///
+    /// # Panics
+    ///
+    /// There is no such line, or what comes before it takes too long.
+    #[must_use]
+    pub fn lines_to(&self, text: &str) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = Vec::new();
+        while let Ok(line) = lines.recv_timeout(LONG) {
+            let is_last = line.contains(text);
+            seen.push(line);
+            if is_last {
+                return seen;
+            }
+        }
+        panic!("no line has `{text}`: {seen:#?}");
+    }
+
     /// Waits for a line with this text, and returns the address after it.
     fn addr_after(&self, text: &str) -> SocketAddr {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut log = Vec::new();
-        while let Ok(line) = lines.recv_timeout(TIMEOUT) {
-            if let Some((_, rest)) = line.split_once(text) {
-                let end = rest.find(|char: char| !char.is_ascii_digit() && !".:".contains(char));
-                return rest[..end.unwrap_or(rest.len())].parse().expect("an address");
-            }
-            log.push(line);
-        }
-        panic!("it does not listen: {log:#?}");
+        let lines = self.lines_to(text);
+        let (_, rest) = lines.last().and_then(|line| line.split_once(text)).expect("the line has the text");
+        let end = rest.find(|char: char| !char.is_ascii_digit() && !".:".contains(char));
+        rest[..end.unwrap_or(rest.len())].parse().expect("an address")
     }
 }
 
@@ -185,7 +211,7 @@ impl Drop for Process {
 
 /// Gives a process a home of its own: `wash` writes to it.
 fn at_home(command: &mut Command, place: &Place) {
-    let names = ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+    let names = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
     command.envs(names.map(|name| (name, place.join("home"))));
 }
 
@@ -197,8 +223,7 @@ struct Connection {
 impl Connection {
     fn open(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).expect("NATS listens");
-        // Hosts compile a component before they answer.
-        stream.set_read_timeout(Some(5 * TIMEOUT)).expect("the timeout is not zero");
+        stream.set_read_timeout(Some(LONG)).expect("the timeout is not zero");
         let mut connection = Self { reader: BufReader::new(stream) };
         connection.send(b"CONNECT {\"verbose\":false}\r\n");
         connection

@@ -1,18 +1,35 @@
 //! Exported handlers on a cluster of wasmCloud: two hosts, which share nothing but NATS and a registry.
 
-use std::{fs, path::Path};
+use std::{env, fs, path::Path, process};
 
 use wasmserve_tests::{
     client::Response,
-    cluster::{Cluster, Host},
+    cluster::{Cluster, Host, Process},
     guest,
     place::Place,
     python,
+    real::system,
     server::Launch,
 };
 
 /// What the server reports if nothing can be installed.
 const NO_INDEX: [&str; 2] = ["cannot reach the package index", "neither uv nor a python3 with pip"];
+
+/// An application with a dependency.
+const FLASK: &str = r#"
+# /// script
+# dependencies = ["flask"]
+# ///
+
+from flask import Flask, request
+
+app = Flask(__name__)
+
+
+@app.get("/<name>")
+def greet(name):
+    return f"Hello, {name}!" * request.args.get("times", 1, type=int)
+"#;
 
 /// Exports a handler, publishes it with the command that the export prints, and starts it on each host with the request
 /// that the export writes. Returns whether it could be exported: what it depends on may not be there.
@@ -79,17 +96,30 @@ fn one_host_answers_everything_when_the_other_one_is_killed() {
     }
 }
 
-const FLASK: &str = r#"
-# /// script
-# dependencies = ["flask"]
-# ///
+/// The commands of a page, in one script. Those for an administrator have run when the clients were installed.
+fn commands(page: &str) -> String {
+    let blocks = page.split("\n```sh\n").skip(1).filter_map(|rest| Some(rest.split_once("\n```\n")?.0));
+    let lines = blocks.flat_map(str::lines).filter(|line| !line.starts_with("sudo "));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
 
-from flask import Flask, request
-
-app = Flask(__name__)
-
-
-@app.get("/<name>")
-def greet(name):
-    return f"Hello, {name}!" * request.args.get("times", 1, type=int)
-"#;
+#[test]
+fn the_commands_of_the_page_lead_from_a_handler_to_two_hosts() {
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scale-out.md")).expect("it is readable");
+    // An address of this process, where all ports are free.
+    let [_, high, middle, low] = process::id().to_be_bytes();
+    let commands = commands(&page).replace("127.0.0.1", &format!("127.{}.{middle}.{low}", 64 | high));
+    let place = Place::new();
+    let trap = "code=$?; [ $code = 0 ] || tail -n 50 *.log; echo \"ended with $code\"";
+    let script = format!("set -euo pipefail\ntrap '{trap}' EXIT\n{commands}");
+    let script = place.file("commands", script);
+    let mut command = system("bash");
+    let path = env::var("PATH").expect("the path is UTF-8");
+    let server = guest::server().parent().expect("the server is in a directory");
+    command.arg(script).env("PATH", format!("{path}:{}", server.display())).current_dir(&*place);
+    let lines = Process::start(&mut command, &place).lines_to("ended with ");
+    assert_eq!(lines.last().map(String::as_str), Some("ended with 0"), "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| *line == "Hello, World!").count(), 2, "{lines:#?}");
+    assert!(lines.iter().any(|line| line.trim() == "1000 200"), "{lines:#?}");
+}
