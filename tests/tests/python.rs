@@ -260,11 +260,12 @@ fn s3_a_response_is_replaced_until_its_head_was_sent() {
     let raised = server.get("/replaces-and-raises");
     assert_eq!((raised.status, raised.field("wasmserve-fault")), (500, Some("exception")));
     server.line_with("[4] 500 exception: ValueError: reported once (GET /replaces-and-raises HTTP/1.1)");
-    let log = server.log();
-    for (id, count) in [(1, 1), (2, 1), (3, 1), (4, 1)] {
-        let traceback =
-            |line: &&String| line.starts_with(&format!("[{id}] ")) && line.contains("Traceback (most recent");
-        assert_eq!(log.iter().filter(traceback).count(), count, "exchange {id} in {log:#?}");
+    for id in 1..=4 {
+        let is_traceback =
+            |line: &str| line.starts_with(&format!("[{id}] ")) && line.contains("Traceback (most recent");
+        server.line(is_traceback);
+        let log = server.log();
+        assert_eq!(log.iter().filter(|line| is_traceback(line)).count(), 1, "exchange {id} in {log:#?}");
     }
 }
 

@@ -11,6 +11,7 @@ mod compile;
 mod dump;
 mod embedded;
 mod examples;
+mod export;
 mod fault;
 mod files;
 mod flag;

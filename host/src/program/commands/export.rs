@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// What handlers cannot do on other hosts, because `wasi:http` has no words for it.
-const LOST: &str = "other hosts do not tell it the client's address, the exact bytes of the head, the order and case of \
-                    field names, and send their own reason phrases; docs/export.md has all differences";
+const LOST: &str = "on other hosts the handler does not get the client's address, the exact bytes of the head, nor the order \
+                    and case of field names, and its reason phrases are not sent";
 
 /// The end of a component's name, if the user has not named its file.
 const SUFFIX: &str = "-http.wasm";
@@ -53,10 +53,10 @@ pub(crate) fn run(task: Export) -> Result<Exit, StartError> {
         });
         let bytes = bytes.and_then(|bytes| export::export(&bytes, keep));
         let bytes = bytes.with_context(|| format!("{source} cannot be exported")).or_exit(Exit::Handler)?;
-        task.options.messages.report(LOST);
         Ok(Component { bytes, name: handler.name, sources: handler.sources })
     };
     make::run(build, SUFFIX, make, move |component| {
+        messages.report(LOST);
         let Some(deploy) = deploy else { return Ok(()) };
         let file = component.file_name().unwrap_or_default().to_string_lossy();
         let name = file.strip_suffix(SUFFIX).or(file.strip_suffix(".wasm")).unwrap_or(&file);
