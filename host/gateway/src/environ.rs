@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::SocketAddr, str::FromStr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    field,
+    Field, field,
     forwarded::Forwarded,
     mounts::Mount,
     request::{RequestHead, Target, Version},
@@ -69,6 +69,29 @@ pub struct Facts<'a> {
     pub timeout: Duration,
     /// The variables that `--env` adds.
     pub env: &'a [Variable],
+}
+
+impl Facts<'static> {
+    /// What a host knows that serves one handler, at its root: the ends of the connection, and how long the handler may
+    /// run. There is no body unless `content_length` is set, and the id is 0.
+    #[must_use]
+    pub fn new(peer: Peer, timeout: Duration) -> Self {
+        static ROOT: Mount = Mount::ROOT;
+        let (forwarded, content_length) = (Forwarded::default(), None);
+        Self { peer, server_name: None, mount: &ROOT, content_length, forwarded, id: 0, timeout, env: &[] }
+    }
+}
+
+/// The value of a variable, or `None` if it is absent: `environ.get` of the contract.
+#[must_use]
+pub fn get<'a>(environ: &'a [Var], name: &str) -> Option<&'a Bytes> {
+    environ.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// A copy of the whole environ: `environ.copy-all` of the contract.
+#[must_use]
+pub fn copy_all(environ: &[Var]) -> Vec<Field> {
+    environ.iter().map(|(name, value)| (name.as_ref().to_owned(), value.to_vec())).collect()
 }
 
 /// Builds the whole environ, with unique names in the order of rule E17.
@@ -212,22 +235,12 @@ mod tests {
     fn build_at(mount: &Mount, wire: &[u8], content_length: Option<u64>) -> Vec<Var> {
         let peer = Peer { remote: ([192, 0, 2, 7], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
         let env = [Variable { name: "GREETING".into(), value: "hi".into() }];
-        let forwarded = Forwarded::default();
-        let facts = Facts {
-            peer,
-            server_name: None,
-            mount,
-            content_length,
-            forwarded,
-            id: 7,
-            timeout: Duration::from_secs(30),
-            env: &env,
-        };
+        let facts = Facts { mount, content_length, id: 7, env: &env, ..Facts::new(peer, Duration::from_secs(30)) };
         build(&RequestHead::new(Bytes::copy_from_slice(wire)), &facts)
     }
 
     fn get<'a>(vars: &'a [Var], name: &str) -> Option<&'a [u8]> {
-        vars.iter().find(|(known, _)| known == name).map(|(_, value)| &value[..])
+        super::get(vars, name).map(|value| &value[..])
     }
 
     #[test]

@@ -85,6 +85,14 @@ pub fn may_be_trailer(name: &str) -> bool {
     !name.starts_with("if-") && !FORBIDDEN.contains(&name)
 }
 
+/// Splits a line into the name and the value of a field, without the white space around the value (RFC 9112 section 5);
+/// `None` for a line without a colon.
+#[must_use]
+pub fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    Some((&line[..colon], trim(&line[colon + 1..])))
+}
+
 /// Trims white space around a field value: SP and HTAB only.
 pub fn trim(value: &[u8]) -> &[u8] {
     let mut rest = value;

@@ -5,7 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::field::{self, Field};
+use crate::{
+    field::{self, Field},
+    request::RequestLimits,
+};
 
 /// A head that passed every check and can be sent unchanged.
 #[derive(Clone, Debug)]
@@ -58,6 +61,11 @@ pub struct HeadLimits {
     pub bytes: u64,
     /// Header lines.
     pub fields: usize,
+}
+
+impl HeadLimits {
+    /// The default limits: those of a request's head.
+    pub const DEFAULT: Self = Self { bytes: RequestLimits::DEFAULT.head, fields: RequestLimits::DEFAULT.fields };
 }
 
 const HOP_BY_HOP: [&str; 9] = [

@@ -1,6 +1,10 @@
 //! The request body as the guest reads it: `wsgi.input`.
 
-use std::{future::poll_fn, pin::Pin};
+use std::{
+    future::{Future as _, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Body;
@@ -89,6 +93,23 @@ impl Input {
         Ok(self.ahead.copy_to_bytes(self.ahead.len().min(max).min(READ_MAX)))
     }
 
+    /// [`read`](Self::read) for hosts that have a thread for each exchange: the body blocks until it has a frame, and is
+    /// never pending.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    ///
+    /// # Panics
+    ///
+    /// The body is pending.
+    pub fn read_blocking(&mut self, max: usize) -> Result<Bytes, ReadError> {
+        match pin!(self.read(max)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(read) => read,
+            Poll::Pending => panic!("a body that is read by blocking must not be pending"),
+        }
+    }
+
     /// Whether there may be data to read.
     #[must_use]
     pub fn has_body(&self) -> bool {
@@ -162,10 +183,7 @@ fn is_well_formed(name: &http::HeaderName, value: &http::HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::VecDeque,
-        task::{Context, Poll, Waker},
-    };
+    use std::collections::VecDeque;
 
     use http_body::Frame;
 
@@ -192,10 +210,7 @@ mod tests {
     }
 
     fn read(input: &mut Input, max: usize) -> Result<Bytes, ReadError> {
-        match std::pin::pin!(input.read(max)).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result,
-            Poll::Pending => unreachable!("everything has arrived"),
-        }
+        input.read_blocking(max)
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 pub use crate::version::Version;
-use crate::{field, framing::FramingFields, refusal::Refusal};
+use crate::{Field, field, framing::FramingFields, refusal::Refusal};
 
 /// The bytes of a request head: request line, fields and empty line.
 #[derive(Clone, Debug)]
@@ -108,10 +108,13 @@ impl RequestHead {
 
     /// The header fields as name and value, without white space around the value (RFC 9112 section 5).
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        lines(&self.raw).skip(1).filter_map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            Some((&line[..colon], field::trim(&line[colon + 1..])))
-        })
+        lines(&self.raw).skip(1).filter_map(field::split)
+    }
+
+    /// A copy of the fields: `environ.headers` of the contract.
+    #[must_use]
+    pub fn headers(&self) -> Vec<Field> {
+        self.fields().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
     }
 
     /// The values of all fields with this name.

@@ -162,6 +162,17 @@ impl Writer {
         pushed
     }
 
+    /// A whole response: [`start`](Self::start), then [`finish`](Self::finish). Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of `start`. A body that is longer than its Content-Length is cut off, and a client that has left is no error.
+    pub fn respond(&mut self, status: &str, fields: Vec<Field>, body: Bytes) -> Result<(), StartError> {
+        self.start(status, fields, None)?;
+        _ = self.finish(body);
+        Ok(())
+    }
+
     /// Whether the handler declared a Content-Length, so that [`end`](Self::end) knows whether something is missing.
     #[must_use]
     pub fn has_declared_length(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::{future::Future, mem, path::Path};
 
 use bytes::Bytes;
-use wasmserve_gateway::{field::Field, head::StartError, input::ReadError, response::WriteError};
+use wasmserve_gateway::{environ, field::Field, head::StartError, input::ReadError, response::WriteError};
 use wasmtime::{
     Engine, Store, StoreContextMut,
     component::{
@@ -78,7 +78,7 @@ fn is_handle(function: &ComponentFunc) -> bool {
 
 impl wit_environ::Host for Guest {
     fn get(&mut self, name: String) -> Option<Vec<u8>> {
-        let value = self.call.environ().iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec());
+        let value = environ::get(self.call.environ(), &name).map(|value| value.to_vec());
         if value.is_none() {
             self.note_missing_variable(&name);
         }
@@ -86,16 +86,11 @@ impl wit_environ::Host for Guest {
     }
 
     fn copy_all(&mut self) -> Vec<Field> {
-        self.call.environ().iter().map(|(name, value)| (name.as_ref().to_owned(), value.to_vec())).collect()
+        environ::copy_all(self.call.environ())
     }
 
     fn headers(&mut self) -> Vec<Field> {
-        self.call
-            .exchange
-            .head
-            .fields()
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-            .collect()
+        self.call.exchange.head.headers()
     }
 
     fn raw_head(&mut self) -> Vec<u8> {
@@ -161,12 +156,8 @@ fn link_response(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "respond",
         |mut store: Caller<'_>, (status, headers, body): (String, Vec<Field>, Vec<u8>)| {
             let writer = &mut store.data_mut().call.writer;
-            let started: Started = writer.start(&status, headers, None).map_err(start_error);
-            if started.is_ok() {
-                // An error of the body (longer than its Content-Length, or a client that left) is not one of the start.
-                _ = writer.finish(Bytes::from(body));
-            }
-            Ok((started,))
+            let responded: Started = writer.respond(&status, headers, body.into()).map_err(start_error);
+            Ok((responded,))
         },
     )?;
     response.func_wrap("connected", |store: Caller<'_>, (): ()| Ok((store.data().call.writer.is_connected(),)))
