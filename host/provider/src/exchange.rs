@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The limits that the server has by default.
-const LIMITS: HeadLimits = HeadLimits { bytes: 64 << 10, fields: 100 };
+const LIMITS: HeadLimits = HeadLimits::DEFAULT;
 
 /// The exchange of this instance. What the handler may not ask for is made when it does.
 pub(crate) struct Exchange {
@@ -61,7 +61,7 @@ impl Exchange {
     }
 
     pub(crate) fn read(&mut self, max: u32) -> Result<Bytes, ReadError> {
-        ready(self.input().read(usize::try_from(max).unwrap_or(usize::MAX)))
+        self.input().read_blocking(usize::try_from(max).unwrap_or(usize::MAX))
     }
 
     pub(crate) fn trailers(&mut self) -> Vec<Field> {
@@ -153,14 +153,14 @@ impl Exchange {
             reply::log(format!("{kind}: {reason}").as_bytes());
         }
         // What the handler did with a broken body is the client's fault.
-        let (status, why) = match self.input.as_ref().and_then(Input::failure) {
-            None => (500, "the handler failed"),
-            Some(ReadError::TooLarge) => (413, "the request body is too large"),
-            Some(ReadError::Malformed) => (400, "the request body is malformed"),
-            Some(ReadError::TimedOut) => (408, "the request body did not arrive in time"),
-            Some(ReadError::Disconnected) => (400, "the request body ended early"),
+        let (status, kind, why) = match self.input.as_ref().and_then(Input::failure) {
+            None => (500, kind, "the handler failed"),
+            Some(ReadError::TooLarge) => (413, "body-too-large", "the request body is too large"),
+            Some(ReadError::Malformed) => (400, "bad-input", "the request body is malformed"),
+            Some(ReadError::TimedOut) => (408, "bad-input", "the request body did not arrive in time"),
+            Some(ReadError::Disconnected) => (400, "bad-input", "the request body ended early"),
         };
-        self.reply.fail(status, why);
+        self.reply.fail(status, kind, why);
     }
 }
 

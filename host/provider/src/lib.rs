@@ -36,7 +36,7 @@ use self::{
     },
     exchange::Exchange,
 };
-use wasmserve_gateway::{Field, head::StartError, input::ReadError, response::WriteError};
+use wasmserve_gateway::{self as gateway, Field, head::StartError, input::ReadError, response::WriteError};
 
 thread_local! { static EXCHANGE: RefCell<Option<Exchange>> = const { RefCell::new(None) } }
 
@@ -61,22 +61,15 @@ impl Guest for Provider {
 
 impl environ::Guest for Provider {
     fn get(name: String) -> Option<Vec<u8>> {
-        exchange(|exchange| {
-            exchange.environ().iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec())
-        })
+        exchange(|exchange| gateway::environ::get(exchange.environ(), &name).map(|value| value.to_vec()))
     }
 
     fn copy_all() -> Vec<Field> {
-        exchange(|exchange| {
-            exchange.environ().iter().map(|(name, value)| (name.as_ref().to_owned(), value.to_vec())).collect()
-        })
+        exchange(|exchange| gateway::environ::copy_all(exchange.environ()))
     }
 
     fn headers() -> Vec<Field> {
-        exchange(|exchange| {
-            let fields = exchange.head().fields();
-            fields.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
-        })
+        exchange(|exchange| exchange.head().headers())
     }
 
     fn raw_head() -> Vec<u8> {

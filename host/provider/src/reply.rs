@@ -76,8 +76,9 @@ impl Reply {
         *self = Self::Ended;
     }
 
-    /// Answers instead of the handler, if it has not sent a head.
-    pub(crate) fn fail(&mut self, status: u16, why: &str) {
+    /// Answers instead of the handler, if it has not sent a head. The kind of the fault is in the head, as the server
+    /// sends it.
+    pub(crate) fn fail(&mut self, status: u16, kind: &'static str, why: &str) {
         if let Self::Unset(_) = self {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = format!("{status}: {why}\n");
@@ -85,6 +86,7 @@ impl Reply {
             head.status = status;
             head.headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
             head.headers.insert(header::CONTENT_LENGTH, text.len().into());
+            head.headers.insert("wasmserve-fault", header::HeaderValue::from_static(kind));
             self.start(head);
             self.send(text.as_bytes());
             self.finish();
