@@ -14,17 +14,20 @@ use std::{
 use tokio::sync::oneshot;
 use wasmserve_gateway::response::Writer;
 use wasmtime::{
-    Engine, Store,
-    component::{Component, InstancePre, Linker},
+    Engine, Store, StoreContextMut,
+    component::{Component, InstancePre, Linker, Resource},
 };
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::{
     WasiHttpView as _,
-    p2::bindings::{ProxyPre, http::types::Scheme},
+    p2::bindings::{
+        ProxyPre,
+        http::types::{Host as _, Scheme},
+    },
 };
 
 use self::relay::Relay;
-use super::{guest::Guest, settings::Abi, world::World};
+use super::{explain::linked_name, guest::Guest, settings::Abi, world::World};
 use crate::base::lock::lock;
 
 /// The interface that a handler of this world exports, without the last part of its version.
@@ -39,7 +42,17 @@ impl World for Proxy {
     const ABI: Abi = Abi::Sync;
 
     /// Its imports are WASI's own.
-    fn link(_: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+        linker.allow_shadowing(true);
+        linker.instance(&linked_name("wasi:http/types@0.2.0"))?.func_wrap(
+            "http-error-code",
+            |mut store: StoreContextMut<'_, Guest>, (error,): (Resource<wasmtime::Error>,)| {
+                let mut http = store.data_mut().http();
+                let code = request::code(http.table.get(&error)?);
+                Ok((code.map_or_else(|| http.http_error_code(error), |code| Ok(Some(code)))?,))
+            },
+        )?;
+        linker.allow_shadowing(false);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use wasmserve_gateway::{
     mounts::Mount,
     request::RequestHead,
 };
-use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::{Error, p2::bindings::http::types::ErrorCode};
 
 use crate::{base::lock::lock, handler::Call};
 
@@ -139,6 +139,19 @@ impl Body for InputBody {
             }
         })
     }
+}
+
+/// What a handler gets to know of an error of its body. wasmtime looks for an error of another type than its streams have,
+/// and finds none.
+pub(super) fn code(error: &wasmtime::Error) -> Option<ErrorCode> {
+    let code = match error.downcast_ref()? {
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        _ => return None,
+    };
+    Some(code)
 }
 
 fn trailers(input: &Input) -> HeaderMap {
