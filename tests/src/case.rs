@@ -257,6 +257,15 @@ impl Case {
         self.steps.iter().filter_map(|step| if let Step::Receive(answer) = step { Some(answer) } else { None })
     }
 
+    /// Whether only a handler answers, and no flag changes what it gets. The other cases are about the server, as are those
+    /// about connections (rules K).
+    #[must_use]
+    pub fn is_about_handlers(&self) -> bool {
+        let is_about_connections = self.rules.first().is_some_and(|rule| rule.starts_with('K'));
+        let is_handled = |answer: &Answer| answer.is_handled && answer.status == 200;
+        self.flags.is_empty() && !is_about_connections && self.answers().all(is_handled)
+    }
+
     /// The bytes that are sent before the client waits for a response.
     #[must_use]
     pub fn sent_first(&self) -> &[u8] {

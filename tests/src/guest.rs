@@ -8,12 +8,12 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{self, Command},
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
 use serde_json::{Deserializer, Value};
 
-use crate::place;
+use crate::{place, server::Launch};
 
 /// Packages whose binaries are guests.
 const PACKAGES: [&str; 2] = ["--package=wasmserve-examples", "--package=wasmserve-test-programs"];
@@ -33,6 +33,7 @@ static GUESTS: LazyLock<Built> = LazyLock::new(|| {
 static MEASURED: LazyLock<Built> =
     LazyLock::new(|| build(&[&MEASURED_PACKAGES[..], &["--bins", "--target=wasm32-wasip2"], PROFILE].concat()));
 static SERVER: LazyLock<Built> = LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve"], PROFILE].concat()));
+static EXAMPLE_HOST: LazyLock<Built> = LazyLock::new(|| build(&[&["--workspace", "--example=host"], PROFILE].concat()));
 static BENCHMARK: LazyLock<Built> =
     LazyLock::new(|| build(&[&["--workspace", "--bin=wasmserve-bench"], PROFILE].concat()));
 
@@ -48,6 +49,23 @@ const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"]
 pub fn program(name: &str) -> &'static Path {
     let guests = GUESTS.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
     guests.get(name).unwrap_or_else(|| panic!("no guest is named `{name}`; there are {:?}", guests.keys()))
+}
+
+/// What `wasmserve export` makes of the program with this name.
+///
+/// # Panics
+///
+/// It cannot be exported.
+#[must_use]
+pub fn exported(name: &str) -> &'static Path {
+    static ALL: Mutex<BTreeMap<String, &Path>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.entry(name.to_owned()).or_insert_with(|| {
+        let path = place::guests().join(format!("{name}.exported.{}.wasm", process::id()));
+        let ended = Launch::bare().flags(["export"]).flags([program(name)]).flags(["-o"]).flags([&path]).run();
+        assert_eq!(ended.code, Some(0), "{name} cannot be exported: {ended:?}");
+        Box::leak(path.into_boxed_path())
+    })
 }
 
 /// The component with this name, from `examples/` or `tests/bench/guests/`, built in the profile of the server.
@@ -69,6 +87,16 @@ pub fn measured(name: &str) -> &'static Path {
 #[must_use]
 pub fn server() -> &'static Path {
     &SERVER.as_ref().unwrap_or_else(|problem| panic!("{problem}"))["wasmserve"]
+}
+
+/// The host in the documentation of `wasmserve-gateway`.
+///
+/// # Panics
+///
+/// It does not build.
+#[must_use]
+pub fn example_host() -> &'static Path {
+    &EXAMPLE_HOST.as_ref().unwrap_or_else(|problem| panic!("{problem}"))["host"]
 }
 
 /// The benchmark: `wasmserve-bench`.

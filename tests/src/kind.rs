@@ -5,24 +5,33 @@
 
 use std::collections::BTreeSet;
 
+use crate::{guest, host::Host, server::Launch};
+
 /// A kind of handler.
 #[derive(Debug)]
 pub struct Kind {
     /// Its name in messages.
     pub name: &'static str,
+    /// The server.
+    pub host: Host,
+    /// Whether its programs are what `wasmserve export` writes.
+    pub(crate) is_exported: bool,
     /// The program that answers with a report of its request.
-    pub teller: &'static str,
+    teller: &'static str,
     /// The program that follows the script in its request.
-    pub(crate) follower: &'static str,
+    follower: &'static str,
     /// The stream of the log on which its programs report.
     pub(crate) stream: &'static str,
     /// What it cannot say of a request, and why: a variable, `header`, `raw-head`, `trailer` or `order`; `handled` if it is
     /// not even called, `answer` if the client gets another one; after `may:`, only sometimes. A `*` at the end stands for
     /// anything. After an `@`, the only cases that are meant.
-    cannot_tell: &'static [(&'static str, &'static str)],
+    cannot_tell: &'static [Reasons],
     /// The rows of the table of behaviours that end otherwise.
     pub(crate) differs: &'static [Difference],
 }
+
+/// What cannot be said, and why.
+type Reasons = &'static [(&'static str, &'static str)];
 
 /// How a row of the table of behaviours ends otherwise.
 #[derive(Debug)]
@@ -35,6 +44,8 @@ pub(crate) struct Difference {
     pub(crate) fault: Option<&'static str>,
     /// Whether the connection stays open instead.
     pub(crate) goes_on: bool,
+    /// What the handler reports instead, if the row differs in that too.
+    pub(crate) reported: &'static [&'static str],
     /// Why, for the message if it does not.
     pub(crate) why: &'static str,
 }
@@ -47,7 +58,11 @@ impl Difference {
         goes_on: bool,
         why: &'static str,
     ) -> Self {
-        Self { row, answer, fault, goes_on, why }
+        Self { row, answer, fault, goes_on, reported: &[], why }
+    }
+
+    const fn reports(self, reported: &'static [&'static str]) -> Self {
+        Self { reported, ..self }
     }
 }
 
@@ -55,6 +70,8 @@ impl Kind {
     /// Our own world, which can say everything.
     pub const GATEWAY: Self = Self {
         name: "gateway",
+        host: Host::Wasmserve,
+        is_exported: false,
         teller: "tells_its_request",
         follower: "follows_a_script",
         stream: "log",
@@ -62,8 +79,27 @@ impl Kind {
         differs: &[],
     };
 
+    /// Our own world, on the host of the documentation.
+    pub const ON_THE_EXAMPLE: Self = Self {
+        name: "gateway, on the example of a host",
+        host: Host::Example,
+        differs: &[Difference::of(("X3", 1), "200 OK|until close <a>", Some("exception"), false, NO_RESET)],
+        ..Self::GATEWAY
+    };
+
     /// The other kinds.
-    pub const OTHERS: [Self; 4] = [CGI, WASI_HTTP, WASI_HTTP_3, PYTHON];
+    pub const OTHERS: [Self; 5] = [CGI, WASI_HTTP, WASI_HTTP_3, PYTHON, EXPORTED];
+
+    /// What is exported, on `wasmtime serve`.
+    pub const ON_WASMTIME: Self = ON_WASMTIME;
+
+    /// What is exported, on `jco serve`.
+    pub const ON_JCO: Self = ON_JCO;
+
+    /// Whether its programs use our own world.
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.follower == Self::GATEWAY.follower
+    }
 
     /// Whether it decides by what a handler calls, and not by when, if the length of a body is known.
     pub(crate) fn frames_by_itself(&self) -> bool {
@@ -72,7 +108,23 @@ impl Kind {
 
     /// Whether its programs get the trailers of a body.
     pub(crate) fn has_trailers(&self) -> bool {
-        !self.cannot_tell.iter().any(|(what, _)| *what == "trailer")
+        !self.cannot_tell.iter().copied().flatten().any(|(what, _)| *what == "trailer")
+    }
+
+    /// A server of the program that answers with a report of its request.
+    #[must_use]
+    pub fn tells(&self) -> Launch {
+        self.launch(self.teller)
+    }
+
+    /// A server of the program that follows the script in its request.
+    pub(crate) fn follows(&self) -> Launch {
+        self.launch(self.follower)
+    }
+
+    fn launch(&self, program: &str) -> Launch {
+        let component = if self.is_exported { guest::exported(program) } else { guest::program(program) };
+        self.host.launch(component)
     }
 
     /// The exceptions, to note which are needed.
@@ -86,7 +138,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct Exceptions {
     kind: &'static str,
-    all: &'static [(&'static str, &'static str)],
+    all: &'static [Reasons],
     used: BTreeSet<&'static str>,
 }
 
@@ -96,7 +148,7 @@ const MAY: &str = "may:";
 impl Exceptions {
     /// Whether the kind cannot say this in this case. Notes that it did not.
     pub fn excuse(&mut self, what: &str, case: &str) -> bool {
-        let found = self.all.iter().map(|(pattern, _)| *pattern).find(|pattern| {
+        let found = self.all.iter().copied().flatten().map(|(pattern, _)| *pattern).find(|pattern| {
             let is_like = |pattern: &str, text: &str| {
                 pattern.strip_suffix('*').map_or(pattern == text, |prefix| text.starts_with(prefix))
             };
@@ -112,7 +164,7 @@ impl Exceptions {
     #[must_use]
     pub fn unused(&self) -> Vec<String> {
         let is_unused = |pattern: &str| !self.used.contains(pattern) && !pattern.starts_with(MAY);
-        let unused = self.all.iter().filter(|(pattern, _)| is_unused(pattern));
+        let unused = self.all.iter().copied().flatten().filter(|(pattern, _)| is_unused(pattern));
         unused.map(|(pattern, _)| format!("the kind {} can say {pattern} after all", self.kind)).collect()
     }
 }
@@ -122,10 +174,12 @@ const COUNTED: &str = "the host counts a body in chunks first";
 
 const CGI: Kind = Kind {
     name: "CGI",
+    host: Host::Wasmserve,
+    is_exported: false,
     teller: "tells_its_request_in_cgi",
     follower: "follows_a_script_in_cgi",
     stream: "stderr",
-    cannot_tell: &[
+    cannot_tell: &[&[
         ("header", "a program gets fields as variables only"),
         ("raw-head", "a program gets no bytes of the head"),
         ("trailer", "CGI has no word for trailers"),
@@ -149,7 +203,7 @@ const CGI: Kind = Kind {
         ("PATH_INFO@t10_digits_may_be_in_either_case", "variables are text"),
         ("PATH_INFO@t10_percents_are_decoded", "variables are text"),
         ("answer@t10_a_nul_in_percents_is_an_octet", "a variable ends at a NUL, so the host refuses the request"),
-    ],
+    ]],
     differs: &[
         Difference::of(("S1", 1), "500 exited", Some("exited"), true, EXITS),
         Difference::of(("S4", 1), "200 OK|chunks <a> (cut)", Some("exited"), false, EXITS),
@@ -184,8 +238,11 @@ const NEEDS_AUTHORITY: &str = "without one, the authority is where the connectio
 /// A target of `wasi:http` is a valid URI.
 const TARGET: &str = "what a URI may not contain is encoded";
 
+/// What becomes of a body that the handler has not read.
+const STILL_READS: &str = "a response may begin before the handler has ended, which could still read the body";
+
 /// What both versions of `wasi:http` cannot say.
-const CANNOT_TELL: &[(&str, &str)] = &[
+const CANNOT_TELL: Reasons = &[
     ("header", "names are in lower case, and fields of one name are together"),
     ("raw-head", "a handler gets no bytes of the head"),
     ("order", "there is no order among names"),
@@ -205,18 +262,17 @@ const CANNOT_TELL: &[(&str, &str)] = &[
     ("REQUEST_URI@t4_the_authority_of_a_url_replaces_host", "the authority and the path are apart"),
     ("*@e11_the_target_is_there_as_it_was_sent", TARGET),
     ("*@t11_*", TARGET),
-    (
-        "may:answer@k5_the_request_behind_chunks_that_are_not_read_is_served",
-        "a response may begin before the handler has ended, which could still read the body",
-    ),
+    ("may:answer@k5_the_request_behind_chunks_that_are_not_read_is_served", STILL_READS),
 ];
 
 const WASI_HTTP: Kind = Kind {
     name: "wasi:http 0.2",
+    host: Host::Wasmserve,
+    is_exported: false,
     teller: "tells_its_request_in_wasi_http",
     follower: "follows_a_script_in_wasi_http",
     stream: "stderr",
-    cannot_tell: CANNOT_TELL,
+    cannot_tell: &[CANNOT_TELL],
     differs: &[
         Difference::of(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>", None, true, REASON),
         Difference::of(("S5", 1), UNSET, Some("no-start-response"), true, NO_RESPONSE),
@@ -249,10 +305,12 @@ const REASON: &str = "a status is a number";
 
 const WASI_HTTP_3: Kind = Kind {
     name: "wasi:http 0.3",
+    host: Host::Wasmserve,
+    is_exported: false,
     teller: "tells_its_request_in_wasi_http_3",
     follower: "follows_a_script_in_wasi_http_3",
     stream: "stderr",
-    cannot_tell: CANNOT_TELL,
+    cannot_tell: &[CANNOT_TELL],
     differs: &[
         Difference::of(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>", None, true, REASON),
         Difference::of(("S6", 4), RETURNED, Some("exception"), true, NO_RESPONSE),
@@ -279,15 +337,170 @@ const RETURNED: &str = "500 exception";
 
 const PYTHON: Kind = Kind {
     name: "Python",
+    host: Host::Wasmserve,
+    is_exported: false,
     teller: "tells_its_request.py",
     follower: "follows_a_script.py",
     stream: "log",
-    cannot_tell: &[(
+    cannot_tell: &[&[(
         "may:answer@k5_the_request_behind_chunks_that_are_not_read_is_served",
         "a response may end before the handler, which could still read the body",
-    )],
+    )]],
     differs: &[Difference::of(("B12", 1), "500 exception", Some("exception"), true, RETURNS)],
 };
 
 /// How a response of WSGI ends.
 const RETURNS: &str = "an application that fails has returned no body";
+
+/// What an exported handler cannot say on any host.
+const EXPORTED_CANNOT_TELL: Reasons = &[
+    ("header", "names are in lower case, and fields of one name are together"),
+    ("raw-head", "the head is made of what the host says"),
+    ("REMOTE_*", "there is no word for the client"),
+    ("SERVER_NAME", "the server is known by the authority of the request"),
+    ("SERVER_PORT", "the server is known by the authority of the request"),
+    ("SERVER_PROTOCOL", "there is no word for the version"),
+    ("order", "some variables are missing"),
+    ("wasmserve.*", "there is no word for the exchange"),
+    ("HTTP_CONNECTION", HOP_BY_HOP),
+    ("HTTP_KEEP_ALIVE", HOP_BY_HOP),
+    ("*@t11_*", TARGET),
+];
+
+/// What hosts in Rust leave out besides.
+const FILTERED: Reasons = &[
+    ("HTTP_PROXY_AUTHORIZATION", HOP_BY_HOP),
+    ("HTTP_PROXY_CONNECTION", HOP_BY_HOP),
+    ("HTTP_TRANSFER_ENCODING", HOP_BY_HOP),
+    ("HTTP_UPGRADE", HOP_BY_HOP),
+    ("REQUEST_URI@t4_the_authority_of_a_url_replaces_host", "the authority and the path are apart"),
+    ("*@e11_the_target_is_there_as_it_was_sent", TARGET),
+];
+
+/// What goes to the log if an exception comes too late for the client.
+const TOO_LATE: &str = "the text of an exception is a line of the log as it is";
+
+/// The reason of a status.
+const fn reason(row: (&'static str, usize), answer: &'static str) -> Difference {
+    Difference::of(row, answer, None, true, REASON)
+}
+
+const EXPORTED: Kind = Kind {
+    name: "exported",
+    host: Host::Wasmserve,
+    is_exported: true,
+    teller: "tells_its_request",
+    follower: "follows_a_script",
+    stream: "stderr",
+    cannot_tell: &[
+        EXPORTED_CANNOT_TELL,
+        FILTERED,
+        &[
+            ("GREETING", "the host's variables are hidden without `--keep cli`"),
+            ("HTTP_HOST@h4_*", NEEDS_AUTHORITY),
+            ("answer@i5_a_body_that_is_cut_short_is_an_error", PROVIDER),
+            ("answer@i7_chunks_beyond_the_limit_are_an_error", PROVIDER),
+            ("may:answer@k5_the_request_behind_chunks_that_are_not_read_is_served", STILL_READS),
+        ],
+    ],
+    differs: &[
+        reason(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>"),
+        Difference::of(("S4", 1), "200 OK|chunks <a> (cut)", None, false, TOO_LATE),
+        reason(("S7", 1), "200 OK|content-length: 0|length <>"),
+        reason(("S7", 2), "200 OK|content-length: 0|length <>"),
+        reason(("B5", 1), "503 Service Unavailable|content-length: 0|length <>"),
+    ],
+};
+
+/// Who answers when a body cannot be read.
+const PROVIDER: &str = "the provider answers, and the connection is the host's";
+
+/// An exported handler on another server.
+const fn on(host: Host, name: &'static str, cannot_tell: &'static [Reasons], differs: &'static [Difference]) -> Kind {
+    Kind { name, host, cannot_tell, differs, ..EXPORTED }
+}
+
+const ON_WASMTIME: Kind = on(
+    Host::WasmtimeServe,
+    "exported, on wasmtime serve",
+    &[
+        EXPORTED_CANNOT_TELL,
+        FILTERED,
+        &[
+            ("SERVER_SOFTWARE", NO_SERVER),
+            ("may:answer@i11_a_client_that_still_waits_is_told_that_the_connection_closes", "the host may not say so"),
+            ("answer@e1_nothing_is_empty_for_the_least_request", NO_AUTHORITY),
+            ("answer@h4_a_request_of_http_1_0_needs_no_host", NO_AUTHORITY),
+            ("answer@t1_http_1_0_is_served", NO_AUTHORITY),
+            ("answer@i6_broken_chunks_that_are_not_read_end_the_connection", "the host closes without a word"),
+        ],
+    ],
+    &[
+        reason(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>"),
+        Difference::of(("S4", 1), "200 OK|chunks <a> (cut)", None, false, TOO_LATE),
+        reason(("S6", 4), "999 <none>|content-length: 0|length <>"),
+        reason(("S7", 1), "200 OK|content-length: 0|length <>"),
+        reason(("S7", 2), "200 OK|content-length: 0|length <>"),
+        reason(("B5", 1), "503 Service Unavailable|content-length: 0|length <>"),
+        Difference::of(("X3", 1), "200 OK|until close <a>", Some("exception"), false, NO_RESET),
+        Difference::of(("I6", 1), "200 OK|content-length: 0|length <>", None, false, "there is one error for all")
+            .reports(&["0 octets, cbf29ce484222325, then disconnected", "ok"]),
+    ],
+);
+
+/// A request without an authority has no URI.
+const NO_AUTHORITY: &str = "the host answers a request without an authority itself";
+
+const ON_JCO: Kind = on(
+    Host::JcoServe,
+    "exported, on jco serve",
+    &[
+        EXPORTED_CANNOT_TELL,
+        &[
+            ("trailer", "the host passes no trailers on"),
+            ("SERVER_SOFTWARE", NO_SERVER),
+            ("HTTP_HOST@h4_*", NEEDS_AUTHORITY),
+            ("HTTP_A@h8_octets_stay_as_they_are", "bytes beyond ASCII become the UTF-8 of Latin-1"),
+            ("REQUEST_METHOD@t2_a_method_with_a_dash_is_passed", "some methods become lower case"),
+            ("answer@t2_*", NODE),
+            ("answer@t4_a_url_may_have_a_fragment_without_a_path", NODE),
+            ("answer@t12_a_field_of_30_kib_is_taken", NODE),
+            ("answer@t13_line*", NODE),
+            ("answer@h5_the_same_length_twice_is_one_length", NODE),
+            ("answer@i4_a_space_before_a_chunk_extension_is_ignored", NODE),
+            ("answer@i4_trailers_that_frame_or_authenticate_are_dropped", NODE),
+            ("answer@i6_broken_chunks_that_are_not_read_end_the_connection", NODE),
+            ("answer@i9_without_a_body_there_is_nothing_to_wait_for", CONTINUES),
+            ("answer@i11_a_client_that_still_waits_is_told_that_the_connection_closes", CONTINUES),
+        ],
+    ],
+    &[
+        reason(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>"),
+        Difference::of(("S4", 1), "200 OK|chunks <a> (cut)", None, false, TOO_LATE),
+        reason(("S6", 4), "999 unknown|content-length: 0|length <>"),
+        reason(("S7", 1), "200 OK|content-length: 0|length <>"),
+        reason(("S7", 2), "200 OK|content-length: 0|length <>"),
+        Difference::of(("S11", 1), "200 OK|b: x|set-cookie: c|content-length: 0|length <>", None, true, ONE_FIELD),
+        reason(("B5", 1), "503 Service Unavailable|content-length: 0|length <>"),
+        Difference::of(("X3", 1), "200 OK|until close <a>", Some("exception"), false, NO_RESET),
+        Difference::of(("I4", 1), "200 OK|content-length: 0|length <>", None, false, "the host passes no trailers on")
+            .reports(&["", "5 octets, a430d84680aabd0b", "", "ok"]),
+        Difference::of(("I6", 1), "400 Bad Request|until close <> (no date)", None, false, NODE),
+        Difference::of(("I9", 1), "100, 200 OK|content-length: 0|length <>", None, true, CONTINUES),
+    ],
+);
+
+/// A handler of the gateway names its server by a field of the response.
+const NO_SERVER: &str = "the host has no Server field";
+
+/// The end of a body that ends with its connection.
+const NO_RESET: &str = "a connection that is closed is the end of a body, however it came to it";
+
+/// What Node's parser refuses.
+const NODE: &str = "Node answers such a request itself";
+
+/// How `100 Continue` is sent.
+const CONTINUES: &str = "Node asks for the body at once";
+
+/// How fields are repeated.
+const ONE_FIELD: &str = "of several fields with the same name, only the last one is sent";

@@ -11,6 +11,8 @@ pub mod server;
 
 pub mod client;
 
+pub mod host;
+
 pub mod http2;
 pub mod kind;
 

@@ -68,6 +68,18 @@ pub fn node() -> Command {
     command
 }
 
+/// `jco`.
+///
+/// # Panics
+///
+/// It is not installed.
+#[must_use]
+pub fn jco() -> Command {
+    let mut command = system("node");
+    command.arg(installed(NODE_PINS).join("node_modules/@bytecodealliance/jco/dist/jco.js"));
+    command
+}
+
 /// The directory of the clients, if they have the pinned versions.
 fn installed((pins, copy): (&str, &str)) -> PathBuf {
     let clients = place::base().join("clients");

@@ -81,6 +81,12 @@ impl Launch {
         Self { command }
     }
 
+    /// Another server than ours. All that it writes is its log.
+    #[must_use]
+    pub fn foreign(command: Command) -> Self {
+        Self { command }.within_shell("exec \"$0\" \"$@\" 1>&2", Stdio::null())
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn flags(mut self, flags: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
@@ -246,10 +252,14 @@ impl Launch {
     }
 }
 
-/// The URL in the line with which a server reports that it listens, as text or as JSON.
+/// The URL in the line with which a server reports that it listens, as text or as JSON; ours, `wasmtime` or `jco`.
 fn url(line: &str) -> Option<String> {
-    if let Some(url) = line.strip_prefix("listening on ") {
+    let url = line.strip_prefix("listening on ").or_else(|| line.strip_prefix("Serving HTTP on ")?.strip_suffix('/'));
+    if let Some(url) = url {
         return Some(url.to_owned());
+    }
+    if let Some(addr) = line.strip_prefix("Server listening @ ") {
+        return Some(format!("http://{}", addr.trim_end_matches('.')));
     }
     let object: serde_json::Value = serde_json::from_str(line).ok()?;
     (object["event"] == "listening").then(|| object["urls"][0].as_str().map(str::to_owned))?

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wasmserve_tests::{
     case::{CASES, Case, check::Logged},
     kind::{Exceptions, Kind},
-    server::{Launch, Server},
+    server::Server,
 };
 
 #[test]
@@ -62,7 +62,7 @@ struct Run {
 
 impl Run {
     fn start(kind: &Kind, flags: &[String]) -> Self {
-        let launch = Launch::program(kind.teller).flags(flags);
+        let launch = kind.tells().flags(flags);
         Self { server: launch.flags(["--access-log-format", "json"]).start(), logged: Vec::new() }
     }
 }

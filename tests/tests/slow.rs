@@ -15,6 +15,7 @@
 
 mod bench;
 mod cluster;
+mod elsewhere;
 mod endurance;
 mod frameworks;
 mod patience;

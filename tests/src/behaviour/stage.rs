@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     net::SocketAddr,
     sync::{Arc, Condvar, Mutex, PoisonError},
 };
@@ -12,10 +13,11 @@ use crate::{
     client::Client,
     kind::Kind,
     local::{self, Local},
-    server::{Launch, Server},
+    server::Server,
 };
 use serde_json::Value;
 use wasmserve::{Event, Grants, Handler, Limits, Listener, Native, Stream};
+use wasmserve_test_programs::Step;
 
 /// A server whose handler follows scripts.
 pub struct Stage {
@@ -65,13 +67,20 @@ impl Stage {
     /// The real server, with a handler of this kind.
     #[must_use]
     pub fn real(kind: Kind) -> Self {
-        let server = Launch::program(kind.follower).flags(["--access-log-format", "json"]).start();
-        Self { name: "real", addr: server.addr(), kind, play: Play::Real(server) }
+        let launch = kind.follows();
+        let launch = if kind.host.is_ours() { launch.flags(["--access-log-format", "json"]) } else { launch };
+        let server = launch.start();
+        Self { name: kind.name, addr: server.addr(), kind, play: Play::Real(server) }
     }
 
     /// Whether the handler can trap: without a sandbox it cannot.
     pub(super) fn has_traps(&self) -> bool {
         self.name != "native"
+    }
+
+    /// What a script begins with, so that what is reported after it can be found in a log of lines without ids.
+    pub(super) fn mark(&self) -> Vec<Step> {
+        if self.kind.host.is_ours() { Vec::new() } else { vec![Step::Get("PATH_INFO".into())] }
     }
 
     pub(super) fn connect(&self) -> Client {
@@ -88,6 +97,11 @@ impl Stage {
         };
         match &self.play {
             Play::Local(_, records) => records.wait_for(target, is_all),
+            Play::Real(server) if self.kind.is_exported || !self.kind.host.is_ours() => {
+                let of_target = |log: &[String]| self.sift(log, target, expected);
+                let record = server.log_with(|log| is_all(&of_target(log)));
+                of_target(&record)
+            }
             Play::Real(server) => {
                 // A fault after the end of the exchange may only be counted, and not logged.
                 let is_all = |record: &Record| record.status != 0 && record.reported.len() >= expected.reported.len();
@@ -102,11 +116,41 @@ impl Stage {
         }
     }
 
+    /// Waits until the server has ended by itself, and starts it again.
+    pub(super) fn restart(&mut self) {
+        let server = self.kind.follows().start();
+        self.addr = server.addr();
+        if let Play::Real(before) = mem::replace(&mut self.play, Play::Real(server)) {
+            _ = before.wait();
+        }
+    }
+
+    /// Finds what a handler has reported among other lines, and its fault, if that is named.
+    fn sift(&self, log: &[String], target: &str, expected: &Record) -> Record {
+        const FAULTS: [&str; 4] = ["exception", "no-start-response", "bad-response-head", "short-body"];
+        let record = match self.kind.host.is_ours() {
+            true => read(log, self.kind.stream, target),
+            false => {
+                let lines = log.iter().skip_while(|line| *line != target).skip(1).cloned();
+                Record { status: 200, fault: None, reported: lines.collect() }
+            }
+        };
+        let mut steps = expected.reported.iter().peekable();
+        let reported = record.reported.iter().filter(|line| steps.next_if_eq(line).is_some()).cloned().collect();
+        let fault = record.reported.iter().find_map(|line| {
+            let (kind, _) = line.split_once(": ")?;
+            FAULTS.contains(&kind).then(|| kind.to_owned())
+        });
+        let fault = if self.kind.is_exported { fault } else { expected.fault.clone() };
+        Record { status: record.status, fault, reported }
+    }
+
     /// Stops the server, and checks that nothing is left running.
     pub(super) fn stop(self) {
         match self.play {
             Play::Local(local, _) => local.stop(),
-            Play::Real(server) => drop(server.stop()),
+            Play::Real(server) if self.kind.host.is_ours() => drop(server.stop()),
+            Play::Real(server) => drop(server),
         }
     }
 }
