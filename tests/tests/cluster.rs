@@ -9,7 +9,7 @@ use wasmserve_tests::{
     place::Place,
     python,
     real::system,
-    server::Launch,
+    server::{Launch, Server},
 };
 
 /// What the server reports if nothing can be installed.
@@ -33,12 +33,12 @@ def greet(name):
 
 /// Exports a handler, publishes it with the command that the export prints, and starts it on each host with the request
 /// that the export writes. Returns whether it could be exported: what it depends on may not be there.
-fn deploy(cluster: &Cluster, hosts: &[Host], handler: &Path, name: &str) -> bool {
+fn deploy(cluster: &Cluster, hosts: &[Host], handler: &Path, name: &str, flags: &[&str]) -> bool {
     let place = Place::new();
     let component = place.join(format!("{name}.wasm"));
     let image = format!("{}/{name}:1", cluster.registry());
     let export = Launch::bare().flags(["export", "--for", "wasmcloud", "--image", &image]);
-    let ended = export.flags([handler, Path::new("-o"), &component]).run();
+    let ended = export.flags([handler, Path::new("-o"), &component]).flags(flags).run();
     if NO_INDEX.iter().any(|sign| ended.stderr.contains(sign)) {
         #[expect(clippy::print_stderr, reason = "a test that does not check everything has to say so")]
         {
@@ -66,10 +66,10 @@ fn one_host_answers_everything_when_the_other_one_is_killed() {
     python::ready();
     let mut cluster = Cluster::start();
     let hosts = ["one", "two"].map(|name| cluster.host(name));
-    assert!(deploy(&cluster, &hosts, guest::program("hello"), "hello"));
+    assert!(deploy(&cluster, &hosts, guest::program("hello"), "hello", &[]));
     let place = Place::new();
     let app = place.file("greeting.py", FLASK);
-    let has_flask = deploy(&cluster, &hosts, &app, "greeting");
+    let has_flask = deploy(&cluster, &hosts, &app, "greeting", &[]);
     for host in &hosts {
         let response = host.get("hello.localhost", "/");
         assert!(is(&response, "Hello, World!\n"), "{response:?}");
@@ -93,6 +93,25 @@ fn one_host_answers_everything_when_the_other_one_is_killed() {
     if has_flask {
         let response = left.get("greeting.localhost", "/cluster");
         assert!(is(&response, "Hello, cluster!"), "{response:?}");
+    }
+}
+
+#[test]
+fn no_request_leaves_a_host_unless_the_export_allows_it() {
+    let mut cluster = Cluster::start();
+    let hosts = [cluster.host("one")];
+    let [allowed, other] = [(); 2].map(|()| Server::start("hello"));
+    let net = allowed.addr().to_string();
+    for (name, flags) in [("without", &[][..]), ("with", &["--allow-net", &net])] {
+        assert!(deploy(&cluster, &hosts, guest::program("requests"), name, flags));
+    }
+    let ask = |name: &str, server: &Server| {
+        let response = hosts[0].get(&format!("{name}.localhost"), &format!("/?authority={}", server.addr()));
+        response.text().to_owned()
+    };
+    assert_eq!(ask("with", &allowed), "Ok(200)");
+    for refused in [ask("with", &other), ask("without", &allowed), ask("without", &other)] {
+        assert!(refused.contains("HttpRequestDenied"), "{refused}");
     }
 }
 

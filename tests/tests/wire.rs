@@ -8,6 +8,7 @@ mod capacity;
 mod cgi;
 mod client;
 mod compile;
+mod deployment;
 mod dump;
 mod embedded;
 mod examples;
