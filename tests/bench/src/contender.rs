@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use wasmserve_tests::{
     guest,
     place::{self, Place},
@@ -42,6 +42,10 @@ pub enum Contender {
     WasmtimeServe3,
     /// The same with a fresh instance per request.
     WasmtimeServe3Fresh,
+    /// The real server with an exported handler.
+    WasmserveExported,
+    /// `wasmtime serve` with an exported handler, without any flag.
+    WasmtimeExported,
     /// nginx, which answers from its configuration, or with files.
     Nginx,
     /// Node's own `http`.
@@ -54,14 +58,16 @@ pub enum Contender {
 
 impl Contender {
     /// All that greet.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Bare,
         Self::BarePerCore,
         Self::Wasmserve,
         Self::WasmserveHttp2,
         Self::WasmserveHttp3,
         Self::WasmserveCgi,
+        Self::WasmserveExported,
         Self::WasmtimeServe2,
+        Self::WasmtimeExported,
         Self::WasmtimeServe3,
         Self::WasmtimeServe3Fresh,
         Self::Nginx,
@@ -82,6 +88,8 @@ impl Contender {
             Self::WasmserveHttp2 => "wasmserve (p2)",
             Self::WasmserveHttp3 => "wasmserve (p3)",
             Self::WasmserveCgi => "wasmserve (CGI)",
+            Self::WasmserveExported => "wasmserve (exported)",
+            Self::WasmtimeExported => "wasmtime serve (exported)",
             Self::WasmtimeServe2 => "wasmtime serve (p2)",
             Self::WasmtimeServe3 => "wasmtime serve (p3)",
             Self::WasmtimeServe3Fresh => "wasmtime serve (p3, fresh)",
@@ -97,7 +105,10 @@ impl Contender {
         match self {
             Self::Bare | Self::BarePerCore => None,
             Self::Wasmserve | Self::WasmserveHttp2 | Self::WasmserveHttp3 | Self::WasmserveCgi => None,
-            Self::WasmtimeServe2 | Self::WasmtimeServe3 | Self::WasmtimeServe3Fresh => Some("wasmtime"),
+            Self::WasmserveExported => None,
+            Self::WasmtimeExported | Self::WasmtimeServe2 | Self::WasmtimeServe3 | Self::WasmtimeServe3Fresh => {
+                Some("wasmtime")
+            }
             Self::Nginx => Some("nginx"),
             Self::Node => Some("node"),
             Self::Gunicorn => Some("gunicorn"),
@@ -205,6 +216,13 @@ impl Grid {
                 command = Command::new(&self.wasmserve);
                 command.args(["--addr", &at]).arg(self.guest(guest)?).env("XDG_CACHE_HOME", place::shared_cache());
             }
+            Contender::WasmserveExported => {
+                command = Command::new(&self.wasmserve);
+                command.args(["--addr", &at]).arg(self.exported(guest)?).env("XDG_CACHE_HOME", place::shared_cache());
+            }
+            Contender::WasmtimeExported => {
+                command.args(["serve", "--addr", &at]).arg(self.exported(guest)?);
+            }
             Contender::WasmtimeServe2 => {
                 command.args(["serve", "-Scli", "--addr", &at]).arg(self.guest("greets_through_wasi_http")?);
             }
@@ -225,6 +243,18 @@ impl Grid {
             Contender::Caddy => bail!("caddy only serves files"),
         }
         Ok(command)
+    }
+
+    /// A guest as `wasmserve export` makes it.
+    fn exported(&self, guest: &str) -> Result<PathBuf> {
+        let path = self.place.join(format!("{guest}-http.wasm"));
+        if !path.is_file() {
+            let mut command = Command::new(&self.wasmserve);
+            command.arg("export").arg(self.guest(guest)?).arg("-o").arg(&path);
+            let output = command.output().context("cannot run wasmserve")?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(path)
     }
 
     /// The directory of files to serve.

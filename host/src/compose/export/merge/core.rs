@@ -311,3 +311,48 @@ fn add(place: &mut [u8], ty: wasmparser::RelocationType, by: u32) -> anyhow::Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmparser::RelocationType as Type;
+
+    use super::*;
+
+    /// An address as the linker writes it.
+    fn place(ty: Type, address: u32) -> Vec<u8> {
+        match ty {
+            Type::MemoryAddrI32 | Type::TableIndexI32 => address.to_le_bytes().to_vec(),
+            _ => {
+                let mut place = vec![0; 5];
+                // What was 1 is moved.
+                place[..5].copy_from_slice(&[0x81, 0x80, 0x80, 0x80, 0x00]);
+                add(&mut place, ty, address.wrapping_sub(1)).expect("it is an address");
+                place
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_moved_and_keeps_its_number_of_bytes() {
+        for ty in
+            [Type::MemoryAddrLeb, Type::MemoryAddrSleb, Type::MemoryAddrI32, Type::TableIndexSleb, Type::TableIndexI32]
+        {
+            for (old, by) in [(1, 0), (64, 63), (65_536, 1 << 20), (0x7fff_fff0, 0x20), (1, 0xffff_fff0)] {
+                let mut moved = place(ty, old);
+                add(&mut moved, ty, by).expect("it is an address");
+                let wanted = old.wrapping_add(by);
+                let read = match ty {
+                    Type::MemoryAddrI32 | Type::TableIndexI32 => {
+                        u32::from_le_bytes(moved[..].try_into().expect("four"))
+                    }
+                    Type::MemoryAddrLeb => BinaryReader::new(&moved, 0).read_var_u32().expect("it is a number"),
+                    _ => BinaryReader::new(&moved, 0).read_var_i32().expect("it is a number").cast_unsigned(),
+                };
+                assert_eq!((read, moved.len()), (wanted, place(ty, old).len()), "{ty:?} {old} {by}");
+            }
+        }
+        let mut nothing = [0x80, 0x80, 0x80, 0x80, 0x00];
+        add(&mut nothing, Type::MemoryAddrSleb, 7).expect("it is an address");
+        assert_eq!(nothing, [0x80, 0x80, 0x80, 0x80, 0x00], "the address of what is not there");
+    }
+}
