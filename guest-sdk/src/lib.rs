@@ -132,6 +132,8 @@ pub mod testing;
 mod docs {
     #[doc = include_str!("../../docs/data-disappears.md")]
     mod data_disappears {}
+    #[doc = include_str!("../../docs/filters.md")]
+    mod filters {}
     #[doc = include_str!("../../docs/from-wsgi.md")]
     mod from_wsgi {}
     #[doc = include_str!("../../docs/kinds.md")]

@@ -15,6 +15,7 @@ mod examples;
 mod export;
 mod fault;
 mod files;
+mod filter;
 mod flag;
 mod fresh;
 mod grant;

@@ -33,6 +33,13 @@ pub(crate) struct Filter {
     pub(crate) settings: Vec<Setting>,
 }
 
+impl Filter {
+    /// The last part of its name, for lines in which a path would be too long.
+    fn title(&self) -> &str {
+        self.name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(&self.name)
+    }
+}
+
 /// Puts filters in front of a handler, which is a component that exports `wasmserve:gateway/handler`. The first filter is
 /// the outermost one.
 ///
@@ -43,7 +50,7 @@ pub(crate) fn wrap(filters: &[Filter], handler: &[u8]) -> anyhow::Result<Vec<u8>
     let mut graph = CompositionGraph::new();
     let mut layers = Vec::with_capacity(filters.len());
     for (at, filter) in filters.iter().enumerate() {
-        let component = names::mark(&filter.component, &filter.name);
+        let component = names::mark(&filter.component, filter.title());
         let added = component.and_then(|component| add(&mut graph, &format!("filter{at}"), component, &layers));
         layers.push(added.with_context(|| format!("the filter `{}`", filter.name))?);
     }

@@ -78,7 +78,7 @@ pub(crate) fn handler(
     let bytes = preview1::wrapped(bytes, limits.memory).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
-    if around.is_none() && Interface::of(&exports).is_none() && filter::is_filter(&exports) {
+    if around.is_none() && filter::is_filter(&exports) {
         let name = name.display();
         bail!("`{name}` is a filter; put it in front of a handler: `wasmserve HANDLER --wrap {name}`");
     }

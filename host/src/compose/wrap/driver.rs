@@ -111,7 +111,7 @@ fn module(filters: &[Filter]) -> anyhow::Result<Vec<u8>> {
 
     let mut data = Data::default();
     let place = |filter: &Filter| {
-        let name = data.add(format!("the filter `{}`: ", filter.name).as_bytes())?;
+        let name = data.add(format!("the filter `{}`: ", filter.title()).as_bytes())?;
         Ok(Place { settings: data.add_settings(filter)?, name })
     };
     let places: Vec<_> = filters.iter().map(place).collect::<anyhow::Result<_>>()?;

@@ -15,7 +15,7 @@ use super::{
     check, component,
     cores::Core,
     engine::Engine,
-    gateway::Gateway,
+    gateway::{Gateway, HANDLER},
     inspect::ComponentInfo,
     interface::{Interface, none_is_exported},
     world::World as _,
@@ -39,9 +39,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How much memory it may use for that, in bytes: each of its memories.
 const MEMORY: usize = 64 << 20;
 
-/// Whether these are the exports of a filter.
-pub(super) fn is_filter(exports: &[String]) -> bool {
-    exports.iter().any(|export| export == FILTER)
+/// Whether these are the exports of a filter. A filter in Rust exports `wasi:cli/run`, too.
+pub(crate) fn is_filter(exports: &[String]) -> bool {
+    exports.iter().any(|export| export == FILTER) && !exports.iter().any(|export| export == HANDLER)
 }
 
 /// Checks that a component is a filter, that the host has what it imports, and that it takes these options. `name` is used
@@ -99,11 +99,13 @@ pub(crate) fn check_handler(bytes: &[u8]) -> anyhow::Result<()> {
 ///
 /// It is not a handler made for wasmserve.
 pub(super) fn check_behind(exports: &[String]) -> anyhow::Result<()> {
+    if is_filter(exports) {
+        bail!("it is a filter itself; name a handler, and give the filter with another --wrap");
+    }
     let what = match Interface::of(exports) {
         Some(Interface::Gateway) => return Ok(()),
         Some(Interface::WasiHttp | Interface::Service) => "it speaks wasi:http",
         Some(Interface::Command) => "it is a CGI program",
-        None if is_filter(exports) => "it is a filter itself; give it with another --wrap",
         None => return Err(anyhow!(none_is_exported())),
     };
     bail!("filters work only in front of handlers made for wasmserve, and {what}")

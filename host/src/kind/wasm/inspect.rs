@@ -193,9 +193,9 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let (size, is_wrapped) = (bytes.len(), preview1::is_core_module(&bytes));
     let bytes = preview1::wrapped(bytes.into(), Limits::DEFAULT.memory).map_err(named)?;
     let info = ComponentInfo::read(&bytes).map_err(named)?;
-    let interface = Interface::of(&info.exports);
+    let is_filter = filter::is_filter(&info.exports);
+    let interface = Interface::of(&info.exports).filter(|_| !is_filter);
     let served = interface.map_or(Ok(()), |interface| interface.check(&info.exports));
-    let is_filter = interface.is_none() && filter::is_filter(&info.exports);
     let mut inspected =
         Inspected { size, is_wrapped, info, missing: Vec::new(), interface, is_filter, verdict: Ok(()) };
     let verdict = served.and_then(|()| match interface {
