@@ -4,10 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError, mpsc},
-    thread,
-    time::Duration,
+    path::PathBuf,
 };
 
 use serde_json::{Value, json};
@@ -16,11 +13,9 @@ use crate::{
     TIMEOUT,
     client::{Client, Response},
     place::Place,
-    real::{program, spawn, stdout_of, system},
+    real::{program, stdout_of, system},
+    server::{Launch, Server},
 };
-
-/// How long a build may take, or the compilation of a component by a host.
-const LONG: Duration = TIMEOUT.saturating_mul(5);
 
 /// A cluster without hosts. All of its processes end when it is dropped, and when this process ends.
 pub struct Cluster {
@@ -28,8 +23,8 @@ pub struct Cluster {
     nats_addr: SocketAddr,
     registry_addr: SocketAddr,
     // Dropped in this order: the directory last.
-    _nats: Process,
-    _registry: Process,
+    _nats: Server,
+    _registry: Server,
     place: Place,
 }
 
@@ -48,10 +43,12 @@ impl Cluster {
             "http": { "addr": "127.0.0.1:0" },
         });
         let configuration = place.file("registry.json", configuration.to_string());
-        let registry = Process::start(system("docker-registry").arg("serve").arg(configuration), &place);
-        let registry_addr = registry.addr_after("listening on ");
-        let nats = Process::start(program("nats-server").args(["--addr", "127.0.0.1", "--port", "-1"]), &place);
-        let nats_addr = nats.addr_after("Listening for client connections on ");
+        // Says what to do if it is not installed.
+        stdout_of(system("docker-registry").arg("--version"), "");
+        let registry = Launch::foreign(system("docker-registry")).flags(["serve"]).flags([configuration]).spawn();
+        let registry_addr = addr_after(&registry, "listening on ");
+        let nats = Launch::foreign(program("nats-server")).flags(["--addr", "127.0.0.1", "--port", "-1"]).spawn();
+        let nats_addr = addr_after(&nats, "Listening for client connections on ");
         let mut connection = Connection::open(nats_addr);
         connection.subscribe("runtime.operator.heartbeat.*");
         Self { nats: connection, nats_addr, registry_addr, _nats: nats, _registry: registry, place }
@@ -65,10 +62,8 @@ impl Cluster {
 
     /// Runs `wash`, which must succeed.
     pub fn wash(&self, words: &[&str]) {
-        let mut command = program("wash");
         // It reports its success on stderr at some levels.
-        at_home(command.args(["--log-level", "error"]).args(words), &self.place);
-        stdout_of(&mut command, "");
+        stdout_of(program("wash").envs(home(&self.place)).args(["--log-level", "error"]).args(words), "");
     }
 
     /// Starts a host, and waits for its heartbeat.
@@ -79,12 +74,19 @@ impl Cluster {
     pub fn host(&mut self, name: &str) -> Host {
         let nats = format!("nats://{}", self.nats_addr);
         let mut command = program("wash");
-        command.args(["--non-interactive", "host", "--host-name", name, "--http-addr", "127.0.0.1:0"]);
+        command.envs(home(&self.place)).args([
+            "--non-interactive",
+            "host",
+            "--host-name",
+            name,
+            "--http-addr",
+            "127.0.0.1:0",
+        ]);
         command.args(["--scheduler-nats-url", &nats, "--data-nats-url", &nats, "--allow-insecure-registries"]);
         command.arg("--oci-cache-dir").arg(self.place.join(name));
         // Otherwise hosts never connect to a loopback address, whatever a handler is allowed to do.
         command.arg("--deny-special-ranges=false");
-        let process = Process::start(&mut command, &self.place);
+        let process = Launch::foreign(command).spawn();
         loop {
             let beat = self.nats.message();
             if beat["hostname"] == name {
@@ -112,7 +114,7 @@ impl Cluster {
 pub struct Host {
     id: String,
     addr: SocketAddr,
-    process: Process,
+    process: Server,
 }
 
 impl Host {
@@ -135,86 +137,18 @@ impl Host {
     }
 }
 
-/// A process that is killed with all that it has started, when this is dropped, or when this process ends in whatever way.
-pub struct Process {
-    shell: Child,
-    lines: Mutex<mpsc::Receiver<String>>,
+/// The variables that give a program a home in this place: `wash` writes to its home.
+#[must_use]
+pub fn home(place: &Place) -> [(&'static str, PathBuf); 4] {
+    ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"].map(|name| (name, place.join("home")))
 }
 
-impl Process {
-    /// Starts a process with a home of its own in this place: `wash` writes to it.
-    ///
-    /// # Panics
-    ///
-    /// It cannot be started.
-    #[must_use]
-    pub fn start(command: &mut Command, place: &Place) -> Self {
-        // The shell sees the end of its stdin when this process ends, also by a Ctrl-C, which reaches the shell as well. It
-        // closes its stdout, so that this process sees the end of the other one.
-        let script = "exec 3<&0; setsid \"$0\" \"$@\" 3<&- </dev/null 2>&1 &
-            trap '' HUP INT QUIT TERM; exec >&-; read -r _ <&3; kill -9 -$!; wait";
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).arg(command.get_program()).args(command.get_args());
-        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        if let Some(directory) = command.get_current_dir() {
-            shell.current_dir(directory);
-        }
-        at_home(&mut shell, place);
-        let mut shell = spawn(shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()));
-        let stdout = shell.stdout.take().expect("stdout is piped");
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            // The lines after the last one that is waited for are read too, so that the process need not wait.
-            BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| _ = sender.send(line));
-        });
-        Self { shell, lines: Mutex::new(lines) }
-    }
-
-    /// Waits for a line with this text, and returns all lines up to it.
-    ///
-    /// # Panics
-    ///
-    /// There is no such line, or what comes before it takes too long.
-    #[must_use]
-    pub fn lines_to(&self, text: &str) -> Vec<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = Vec::new();
-        while let Ok(line) = lines.recv_timeout(LONG) {
-            let is_last = line.contains(text);
-            seen.push(line);
-            if is_last {
-                return seen;
-            }
-        }
-        panic!("no line has `{text}`: {seen:#?}");
-    }
-
-    /// Waits for a line with this text, and returns the address after it.
-    fn addr_after(&self, text: &str) -> SocketAddr {
-        let lines = self.lines_to(text);
-        let (_, rest) = lines.last().and_then(|line| line.split_once(text)).expect("the line has the text");
-        let end = rest.find(|char: char| !char.is_ascii_digit() && !".:".contains(char));
-        rest[..end.unwrap_or(rest.len())].parse().expect("an address")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The shell kills the process when its stdin ends.
-        drop(self.shell.stdin.take());
-        _ = self.shell.wait();
-        if thread::panicking() {
-            let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            #[expect(clippy::print_stderr, reason = "it shows why a test failed")]
-            lines.iter().for_each(|line| eprintln!("{line}"));
-        }
-    }
-}
-
-/// Gives a process a home of its own: `wash` writes to it.
-fn at_home(command: &mut Command, place: &Place) {
-    let names = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
-    command.envs(names.map(|name| (name, place.join("home"))));
+/// The address after this text in a log.
+fn addr_after(server: &Server, text: &str) -> SocketAddr {
+    let line = server.line_with(text);
+    let (_, rest) = line.split_once(text).expect("the line has the text");
+    let end = rest.find(|char: char| !char.is_ascii_digit() && !".:".contains(char));
+    rest[..end.unwrap_or(rest.len())].parse().expect("an address")
 }
 
 /// A connection to NATS: its protocol is lines of text, and payloads after them.
@@ -225,7 +159,8 @@ struct Connection {
 impl Connection {
     fn open(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).expect("NATS listens");
-        stream.set_read_timeout(Some(LONG)).expect("the timeout is not zero");
+        // A host compiles a component before it answers.
+        stream.set_read_timeout(Some(5 * TIMEOUT)).expect("the timeout is not zero");
         let mut connection = Self { reader: BufReader::new(stream) };
         connection.send(b"CONNECT {\"verbose\":false}\r\n");
         connection

@@ -81,10 +81,15 @@ impl Launch {
         Self { command }
     }
 
-    /// Another server than ours. All that it writes is its log.
+    /// Another program than ours. All that it writes is its log. It is killed with all that it has started, also when this
+    /// process ends, in whatever way.
     #[must_use]
     pub fn foreign(command: Command) -> Self {
-        Self { command }.within_shell("exec \"$0\" \"$@\" 1>&2", Stdio::null())
+        // This process holds the other end of the shell's stdin. Ctrl-C reaches the shell as well. It closes its output, so
+        // that the log ends with the program.
+        let script = "exec 3<&0; setsid \"$0\" \"$@\" 3<&- </dev/null 1>&2 &
+            trap '' HUP INT QUIT TERM; exec >&- 2>&-; read -r _ <&3; kill -9 -$!; wait";
+        Self { command }.within_shell(script, Stdio::piped())
     }
 
     /// Adds arguments.
@@ -669,8 +674,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // A shell that waits for the end of its stdin kills the program.
+        if self.child.stdin.take().is_none() {
+            _ = self.child.kill();
+        }
         // Both fail only if it has exited.
-        _ = self.child.kill();
         _ = self.child.wait();
         self.read_on();
         self.show_if_panicking();
