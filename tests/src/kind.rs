@@ -127,11 +127,49 @@ impl Kind {
         self.host.launch(component)
     }
 
+    /// The reasons of all that is different, each with a rule, a variable or a function that it concerns.
+    fn by_reason(&self) -> Vec<(&'static str, String)> {
+        let concern = |pattern: &str| match (pattern, pattern.trim_start_matches(MAY).split_once('@')) {
+            (_, Some((_, case))) => case.split('_').next().unwrap_or_default().to_uppercase(),
+            ("header" | "trailer", _) => format!("`{pattern}s`"),
+            ("order", _) => "E17".to_owned(),
+            ("GREETING", _) => "E15".to_owned(),
+            _ => format!("`{pattern}`"),
+        };
+        let said = self.cannot_tell.iter().copied().flatten().map(|(pattern, why)| (*why, concern(pattern)));
+        said.chain(self.differs.iter().map(|difference| (difference.why, difference.row.0.to_owned()))).collect()
+    }
+
     /// The exceptions, to note which are needed.
     #[must_use]
     pub fn exceptions(&self) -> Exceptions {
         Exceptions { kind: self.name, all: self.cannot_tell, used: BTreeSet::new() }
     }
+}
+
+/// What is different for exported handlers on each host, as Markdown: a line for each reason, with the rules, variables and
+/// functions that it concerns.
+#[must_use]
+pub fn table_of_hosts() -> String {
+    const HOSTS: [(&str, &Kind); 3] =
+        [("wasmserve", &EXPORTED), ("`wasmtime serve`", &ON_WASMTIME), ("`jco serve`", &ON_JCO)];
+    let concerns = HOSTS.map(|(_, kind)| kind.by_reason());
+    let mut reasons: Vec<&str> = Vec::new();
+    for reason in concerns.iter().flatten().map(|(reason, _)| reason) {
+        if !reasons.contains(reason) {
+            reasons.push(reason);
+        }
+    }
+    let rows = reasons.iter().map(|reason| {
+        let cells = concerns.iter().map(|of_host| {
+            let of_reason = of_host.iter().filter(|(other, _)| other == reason).map(|(_, what)| &**what);
+            of_reason.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+        });
+        [(*reason).to_owned()].into_iter().chain(cells).collect::<Vec<_>>().join(" | ")
+    });
+    let names = HOSTS.map(|(name, _)| name).join(" | ");
+    let head = [format!("what is different, and why | {names}"), "--- | --- | --- | ---".to_owned()];
+    head.into_iter().chain(rows).map(|row| format!("| {} |\n", row.replace("|  |", "| |"))).collect()
 }
 
 /// What a kind cannot say of a request, and what of that was needed.
@@ -233,7 +271,7 @@ const HEAD: &str = "the head is text, whose lines are the program's, and which n
 const HOP_BY_HOP: &str = "fields of the connection are left out";
 
 /// A request of `wasi:http` always has an authority.
-const NEEDS_AUTHORITY: &str = "without one, the authority is where the connection arrived";
+const NEEDS_AUTHORITY: &str = "without `Host`, the authority is where the connection arrived";
 
 /// A target of `wasi:http` is a valid URI.
 const TARGET: &str = "what a URI may not contain is encoded";
@@ -352,15 +390,18 @@ const PYTHON: Kind = Kind {
 /// How a response of WSGI ends.
 const RETURNS: &str = "an application that fails has returned no body";
 
+/// How a server is known.
+const BY_AUTHORITY: &str = "the server is known only by the `Host` of a request";
+
 /// What an exported handler cannot say on any host.
 const EXPORTED_CANNOT_TELL: Reasons = &[
     ("header", "names are in lower case, and fields of one name are together"),
-    ("raw-head", "the head is made of what the host says"),
+    ("raw-head", "the head is made up"),
     ("REMOTE_*", "there is no word for the client"),
-    ("SERVER_NAME", "the server is known by the authority of the request"),
-    ("SERVER_PORT", "the server is known by the authority of the request"),
+    ("SERVER_NAME", BY_AUTHORITY),
+    ("SERVER_PORT", BY_AUTHORITY),
     ("SERVER_PROTOCOL", "there is no word for the version"),
-    ("order", "some variables are missing"),
+    ("order", "some variables are missing from the order"),
     ("wasmserve.*", "there is no word for the exchange"),
     ("HTTP_CONNECTION", HOP_BY_HOP),
     ("HTTP_KEEP_ALIVE", HOP_BY_HOP),
@@ -378,7 +419,7 @@ const FILTERED: Reasons = &[
 ];
 
 /// What goes to the log if an exception comes too late for the client.
-const TOO_LATE: &str = "the text of an exception is a line of the log as it is";
+const TOO_LATE: &str = "an exception after the first byte is in the log without its kind";
 
 /// The reason of a status.
 const fn reason(row: (&'static str, usize), answer: &'static str) -> Difference {
@@ -405,7 +446,6 @@ const EXPORTED: Kind = Kind {
     ],
     differs: &[
         reason(("S3", 1), "503 Service Unavailable|c: d|content-length: 0|length <>"),
-        Difference::of(("S4", 1), "200 OK|chunks <a> (cut)", None, false, TOO_LATE),
         reason(("S7", 1), "200 OK|content-length: 0|length <>"),
         reason(("S7", 2), "200 OK|content-length: 0|length <>"),
         reason(("B5", 1), "503 Service Unavailable|content-length: 0|length <>"),
@@ -413,7 +453,7 @@ const EXPORTED: Kind = Kind {
 };
 
 /// Who answers when a body cannot be read.
-const PROVIDER: &str = "the provider answers, and the connection is the host's";
+const PROVIDER: &str = "a body that cannot be read is answered, and does not end the connection";
 
 /// An exported handler on another server.
 const fn on(host: Host, name: &'static str, cannot_tell: &'static [Reasons], differs: &'static [Difference]) -> Kind {
@@ -428,11 +468,17 @@ const ON_WASMTIME: Kind = on(
         FILTERED,
         &[
             ("SERVER_SOFTWARE", NO_SERVER),
-            ("may:answer@i11_a_client_that_still_waits_is_told_that_the_connection_closes", "the host may not say so"),
+            (
+                "may:answer@i11_a_client_that_still_waits_is_told_that_the_connection_closes",
+                "a client that still waits for `100 Continue` may not be told of the close",
+            ),
             ("answer@e1_nothing_is_empty_for_the_least_request", NO_AUTHORITY),
             ("answer@h4_a_request_of_http_1_0_needs_no_host", NO_AUTHORITY),
             ("answer@t1_http_1_0_is_served", NO_AUTHORITY),
-            ("answer@i6_broken_chunks_that_are_not_read_end_the_connection", "the host closes without a word"),
+            (
+                "answer@i6_broken_chunks_that_are_not_read_end_the_connection",
+                "a connection with broken chunks is closed without `Connection: close`",
+            ),
         ],
     ],
     &[
@@ -442,14 +488,35 @@ const ON_WASMTIME: Kind = on(
         reason(("S7", 1), "200 OK|content-length: 0|length <>"),
         reason(("S7", 2), "200 OK|content-length: 0|length <>"),
         reason(("B5", 1), "503 Service Unavailable|content-length: 0|length <>"),
+        Difference::of(("X1", 2), WASMTIMES_PAGE, Some("trap"), true, TRAP),
         Difference::of(("X3", 1), "200 OK|until close <a>", Some("exception"), false, NO_RESET),
-        Difference::of(("I6", 1), "200 OK|content-length: 0|length <>", None, false, "there is one error for all")
-            .reports(&["0 octets, cbf29ce484222325, then disconnected", "ok"]),
+        Difference::of(
+            ("X3", 4),
+            "200 OK|chunks <a>",
+            Some("trap"),
+            true,
+            "a trap after the first byte of a body in chunks looks complete",
+        ),
+        Difference::of(
+            ("I6", 1),
+            "200 OK|content-length: 0|length <>",
+            None,
+            false,
+            "all errors of a request body are one",
+        )
+        .reports(&["0 octets, cbf29ce484222325, then disconnected", "ok"]),
     ],
 );
 
+/// What `wasmtime serve` answers for a handler that has set no response.
+const WASMTIMES_PAGE: &str = "500 Internal Server Error|content-length: 205|content-type: text/html; charset=UTF-8|length <205 octets, 2e49181aecab1336>";
+
+/// Who answers if an instance has ended.
+const TRAP: &str =
+    "a trap before the first byte is the host's to answer: `wasmtime` sends a page of its own, and `jco` ends";
+
 /// A request without an authority has no URI.
-const NO_AUTHORITY: &str = "the host answers a request without an authority itself";
+const NO_AUTHORITY: &str = "a request without `Host` is a 500";
 
 const ON_JCO: Kind = on(
     Host::JcoServe,
@@ -457,7 +524,7 @@ const ON_JCO: Kind = on(
     &[
         EXPORTED_CANNOT_TELL,
         &[
-            ("trailer", "the host passes no trailers on"),
+            ("trailer", NO_TRAILERS),
             ("SERVER_SOFTWARE", NO_SERVER),
             ("HTTP_HOST@h4_*", NEEDS_AUTHORITY),
             ("HTTP_A@h8_octets_stay_as_they_are", "bytes beyond ASCII become the UTF-8 of Latin-1"),
@@ -482,25 +549,33 @@ const ON_JCO: Kind = on(
         reason(("S7", 2), "200 OK|content-length: 0|length <>"),
         Difference::of(("S11", 1), "200 OK|b: x|set-cookie: c|content-length: 0|length <>", None, true, ONE_FIELD),
         reason(("B5", 1), "503 Service Unavailable|content-length: 0|length <>"),
+        Difference::of(("X1", 2), "(nothing)", Some("trap"), false, TRAP),
         Difference::of(("X3", 1), "200 OK|until close <a>", Some("exception"), false, NO_RESET),
-        Difference::of(("I4", 1), "200 OK|content-length: 0|length <>", None, false, "the host passes no trailers on")
-            .reports(&["", "5 octets, a430d84680aabd0b", "", "ok"]),
+        Difference::of(("I4", 1), "200 OK|content-length: 0|length <>", None, false, NO_TRAILERS).reports(&[
+            "",
+            "5 octets, a430d84680aabd0b",
+            "",
+            "ok",
+        ]),
         Difference::of(("I6", 1), "400 Bad Request|until close <> (no date)", None, false, NODE),
         Difference::of(("I9", 1), "100, 200 OK|content-length: 0|length <>", None, true, CONTINUES),
     ],
 );
 
 /// A handler of the gateway names its server by a field of the response.
-const NO_SERVER: &str = "the host has no Server field";
+const NO_SERVER: &str = "the `Server` field of a response is not the handler's";
 
 /// The end of a body that ends with its connection.
-const NO_RESET: &str = "a connection that is closed is the end of a body, however it came to it";
+const NO_RESET: &str = "a failure after the first byte looks complete to HTTP/1.0";
+
+/// How trailers of a request arrive.
+const NO_TRAILERS: &str = "trailers of a request are lost, and its connection is closed";
 
 /// What Node's parser refuses.
-const NODE: &str = "Node answers such a request itself";
+const NODE: &str = "Node refuses some requests itself, and other methods than it knows";
 
 /// How `100 Continue` is sent.
-const CONTINUES: &str = "Node asks for the body at once";
+const CONTINUES: &str = "`100 Continue` is sent at once";
 
 /// How fields are repeated.
 const ONE_FIELD: &str = "of several fields with the same name, only the last one is sent";

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
@@ -143,4 +143,19 @@ fn every_kind_of_fault_is_listed_with_its_status() {
         assert!(!cells[4].is_empty() && !cells[5].is_empty() && !cells[6].is_empty(), "a cell is empty: {row}");
     }
     assert_eq!(on_the_page, in_code, "docs/faults.md differs from `Fault::kind` and `Fault::status`");
+}
+
+/// Exceptions that are not needed fail the tests that have them, so the table has no difference too many.
+#[test]
+fn the_table_of_hosts_is_what_the_tests_of_exported_handlers_expect() {
+    let table = wasmserve_tests::kind::table_of_hosts();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/export.md");
+    let text = fs::read_to_string(&path).expect("the page is readable");
+    let start = text.find("| what is different, and why |").expect("the page has the table");
+    let end = text[start..].find("\n\n").map_or(text.len(), |length| start + length + 1);
+    if env::var_os("WASMSERVE_REGENERATE").is_some() {
+        fs::write(&path, [&text[..start], &table, &text[end..]].concat()).expect("the page is writable");
+    } else {
+        assert!(text[start..end] == table, "docs/export.md should have this table:\n{table}");
+    }
 }
