@@ -6,6 +6,8 @@
 //!
 //! It has none of the limits that wasmserve has, and gives handlers nothing but the gateway.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it has no other log")]
+
 mod connection;
 mod world;
 

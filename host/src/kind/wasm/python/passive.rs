@@ -188,8 +188,8 @@ mod tests {
         let linker = wasmtime::component::Linker::new(&engine);
         let instance = linker.instantiate(&mut store, &component).expect("it starts");
         let read = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "read").expect("it is exported");
-        let mut read = |at| read.call(&mut store, (at,)).expect("it does not trap").0;
+        let read = |at| read.call(&mut store, (at,)).expect("it does not trap").0;
         // Each with what the start function has seen.
-        assert_eq!([8, 100, 101].map(|at| read(at)), [10, 12, 5]);
+        assert_eq!([8, 100, 101].map(read), [10, 12, 5]);
     }
 }
