@@ -56,8 +56,10 @@ impl Filter for AsTold {
             return Err("told to fail".into());
         }
         let hoard: Vec<Vec<u8>> = (0..self.hog).map(|_| vec![1; 1 << 20]).collect();
-        while self.spin {
-            std::hint::spin_loop();
+        if self.spin {
+            loop {
+                std::hint::spin_loop();
+            }
         }
         if self.sleep {
             thread::sleep(Duration::from_secs(3600));

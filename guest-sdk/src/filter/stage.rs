@@ -89,6 +89,8 @@ struct State {
     /// Whether all of the request's body has been read.
     is_read: bool,
     body: Body,
+    /// How many bytes the handler has announced and not written yet, if its body is changed: the host does not know it then.
+    missing: Option<u64>,
     /// Whether the handler has started a response.
     is_started: bool,
     /// Whether the response has ended.
@@ -119,6 +121,7 @@ impl<F: Filter> Stage<F> {
             unread: Vec::new(),
             is_read: false,
             body: Body::Same,
+            missing: None,
             is_started: false,
             is_finished: false,
         };
@@ -153,6 +156,11 @@ impl<F: Filter> Stage<F> {
             // The host knows whether the client is still there.
             let _ = self.write(&[], true);
         }
+        let missing = self.state.borrow().missing.filter(|missing| *missing > 0);
+        let result = result.and_then(|()| match missing {
+            Some(missing) => Err(format!("the handler wrote {missing} bytes less than its Content-Length")),
+            None => Ok(()),
+        });
         let mut outcome = Outcome { result, below: &self.below };
         (Methods::<F>::new().after)(&mut self.filter.borrow_mut(), &mut outcome);
         outcome.result
@@ -184,10 +192,16 @@ impl<F: Filter> Stage<F> {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_vec().into()));
         let mut head = Head { status: status.to_owned(), headers: headers.collect() };
         let body = (Methods::<F>::new().head)(&mut self.filter.borrow_mut(), &mut head);
+        let mut missing = None;
         if body == Body::Changed {
+            let has_body = self.state.borrow().request.method() != "HEAD"
+                && !["204", "205", "304"].iter().any(|without| status.starts_with(without));
+            let length = head.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Length"));
+            missing = length.and_then(|(_, value)| value.as_str().parse().ok()).filter(|_| has_body);
             head.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Content-Length"));
         }
-        self.state.borrow_mut().body = body;
+        let state = &mut *self.state.borrow_mut();
+        (state.body, state.missing) = (body, missing);
         head
     }
 
@@ -278,15 +292,127 @@ impl<F: Filter> Layer for Stage<F> {
             self.state.borrow_mut().is_finished |= last && written.is_ok();
             return written;
         }
+        let room =
+            self.state.borrow().missing.map_or(usize::MAX, |missing| usize::try_from(missing).unwrap_or(usize::MAX));
+        let (chunk, is_past) = (&chunk[..chunk.len().min(room)], chunk.len() > room);
+        if let Some(missing) = &mut self.state.borrow_mut().missing {
+            *missing -= chunk.len() as u64;
+        }
         let mut output = Output { below: &self.below, kept: None, keeps: last };
         if !chunk.is_empty() {
             (Methods::<F>::new().write)(&mut self.filter.borrow_mut(), chunk, &mut output)?;
         }
-        if !last {
-            return Ok(());
+        if is_past {
+            return output.flush().and(Err(WriteError::PastContentLength));
+        }
+        // Of a body that is too short, the end must not look like one: `after` reports it.
+        if !last || self.state.borrow().missing.is_some_and(|missing| missing > 0) {
+            return output.flush();
         }
         self.state.borrow_mut().is_finished = true;
         self.filter.borrow_mut().end(&mut output)?;
         self.below.write(&output.kept.take().unwrap_or_default(), true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Environ, Result, StartResponse,
+        filter::{Body, Filter, Head, Next, Options, Outcome, Output, Request, WriteError},
+        testing::{Answer, call, call_behind},
+        validator,
+    };
+
+    struct Nothing;
+
+    impl Filter for Nothing {
+        fn new(_options: &Options) -> Result<Self> {
+            Ok(Self)
+        }
+    }
+
+    /// Doubles each byte of bodies.
+    struct Doubles;
+
+    impl Filter for Doubles {
+        fn new(_options: &Options) -> Result<Self> {
+            Ok(Self)
+        }
+
+        fn before(&mut self, request: &mut Request) -> Result<Next> {
+            request.change_input();
+            Ok(Next::Forward)
+        }
+
+        fn read(&mut self, chunk: Vec<u8>) -> Vec<u8> {
+            chunk.iter().flat_map(|byte| [*byte; 2]).collect()
+        }
+
+        fn head(&mut self, _head: &mut Head) -> Body {
+            Body::Changed
+        }
+
+        fn write(&mut self, chunk: &[u8], output: &mut Output) -> Result<(), WriteError> {
+            output.write(self.read(chunk.to_vec()))
+        }
+
+        fn after(&mut self, outcome: &mut Outcome) {
+            if outcome.result.as_ref().is_err_and(|text| text == "sorry") {
+                let _ = outcome.answer("503 Sorry", &[], "sorry");
+            }
+        }
+    }
+
+    /// Announces a length, and writes these chunks.
+    fn writes(length: &'static str, chunks: &[&'static str]) -> impl Fn(Environ, StartResponse) -> Result<()> {
+        let chunks = chunks.to_vec();
+        move |_environ: Environ, start_response: StartResponse| {
+            let write = start_response("200 OK", &[("Content-Length", length)]);
+            for chunk in &chunks {
+                // The host reports the failure of a write.
+                let _ = write(chunk.as_bytes());
+            }
+            Ok(())
+        }
+    }
+
+    fn doubled(length: &'static str, chunks: &[&'static str]) -> Answer {
+        call_behind::<Doubles, _>(&[], writes(length, chunks), Environ::for_test([]))
+    }
+
+    #[test]
+    fn a_filter_without_methods_changes_nothing() {
+        let app = |environ: Environ| environ.input().read_all(100);
+        let ask = || Environ::for_test([]).with_input("body").with_chunks_of(3);
+        let (plain, behind) = (call(app, ask()), call_behind::<Nothing, _>(&[], validator(app), ask()));
+        assert_eq!(format!("{plain:?}"), format!("{behind:?}"));
+    }
+
+    #[test]
+    fn a_changed_body_has_another_length() {
+        let answer = doubled("4", &["ab", "cd"]);
+        assert_eq!((&*answer.body, answer.fault), (&b"aabbccdd"[..], None));
+        assert!(answer.headers.is_empty(), "{:?}", answer.headers);
+        let echo = |environ: Environ| environ.input().read_all(100);
+        let answer = call_behind::<Doubles, _>(&[], echo, Environ::for_test([]).with_input("ab").with_chunks_of(1));
+        assert_eq!(answer.body, b"aaaabbbb");
+    }
+
+    #[test]
+    fn a_body_that_is_too_short_or_too_long_is_still_noticed() {
+        let short = doubled("5", &["ab"]);
+        let why = "the handler wrote 3 bytes less than its Content-Length";
+        assert_eq!((&*short.body, short.fault.as_deref()), (&b"aabb"[..], Some(why)));
+        assert_eq!(doubled("3", &["ab", "cd"]).body, b"aabbcc");
+        let head = Environ::for_test([("REQUEST_METHOD", "HEAD")]);
+        assert_eq!(call_behind::<Doubles, _>(&[], writes("5", &[]), head).fault, None);
+    }
+
+    #[test]
+    fn a_filter_answers_in_the_stead_of_a_handler_that_failed() {
+        let fails = |_: Environ| Err::<(), _>("sorry");
+        let answer = call_behind::<Doubles, _>(&[], fails, Environ::for_test([]));
+        assert_eq!((&*answer.status, &*answer.body, answer.fault), ("503 Sorry", &b"sorry"[..], None));
     }
 }
