@@ -1,5 +1,6 @@
 //! Slow tests: third-party clients, handlers that cargo builds, sieges, ten thousand requests, bodies of a gibibyte,
-//! default timeouts, the frameworks of Python, a cluster of wasmCloud, and the benchmark in its short form.
+//! default timeouts, the frameworks of Python, a cluster of wasmCloud, exported handlers on other hosts, and the benchmark
+//! in its short form.
 //!
 //! They run only when asked for by name:
 //!
