@@ -4,15 +4,14 @@
 //! calls the filters in turn, the handler, and the filters again.
 
 mod driver;
+mod filter;
 mod names;
 
 use anyhow::{Context as _, anyhow};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, types::Package};
 
-use crate::kind::wasm::{
-    filter::{FILTER, Setting},
-    gateway::HANDLER,
-};
+pub(crate) use self::filter::Filter;
+use crate::kind::wasm::{gateway::HANDLER, layer::FILTER};
 
 /// The interfaces that a filter may change: those that the host has for handlers.
 const GATEWAY: [&str; 4] = [
@@ -21,24 +20,6 @@ const GATEWAY: [&str; 4] = [
     "wasmserve:gateway/errors@0.1.0",
     "wasmserve:gateway/response@0.1.0",
 ];
-
-/// A filter to put in front of a handler.
-#[derive(Clone, Debug)]
-pub(crate) struct Filter {
-    /// What the user calls it, for stacks and messages.
-    pub(crate) name: String,
-    /// The component's bytes.
-    pub(crate) component: Vec<u8>,
-    /// Its options, in the order of the command line.
-    pub(crate) settings: Vec<Setting>,
-}
-
-impl Filter {
-    /// The last part of its name, for lines in which a path would be too long.
-    fn title(&self) -> &str {
-        self.name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(&self.name)
-    }
-}
 
 /// Puts filters in front of a handler, which is a component that exports `wasmserve:gateway/handler`. The first filter is
 /// the outermost one.

@@ -18,6 +18,7 @@ mod guest_log;
 mod image;
 pub(crate) mod inspect;
 pub(crate) mod interface;
+pub(crate) mod layer;
 mod memory;
 mod outcome;
 mod phrases;
@@ -48,8 +49,8 @@ pub(crate) use self::{
     preview1::is_core_module,
 };
 use self::{
-    command::Command, component::Component, engine::Engine, filter::Around, gateway::Gateway, inspect::ComponentInfo,
-    interface::Interface, wasi_http::Proxy,
+    command::Command, component::Component, engine::Engine, gateway::Gateway, inspect::ComponentInfo,
+    interface::Interface, layer::Around, wasi_http::Proxy,
 };
 use crate::{
     base::{grants::Grants, limits::Limits},
@@ -78,7 +79,7 @@ pub(crate) fn handler(
     let bytes = preview1::wrapped(bytes, limits.memory).map_err(|error| anyhow!("`{}` {error:#}", name.display()))?;
     // A malformed component is reported when it is compiled.
     let exports = ComponentInfo::read(&bytes).map(|info| info.exports).unwrap_or_default();
-    if around.is_none() && filter::is_filter(&exports) {
+    if around.is_none() && interface::is_filter(&exports) {
         let name = name.display();
         bail!("`{name}` is a filter; put it in front of a handler: `wasmserve HANDLER --wrap {name}`");
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     compose::wrap,
-    kind::wasm::{self, filter::Setting},
+    kind::wasm::{self, layer::Setting},
 };
 
 /// A filter to put in front of a handler, as the user named it.

@@ -18,7 +18,7 @@ use crate::{
     handler::Handler,
     kind::{
         files::{self, reload::Changes},
-        wasm::{self, engine::Engine, filter::Around, settings::LAYERS_MAX},
+        wasm::{self, engine::Engine, layer::Around, settings::LAYERS_MAX},
     },
 };
 

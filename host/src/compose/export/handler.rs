@@ -4,10 +4,7 @@ use anyhow::{Context as _, bail};
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId};
 
-use crate::kind::wasm::{
-    filter,
-    interface::{Interface, none_is_exported},
-};
+use crate::kind::wasm::interface::{Interface, is_filter, none_is_exported};
 
 /// The interface that the result exports.
 pub(super) const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
@@ -47,7 +44,7 @@ impl<'a> Handler<'a> {
     ///
     /// It is of another kind.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        if filter::is_filter(&self.exports()) {
+        if is_filter(&self.exports()) {
             bail!("it is a filter; export a handler with it: `wasmserve export HANDLER --wrap FILTER`");
         }
         match Interface::of(&self.exports()) {

@@ -10,7 +10,7 @@ use wasm_encoder::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{super::export::parts::bump, Filter};
+use super::{super::export::parts::bump, filter::Filter};
 use crate::{base::contract, kind::wasm::gateway::HANDLER};
 
 /// Where the driver has the outcome of the last call, a `result` whose error is a text: whether it is an error, in the first

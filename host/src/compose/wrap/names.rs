@@ -3,7 +3,7 @@
 use wasm_encoder::{Component, ComponentSectionId, CustomSection, Encode as _, RawSection};
 use wasmparser::{Parser, Payload};
 
-use crate::kind::wasm::filter::MARK;
+use crate::kind::wasm::layer::MARK;
 
 /// The name of the section with the names of a module.
 const NAMES: &str = "name";

@@ -1,9 +1,6 @@
 //! Filters: components that are put in front of a handler. Only `compose` puts them there; this checks what they are.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use wasmtime::{
@@ -15,34 +12,18 @@ use super::{
     check, component,
     cores::Core,
     engine::Engine,
-    gateway::{Gateway, HANDLER},
+    gateway::Gateway,
     inspect::ComponentInfo,
-    interface::{Interface, none_is_exported},
+    interface::{Interface, is_filter, none_is_exported},
+    layer::{FILTER, Setting},
     world::World as _,
 };
-
-/// The interface that a filter exports.
-pub(crate) const FILTER: &str = "wasmserve:gateway/filter@0.1.0";
-
-/// What the names of a filter's modules begin with, before the name of the filter.
-pub(crate) const MARK: &str = "wasmserve:filter ";
-
-/// An option of a filter: its name and its value.
-pub(crate) type Setting = (String, String);
-
-/// Puts filters in front of a handler: from its component to that of all.
-pub(crate) type Around = Arc<dyn Fn(&[u8]) -> anyhow::Result<Vec<u8>> + Send + Sync>;
 
 /// How long a filter may take to check its options.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much memory it may use for that, in bytes: each of its memories.
 const MEMORY: usize = 64 << 20;
-
-/// Whether these are the exports of a filter. A filter in Rust exports `wasi:cli/run`, too.
-pub(crate) fn is_filter(exports: &[String]) -> bool {
-    exports.iter().any(|export| export == FILTER) && !exports.iter().any(|export| export == HANDLER)
-}
 
 /// Checks that a component is a filter, that the host has what it imports, and that it takes these options. `name` is used
 /// in messages. Blocks while compiling.

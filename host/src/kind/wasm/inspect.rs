@@ -14,9 +14,8 @@ use super::{
     command::Command,
     component,
     engine::Engine,
-    filter,
     gateway::Gateway,
-    interface::Interface,
+    interface::{self, Interface},
     preview1,
     wasi_http::Proxy,
     world::World,
@@ -193,7 +192,7 @@ pub(crate) fn inspect(engine: &Engine, path: &Path, size: u64) -> anyhow::Result
     let (size, is_wrapped) = (bytes.len(), preview1::is_core_module(&bytes));
     let bytes = preview1::wrapped(bytes.into(), Limits::DEFAULT.memory).map_err(named)?;
     let info = ComponentInfo::read(&bytes).map_err(named)?;
-    let is_filter = filter::is_filter(&info.exports);
+    let is_filter = interface::is_filter(&info.exports);
     let interface = Interface::of(&info.exports).filter(|_| !is_filter);
     let served = interface.map_or(Ok(()), |interface| interface.check(&info.exports));
     let mut inspected =

@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail};
 
-use super::{command, gateway, wasi_http};
+use super::{command, gateway, layer, wasi_http};
 
 /// The interface of WASI 0.3, without the last part of its version.
 pub(super) const SERVICE: &str = "wasi:http/handler@0.3.";
@@ -25,6 +25,11 @@ const ALL: [Interface; 4] = [Interface::Gateway, Interface::WasiHttp, Interface:
 
 /// The kinds among which a user chooses for a component that exports several interfaces.
 pub(crate) const KINDS: [&str; 3] = [Interface::Gateway.kind(), Interface::WasiHttp.kind(), Interface::Command.kind()];
+
+/// Whether these are the exports of a filter. A filter in Rust exports `wasi:cli/run`, too.
+pub(crate) fn is_filter(exports: &[String]) -> bool {
+    exports.iter().any(|export| export == layer::FILTER) && !exports.iter().any(|export| export == gateway::HANDLER)
+}
 
 impl Interface {
     /// The interface to call a component with these exports through, or `None` if it has none that we know.

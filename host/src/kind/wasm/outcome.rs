@@ -7,7 +7,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::I32Exit;
 
-use super::{filter::MARK, guest::Guest, phrases};
+use super::{guest::Guest, layer::MARK, phrases};
 use crate::{
     base::stack::{Frame, Stack, Wait},
     fault::{Fault, Limit},

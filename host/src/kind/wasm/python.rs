@@ -33,8 +33,8 @@ use self::{
     prepare::Output,
 };
 use super::{
-    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, filter::Around, image::Image,
-    inspect::ComponentInfo, world::World as _,
+    bindings::ApplicationPre, component::Component, cores::Core, engine::Engine, image::Image, inspect::ComponentInfo,
+    layer::Around, world::World as _,
 };
 use crate::{
     base::{

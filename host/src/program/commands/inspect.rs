@@ -16,9 +16,9 @@ use crate::{
     },
     kind::wasm::{
         check::MissingImport,
-        filter::FILTER,
         inspect::{ComponentInfo, Inspected, inspect},
         interface::Interface,
+        layer::FILTER,
         python::{self, App},
     },
     program::task::Inspect,
