@@ -8,10 +8,13 @@ use crate::{
     gateway::{Below, Fields, Gateway, Layer},
 };
 
+/// How many bytes at the end of a body are kept until it has ended.
+const KEPT_MAX: usize = 64 << 10;
+
 /// The way to the client: where [`Filter::write`] writes to.
 pub struct Output<'a> {
     below: &'a Below,
-    /// What may be the last chunk, and is kept until it is known: then the host knows the length of a short body.
+    /// What may be the last chunk, and is kept until that is known: then the host knows the length of a short body.
     kept: Option<Vec<u8>>,
     /// Whether chunks are kept, because this is the end of the body.
     keeps: bool,
@@ -28,12 +31,14 @@ impl Output<'_> {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.flush()?;
-        if self.keeps {
-            self.kept = Some(chunk.to_vec());
-            return Ok(());
+        if !self.keeps {
+            return self.below.write(chunk, false);
         }
-        self.below.write(chunk, false)
+        if self.kept.as_ref().is_some_and(|kept| kept.len() + chunk.len() > KEPT_MAX) {
+            self.flush()?;
+        }
+        self.kept.get_or_insert_with(Vec::new).extend_from_slice(chunk);
+        Ok(())
     }
 
     /// Sends everything that was written: use it before you wait.
