@@ -101,8 +101,12 @@ fn a_short_body_has_a_length_after_it_was_changed() {
     // Otherwise it is streamed, and its length is not known.
     let server = behind(&["upper,mark=and-more"], "hello");
     assert_eq!(server.get("/").text(), "HELLO, WORLD!\nand-more");
-    let head = server.ask("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!((head.status, head.text(), head.end), (200, "", End::Whole));
+    let mut client = server.connect();
+    for _ in 0..2 {
+        // Nothing follows the head, or the next one would not be understood.
+        client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response_to_head().status, 200);
+    }
 }
 
 #[test]
