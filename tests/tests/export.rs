@@ -1,6 +1,6 @@
 //! `wasmserve export` makes components that other hosts of `wasi:http` serve, and refuses what it cannot export.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use wasmserve_tests::{
     client::{End, Response},
@@ -125,6 +125,14 @@ fn without_keep_a_handler_sees_neither_variables_nor_files() {
         let answer = server.get("/?file=/data/note");
         assert!(text(&answer).contains(file), "{}", answer.text());
     }
+}
+
+#[test]
+fn hash_maps_have_a_seed_of_their_own_in_each_request() {
+    let place = Place::new();
+    let server = serve(&place, "hashes", &[]);
+    let hashes: BTreeSet<String> = (0..3).map(|_| text(&server.get("/")).to_owned()).collect();
+    assert_eq!(hashes.len(), 3, "{hashes:?}");
 }
 
 #[test]
