@@ -16,14 +16,16 @@ fn stdout_of(launch: Launch) -> String {
     ended.stdout
 }
 
-const COMMANDS: [&str; 12] =
-    ["new", "build", "inspect", "dump", "logs", "echo", "test", "doc", "wit", "clean", "completions", "man"];
+const COMMANDS: [&str; 13] =
+    ["new", "build", "export", "inspect", "dump", "logs", "echo", "test", "doc", "wit", "clean", "completions", "man"];
 
 #[test]
 fn help_is_one_screen() {
     let help = prints(&["--help"]);
     assert!(help.lines().count() <= 50, "{help}");
-    for word in ["HANDLER", "--addr", "--timeout", "--max-memory", "--dir", "--env", "--allow-net", "--help-all"] {
+    for word in
+        ["HANDLER", "--addr", "--timeout", "--max-memory", "--dir", "--env", "--wrap", "--allow-net", "--help-all"]
+    {
         assert!(help.contains(word), "{word}");
     }
     assert!(!help.contains("--max-fields"), "rarely needed flags are left out");

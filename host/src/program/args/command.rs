@@ -109,7 +109,7 @@ pub(super) struct ExportArgs {
     pub(super) keep: Option<String>,
 
     /// Put a filter in front of the handler: auth, cors, delay-and-fail, or your own; the first one sees requests first
-    #[arg(long, value_name = "FILTER[,NAME[=VALUE]]..", value_parser = wrap::parse)]
+    #[arg(long, value_name = "FILTER", value_parser = wrap::parse)]
     pub(super) wrap: Vec<Wrap>,
 
     /// Leave wasi:keyvalue to the host, if the handler imports it

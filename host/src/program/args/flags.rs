@@ -111,7 +111,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "DURATION|none", default_value = value::duration_text(Limits::DEFAULT.cpu_time), value_parser = scoped(value::limit), help_heading = "Limits")]
     cpu_time: Vec<Scoped<Duration>>,
 
-    /// How much memory an instance may use: the sum of its memories and tables
+    /// How much memory an instance may use
     #[arg(long, value_name = "SIZE", default_value = size::text(Limits::DEFAULT.memory), value_parser = scoped(size::parse), help_heading = "Limits")]
     max_memory: Vec<Scoped<u64>>,
 
@@ -213,8 +213,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "SIZE", default_value = size::text(CompileOptions::DEFAULT_MEMORY), value_parser = size::parse, help_heading = "Limits")]
     compile_memory: u64,
 
-    /// Put a filter in front of the handler: auth, cors, delay-and-fail, or your own; the first one sees requests first
-    #[arg(long, value_name = "FILTER[,NAME[=VALUE]]..", value_parser = scoped(wrap::parse))]
+    /// Put a filter in front: `auth,token=T`, cors, delay-and-fail, or a file
+    #[arg(long, value_name = "FILTER", value_parser = scoped(wrap::parse))]
     wrap: Vec<Scoped<Wrap>>,
 
     /// Pass an argument to the handler; it may begin with `-`, and the flag may be repeated

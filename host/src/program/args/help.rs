@@ -13,7 +13,7 @@ use super::{
 const ALL: &str = "help-all";
 
 /// The flags of serving commands that `--help` shows. `--help-all` shows the others as well.
-const FIRST: [&str; 17] = [
+const FIRST: [&str; 18] = [
     "handler",
     "mount",
     "addr",
@@ -22,6 +22,7 @@ const FIRST: [&str; 17] = [
     "spa",
     "cors",
     "live",
+    "wrap",
     "env",
     "dir",
     "allow_net",

@@ -22,8 +22,7 @@ pub(super) struct Args {
     #[arg(value_name = "HANDLER", required_unless_present = "mount", value_hint = ValueHint::AnyPath)]
     pub(super) handler: Option<OsString>,
 
-    /// Serve another handler at a path and below it; grants and limits that begin with the path, as in
-    /// `--timeout /app:5s`, are for it only
+    /// Serve another handler below a path; `--timeout /a:5s` is for it only
     #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount())]
     pub(super) mount: Vec<(Mount, Named)>,
 
