@@ -55,6 +55,9 @@ pub mod entry {
 }
 
 #[cfg(target_family = "wasm")]
+pub(crate) use self::hosted::{flush_stdout, report};
+
+#[cfg(target_family = "wasm")]
 mod hosted {
     use std::{
         io::{self, Write as _},
@@ -93,14 +96,14 @@ mod hosted {
     }
 
     /// Writes what is left in the buffer of `std::io::stdout`: a component that is not a program still has one.
-    fn flush_stdout() {
+    pub(crate) fn flush_stdout() {
         // There is no place left to report that the log cannot be written.
         let _ = io::stdout().flush();
     }
 
     /// Passes the panic message to the host as `exc_info`, which is how PEP 3333 reports an exception: the trap that
     /// follows carries no message. This replaces the default hook, which would print the message a second time.
-    fn report(panic: &PanicHookInfo<'_>) {
+    pub(crate) fn report(panic: &PanicHookInfo<'_>) {
         flush_stdout();
         let text = panic.to_string().replacen(":\n", ": ", 1);
         // Fails if the head has been sent. The host logs the text in that case, too.

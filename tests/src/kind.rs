@@ -470,7 +470,7 @@ const ON_WASMTIME: Kind = on(
             ("SERVER_SOFTWARE", NO_SERVER),
             (
                 "may:answer@i11_a_client_that_still_waits_is_told_that_the_connection_closes",
-                "a client that still waits for `100 Continue` may not be told of the close",
+                "a client that still waits for `100 Continue` may not learn of the close",
             ),
             ("answer@e1_nothing_is_empty_for_the_least_request", NO_AUTHORITY),
             ("answer@h4_a_request_of_http_1_0_needs_no_host", NO_AUTHORITY),

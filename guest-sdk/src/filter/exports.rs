@@ -1,12 +1,6 @@
 //! What a component exports that is a filter: each call goes to the [`Stage`].
 
-use std::{
-    cell::OnceCell,
-    io::{self, Write as _},
-    panic::{self, PanicHookInfo},
-    rc::Rc,
-    thread::LocalKey,
-};
+use std::{cell::OnceCell, panic, rc::Rc, thread::LocalKey};
 
 use super::{
     Filter, Options, Stage,
@@ -16,6 +10,7 @@ use crate::{
     ReadError, StartError, WriteError,
     entry::unbuffer_stdout,
     gateway::{Fields, Gateway, Host, Layer as _},
+    handler::{flush_stdout, report},
 };
 
 /// Where the filter of the instance's one exchange is.
@@ -149,16 +144,4 @@ fn write_error(error: WriteError) -> response::WriteError {
         WriteError::PastContentLength => response::WriteError::PastContentLength,
         WriteError::TimedOut => response::WriteError::TimedOut,
     }
-}
-
-fn flush_stdout() {
-    // There is no place left to report that the log cannot be written.
-    let _ = io::stdout().flush();
-}
-
-/// Passes the panic message to the host, as for a handler.
-fn report(panic: &PanicHookInfo<'_>) {
-    flush_stdout();
-    let text = panic.to_string().replacen(":\n", ": ", 1);
-    let _ = Host.start_response("500 Internal Server Error", &[], Some(text.as_bytes()));
 }

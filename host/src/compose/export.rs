@@ -8,7 +8,7 @@ mod graph;
 mod handler;
 mod merge;
 mod needs;
-pub(super) mod parts;
+mod parts;
 mod stand_in;
 
 use anyhow::{Context as _, ensure};

@@ -14,6 +14,8 @@ use wit_parser::{
     abi::{WasmSignature, WasmType},
 };
 
+use crate::compose::allocator::bump;
+
 /// The functions of `wasi:random/random` that stand-ins call.
 const RANDOM: &str =
     "interface random { get-random-bytes: func(len: u64) -> list<u8>; get-random-u64: func() -> u64; }";
@@ -180,7 +182,7 @@ pub(super) fn component(mut resolve: Resolve, interfaces: &[String]) -> anyhow::
             module.function(&name, core(&signature), &body);
         }
     }
-    let realloc = super::parts::bump(0);
+    let realloc = bump(0);
     module.function("cabi_realloc", (vec![ValType::I32; 4], vec![ValType::I32]), &realloc);
     let mut module = module.finish(FREE);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;

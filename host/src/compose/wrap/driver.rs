@@ -10,8 +10,8 @@ use wasm_encoder::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{super::export::parts::bump, filter::Filter};
-use crate::{base::contract, kind::wasm::gateway::HANDLER};
+use super::filter::Filter;
+use crate::{base::contract, compose::allocator::bump, kind::wasm::gateway::HANDLER};
 
 /// Where the driver has the outcome of the last call, a `result` whose error is a text: whether it is an error, in the first
 /// byte; behind that the address of the text and its length. What a filter decides is in the place of the address.
