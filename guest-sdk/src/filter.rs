@@ -6,6 +6,7 @@
 #[allow(
     clippy::all,
     clippy::allow_attributes_without_reason,
+    clippy::uninlined_format_args,
     missing_docs,
     unreachable_pub,
     unsafe_code,
