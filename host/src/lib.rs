@@ -30,7 +30,8 @@
 //! The modules in the order in which a request passes them; each uses only those listed before it:
 //!
 //! 1. `base` holds what every module may use; [`gateway`] is a package of its own: the protocol rules, without I/O;
-//! 2. `fault` lists why an exchange can fail, `event` defines events and listeners, `listen` implements the listeners;
+//! 2. `fault` lists why an exchange can fail, `capture` records exchanges to the byte, `event` defines events and listeners,
+//!    `listen` implements the listeners;
 //! 3. `admission` decides which handlers run and which wait, `handler` is the interface to handlers, `kind` implements
 //!    it for components, directories and closures;
 //! 4. `source` turns what the user names into a handler;
@@ -40,6 +41,7 @@
 
 mod admission;
 mod base;
+mod capture;
 mod compose;
 mod event;
 mod exchange;

@@ -287,7 +287,7 @@ impl Read for ThroughServer<'_> {
             }
             let Some(piece) = this.pieces.pop() else { return Poll::Ready(Ok(())) };
             let ahead = &mut this.ahead;
-            this.requests.borrow_mut().feed(piece, |written| ahead.extend_from_slice(written));
+            this.requests.borrow_mut().feed(piece, |written| ahead.extend_from_slice(written), |_| {});
         }
         let fits = this.ahead.len().min(cursor.remaining());
         cursor.put_slice(&this.ahead[..fits]);

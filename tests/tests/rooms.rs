@@ -9,9 +9,10 @@ use std::{
 use wasmserve_tests::{graph::Graph, place::Place};
 
 /// The top-level modules of the host, called rooms. Each may use only those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "base",
     "fault",
+    "capture",
     "event",
     "listen",
     "admission",

@@ -52,6 +52,7 @@ pub mod refusal;
 pub mod request;
 pub mod requests;
 pub mod response;
+pub mod responses;
 pub mod stream;
 mod version;
 

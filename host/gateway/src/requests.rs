@@ -28,6 +28,17 @@ pub struct Requests {
     is_announced: bool,
 }
 
+/// A part of the input, which belongs to one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The bytes, as they were sent.
+    pub bytes: &'a [u8],
+    /// Whether they complete, or refuse, the head of a request.
+    pub is_start: bool,
+    /// Whether the request is complete after them, and another one may follow.
+    pub is_end: bool,
+}
+
 impl Requests {
     /// The state of a new connection.
     #[must_use]
@@ -36,9 +47,17 @@ impl Requests {
         Self { parser, starts, framing: Framing::Length(0), is_announced: false }
     }
 
-    /// Parses input, and writes what hyper should read instead.
-    pub fn feed(&mut self, mut input: &[u8], mut write: impl FnMut(&[u8])) {
-        while let Some(piece) = self.parser.next(&mut input) {
+    /// Parses input, and writes what hyper should read instead. Shows each part of the input to `seen`.
+    pub fn feed(&mut self, mut input: &[u8], mut write: impl FnMut(&[u8]), mut seen: impl FnMut(Part<'_>)) {
+        loop {
+            let before = input;
+            let piece = self.parser.next(&mut input);
+            seen(Part {
+                bytes: &before[..before.len() - input.len()],
+                is_start: matches!(piece, Some(Piece::Start(_))),
+                is_end: self.parser.is_between_requests(),
+            });
+            let Some(piece) = piece else { break };
             match piece {
                 Piece::Start(start) => self.begin(start, &mut write),
                 Piece::Data(data) if self.framing == Framing::Chunked => {
@@ -151,7 +170,7 @@ mod tests {
     fn written(pieces: &[&str]) -> String {
         let (mut requests, mut written) = (Requests::new(RequestLimits::DEFAULT), Vec::new());
         for piece in pieces {
-            requests.feed(piece.as_bytes(), |bytes| written.extend_from_slice(bytes));
+            requests.feed(piece.as_bytes(), |bytes| written.extend_from_slice(bytes), |_| {});
         }
         String::from_utf8(written).expect("what we write is ASCII")
     }

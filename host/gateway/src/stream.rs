@@ -4,7 +4,7 @@
 //! and then one request gets another's body. So hyper reads none of the client's framing: the transport writes new
 //! heads and chunks for it from the pieces that this parser returns.
 
-mod chunks;
+pub(crate) mod chunks;
 mod line;
 
 use std::mem;
@@ -203,6 +203,12 @@ impl Parser {
             State::Length { .. } | State::Chunked { .. } => true,
             State::Over(end) => end != End::Last,
         }
+    }
+
+    /// Whether nothing of the next request has arrived.
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Head) && self.partial.is_empty() && self.blank == 0
     }
 
     /// Why reading stopped, or `None` while it continues.

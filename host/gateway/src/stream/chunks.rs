@@ -51,7 +51,7 @@ enum Place {
 
 /// Decodes one body.
 #[derive(Debug)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     place: Place,
     extensions: usize,
     /// The trailer lines so far, each with its CRLF.
@@ -63,7 +63,7 @@ pub(super) struct Chunks {
 
 /// A piece of a decoded body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Chunk<'a> {
+pub(crate) enum Chunk<'a> {
     /// Bytes of the content.
     Data(&'a [u8]),
     /// The end, with the trailer lines.
@@ -72,10 +72,10 @@ pub(super) enum Chunk<'a> {
 
 /// The framing is broken (rule I6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 impl Chunks {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Place::Size { digits: 0, size: 0 };
         Self { place, extensions: 0, trailers: Vec::new(), line: 0, lines: 0 }
     }
@@ -85,7 +85,7 @@ impl Chunks {
     /// # Errors
     ///
     /// A byte violates the grammar. Must not be called again after an error, or after the end.
-    pub(super) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Chunk<'a>>, Malformed> {
+    pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Chunk<'a>>, Malformed> {
         while let [byte, rest @ ..] = *input {
             if let Place::Data { left } = self.place {
                 let length = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -113,7 +113,7 @@ impl Http1Wire {
     /// Parses data from the client. Returns whether hyper got anything to read.
     fn feed(&mut self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) -> bool {
         let before = cursor.remaining();
-        self.state.lock().requests.feed(bytes, |written| put(cursor, &mut self.ahead, written));
+        self.state.lock().requests.feed(bytes, |written| put(cursor, &mut self.ahead, written), |_| {});
         cursor.remaining() < before
     }
 

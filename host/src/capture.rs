@@ -1,0 +1,10 @@
+//! Captures exchanges: their exact bytes in both directions, when each part arrived, and what happened in between.
+//!
+//! A [`Recording`](recording::Recording) is an exchange while it runs. Its parts hold it as long as they have something
+//! to add; when the last one lets go of it, it becomes a [`Record`](record::Record) in the [`Store`](store::Store), and
+//! goes to whoever follows the store.
+
+pub mod message;
+pub mod record;
+pub(crate) mod recording;
+pub mod store;

@@ -1,0 +1,277 @@
+//! An exchange while it runs, to which its parts add what they see.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use wasmserve_gateway::environ::Peer;
+
+use super::{
+    record::{Build, Cut, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side, TURNS_MAX},
+    store::{OVERHEAD, Store},
+};
+use crate::base::lock::lock;
+
+/// What the heads of one direction may take, in bytes: more than the limits of heads allow, with interim responses.
+const HEADS_MAX: usize = 256 << 10;
+
+/// What log lines may take, in bytes, whatever `--max-log` is.
+const LINES_MAX: usize = 256 << 10;
+
+/// An exchange while it runs. Becomes a record when the last clone is dropped.
+#[derive(Clone)]
+pub struct Recording(Arc<Open>);
+
+struct Open {
+    store: Arc<Store>,
+    began: Instant,
+    /// Only `None` while it is dropped.
+    state: Mutex<Option<State>>,
+}
+
+struct State {
+    record: Record,
+    request: Growing,
+    response: Growing,
+    lines: usize,
+    /// Bytes of memory that are reserved.
+    reserved: usize,
+}
+
+/// One direction, while bytes are added.
+#[derive(Default)]
+struct Growing {
+    side: Side,
+    bytes: Vec<u8>,
+    /// How many of the bytes belong to the body.
+    body: usize,
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let id = lock(&self.0.state).as_ref().map_or(0, |state| state.record.id);
+        write!(f, "Recording({id})")
+    }
+}
+
+impl Recording {
+    /// Begins with the first byte of a request. `None` while capturing is paused.
+    pub(crate) fn begin(
+        store: &Arc<Store>,
+        origin: Origin,
+        protocol: Protocol,
+        Peer { remote, local }: Peer,
+        (connection, nth): (u64, u32),
+    ) -> Option<Self> {
+        if store.is_paused() || !store.reserve(OVERHEAD) {
+            return None;
+        }
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let record = Record {
+            seq: 0,
+            id: 0,
+            origin,
+            began: u64::try_from(began.as_micros()).unwrap_or(u64::MAX),
+            connection,
+            nth,
+            protocol,
+            remote,
+            local,
+            facts: None,
+            handler: None,
+            request: Side::default(),
+            response: Side::default(),
+            marks: Marks::default(),
+            lines: Vec::new(),
+            fault: None,
+            outcome: None,
+            kept: None,
+        };
+        let state = State {
+            record,
+            request: Growing::default(),
+            response: Growing::default(),
+            lines: 0,
+            reserved: OVERHEAD,
+        };
+        Some(Self(Arc::new(Open { store: Arc::clone(store), began: Instant::now(), state: Mutex::new(Some(state)) })))
+    }
+
+    /// Adds bytes from the client.
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        self.with(|state, open, at| state.request.add(bytes, at, open, &mut state.reserved));
+    }
+
+    /// Records that the request's head is complete, and consists of all bytes so far.
+    pub(crate) fn head_received(&self) {
+        self.with(|state, _, at| {
+            state.record.marks.head = Some(at);
+            state.request.end_head();
+        });
+    }
+
+    /// Records how the request ended. Only the first call counts, except that a client may close its side, or break the
+    /// connection, after its request was complete.
+    pub(crate) fn request_ended(&self, end: Ending) {
+        self.with(|state, ..| {
+            let side = &mut state.request.side;
+            if matches!(side.end, Ending::Open | Ending::Whole) {
+                side.end = end;
+            }
+        });
+    }
+
+    /// Adds bytes that the system has accepted for the client.
+    pub(crate) fn sent(&self, bytes: &[u8]) {
+        self.with(|state, open, at| state.response.add(bytes, at, open, &mut state.reserved));
+    }
+
+    /// Records that the response's head is complete, and consists of all bytes so far.
+    pub(crate) fn head_sent(&self) {
+        self.with(|state, ..| state.response.end_head());
+    }
+
+    /// Records how the response ended.
+    pub(crate) fn response_ended(&self, end: Ending) {
+        self.with(|state, ..| state.response.side.end = end);
+    }
+
+    /// Records that this is an exchange, with this id. What has none is not kept.
+    pub(crate) fn begun(&self, id: u64) {
+        self.with(|state, ..| state.record.id = id);
+    }
+
+    /// Records the handler that answers, and what it knows of the request. A later one replaces it.
+    pub(crate) fn handled(&self, facts: Facts, build: Option<Build>) {
+        self.with(|state, ..| {
+            state.record.facts = Some(facts);
+            state.record.handler = build;
+        });
+    }
+
+    /// Records that the handler may run.
+    pub(crate) fn admitted(&self) {
+        self.with(|state, _, at| _ = state.record.marks.admitted.get_or_insert(at));
+    }
+
+    /// Records that the handler starts.
+    pub(crate) fn started(&self) {
+        self.with(|state, _, at| _ = state.record.marks.started.get_or_insert(at));
+    }
+
+    /// Records that the response begins.
+    pub(crate) fn responded(&self) {
+        self.with(|state, _, at| _ = state.record.marks.responded.get_or_insert(at));
+    }
+
+    /// Adds a line of the log.
+    pub(crate) fn line(&self, stream: &str, text: &[u8]) {
+        self.with(|state, open, at| {
+            let needed = text.len() + mem::size_of::<Line>() + stream.len();
+            if state.lines + needed > LINES_MAX || !open.store.reserve(needed) {
+                return;
+            }
+            state.lines += needed;
+            state.reserved += needed;
+            let text = String::from_utf8_lossy(text).into_owned();
+            state.record.lines.push(Line { at, stream: stream.to_owned(), text });
+        });
+    }
+
+    /// Records a fault. The first one counts.
+    pub(crate) fn failed(&self, kind: &str, text: String, stack: Vec<String>) {
+        self.with(|state, _, at| {
+            _ = state.record.fault.get_or_insert(Failure { kind: kind.to_owned(), at, text, stack });
+        });
+    }
+
+    /// Records the end of the exchange.
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        self.with(|state, _, at| {
+            state.record.marks.ended = Some(at);
+            state.record.outcome = Some(outcome);
+        });
+    }
+
+    fn with(&self, change: impl FnOnce(&mut State, &Open, u64)) {
+        let at = self.0.now();
+        if let Some(state) = &mut *lock(&self.0.state) {
+            change(state, &self.0, at);
+        }
+    }
+}
+
+impl Open {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let now = self.now();
+        let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some(State { mut record, request, response, reserved, .. }) = state.take() else { return };
+        if record.id == 0 {
+            self.store.give_back(reserved);
+            return;
+        }
+        record.marks.completed = Some(now);
+        (record.request, record.response) = (request.finish(), response.finish());
+        self.store.complete(record, reserved);
+    }
+}
+
+impl Growing {
+    /// Adds bytes. Those beyond a limit are only counted, as are all that follow.
+    fn add(&mut self, bytes: &[u8], at: u64, open: &Open, reserved: &mut usize) {
+        let mut reserve = |bytes: usize| {
+            let is_reserved = open.store.reserve(bytes);
+            *reserved += if is_reserved { bytes } else { 0 };
+            is_reserved
+        };
+        let Side { total, turns, cut, head, .. } = &mut self.side;
+        *total += bytes.len() as u64;
+        match turns.last_mut() {
+            // What arrived in one read is one turn, although it has several parts.
+            Some((last, length)) if *last == at => *length = length.saturating_add(u32::try_from(bytes.len()).unwrap_or(0)),
+            _ if turns.len() < TURNS_MAX && (turns.len() < turns.capacity() || reserve(turns.len().max(4) * 16)) => {
+                turns.push((at, u32::try_from(bytes.len()).unwrap_or(u32::MAX)));
+            }
+            _ => {}
+        }
+        if cut.is_some() {
+            return;
+        }
+        let is_body = *head > 0;
+        let room = if is_body { open.store.options.body - self.body } else { HEADS_MAX.saturating_sub(self.bytes.len()) };
+        let kept = &bytes[..bytes.len().min(room)];
+        let (length, capacity) = (self.bytes.len() + kept.len(), self.bytes.capacity());
+        if length > capacity {
+            let larger = length.max((2 * capacity).min(open.store.options.body + HEADS_MAX));
+            if !reserve(larger - capacity) {
+                *cut = Some(Cut::NoRoom);
+                return;
+            }
+            self.bytes.reserve_exact(larger - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(kept);
+        if is_body {
+            self.body += kept.len();
+        }
+        if kept.len() < bytes.len() {
+            *cut = Some(Cut::BodyMax);
+        }
+    }
+
+    fn end_head(&mut self) {
+        self.side.head = self.side.total;
+    }
+
+    fn finish(self) -> Side {
+        Side { bytes: Bytes::from(self.bytes), ..self.side }
+    }
+}

@@ -1,0 +1,310 @@
+//! The records of completed exchanges, within a limit of memory that recordings share.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::record::Record;
+use crate::base::lock::lock;
+
+/// What is captured, and how much memory it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureOptions {
+    /// The bytes of memory for all recordings and records together.
+    pub memory: usize,
+    /// The bytes that are kept of each body, in each direction.
+    pub body: usize,
+}
+
+impl CaptureOptions {
+    /// The defaults of `--ui-memory` and `--capture-body`.
+    pub const DEFAULT: Self = Self { memory: 64 << 20, body: 1 << 20 };
+}
+
+/// Receives each record once it is complete, in order, on the store's thread.
+pub(crate) trait Sink: Send + Sync {
+    /// Takes a record. Must return soon.
+    fn take(&self, record: &Arc<Record>);
+}
+
+/// The records of completed exchanges. Removes the oldest when memory is needed, but none that is kept.
+pub struct Store {
+    pub(super) options: CaptureOptions,
+    /// Bytes of memory in use.
+    used: AtomicUsize,
+    is_paused: AtomicBool,
+    connections: AtomicU64,
+    /// Completed recordings that the thread has not taken.
+    completed: Mutex<Completed>,
+    news: Condvar,
+    records: Mutex<Records>,
+    /// The seq of the newest record.
+    newest: watch::Sender<u64>,
+    sinks: Vec<Arc<dyn Sink>>,
+}
+
+#[derive(Default)]
+struct Completed {
+    records: Vec<(Record, usize)>,
+    /// Whether the thread waits to be woken.
+    is_awaited: bool,
+    is_over: bool,
+}
+
+#[derive(Default)]
+struct Records {
+    all: BTreeMap<u64, Stored>,
+    /// Those that may be removed, oldest first.
+    removable: VecDeque<u64>,
+    kept_bytes: usize,
+    counts: Counts,
+}
+
+struct Stored {
+    record: Arc<Record>,
+    bytes: usize,
+}
+
+/// How many exchanges were captured, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Exchanges that were captured and are complete.
+    pub seen: u64,
+    /// Records that were removed because others needed the memory.
+    pub removed: u64,
+}
+
+/// How often the thread looks for completed recordings while there are some: no request wakes it then.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a record needs besides its bytes, about.
+pub(super) const OVERHEAD: usize = 1 << 10;
+
+impl Store {
+    /// Creates a store, whose records also go to `sinks`, and starts its thread.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot create another thread.
+    pub(crate) fn spawn(options: CaptureOptions, sinks: Vec<Arc<dyn Sink>>) -> std::io::Result<Arc<Self>> {
+        let store = Arc::new(Self {
+            options,
+            used: AtomicUsize::new(0),
+            is_paused: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            completed: Mutex::default(),
+            news: Condvar::new(),
+            records: Mutex::default(),
+            newest: watch::Sender::new(0),
+            sinks,
+        });
+        let of_thread = Arc::clone(&store);
+        thread::Builder::new().name("capture".into()).spawn(move || of_thread.run())?;
+        Ok(store)
+    }
+
+    /// Takes what is complete, and ends the thread. What is completed later is lost.
+    pub(crate) fn end(&self) {
+        self.drain();
+        lock(&self.completed).is_over = true;
+        self.news.notify_one();
+    }
+
+    fn run(&self) {
+        loop {
+            let mut completed = lock(&self.completed);
+            while completed.records.is_empty() && !self.is_tight() && !completed.is_over {
+                completed.is_awaited = true;
+                completed = self.news.wait(completed).unwrap_or_else(|poisoned| poisoned.into_inner());
+            }
+            completed.is_awaited = false;
+            let is_over = completed.is_over;
+            drop(completed);
+            self.drain();
+            if is_over {
+                return;
+            }
+            thread::sleep(INTERVAL);
+        }
+    }
+
+    /// Moves what is complete to the store, and removes what there is no memory for.
+    fn drain(&self) {
+        let mut records = lock(&self.records);
+        let completed = std::mem::take(&mut lock(&self.completed).records);
+        for (mut record, bytes) in completed {
+            records.counts.seen += 1;
+            record.seq = records.counts.seen;
+            let record = Arc::new(record);
+            self.sinks.iter().for_each(|sink| sink.take(&record));
+            records.removable.push_back(record.seq);
+            records.all.insert(record.seq, Stored { record, bytes });
+        }
+        let removed = self.make_room(&mut records);
+        let seen = records.counts.seen;
+        drop(records);
+        // Frees their memory outside of the lock.
+        drop(removed);
+        self.newest.send_if_modified(|newest| std::mem::replace(newest, seen) != seen);
+    }
+
+    /// Removes the oldest records until an eighth of the memory is free.
+    fn make_room(&self, records: &mut Records) -> Vec<Stored> {
+        let mut removed = Vec::new();
+        while self.is_tight() {
+            let Some(seq) = records.removable.pop_front() else { break };
+            // Those that are kept are not there any more.
+            let Some(stored) = records.all.get(&seq) else { continue };
+            if stored.record.kept.is_some() {
+                continue;
+            }
+            if let Some(stored) = records.all.remove(&seq) {
+                self.give_back(stored.bytes);
+                records.counts.removed += 1;
+                removed.push(stored);
+            }
+        }
+        removed
+    }
+
+    fn is_tight(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.options.memory - self.options.memory / 8
+    }
+
+    /// Reserves memory. Returns whether there was enough.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if used > self.options.memory {
+            self.give_back(bytes);
+        }
+        used <= self.options.memory
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes a record that is complete, for which `bytes` of memory are reserved.
+    pub(super) fn complete(&self, record: Record, bytes: usize) {
+        let mut completed = lock(&self.completed);
+        completed.records.push((record, bytes));
+        if std::mem::replace(&mut completed.is_awaited, false) {
+            self.news.notify_one();
+        }
+    }
+
+    /// The number of the next connection that is captured.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether new exchanges are not captured.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    /// Stops or continues capturing. Exchanges that have begun are not affected.
+    pub fn pause(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// The newest records before `before`, newest first, at most `limit`.
+    #[must_use]
+    pub fn before(&self, before: u64, limit: usize) -> Vec<Arc<Record>> {
+        self.drain();
+        let records = lock(&self.records);
+        records.all.range(..before).rev().take(limit).map(|(_, stored)| Arc::clone(&stored.record)).collect()
+    }
+
+    /// The oldest records after `after`, oldest first, at most `limit`.
+    #[must_use]
+    pub fn after(&self, after: u64, limit: usize) -> Vec<Arc<Record>> {
+        self.drain();
+        let records = lock(&self.records);
+        let after = records.all.range(after.saturating_add(1)..);
+        after.take(limit).map(|(_, stored)| Arc::clone(&stored.record)).collect()
+    }
+
+    /// One record.
+    #[must_use]
+    pub fn get(&self, seq: u64) -> Option<Arc<Record>> {
+        self.drain();
+        lock(&self.records).all.get(&seq).map(|stored| Arc::clone(&stored.record))
+    }
+
+    /// The records that are kept, oldest first.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Arc<Record>> {
+        let records = lock(&self.records);
+        let all = records.all.values().map(|stored| &stored.record);
+        all.filter(|record| record.kept.is_some()).map(Arc::clone).collect()
+    }
+
+    /// Keeps a record, with a note that may be empty, or no longer keeps it. Returns the record as it is now, or `None`
+    /// if it is not there any more.
+    ///
+    /// # Errors
+    ///
+    /// What is kept would need more than half of the memory.
+    pub fn keep(&self, seq: u64, note: Option<String>) -> Result<Option<Arc<Record>>, &'static str> {
+        let mut records = lock(&self.records);
+        let memory = self.options.memory;
+        let records = &mut *records;
+        let Some(stored) = records.all.get_mut(&seq) else { return Ok(None) };
+        let was_kept = stored.record.kept.is_some();
+        if note.is_some() && !was_kept {
+            if records.kept_bytes + stored.bytes > memory / 2 {
+                return Err("the exchanges that are kept need half of --ui-memory already");
+            }
+            records.kept_bytes += stored.bytes;
+        } else if note.is_none() && was_kept {
+            records.kept_bytes -= stored.bytes;
+            records.removable.push_front(seq);
+        }
+        let mut record = Record::clone(&stored.record);
+        record.kept = note;
+        stored.record = Arc::new(record);
+        Ok(Some(Arc::clone(&stored.record)))
+    }
+
+    /// Removes all records that are not kept.
+    pub fn clear(&self) {
+        self.drain();
+        let mut records = lock(&self.records);
+        let (kept, cleared) =
+            std::mem::take(&mut records.all).into_iter().partition(|(_, stored)| stored.record.kept.is_some());
+        records.all = kept;
+        records.removable.clear();
+        drop(records);
+        let cleared: BTreeMap<u64, Stored> = cleared;
+        cleared.values().for_each(|stored| self.give_back(stored.bytes));
+    }
+
+    /// How many exchanges were captured so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.drain();
+        lock(&self.records).counts
+    }
+
+    /// Bytes of memory in use, and the limit.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize) {
+        (self.used.load(Ordering::Relaxed), self.options.memory)
+    }
+
+    /// Follows the store: the value is the seq of its newest record.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+}
