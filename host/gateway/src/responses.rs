@@ -162,7 +162,8 @@ mod tests {
     fn follow(stream: &[u8], size: usize, heads: &[bool]) -> String {
         let (mut responses, mut seen, mut number) = (Responses::default(), String::new(), 0);
         for mut written in stream.chunks(size) {
-            while let Some(piece) = responses.next(&mut written, heads.get(number) == Some(&true)).expect("it is valid") {
+            while let Some(piece) = responses.next(&mut written, heads.get(number) == Some(&true)).expect("it is valid")
+            {
                 match piece {
                     Piece::Interim => seen.push('i'),
                     Piece::Head => seen.push('h'),

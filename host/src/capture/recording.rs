@@ -21,6 +21,9 @@ const HEADS_MAX: usize = 256 << 10;
 /// What log lines may take, in bytes, whatever `--max-log` is.
 const LINES_MAX: usize = 256 << 10;
 
+/// What one read or write takes, in bytes.
+const TURN: usize = mem::size_of::<(u64, u32)>();
+
 /// An exchange while it runs. Becomes a record when the last clone is dropped.
 #[derive(Clone)]
 pub struct Recording(Arc<Open>);
@@ -58,9 +61,10 @@ impl std::fmt::Debug for Recording {
 }
 
 impl Recording {
-    /// Begins with the first byte of a request. `None` while capturing is paused.
+    /// Begins with the first byte of a request, which arrived at `began`. `None` while capturing is paused.
     pub(crate) fn begin(
         store: &Arc<Store>,
+        began: Instant,
         origin: Origin,
         protocol: Protocol,
         Peer { remote, local }: Peer,
@@ -69,12 +73,12 @@ impl Recording {
         if store.is_paused() || !store.reserve(OVERHEAD) {
             return None;
         }
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Record {
             seq: 0,
             id: 0,
             origin,
-            began: u64::try_from(began.as_micros()).unwrap_or(u64::MAX),
+            began: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
             connection,
             nth,
             protocol,
@@ -90,19 +94,14 @@ impl Recording {
             outcome: None,
             kept: None,
         };
-        let state = State {
-            record,
-            request: Growing::default(),
-            response: Growing::default(),
-            lines: 0,
-            reserved: OVERHEAD,
-        };
-        Some(Self(Arc::new(Open { store: Arc::clone(store), began: Instant::now(), state: Mutex::new(Some(state)) })))
+        let state =
+            State { record, request: Growing::default(), response: Growing::default(), lines: 0, reserved: OVERHEAD };
+        Some(Self(Arc::new(Open { store: Arc::clone(store), began, state: Mutex::new(Some(state)) })))
     }
 
-    /// Adds bytes from the client.
-    pub(crate) fn received(&self, bytes: &[u8]) {
-        self.with(|state, open, at| state.request.add(bytes, at, open, &mut state.reserved));
+    /// Adds bytes from the client, which arrived at `at`.
+    pub(crate) fn received(&self, at: Instant, bytes: &[u8]) {
+        self.with_at(at, |state, open, at| state.request.add(bytes, at, open, &mut state.reserved));
     }
 
     /// Records that the request's head is complete, and consists of all bytes so far.
@@ -116,7 +115,7 @@ impl Recording {
     /// Records how the request ended. Only the first call counts, except that a client may close its side, or break the
     /// connection, after its request was complete.
     pub(crate) fn request_ended(&self, end: Ending) {
-        self.with(|state, ..| {
+        self.with(|state, _, _| {
             let side = &mut state.request.side;
             if matches!(side.end, Ending::Open | Ending::Whole) {
                 side.end = end;
@@ -124,29 +123,29 @@ impl Recording {
         });
     }
 
-    /// Adds bytes that the system has accepted for the client.
-    pub(crate) fn sent(&self, bytes: &[u8]) {
-        self.with(|state, open, at| state.response.add(bytes, at, open, &mut state.reserved));
+    /// Adds bytes that the system has accepted for the client at `at`.
+    pub(crate) fn sent(&self, at: Instant, bytes: &[u8]) {
+        self.with_at(at, |state, open, at| state.response.add(bytes, at, open, &mut state.reserved));
     }
 
     /// Records that the response's head is complete, and consists of all bytes so far.
     pub(crate) fn head_sent(&self) {
-        self.with(|state, ..| state.response.end_head());
+        self.with(|state, _, _| state.response.end_head());
     }
 
     /// Records how the response ended.
     pub(crate) fn response_ended(&self, end: Ending) {
-        self.with(|state, ..| state.response.side.end = end);
+        self.with(|state, _, _| state.response.side.end = end);
     }
 
     /// Records that this is an exchange, with this id. What has none is not kept.
     pub(crate) fn begun(&self, id: u64) {
-        self.with(|state, ..| state.record.id = id);
+        self.with(|state, _, _| state.record.id = id);
     }
 
     /// Records the handler that answers, and what it knows of the request. A later one replaces it.
     pub(crate) fn handled(&self, facts: Facts, build: Option<Build>) {
-        self.with(|state, ..| {
+        self.with(|state, _, _| {
             state.record.facts = Some(facts);
             state.record.handler = build;
         });
@@ -197,7 +196,11 @@ impl Recording {
     }
 
     fn with(&self, change: impl FnOnce(&mut State, &Open, u64)) {
-        let at = self.0.now();
+        self.with_at(Instant::now(), change);
+    }
+
+    fn with_at(&self, at: Instant, change: impl FnOnce(&mut State, &Open, u64)) {
+        let at = self.0.time(at);
         if let Some(state) = &mut *lock(&self.0.state) {
             change(state, &self.0, at);
         }
@@ -205,14 +208,14 @@ impl Recording {
 }
 
 impl Open {
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    fn time(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let now = self.now();
+        let now = self.time(Instant::now());
         let state = self.state.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(State { mut record, request, response, reserved, .. }) = state.take() else { return };
         if record.id == 0 {
@@ -235,19 +238,19 @@ impl Growing {
         };
         let Side { total, turns, cut, head, .. } = &mut self.side;
         *total += bytes.len() as u64;
-        match turns.last_mut() {
-            // What arrived in one read is one turn, although it has several parts.
-            Some((last, length)) if *last == at => *length = length.saturating_add(u32::try_from(bytes.len()).unwrap_or(0)),
-            _ if turns.len() < TURNS_MAX && (turns.len() < turns.capacity() || reserve(turns.len().max(4) * 16)) => {
-                turns.push((at, u32::try_from(bytes.len()).unwrap_or(u32::MAX)));
-            }
-            _ => {}
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        // What arrived in one read is one turn, although it has several parts.
+        if let Some((_, more)) = turns.last_mut().filter(|(last, _)| *last == at) {
+            *more = more.saturating_add(length);
+        } else if turns.len() < TURNS_MAX && (turns.len() < turns.capacity() || reserve(turns.len().max(4) * TURN)) {
+            turns.push((at, length));
         }
         if cut.is_some() {
             return;
         }
         let is_body = *head > 0;
-        let room = if is_body { open.store.options.body - self.body } else { HEADS_MAX.saturating_sub(self.bytes.len()) };
+        let room =
+            if is_body { open.store.options.body - self.body } else { HEADS_MAX.saturating_sub(self.bytes.len()) };
         let kept = &bytes[..bytes.len().min(room)];
         let (length, capacity) = (self.bytes.len() + kept.len(), self.bytes.capacity());
         if length > capacity {
