@@ -205,7 +205,7 @@ mod tests {
     async fn enter(admission: &Arc<Admission>, id: u64) -> Result<Slot, Busy> {
         let peer = Peer { remote: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 2).into() };
         let head = RequestHead::new(Bytes::new());
-        admission.enter(&Exchange { id, peer, head, began: std::time::Instant::now() }).await
+        admission.enter(&Exchange::new(id, peer, head)).await
     }
 
     #[tokio::test(start_paused = true)]

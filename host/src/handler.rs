@@ -16,7 +16,7 @@ use self::lanes::CallFuture;
 use crate::{
     admission::Slot,
     base::{grants::Allowance, options::GatewayOptions},
-    event::{Events, exchange::Exchange},
+    event::{Event, Events, Stream, exchange::Exchange},
     fault::Fault,
 };
 
@@ -81,6 +81,14 @@ impl Call {
             };
             environ::build(&self.exchange.head, &facts)
         })
+    }
+
+    /// Writes a line of arbitrary bytes, without a line end, to the log of the exchange.
+    pub fn log(&self, stream: Stream, line: &[u8]) {
+        if let Some(recording) = &self.exchange.recording {
+            recording.line(stream.label(), line);
+        }
+        self.events.emit(&Event::Line { id: self.exchange.id, stream, line });
     }
 
     /// Checks the result of a handler that returned.

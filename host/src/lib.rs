@@ -41,7 +41,7 @@
 
 mod admission;
 mod base;
-mod capture;
+pub mod capture;
 mod compose;
 mod event;
 mod exchange;

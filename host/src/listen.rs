@@ -3,3 +3,4 @@
 pub(crate) mod access_log;
 pub(crate) mod exit_tracker;
 pub(crate) mod metrics;
+pub(crate) mod recorder;

@@ -23,9 +23,11 @@ use crate::{
         limits::{ConcurrencyLimits, Limits},
         options::GatewayOptions,
     },
+    capture::{record::Origin, store::Store},
     event::{Events, Listener},
     exchange::Exchanges,
     handler::Handler,
+    listen::recorder::Recorder,
     source::live::Live,
     transport,
 };
@@ -43,8 +45,33 @@ impl Server {
         gateway: GatewayOptions,
         listeners: Vec<Arc<dyn Listener>>,
     ) -> Self {
-        let mounts = Arc::new(Mounts::root(Live::new(handler)));
-        Self(Arc::new(Exchanges::new(mounts, limits, concurrency, gateway, Arc::new(Events::new(listeners)))))
+        Self::with(handler, limits, concurrency, gateway, Events::new(listeners), None)
+    }
+
+    /// Creates a server whose exchanges are captured in `store`.
+    #[must_use]
+    pub fn captured(
+        store: &Arc<Store>,
+        handler: Box<dyn Handler>,
+        limits: Limits,
+        concurrency: ConcurrencyLimits,
+        gateway: GatewayOptions,
+        mut listeners: Vec<Arc<dyn Listener>>,
+    ) -> Self {
+        listeners.push(Arc::new(Recorder));
+        Self::with(handler, limits, concurrency, gateway, Events::new(listeners), Some(Arc::clone(store)))
+    }
+
+    fn with(
+        handler: Box<dyn Handler>,
+        limits: Limits,
+        concurrency: ConcurrencyLimits,
+        gateway: GatewayOptions,
+        events: Events,
+        store: Option<Arc<Store>>,
+    ) -> Self {
+        let mounts = Arc::new(Mounts::root(Live::new(handler, "handler".to_owned())));
+        Self(Arc::new(Exchanges::new(mounts, limits, concurrency, gateway, Arc::new(events)).captured(store)))
     }
 
     /// How many handlers are running.
@@ -104,7 +131,7 @@ pub(crate) async fn run<Cut: Future<Output = ()>>(
         let (exchanges, drain) = (Arc::clone(&exchanges), is_draining.clone());
         workers.serve(&mut connections, |guard| async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
-                transport::serve(stream, peer, exchanges, drain).await;
+                transport::serve(stream, peer, Origin::Client, exchanges, drain).await;
             }
             drop((permit, guard));
         });

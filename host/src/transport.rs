@@ -23,10 +23,18 @@ use tokio::{
 use wasmserve_gateway::environ::Peer;
 
 use self::{drain::stopped, preface::PREFACE, socket::Socket};
-use crate::exchange::Exchanges;
+use crate::{capture::record::Origin, exchange::Exchanges};
 
 /// Serves a connection until it closes, or until it is idle once `drain` is set because the server stops.
-pub(crate) async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
+///
+/// What it carries is recorded with this origin, if exchanges are captured.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    peer: Peer,
+    origin: Origin,
+    exchanges: Arc<Exchanges>,
+    mut drain: watch::Receiver<bool>,
+) {
     let accepted = Instant::now();
     let mut prefix = BytesMut::new();
     let protocol = tokio::select! {
@@ -35,9 +43,9 @@ pub(crate) async fn serve(stream: TcpStream, peer: Peer, exchanges: Arc<Exchange
     };
     let socket = Socket::new(stream, prefix, exchanges.limits());
     match protocol {
-        Ok(Ok(Protocol::Http1)) => http1::serve(socket, accepted, peer, exchanges, drain).await,
+        Ok(Ok(Protocol::Http1)) => http1::serve(socket, accepted, peer, origin, exchanges, drain).await,
         // Boxed, so that HTTP/1 connections do not reserve space for it.
-        Ok(Ok(Protocol::Http2)) => Box::pin(http2::serve(socket, peer, exchanges, drain)).await,
+        Ok(Ok(Protocol::Http2)) => Box::pin(http2::serve(socket, peer, origin, exchanges, drain)).await,
         // The client sent nothing, or too little to detect the protocol: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}
     }

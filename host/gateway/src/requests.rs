@@ -35,8 +35,10 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
     /// Whether they complete, or refuse, the head of a request.
     pub is_start: bool,
-    /// Whether the request is complete after them, and another one may follow.
+    /// Whether the request is complete after them.
     pub is_end: bool,
+    /// Whether it is, and no request follows on the connection.
+    pub is_last: bool,
 }
 
 impl Requests {
@@ -55,7 +57,8 @@ impl Requests {
             seen(Part {
                 bytes: &before[..before.len() - input.len()],
                 is_start: matches!(piece, Some(Piece::Start(_))),
-                is_end: self.parser.is_between_requests(),
+                is_end: self.parser.is_between_requests() || self.parser.end() == Some(End::Last),
+                is_last: self.parser.end() == Some(End::Last),
             });
             let Some(piece) = piece else { break };
             match piece {

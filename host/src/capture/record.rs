@@ -2,7 +2,10 @@
 //!
 //! Times are microseconds since the first byte of the request arrived.
 
-use std::net::SocketAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -97,14 +100,14 @@ pub struct Facts {
     /// The length of the request's body, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_length: Option<u64>,
-    /// What a trusted proxy reported: the client's address, and whether it used https.
+    /// The client's address that a trusted proxy reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forwarded_for: Option<String>,
-    /// The scheme that a trusted proxy reported.
+    pub forwarded_for: Option<IpAddr>,
+    /// Whether a trusted proxy reported that the client used TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forwarded_proto: Option<String>,
-    /// How long the handler could run, in milliseconds.
-    pub timeout: u64,
+    pub is_https: Option<bool>,
+    /// How long the handler could run.
+    pub timeout: Duration,
     /// The names of the variables of `--env`. Their values are not stored.
     #[serde(default)]
     pub env: Vec<String>,
@@ -182,6 +185,8 @@ pub enum Cut {
     BodyMax,
     /// The memory for captures (`--ui-memory`) was used up.
     NoRoom,
+    /// What was written could not be told apart: an error of the server.
+    Lost,
 }
 
 /// When an exchange reached each stage, in microseconds. `None` for a stage that it did not reach.

@@ -26,7 +26,7 @@ const TURN: usize = mem::size_of::<(u64, u32)>();
 
 /// An exchange while it runs. Becomes a record when the last clone is dropped.
 #[derive(Clone)]
-pub struct Recording(Arc<Open>);
+pub(crate) struct Recording(Arc<Open>);
 
 struct Open {
     store: Arc<Store>,
@@ -133,6 +133,11 @@ impl Recording {
         self.with(|state, _, _| state.response.end_head());
     }
 
+    /// Records that the rest of the response is unknown.
+    pub(crate) fn lost(&self) {
+        self.with(|state, _, _| _ = state.response.side.cut.get_or_insert(Cut::Lost));
+    }
+
     /// Records how the response ended.
     pub(crate) fn response_ended(&self, end: Ending) {
         self.with(|state, _, _| state.response.side.end = end);
@@ -144,10 +149,10 @@ impl Recording {
     }
 
     /// Records the handler that answers, and what it knows of the request. A later one replaces it.
-    pub(crate) fn handled(&self, facts: Facts, build: Option<Build>) {
+    pub(crate) fn handled(&self, facts: Facts, build: Build) {
         self.with(|state, _, _| {
             state.record.facts = Some(facts);
-            state.record.handler = build;
+            state.record.handler = Some(build);
         });
     }
 

@@ -30,7 +30,7 @@ impl CaptureOptions {
 }
 
 /// Receives each record once it is complete, in order, on the store's thread.
-pub(crate) trait Sink: Send + Sync {
+pub trait Sink: Send + Sync {
     /// Takes a record. Must return soon.
     fn take(&self, record: &Arc<Record>);
 }
@@ -88,13 +88,19 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// What a record needs besides its bytes, about.
 pub(super) const OVERHEAD: usize = 1 << 10;
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({:?})", self.options)
+    }
+}
+
 impl Store {
     /// Creates a store, whose records also go to `sinks`, and starts its thread.
     ///
     /// # Errors
     ///
     /// The system cannot create another thread.
-    pub(crate) fn spawn(options: CaptureOptions, sinks: Vec<Arc<dyn Sink>>) -> std::io::Result<Arc<Self>> {
+    pub fn spawn(options: CaptureOptions, sinks: Vec<Arc<dyn Sink>>) -> std::io::Result<Arc<Self>> {
         let store = Arc::new(Self {
             options,
             used: AtomicUsize::new(0),
@@ -112,7 +118,7 @@ impl Store {
     }
 
     /// Takes what is complete, and ends the thread. What is completed later is lost.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         self.drain();
         lock(&self.completed).is_over = true;
         self.news.notify_one();

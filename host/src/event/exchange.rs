@@ -4,6 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wasmserve_gateway::{environ::Peer, request::RequestHead};
 
+use crate::capture::recording::Recording;
+
 /// A request whose head has arrived, until it is answered or aborted.
 #[derive(Clone, Debug)]
 pub struct Exchange {
@@ -15,6 +17,16 @@ pub struct Exchange {
     pub head: RequestHead,
     /// When the head arrived.
     pub began: Instant,
+    /// What is recorded of it, if exchanges are captured.
+    pub(crate) recording: Option<Recording>,
+}
+
+impl Exchange {
+    /// An exchange whose request head has just arrived, and which is not captured.
+    #[must_use]
+    pub fn new(id: u64, peer: Peer, head: RequestHead) -> Self {
+        Self { id, peer, head, began: Instant::now(), recording: None }
+    }
 }
 
 /// How an exchange ended.

@@ -29,6 +29,7 @@ use super::{
     reply::{Progress, Reply},
 };
 use crate::{
+    capture::{self, recording::Recording},
     event::exchange::Exchange,
     fault::{Class, Fault},
     handler::Call,
@@ -49,12 +50,15 @@ pub(crate) struct Request {
     pub trailers: Takes,
     /// Why the request is refused, if its head could not be parsed.
     pub refusal: Option<Refusal>,
+    /// What is recorded of the exchange, if it is captured.
+    pub recording: Option<Recording>,
 }
 
 /// Begins an exchange. From here on it is counted, whether it is answered or not.
 #[must_use]
-pub(crate) fn begin(exchanges: &Arc<Exchanges>, request: Request) -> Begun {
-    let exchange = InProgress::begin(Arc::clone(exchanges), request.peer, request.head.clone());
+pub(crate) fn begin(exchanges: &Arc<Exchanges>, mut request: Request) -> Begun {
+    let recording = request.recording.take();
+    let exchange = InProgress::begin(Arc::clone(exchanges), request.peer, request.head.clone(), recording);
     Begun { request, exchange }
 }
 
@@ -76,7 +80,7 @@ const REDIRECTS_MAX: usize = 10;
 
 /// Answers a request, which is not the client's own after a number of local redirects.
 async fn answer_request(request: Request, mut exchange: InProgress, redirects: usize) -> http::Response<Reply> {
-    let Request { head, peer, mut content_length, body, trailers, refusal } = request;
+    let Request { head, peer, mut content_length, body, trailers, refusal, .. } = request;
     let exchanges = Arc::clone(&exchange.exchanges);
     let (limits, gateway) = (&exchanges.limits, &exchanges.gateway);
     let is_head = exchange.exchange.head.method() == b"HEAD";
@@ -138,10 +142,22 @@ async fn answer_request(request: Request, mut exchange: InProgress, redirects: u
         return fail(exchange, rules, Fault::Busy);
     };
     exchange.admitted(slot.stats());
+    if let Some(recording) = &exchange.exchange.recording {
+        let facts = capture::record::Facts {
+            mount: mount.to_string(),
+            server_name: gateway.server_name.clone(),
+            content_length,
+            forwarded_for: forwarded.client,
+            is_https: forwarded.is_https,
+            timeout: live.handler().allowance().limits.timeout,
+            env: live.handler().allowance().grants.env.iter().map(|variable| variable.name.clone()).collect(),
+        };
+        recording.handled(facts, live.build());
+    }
     let (writer, reader) = response::channel(rules);
     let handler = live.handler();
     let call = Call {
-        exchange: Exchange { id: exchange.exchange.id, peer, head, began: exchange.exchange.began },
+        exchange: Exchange { peer, head, ..exchange.exchange.clone() },
         mount: mount.clone(),
         forwarded,
         content_length,
@@ -183,7 +199,8 @@ fn redirect(
             Err(error) => return fail(exchange, rules, Fault::BadCgiHead(error)),
         };
         let (peer, trailers) = (exchange.exchange.peer, rules.trailers);
-        let request = Request { head, peer, content_length: None, body: None, trailers, refusal: None };
+        let request =
+            Request { head, peer, content_length: None, body: None, trailers, refusal: None, recording: None };
         answer_request(request, exchange, redirects).await
     })
 }

@@ -19,6 +19,7 @@ use crate::{
         limits::{ConcurrencyLimits, Limits},
         options::GatewayOptions,
     },
+    capture::store::Store,
     event::{Event, Events, counters::Tally},
     source::live::Live,
 };
@@ -31,6 +32,7 @@ pub(crate) struct Exchanges {
     keep_alive: Option<HeaderValue>,
     pub(super) admission: Arc<Admission>,
     pub(super) events: Arc<Events>,
+    capture: Option<Arc<Store>>,
     begun: AtomicU64,
     /// The id of the last exchange that may reach a handler.
     last: u64,
@@ -56,6 +58,7 @@ impl Exchanges {
             gateway: Arc::new(gateway),
             admission: Arc::new(Admission::new(concurrency)),
             events,
+            capture: None,
             begun: AtomicU64::new(0),
             last: u64::MAX,
             all_begun: Notify::new(),
@@ -68,6 +71,18 @@ impl Exchanges {
     #[must_use]
     pub(crate) fn at_most(self, number: u64) -> Self {
         Self { last: number, ..self }
+    }
+
+    /// Captures exchanges in this store.
+    #[must_use]
+    pub(crate) fn captured(self, capture: Option<Arc<Store>>) -> Self {
+        Self { capture, ..self }
+    }
+
+    /// Where exchanges are captured, if they are.
+    #[must_use]
+    pub(crate) fn capture(&self) -> Option<&Arc<Store>> {
+        self.capture.as_ref()
     }
 
     /// Ready once the allowed number of exchanges has begun. Wakes one waiter only.

@@ -11,6 +11,7 @@ use wasmserve_gateway::{environ::Peer, lint, request::RequestHead};
 use super::exchanges::Exchanges;
 use crate::{
     admission::call_stats::CallStats,
+    capture::recording::Recording,
     event::{
         Event, Stream,
         exchange::{CLIENT_LEFT, End, Exchange, Outcome, Sent},
@@ -44,8 +45,13 @@ struct Recorded {
 
 impl InProgress {
     /// Begins an exchange for a request whose head has just arrived.
-    pub(super) fn begin(exchanges: Arc<Exchanges>, peer: Peer, head: RequestHead) -> Self {
-        let exchange = Exchange { id: exchanges.next_id(), peer, head, began: Instant::now() };
+    pub(super) fn begin(
+        exchanges: Arc<Exchanges>,
+        peer: Peer,
+        head: RequestHead,
+        recording: Option<Recording>,
+    ) -> Self {
+        let exchange = Exchange { id: exchanges.next_id(), peer, head, began: Instant::now(), recording };
         exchanges.events.emit(&Event::Begun(&exchange));
         if exchanges.gateway.lint {
             for lint::Finding { what, clause } in lint::check(&exchange.head) {

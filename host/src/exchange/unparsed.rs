@@ -14,7 +14,7 @@ impl Unparsed {
     /// Begins an exchange for a connection that has been accepted.
     #[must_use]
     pub(crate) fn begin(exchanges: Arc<Exchanges>, peer: Peer) -> Self {
-        Self(InProgress::begin(exchanges, peer, RequestHead::new(Bytes::new())))
+        Self(InProgress::begin(exchanges, peer, RequestHead::new(Bytes::new()), None))
     }
 
     /// The number of the connection, from 1.

@@ -26,7 +26,7 @@ use self::{
 use crate::{
     admission::Slot,
     base::{grants::Allowance, options::FileOptions},
-    event::{Event, Stream},
+    event::Stream,
     fault::Fault,
     handler::{Call, Handler, lanes::CallFuture},
 };
@@ -104,7 +104,7 @@ async fn send(site: &Arc<Site>, call: &mut Call) -> Result<(), Fault> {
     };
     let (Answer { status, fields, mut body, note }, mut chunk) = blocking(first).await?;
     if let Some(note) = note {
-        call.events.emit(&Event::Line { id: call.exchange.id, stream: Stream::Note, line: note.as_bytes() });
+        call.log(Stream::Note, note.as_bytes());
     }
     // What is wrong with a head is reported when the call ends.
     _ = call.writer.start(status, fields, None);

@@ -11,6 +11,7 @@ use crate::{
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::{FileOptions, GatewayOptions},
     },
+    capture::store::CaptureOptions,
     kind::wasm::compile::CompileOptions,
     lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub connections: Option<usize>,
     /// How components are compiled.
     pub compile: CompileOptions,
+    /// What is captured of exchanges, and how much memory that may take; `None` if nothing is.
+    pub capture: Option<CaptureOptions>,
     /// How sources are built.
     pub build: BuildOptions,
     /// Whether a handler is replaced when its file or its source changes.

@@ -11,11 +11,15 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 
-use crate::handler::Handler;
+use crate::{capture::record::Build, handler::Handler};
 
 /// The newest handler that works. It can be replaced at any time; exchanges in progress keep theirs.
 pub(crate) struct Live {
     handler: ArcSwap<Box<dyn Handler>>,
+    /// The handler as the user named it.
+    name: String,
+    /// How many handlers there were so far.
+    builds: AtomicU64,
     /// Why the newest version does not work, if clients may see that.
     broken: ArcSwapOption<Broken>,
     /// How many versions were broken so far.
@@ -35,14 +39,27 @@ pub(crate) struct Broken {
 impl Live {
     /// Creates a mount's state that serves this handler.
     #[must_use]
-    pub(crate) fn new(handler: Box<dyn Handler>) -> Self {
+    pub(crate) fn new(handler: Box<dyn Handler>, name: String) -> Self {
         let handler = ArcSwap::from_pointee(handler);
-        Self { handler, broken: ArcSwapOption::empty(), count: AtomicU64::new(0), news: Notify::new() }
+        Self {
+            handler,
+            name,
+            builds: AtomicU64::new(1),
+            broken: ArcSwapOption::empty(),
+            count: AtomicU64::new(0),
+            news: Notify::new(),
+        }
     }
 
     /// The current handler, for an exchange that begins now.
     pub(crate) fn handler(&self) -> impl Deref<Target = Arc<Box<dyn Handler>>> {
         self.handler.load()
+    }
+
+    /// The handler's name, and which of its versions is served.
+    #[must_use]
+    pub(crate) fn build(&self) -> Build {
+        Build { name: self.name.clone(), number: self.builds.load(Ordering::Relaxed) }
     }
 
     /// Why the newest version does not work, if it does not and clients may see that.
@@ -54,6 +71,7 @@ impl Live {
     /// Replaces the handler. Exchanges in progress keep theirs.
     pub(crate) fn replace(&self, handler: Box<dyn Handler>) {
         self.handler.store(Arc::new(handler));
+        self.builds.fetch_add(1, Ordering::Relaxed);
         self.mend();
     }
 

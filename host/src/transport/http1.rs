@@ -1,5 +1,6 @@
 //! Serves HTTP/1.0 and HTTP/1.1 connections.
 
+mod recorder;
 mod state;
 mod wire;
 
@@ -22,6 +23,7 @@ use wasmserve_gateway::{
 };
 
 use self::{
+    recorder::Recorder,
     state::{Answer, Shared},
     wire::Http1Wire,
 };
@@ -33,6 +35,7 @@ use super::{
 };
 use crate::{
     base::limits::Limits,
+    capture::record::Origin,
     exchange::{self, Exchanges, Reply},
 };
 
@@ -51,11 +54,13 @@ pub(super) async fn serve(
     socket: Socket,
     accepted: Instant,
     peer: Peer,
+    origin: Origin,
     exchanges: Arc<Exchanges>,
     mut drain: watch::Receiver<bool>,
 ) {
     let limits = exchanges.limits();
-    let state = Shared::new(limits.request_head());
+    let recorder = exchanges.capture().map(|store| Box::new(Recorder::new(store, origin, peer)));
+    let state = Shared::new(limits.request_head(), recorder);
     let stopping = drain.clone();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let is_http_1_0 = request.version() == Version::HTTP_10;
@@ -155,7 +160,12 @@ fn begin(
     state: &Shared,
     limits: &Limits,
 ) -> Result<Begun, Desynchronized> {
-    let start = state.lock().requests.take().filter(|start| is_in_sync(&request, start)).ok_or(Desynchronized)?;
+    let (start, recording) = {
+        let mut state = state.lock();
+        let start = state.requests.take().filter(|start| is_in_sync(&request, start)).ok_or(Desynchronized)?;
+        let is_head = requests::is_head(&start);
+        (start, state.recorder.as_mut().and_then(|recorder| recorder.take(is_head)))
+    };
     let Start { head, framing, expects_continue: is_awaited, takes_trailers, is_last, refusal } = start;
     let trailers = if takes_trailers { Takes::Announced } else { Takes::Nothing };
     let content_length = match framing {
@@ -171,7 +181,11 @@ fn begin(
             Some(Box::pin(body))
         }
     };
-    Ok(Begun { request: exchange::Request { head, peer, content_length, body, trailers, refusal }, unread, is_last })
+    Ok(Begun {
+        request: exchange::Request { head, peer, content_length, body, trailers, refusal, recording },
+        unread,
+        is_last,
+    })
 }
 
 /// Whether hyper read the head that was written for it.

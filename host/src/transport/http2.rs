@@ -3,6 +3,7 @@
 mod frames;
 mod head;
 mod open;
+mod recorder;
 mod wire;
 
 use std::{
@@ -28,10 +29,12 @@ use wasmserve_gateway::{environ::Peer, input::BoxBody, response::Takes};
 use self::{
     frames::Frames,
     open::{Exchange, Open},
+    recorder::{Recorder, Sent},
     wire::Http2Wire,
 };
 use super::{drain::stopped, pace::Pace, preface::PREFACE, request_body::Received, socket::Socket};
 use crate::{
+    capture::record::Origin,
     exchange::{self, Exchanges, Reply},
     fault::Fault,
 };
@@ -65,18 +68,28 @@ const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
 
 /// Serves an HTTP/2 connection.
-pub(super) async fn serve(socket: Socket, peer: Peer, exchanges: Arc<Exchanges>, mut drain: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    socket: Socket,
+    peer: Peer,
+    origin: Origin,
+    exchanges: Arc<Exchanges>,
+    mut drain: watch::Receiver<bool>,
+) {
     let limits = exchanges.limits();
     let open = Arc::new(Open::new(Instant::now()));
     let (flushes, mut requested) = mpsc::unbounded_channel();
+    let recorder = exchanges.capture().map(|store| Recorder::new(store, origin, peer));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (exchange, flushes) = (open.begin(), flushes.clone());
-        let begun = exchange::begin(&exchanges, begin(request, peer, Pace::of_bodies(limits)));
+        let request = begin(request, peer, Pace::of_bodies(limits), recorder.as_ref());
+        let recording = request.recording.clone();
+        let begun = exchange::begin(&exchanges, request);
         async move {
             let mut response = begun.answer().await;
             // HTTP/2 has no Connection field (RFC 9113 section 8.2.2); the end of the stream ends the response.
             response.headers_mut().remove(header::CONNECTION);
-            Ok::<_, Infallible>(response.map(|reply| Streamed { reply, flushes, failure: None, exchange }))
+            let sent = recording.map(|recording| Sent::begin(recording, &response));
+            Ok::<_, Infallible>(response.map(|reply| Streamed { reply, flushes, failure: None, sent, exchange }))
         }
     });
     // Set every limit explicitly, because hyper's defaults may change.
@@ -153,6 +166,8 @@ struct Streamed {
     flushes: Flushes,
     /// The fault to return at the end, once the connection has been flushed.
     failure: Option<(Fault, oneshot::Receiver<()>)>,
+    /// What is recorded of the response, if it is.
+    sent: Option<Sent>,
     exchange: Exchange,
 }
 
@@ -160,6 +175,9 @@ impl Drop for Streamed {
     fn drop(&mut self) {
         if self.exchange.has_stalled() {
             self.reply.time_out();
+        }
+        if let Some(sent) = self.sent.as_mut().filter(|_| self.reply.is_end_stream()) {
+            sent.end();
         }
     }
 }
@@ -184,7 +202,12 @@ impl Body for Streamed {
                     _ = this.flushes.send(flushed);
                     this.failure = Some((fault, is_over));
                 }
-                frame => return Poll::Ready(frame),
+                frame => {
+                    if let Some(sent) = &mut this.sent {
+                        sent.frame(frame.as_ref().and_then(|frame| frame.as_ref().ok()));
+                    }
+                    return Poll::Ready(frame);
+                }
             }
         }
     }
@@ -198,10 +221,14 @@ impl Body for Streamed {
     }
 }
 
-fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace) -> exchange::Request {
+fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace, recorder: Option<&Recorder>) -> exchange::Request {
     let (parts, body) = request.into_parts();
     let (head, refusal) = head::read(&parts);
     let content_length = body.size_hint().exact().filter(|_| head.values("content-length").next().is_some());
-    let body: Option<BoxBody> = if body.is_end_stream() { None } else { Some(Box::pin(Received::new(body, pace))) };
-    exchange::Request { head, peer, content_length, body, trailers: Takes::Anything, refusal }
+    let recording = recorder.and_then(|recorder| recorder.begin(&head, body.is_end_stream()));
+    let body: Option<BoxBody> = match body.is_end_stream() {
+        true => None,
+        false => Some(Box::pin(Received::new(body, pace).recorded(recording.clone()))),
+    };
+    exchange::Request { head, peer, content_length, body, trailers: Takes::Anything, refusal, recording }
 }

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use tokio::{runtime::Handle, sync::Notify, time::timeout};
 use wasmserve_gateway::input::ReadError;
 
 use super::pace::{Pace, PaceMaker};
+use crate::capture::{record::Ending, recording::Recording};
 
 /// A request body that fails when the client sends too slowly.
 pub(super) struct Received {
@@ -31,6 +32,8 @@ pub(super) struct Received {
     drain: Option<Handle>,
     /// Whether the client waits for `100 Continue` before it sends the body.
     is_awaited: bool,
+    /// What is recorded of the request, if its bytes are not recorded elsewhere.
+    recording: Option<Recording>,
 }
 
 /// How much of a body has been read, for the code that answers the request.
@@ -76,7 +79,14 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 impl Received {
     /// A body in HTTP/2, where unread streams do not block others.
     pub(super) fn new(body: Incoming, pace: Pace) -> Self {
-        Self { body: Some(body), pace: PaceMaker::new(pace), progress: Arc::default(), drain: None, is_awaited: false }
+        Self {
+            body: Some(body),
+            pace: PaceMaker::new(pace),
+            progress: Arc::default(),
+            drain: None,
+            is_awaited: false,
+            recording: None,
+        }
     }
 
     /// A body in HTTP/1, where the next request must wait for it.
@@ -85,6 +95,12 @@ impl Received {
         received.drain = Some(Handle::current());
         received.is_awaited = is_awaited;
         received
+    }
+
+    /// Records the body as it is read.
+    pub(super) fn recorded(mut self, recording: Option<Recording>) -> Self {
+        self.recording = recording;
+        self
     }
 
     pub(super) fn progress(&self) -> Arc<Progress> {
@@ -109,6 +125,15 @@ impl Body for Received {
         };
         if let Some(Ok(frame)) = &frame {
             this.pace.moved(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if let Some(recording) = &this.recording {
+            match &frame {
+                Some(Ok(frame)) => {
+                    frame.data_ref().into_iter().for_each(|data| recording.received(Instant::now(), data));
+                }
+                Some(Err(_)) => recording.request_ended(Ending::Broken),
+                None => recording.request_ended(Ending::Whole),
+            }
         }
         if !matches!(frame, Some(Ok(_))) {
             this.body = None;

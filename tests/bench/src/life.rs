@@ -7,7 +7,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -73,7 +72,7 @@ impl Life {
     pub fn call(&mut self) -> Result<usize> {
         self.last += 1;
         self.runtime.block_on(async {
-            let exchange = Exchange { id: self.last, peer: peer(), head: self.head.clone(), began: Instant::now() };
+            let exchange = Exchange::new(self.last, peer(), self.head.clone());
             let slot = self.admission.enter(&exchange).await;
             let slot = slot.ok().context("no place is free although nothing else runs")?;
             let (writer, mut reader) = response::channel(rules());

@@ -1,6 +1,6 @@
 //! A native handler that follows scripts.
 
-use wasmserve::{Answering, Call, Event, Stream, gateway::input::Input};
+use wasmserve::{Answering, Call, Stream, gateway::input::Input};
 use wasmserve_test_programs::{self as script, Step};
 
 /// Follows the script in the request, and reports to its log.
@@ -10,7 +10,7 @@ pub(super) fn follow(call: &mut Call) -> Answering<'_> {
         let steps = script::from_field(std::str::from_utf8(field).map_err(|error| error.to_string())?)?;
         for step in steps {
             let line = perform(call, step).await?;
-            call.events.emit(&Event::Line { id: call.exchange.id, stream: Stream::Log, line: line.as_bytes() });
+            call.log(Stream::Log, line.as_bytes());
         }
         Ok(())
     })

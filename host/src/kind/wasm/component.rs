@@ -147,7 +147,13 @@ impl<W: World> Handler for Arc<Component<W>> {
         let limits = &call.allowance.limits;
         let guest = Guest {
             deadline,
-            guest_log: GuestLog::new(call.exchange.id, Arc::clone(&call.events), Arc::clone(&self.notes), limits),
+            guest_log: GuestLog::new(
+                call.exchange.id,
+                call.exchange.recording.clone(),
+                Arc::clone(&call.events),
+                Arc::clone(&self.notes),
+                limits,
+            ),
             memory: Memory::new(limits.memory, limits.layers, self.engine.budget(), &stats),
             has_noted_path: false,
             wasi: None,

@@ -21,6 +21,7 @@ use wasmtime_wasi::{
 use super::phrases;
 use crate::{
     base::{limits::Limits, lock::lock},
+    capture::recording::Recording,
     event::{Event, Events, Stream},
 };
 
@@ -28,6 +29,8 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct GuestLog {
     id: u64,
+    /// What is recorded of the exchange, if it is captured.
+    recording: Option<Recording>,
     events: Arc<Events>,
     shared: Arc<Shared>,
     /// Those of the component, from all of its exchanges.
@@ -78,8 +81,14 @@ impl Panic {
 impl GuestLog {
     /// Creates the log of an exchange.
     #[must_use]
-    pub(super) fn new(id: u64, events: Arc<Events>, notes: Arc<Notes>, limits: &Limits) -> Self {
-        Self { id, events, shared: Arc::default(), notes, line_max: limits.log_line, all_max: limits.log }
+    pub(super) fn new(
+        id: u64,
+        recording: Option<Recording>,
+        events: Arc<Events>,
+        notes: Arc<Notes>,
+        limits: &Limits,
+    ) -> Self {
+        Self { id, recording, events, shared: Arc::default(), notes, line_max: limits.log_line, all_max: limits.log }
     }
 
     /// Writes text of any number of lines. Never blocks.
@@ -131,6 +140,9 @@ impl GuestLog {
     }
 
     fn emit(&self, stream: Stream, line: &[u8]) {
+        if let Some(recording) = &self.recording {
+            recording.line(stream.label(), line);
+        }
         self.events.emit(&Event::Line { id: self.id, stream, line });
     }
 
@@ -282,7 +294,10 @@ mod tests {
 
     fn guest_log() -> (Arc<Lines>, GuestLog) {
         let lines = Arc::<Lines>::default();
-        (Arc::clone(&lines), GuestLog::new(1, Arc::new(Events::new(vec![lines])), Arc::default(), &Limits::DEFAULT))
+        (
+            Arc::clone(&lines),
+            GuestLog::new(1, None, Arc::new(Events::new(vec![lines])), Arc::default(), &Limits::DEFAULT),
+        )
     }
 
     fn logged(lines: &Lines) -> Vec<(Stream, String)> {

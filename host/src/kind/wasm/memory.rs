@@ -112,7 +112,6 @@ impl ResourceLimiter for Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
 
     use bytes::Bytes;
 
@@ -122,7 +121,7 @@ mod tests {
 
     fn memory(budget: &Arc<Budget>) -> Memory {
         let peer = Peer { remote: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 2).into() };
-        let exchange = Exchange { id: 1, peer, head: RequestHead::new(Bytes::new()), began: Instant::now() };
+        let exchange = Exchange::new(1, peer, RequestHead::new(Bytes::new()));
         Memory::new(100, 1, budget, &Arc::new(CallStats::new(&exchange)))
     }
 

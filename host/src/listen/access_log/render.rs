@@ -323,7 +323,7 @@ mod tests {
     fn access_line(head: &'static [u8], sent: u64, format: Format) -> String {
         let peer = Peer { remote: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 8000).into() };
         let head = RequestHead::new(Bytes::from_static(head));
-        let exchange = Exchange { id: 1, peer, head, began: Instant::now() };
+        let exchange = Exchange::new(1, peer, head);
         let outcome = Outcome {
             end: End::Answered,
             status: 200,

@@ -351,6 +351,7 @@ impl Flags {
                 Some(AccessLogFormat::Json) => Format::Json,
                 Some(AccessLogFormat::None) => Format::None,
             },
+            capture: None,
             limits_given: self.limits,
             qr: self.qr,
             concurrency: ConcurrencyLimits {

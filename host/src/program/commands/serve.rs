@@ -22,6 +22,7 @@ use crate::{
         exit::{Exit, OrExit as _, StartError},
         grants::{Allowance, Grants},
     },
+    capture::store::Store,
     event::{Event, Events, Listener, listening::Listening, notice::Level},
     exchange::Exchanges,
     kind::{
@@ -39,6 +40,7 @@ use crate::{
         access_log::{AccessLog, format::Format},
         exit_tracker::ExitTracker,
         metrics::{Gauge, Metrics},
+        recorder::Recorder,
     },
     program::config::{self, Config, Mounted},
     server::{
@@ -78,7 +80,9 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         .or_exit(Exit::Failed)?;
     let log = AccessLog::spawn(config.access_log).context("cannot create the log's thread").or_exit(Exit::Failed)?;
     let log = Arc::new(log);
-    let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log));
+    let store = config.capture.map(|options| Store::spawn(options, Vec::new())).transpose();
+    let store = store.context("cannot create the thread for captures").or_exit(Exit::Failed)?;
+    let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log), store.is_some());
 
     let allowances: Vec<Arc<Allowance>> =
         config.handlers.iter().map(|(_, mounted)| Arc::clone(&mounted.allowance)).collect();
@@ -153,7 +157,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         }
     }
     let exchanges = Exchanges::new(mounts, config.limits, config.concurrency, config.gateway, Arc::clone(&events));
-    let exchanges = Arc::new(exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)));
+    let exchanges = exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)).captured(store.clone());
+    let exchanges = Arc::new(exchanges);
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
     // Gives the terminal back when it is dropped.
@@ -231,8 +236,15 @@ fn end_early(exit: Exit, runtime: Runtime, log: &AccessLog) -> Exit {
 }
 
 /// Creates the event listeners, and the progress of exchanges if the lifecycle depends on it.
-fn listen_to_events(lifecycle: &LifecycleOptions, log: Arc<AccessLog>) -> (Arc<Events>, ExchangeProgress) {
+fn listen_to_events(
+    lifecycle: &LifecycleOptions,
+    log: Arc<AccessLog>,
+    captures: bool,
+) -> (Arc<Events>, ExchangeProgress) {
     let mut listeners: Vec<Arc<dyn Listener>> = vec![log];
+    if captures {
+        listeners.push(Arc::new(Recorder));
+    }
     let mut exchange_progress = None;
     if lifecycle.exchanges.is_some() || lifecycle.idle.is_some() {
         let (tracker, progress) = ExitTracker::new(lifecycle.exchanges.unwrap_or(u64::MAX));
@@ -269,7 +281,9 @@ fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, St
 /// Loads all handlers. Returns their mounts, and the handlers to watch for changes.
 fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
     let mut watched = Vec::new();
-    let mounts = handlers.try_map(|mount, Mounted { named, filters, allowance, files }| {
+    let mounts = handlers.try_map(|mount, mounted| {
+        let title = mounted.title();
+        let Mounted { named, filters, allowance, files } = mounted;
         let source = Layers::new(named, &filters);
         let (handler, material) = loader.load(&source, &allowance, &files)?;
         if let Some(material) = material
@@ -277,7 +291,7 @@ fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>
         {
             watched.push(Watched::new(mount.clone(), source, &material));
         }
-        Ok(Live::new(handler))
+        Ok(Live::new(handler, title))
     });
     let mounts = mounts.map_err(|Failure { line, .. }| StartError::new(Exit::Handler, &line))?;
     Ok((Arc::new(mounts), watched))

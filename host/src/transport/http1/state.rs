@@ -17,15 +17,18 @@
 //! ```
 
 use std::{
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use wasmserve_gateway::{request::RequestLimits, requests::Requests};
 
+use super::recorder::Recorder;
 use crate::{base::lock::lock, exchange::Reply, fault::Fault};
 
 /// The state of an HTTP/1 connection.
@@ -34,6 +37,8 @@ pub(super) struct Http1State {
     /// What has arrived, and what hyper reads instead.
     pub(super) requests: Requests,
     phase: Phase,
+    /// Records the exchanges, if they are captured.
+    pub(super) recorder: Option<Box<Recorder>>,
     /// Whether the response ends when the connection closes (rule K2).
     pub(super) is_until_close: bool,
     /// Whether hyper saw `Pending` from a read during a response, and must be woken to read again after it.
@@ -103,11 +108,12 @@ pub(super) struct Shared(Arc<Mutex<Http1State>>);
 
 impl Shared {
     /// The state of a new connection.
-    pub(super) fn new(limits: RequestLimits) -> Self {
+    pub(super) fn new(limits: RequestLimits, recorder: Option<Box<Recorder>>) -> Self {
         let requests = Requests::new(limits);
         let state = Http1State {
             requests,
             phase: Phase::Idle,
+            recorder,
             is_until_close: false,
             must_read_again: false,
             has_stalled: false,
@@ -117,6 +123,25 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Http1State> {
         lock(&self.0)
+    }
+
+    /// Records that the system has accepted the first `length` bytes of these parts.
+    pub(super) fn sent(&self, parts: &[io::IoSlice<'_>], mut length: usize) {
+        if let Some(recorder) = &mut self.lock().recorder {
+            let at = Instant::now();
+            for part in parts {
+                let accepted = &part[..part.len().min(length)];
+                length -= accepted.len();
+                recorder.sent(at, accepted);
+            }
+        }
+    }
+
+    /// Records that the client has closed its side, or that the connection broke.
+    pub(super) fn ended(&self, is_broken: bool) {
+        if let Some(recorder) = &mut self.lock().recorder {
+            if is_broken { recorder.broke() } else { recorder.closed() }
+        }
     }
 }
 
@@ -165,7 +190,7 @@ mod tests {
 
     #[test]
     fn interim_responses_are_not_written_into_the_previous_response() {
-        let shared = Shared::new(RequestLimits::DEFAULT);
+        let shared = Shared::new(RequestLimits::DEFAULT, None);
         let mut state = shared.lock();
         state.begin_answer(true);
         assert!(state.written(), "no response precedes it");
@@ -182,7 +207,7 @@ mod tests {
 
     #[test]
     fn hyper_reads_again_once_the_response_is_flushed() {
-        let shared = Shared::new(RequestLimits::DEFAULT);
+        let shared = Shared::new(RequestLimits::DEFAULT, None);
         let mut state = shared.lock();
         state.begin_answer(true);
         state.must_read_again = true;

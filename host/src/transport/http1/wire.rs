@@ -14,14 +14,17 @@ use std::{
 use bytes::BytesMut;
 use hyper::rt::ReadBufCursor;
 use tokio::{io::ReadBuf, time::Instant};
-use wasmserve_gateway::stream::{Awaited, End};
+use wasmserve_gateway::{
+    requests::Part,
+    stream::{Awaited, End},
+};
 
 use super::{
     super::{
         pace::Timeout,
         socket::{LINGER_TIME, LINGER_TIME_BETWEEN, READ, Socket},
     },
-    state::Shared,
+    state::{Http1State, Shared},
 };
 use crate::base::limits::Limits;
 
@@ -76,6 +79,7 @@ impl Http1Wire {
 
     /// Makes the connection end with a reset.
     pub(super) fn reset(self) {
+        self.state.ended(true);
         self.socket.reset();
     }
 
@@ -113,13 +117,28 @@ impl Http1Wire {
     /// Parses data from the client. Returns whether hyper got anything to read.
     fn feed(&mut self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) -> bool {
         let before = cursor.remaining();
-        self.state.lock().requests.feed(bytes, |written| put(cursor, &mut self.ahead, written), |_| {});
+        let mut state = self.state.lock();
+        let Http1State { requests, recorder, .. } = &mut *state;
+        let write = |written: &[u8]| put(cursor, &mut self.ahead, written);
+        match recorder {
+            None => requests.feed(bytes, write, |_| {}),
+            Some(recorder) => {
+                let at = Instant::now().into_std();
+                requests.feed(bytes, write, |part| recorder.received(at, part));
+            }
+        }
         cursor.remaining() < before
     }
 
     /// Refuses a head that did not arrive in time. Returns whether one had begun.
     fn time_out(&mut self, cursor: &mut ReadBufCursor<'_>) -> bool {
-        self.state.lock().requests.time_out(|written| put(cursor, &mut self.ahead, written))
+        let mut state = self.state.lock();
+        let has_begun = state.requests.time_out(|written| put(cursor, &mut self.ahead, written));
+        if let Some(recorder) = state.recorder.as_mut().filter(|_| has_begun) {
+            let part = Part { bytes: &[], is_start: true, is_end: false, is_last: true };
+            recorder.received(Instant::now().into_std(), part);
+        }
+        has_begun
     }
 
     /// Ready when a client that has closed its sending side turns out to be gone.
@@ -134,7 +153,7 @@ impl Http1Wire {
             }
             if self.state.lock().written() {
                 match stream.try_write(INTERIM) {
-                    Ok(length) if length == INTERIM.len() => {}
+                    Ok(length) if length == INTERIM.len() => self.state.sent(&[io::IoSlice::new(INTERIM)], length),
                     // The client is there, but does not read. The write timeout decides how long that may go on.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     // A partial probe would corrupt the response.
@@ -162,9 +181,13 @@ impl Http1Wire {
         }
     }
 
-    fn note(&self, written: &Poll<io::Result<usize>>) {
+    /// Notes a write of these parts, of which the system may have accepted less.
+    fn note(&self, parts: &[io::IoSlice<'_>], written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(Ok(_)) => _ = self.state.lock().written(),
+            Poll::Ready(Ok(length)) => {
+                _ = self.state.lock().written();
+                self.state.sent(parts, *length);
+            }
             Poll::Ready(Err(_)) => self.state.lock().has_stalled = self.socket.has_stalled(),
             Poll::Pending => {}
         }
@@ -193,6 +216,9 @@ impl hyper::rt::Read for Http1Wire {
             let mut buffer = ReadBuf::uninit(&mut bytes[..READ.min(cursor.remaining())]);
             let polled = this.socket.poll_read(cx, &mut buffer);
             let is_end = matches!(polled, Poll::Ready(Ok(()))) && buffer.filled().is_empty();
+            if is_end || matches!(polled, Poll::Ready(Err(_))) {
+                this.state.ended(!is_end);
+            }
             // A client that waits for a response is not idle (rule K11), and may have closed its sending side.
             if polled.is_pending() || is_end && this.allows_half_close {
                 let mut state = this.state.lock();
@@ -230,7 +256,7 @@ impl hyper::rt::Read for Http1Wire {
 impl hyper::rt::Write for Http1Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = self.socket.poll_write(cx, bytes);
-        self.note(&written);
+        self.note(&[io::IoSlice::new(bytes)], &written);
         written
     }
 
@@ -244,7 +270,7 @@ impl hyper::rt::Write for Http1Wire {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.socket.poll_write_vectored(cx, parts);
-        self.note(&written);
+        self.note(parts, &written);
         written
     }
 

@@ -230,7 +230,7 @@ impl Output {
     pub(super) fn new(events: &Arc<Events>, name: &Path) -> Self {
         let lines = Lines { events: Arc::clone(events), name: name.display().to_string() };
         let events = Arc::new(Events::new(vec![Arc::new(lines)]));
-        Self(GuestLog::new(0, events, Arc::default(), &crate::base::limits::Limits::DEFAULT))
+        Self(GuestLog::new(0, None, events, Arc::default(), &crate::base::limits::Limits::DEFAULT))
     }
 }
 
