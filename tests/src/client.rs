@@ -4,17 +4,71 @@
 
 use std::{
     fmt,
-    io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, ErrorKind, Read, Write},
     mem,
     net::{Shutdown, SocketAddr, TcpStream},
     ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::TIMEOUT;
 
+/// What was sent and received on a connection.
+#[derive(Debug, Default)]
+pub struct Tap {
+    /// The bytes that the system has accepted for the server.
+    pub sent: Vec<u8>,
+    /// The bytes that were read.
+    pub received: Vec<u8>,
+    /// Whether the server's end of the connection was read, without a reset before it.
+    pub is_at_end: bool,
+    is_reset: bool,
+}
+
+/// A socket whose bytes may be kept.
+struct Tapped {
+    stream: TcpStream,
+    tap: Option<Arc<Mutex<Tap>>>,
+}
+
+impl Tapped {
+    fn keep(&self, keep: impl FnOnce(&mut Tap)) {
+        if let Some(tap) = &self.tap {
+            keep(&mut tap.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Read for Tapped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer);
+        let Ok(length) = read else {
+            self.keep(|tap| tap.is_reset = true);
+            return read;
+        };
+        self.keep(|tap| {
+            tap.received.extend_from_slice(&buffer[..length]);
+            tap.is_at_end |= length == 0 && !buffer.is_empty() && !tap.is_reset;
+        });
+        Ok(length)
+    }
+}
+
+impl Write for Tapped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.stream.write(bytes)?;
+        self.keep(|tap| tap.sent.extend_from_slice(&bytes[..length]));
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// A connection.
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Tapped>,
 }
 
 impl Client {
@@ -30,7 +84,14 @@ impl Client {
         stream.set_write_timeout(Some(TIMEOUT)).expect("the timeout is not zero");
         // Two writes must be sent as two segments.
         stream.set_nodelay(true).expect("TCP sockets have this option");
-        Self { reader: BufReader::with_capacity(64 << 10, stream) }
+        Self { reader: BufReader::with_capacity(64 << 10, Tapped { stream, tap: None }) }
+    }
+
+    /// Keeps everything that is sent and received from now on in `tap`.
+    #[must_use]
+    pub fn tapped(mut self, tap: &Arc<Mutex<Tap>>) -> Self {
+        self.reader.get_mut().tap = Some(Arc::clone(tap));
+        self
     }
 
     /// Sends bytes.
@@ -58,7 +119,7 @@ impl Client {
     /// The system has no more file descriptors.
     #[must_use]
     pub fn sender(&self) -> TcpStream {
-        self.reader.get_ref().try_clone().expect("the system has descriptors left")
+        self.reader.get_ref().stream.try_clone().expect("the system has descriptors left")
     }
 
     /// Closes our side of the connection; responses still arrive.
@@ -67,7 +128,7 @@ impl Client {
     ///
     /// It fails for another reason than that the server has closed the connection already.
     pub fn end(&self) {
-        match self.reader.get_ref().shutdown(Shutdown::Write) {
+        match self.reader.get_ref().stream.shutdown(Shutdown::Write) {
             Err(error) if error.kind() != ErrorKind::NotConnected => panic!("cannot close our side: {error}"),
             _ => {}
         }

@@ -26,6 +26,7 @@ pub mod place;
 
 pub mod python;
 
+pub mod captured;
 pub mod case;
 
 pub mod cgi;

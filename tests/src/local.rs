@@ -16,7 +16,10 @@ use tokio::{
     task::JoinHandle,
     time::{Sleep, sleep},
 };
-use wasmserve::{ConcurrencyLimits, Engine, EngineLimits, GatewayOptions, Grants, Handler, Limits, Listener, Server};
+use wasmserve::{
+    ConcurrencyLimits, Engine, EngineLimits, GatewayOptions, Grants, Handler, Limits, Listener, Server,
+    capture::store::Store,
+};
 
 use crate::{TIMEOUT, guest, place};
 
@@ -38,9 +41,24 @@ impl Local {
     /// The system has no threads or ports left.
     #[must_use]
     pub fn start(handler: Box<dyn Handler>, listener: Arc<dyn Listener>) -> Self {
-        let runtime = Runtime::new().expect("the system has threads left");
         let concurrency = ConcurrencyLimits::of_this_machine();
-        let server = Server::new(handler, Limits::DEFAULT, concurrency, GatewayOptions::DEFAULT, vec![listener]);
+        Self::run(Server::new(handler, Limits::DEFAULT, concurrency, GatewayOptions::DEFAULT, vec![listener]))
+    }
+
+    /// Starts a server whose exchanges are captured in `store`.
+    ///
+    /// # Panics
+    ///
+    /// The system has no threads or ports left.
+    #[must_use]
+    pub fn captured(handler: Box<dyn Handler>, listener: Arc<dyn Listener>, store: &Arc<Store>) -> Self {
+        let concurrency = ConcurrencyLimits::of_this_machine();
+        let (limits, gateway) = (Limits::DEFAULT, GatewayOptions::DEFAULT);
+        Self::run(Server::captured(store, handler, limits, concurrency, gateway, vec![listener]))
+    }
+
+    fn run(server: Server) -> Self {
+        let runtime = Runtime::new().expect("the system has threads left");
         let server = Arc::new(server);
         let (stop, stopped) = oneshot::channel();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("the system has ports left");

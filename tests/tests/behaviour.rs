@@ -29,3 +29,15 @@ fn random_contracts_are_kept_by_a_component_in_this_process() {
 fn mangled_requests_get_well_formed_responses_and_no_extra_ones() {
     play_mangled(Stage::native(), 3000);
 }
+
+#[test]
+fn o1_what_is_captured_of_each_behaviour_is_what_was_sent_and_received() {
+    play_all(Stage::captured());
+    apart(|| play_all(Stage::captured_component()));
+}
+
+#[test]
+fn o1_what_is_captured_of_random_streams_is_what_was_sent_and_received() {
+    play_random(Stage::captured(), 2000);
+    play_mangled(Stage::captured(), 3000);
+}

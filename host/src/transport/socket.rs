@@ -141,8 +141,13 @@ impl Socket {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Closes our side, and reads until the client closes its own, for at most `time`.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<io::Result<()>> {
+    /// Closes our side, and reads until the client closes its own, for at most `time`. Passes what it reads to `ignored`.
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        time: Duration,
+        mut ignored: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             // `--linger 0s` asks for a reset. An orderly close would leave the socket in `TIME_WAIT`.
             if SockRef::from(&self.stream).linger()? == Some(Duration::ZERO) {
@@ -159,6 +164,7 @@ impl Socket {
             if buffer.filled().is_empty() {
                 break;
             }
+            ignored(buffer.filled());
             linger.left = linger.left.saturating_sub(buffer.filled().len());
         }
         self.has_ended = true;

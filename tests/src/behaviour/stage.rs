@@ -10,13 +10,17 @@ use std::{
 use super::native;
 use crate::{
     TIMEOUT,
+    captured::Taps,
     client::Client,
     kind::Kind,
     local::{self, Local},
     server::Server,
 };
 use serde_json::Value;
-use wasmserve::{Event, Grants, Handler, Limits, Listener, Native, Stream};
+use wasmserve::{
+    Event, Grants, Handler, Limits, Listener, Native, Stream,
+    capture::store::{CaptureOptions, Store},
+};
 use wasmserve_test_programs::Step;
 
 /// A server whose handler follows scripts.
@@ -30,6 +34,8 @@ pub struct Stage {
 enum Play {
     /// In this process.
     Local(Local, Arc<Records>),
+    /// In this process, and everything is captured.
+    Captured(Local, Arc<Records>, Arc<Store>, Taps),
     /// The real server.
     Real(Server),
 }
@@ -58,6 +64,29 @@ impl Stage {
         Self::local("component", local::component("follows_a_script"))
     }
 
+    /// A handler without a sandbox, in a server that captures everything. Stopping checks that what was captured is what
+    /// the clients sent and received.
+    #[must_use]
+    pub fn captured() -> Self {
+        Self::capturing("native", Box::new(Native::new(native::follow, &Limits::DEFAULT, &Grants::default())))
+    }
+
+    /// The same with a component.
+    #[must_use]
+    pub fn captured_component() -> Self {
+        Self::capturing("component", local::component("follows_a_script"))
+    }
+
+    fn capturing(name: &'static str, handler: Box<dyn Handler>) -> Self {
+        let records = Arc::<Records>::default();
+        let options = CaptureOptions { memory: 4 << 30, body: 64 << 20 };
+        let store = Store::spawn(options, Vec::new()).expect("the system has threads left");
+        let local = Local::captured(handler, Arc::clone(&records) as _, &store);
+        let play = Play::Captured(local, records, store, Taps::default());
+        let Play::Captured(local, ..) = &play else { unreachable!() };
+        Self { name, addr: local.addr, kind: Kind::GATEWAY, play }
+    }
+
     fn local(name: &'static str, handler: Box<dyn Handler>) -> Self {
         let records = Arc::<Records>::default();
         let local = Local::start(handler, Arc::clone(&records) as _);
@@ -84,7 +113,11 @@ impl Stage {
     }
 
     pub(super) fn connect(&self) -> Client {
-        Client::connect(self.addr)
+        let client = Client::connect(self.addr);
+        match &self.play {
+            Play::Captured(.., taps) => taps.tap(client),
+            _ => client,
+        }
     }
 
     /// The record of the exchange with this target, which must be the only one. Waits until the record is as complete
@@ -96,7 +129,7 @@ impl Stage {
                 && record.fault.is_some() >= expected.fault.is_some()
         };
         match &self.play {
-            Play::Local(_, records) => records.wait_for(target, is_all),
+            Play::Local(_, records) | Play::Captured(_, records, ..) => records.wait_for(target, is_all),
             Play::Real(server) if self.kind.is_exported || !self.kind.host.is_ours() => {
                 let of_target = |log: &[String]| self.sift(log, target, expected);
                 let record = server.log_with(|log| is_all(&of_target(log)));
@@ -151,6 +184,13 @@ impl Stage {
     pub(super) fn stop(self) {
         match self.play {
             Play::Local(local, _) => local.stop(),
+            Play::Captured(local, _, store, taps) => {
+                local.stop();
+                let records = store.after(0, usize::MAX);
+                assert!(taps.check(records.iter().map(|record| &**record)) > 0);
+                assert_eq!(store.counts().removed, 0);
+                store.end();
+            }
             Play::Real(server) if self.kind.host.is_ours() => drop(server.stop()),
             Play::Real(server) => drop(server),
         }

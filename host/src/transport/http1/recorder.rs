@@ -120,6 +120,13 @@ impl Recorder {
         }
     }
 
+    /// Records what was read at `at` and is ignored. It belongs to the last request, if that is the connection's last.
+    pub(super) fn ignored(&self, at: Instant, bytes: &[u8]) {
+        if let Some(Some(recording)) = &self.request {
+            recording.received(at, bytes);
+        }
+    }
+
     /// Records that the client has closed its side.
     pub(super) fn closed(&self) {
         self.requests().for_each(|recording| recording.request_ended(Ending::Closed));

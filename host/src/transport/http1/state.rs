@@ -137,6 +137,13 @@ impl Shared {
         }
     }
 
+    /// Records what the client sent after the last request, or after our side has closed.
+    pub(super) fn ignored(&self, bytes: &[u8]) {
+        if let Some(recorder) = &mut self.lock().recorder {
+            recorder.ignored(Instant::now(), bytes);
+        }
+    }
+
     /// Records that the client has closed its side, or that the connection broke.
     pub(super) fn ended(&self, is_broken: bool) {
         if let Some(recorder) = &mut self.lock().recorder {

@@ -97,8 +97,9 @@ impl Http1Wire {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_between = self.state.lock().requests.is_between_requests();
-        self.socket.poll_end(cx, if is_between { LINGER_TIME_BETWEEN } else { LINGER_TIME })
+        let Self { socket, state, .. } = self;
+        let is_between = state.lock().requests.is_between_requests();
+        socket.poll_end(cx, if is_between { LINGER_TIME_BETWEEN } else { LINGER_TIME }, |bytes| state.ignored(bytes))
     }
 
     /// Gives hyper data left from earlier reads. Returns whether there was any.

@@ -106,6 +106,6 @@ impl hyper::rt::Write for Http2Wire {
             ready!(self.poll_go_away(cx))?;
         }
         let time = if self.go_away.is_some() { LINGER_TIME } else { LINGER_TIME_BETWEEN };
-        self.socket.poll_end(cx, time)
+        self.socket.poll_end(cx, time, |_| {})
     }
 }
