@@ -283,3 +283,114 @@ impl Growing {
         Side { bytes: Bytes::from(self.bytes), ..self.side }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::{super::store::CaptureOptions, *};
+
+    fn store(memory: usize, body: usize) -> Arc<Store> {
+        Store::spawn(CaptureOptions { memory, body }, Vec::new()).expect("the system has threads left")
+    }
+
+    fn begin(store: &Arc<Store>) -> Option<Recording> {
+        let addr = (Ipv4Addr::LOCALHOST, 1).into();
+        let peer = Peer { remote: addr, local: addr };
+        Recording::begin(store, Instant::now(), Origin::Client, Protocol::Http1, peer, (1, 1))
+    }
+
+    /// An exchange with a body of this many bytes in each direction.
+    fn exchange(store: &Arc<Store>, id: u64, body: usize) {
+        let Some(recording) = begin(store) else { return };
+        recording.received(Instant::now(), b"HEAD");
+        recording.head_received();
+        recording.received(Instant::now(), &vec![b'q'; body]);
+        recording.begun(id);
+        recording.sent(Instant::now(), b"head");
+        recording.head_sent();
+        recording.sent(Instant::now(), &vec![b'a'; body]);
+    }
+
+    #[test]
+    fn o2_what_is_cut_says_so() {
+        let store = store(1 << 20, 10);
+        let recording = begin(&store).expect("there is memory");
+        let at = Instant::now();
+        recording.received(at, b"HEAD");
+        recording.head_received();
+        recording.received(at, b"0123456");
+        recording.received(at, b"789abc");
+        recording.received(at, b"later");
+        recording.begun(7);
+        recording.line("log", b"said");
+        drop(recording);
+        let record = store.get(1).expect("it is complete");
+        let side = &record.request;
+        assert_eq!((record.id, &side.bytes[..], side.head()), (7, &b"HEAD0123456789"[..], &b"HEAD"[..]));
+        assert_eq!((side.total, side.is_cut(), side.cut), (22, true, Some(Cut::BodyMax)));
+        assert_eq!(side.turns.iter().map(|(_, length)| length).sum::<u32>(), 22);
+        assert!(!record.response.is_cut());
+        assert_eq!(record.lines[0].text, "said");
+    }
+
+    #[test]
+    fn o4_memory_is_bounded_and_what_did_not_fit_says_so() {
+        const MEMORY: usize = 256 << 10;
+        let store = store(MEMORY, 1 << 20);
+        let open: Vec<_> = (0..20).filter_map(|_| begin(&store)).collect();
+        for (id, recording) in open.iter().enumerate() {
+            recording.begun(id as u64 + 1);
+            recording.head_received();
+            recording.received(Instant::now(), &[b'x'; 32 << 10]);
+            assert!(store.memory().0 <= MEMORY);
+        }
+        drop(open);
+        let records = store.after(0, usize::MAX);
+        let cut = records.iter().filter(|record| record.request.cut == Some(Cut::NoRoom)).count();
+        assert!(cut > 0 && cut < 20, "{cut} of {}", records.len());
+        assert!(records.iter().all(|record| record.request.cut.is_some() == record.request.is_cut()));
+        drop(records);
+        store.clear();
+        assert_eq!(store.memory().0, 0, "nothing is in use");
+    }
+
+    #[test]
+    fn the_oldest_are_removed_and_those_that_are_kept_are_not() {
+        let store = store(256 << 10, 1 << 20);
+        exchange(&store, 1, 1000);
+        let kept = store.keep(1, Some("first".into())).expect("there is memory").expect("it is there");
+        assert_eq!(kept.kept.as_deref(), Some("first"));
+        for id in 2..=200 {
+            exchange(&store, id, 4000);
+            assert!(store.memory().0 <= 256 << 10);
+            _ = store.counts();
+        }
+        let left: Vec<u64> = store.before(u64::MAX, usize::MAX).iter().map(|record| record.id).collect();
+        assert!(left.starts_with(&[200, 199]) && left.ends_with(&[1]) && left.len() < 100, "{left:?}");
+        let counts = store.counts();
+        assert_eq!((counts.seen, counts.removed), (200, 200 - left.len() as u64));
+        let newest = store.counts().seen;
+        for seq in (newest - left.len() as u64)..=newest {
+            if store.keep(seq, Some(String::new())).is_err() {
+                store.keep(1, None).expect("it is not kept any more");
+                store.clear();
+                return;
+            }
+        }
+        panic!("more than half of the memory was kept");
+    }
+
+    #[test]
+    fn what_is_no_exchange_is_not_kept_and_leaves_no_memory() {
+        let store = store(1 << 20, 1 << 20);
+        let recording = begin(&store).expect("there is memory");
+        recording.received(Instant::now(), b"GET / HT");
+        drop(recording);
+        assert_eq!((store.counts().seen, store.memory().0), (0, 0));
+        store.pause(true);
+        assert!(begin(&store).is_none());
+        store.pause(false);
+        assert!(begin(&store).is_some());
+    }
+}

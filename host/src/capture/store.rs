@@ -250,6 +250,7 @@ impl Store {
     /// The records that are kept, oldest first.
     #[must_use]
     pub fn kept(&self) -> Vec<Arc<Record>> {
+        self.drain();
         let records = lock(&self.records);
         let all = records.all.values().map(|stored| &stored.record);
         all.filter(|record| record.kept.is_some()).map(Arc::clone).collect()
@@ -262,6 +263,7 @@ impl Store {
     ///
     /// What is kept would need more than half of the memory.
     pub fn keep(&self, seq: u64, note: Option<String>) -> Result<Option<Arc<Record>>, &'static str> {
+        self.drain();
         let mut records = lock(&self.records);
         let memory = self.options.memory;
         let records = &mut *records;
