@@ -7,4 +7,5 @@
 pub mod message;
 pub mod record;
 pub(crate) mod recording;
+pub mod script;
 pub mod store;
