@@ -4,8 +4,14 @@
 //! to add; when the last one lets go of it, it becomes a [`Record`](record::Record) in the [`Store`](store::Store), and
 //! goes to whoever follows the store.
 
+pub mod export;
 pub mod message;
 pub mod record;
 pub(crate) mod recording;
-pub mod script;
+pub mod redact;
+#[cfg(test)]
+mod sample;
 pub mod store;
+pub mod time;
+pub mod url;
+pub mod warc;

@@ -1,0 +1,16 @@
+//! Moments as text.
+
+use jiff::Timestamp;
+
+/// Formats microseconds since 1970 (UTC) as RFC 3339: `2026-11-29T07:16:01.123456Z`.
+#[must_use]
+pub fn rfc3339(micros: u64) -> String {
+    let at = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    at.unwrap_or(Timestamp::MAX).to_string()
+}
+
+/// Parses a date of RFC 3339 into microseconds since 1970 (UTC). `None` for other text, and for dates before 1970.
+#[must_use]
+pub fn parse(text: &str) -> Option<u64> {
+    text.parse().ok().and_then(|at: Timestamp| u64::try_from(at.as_microsecond()).ok())
+}
