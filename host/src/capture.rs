@@ -11,6 +11,7 @@ pub(crate) mod recording;
 pub mod redact;
 #[cfg(test)]
 mod sample;
+pub mod script;
 pub mod store;
 pub mod time;
 pub mod url;

@@ -4,11 +4,14 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use super::script::Script;
 
 /// The record of one exchange. The store, the files, the viewer and the exports share it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +54,12 @@ pub struct Record {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Failure>,
+    /// What the host answered where that varies; `None` if the handler asked for nothing of that kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+    /// Where a replay that follows a script left it, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -75,6 +84,9 @@ pub enum Origin {
         id: u64,
         /// Whether the request was changed.
         edited: bool,
+        /// What the host is to answer, so that the handler does the same again.
+        #[serde(skip)]
+        script: Option<Arc<Script>>,
     },
 }
 

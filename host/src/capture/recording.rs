@@ -11,6 +11,7 @@ use wasmserve_gateway::environ::Peer;
 
 use super::{
     record::{Build, Cut, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side, TURNS_MAX},
+    script::{CALLS_MAX, Call, OUTBOUND_MAX, Outbound, Player, Script},
     store::{OVERHEAD, Store},
 };
 use crate::base::lock::lock;
@@ -24,6 +25,9 @@ const LINES_MAX: usize = 256 << 10;
 /// What one read or write takes, in bytes.
 const TURN: usize = mem::size_of::<(u64, u32)>();
 
+/// What a call in a script takes, in bytes, about.
+const CALL: usize = 2 * mem::size_of::<Call>();
+
 /// An exchange while it runs. Becomes a record when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Recording(Arc<Open>);
@@ -31,6 +35,8 @@ pub(crate) struct Recording(Arc<Open>);
 struct Open {
     store: Arc<Store>,
     began: Instant,
+    /// What the host is to answer, if this is a replay.
+    player: Option<Player>,
     /// Only `None` while it is dropped.
     state: Mutex<Option<State>>,
 }
@@ -73,6 +79,8 @@ impl Recording {
         if store.is_paused() || !store.reserve(OVERHEAD) {
             return None;
         }
+        let script = if let Origin::Replay { script, .. } = &origin { script.as_deref() } else { None };
+        let player = script.cloned().map(Player::new);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Record {
             seq: 0,
@@ -91,12 +99,14 @@ impl Recording {
             marks: Marks::default(),
             lines: Vec::new(),
             fault: None,
+            script: None,
+            left: None,
             outcome: None,
             kept: None,
         };
         let state =
             State { record, request: Growing::default(), response: Growing::default(), lines: 0, reserved: OVERHEAD };
-        Some(Self(Arc::new(Open { store: Arc::clone(store), began, state: Mutex::new(Some(state)) })))
+        Some(Self(Arc::new(Open { store: Arc::clone(store), began, player, state: Mutex::new(Some(state)) })))
     }
 
     /// Adds bytes from the client, which arrived at `at`.
@@ -200,6 +210,88 @@ impl Recording {
         });
     }
 
+    /// What the host is to answer, if this is a replay that repeats the original exactly.
+    pub(crate) fn player(&self) -> Option<&Player> {
+        self.0.player.as_ref()
+    }
+
+    /// The id that the handler is told, if this is a replay that repeats the original exactly.
+    pub(crate) fn repeated_id(&self) -> Option<u64> {
+        self.0.player.as_ref()?;
+        match lock(&self.0.state).as_ref()?.record.origin {
+            Origin::Replay { id, .. } => Some(id),
+            Origin::Client => None,
+        }
+    }
+
+    /// Begins the script of the exchange, with this seed of all randomness.
+    pub(crate) fn begin_script(&self, seed: Vec<u8>) {
+        self.with(|state, _, _| state.record.script.get_or_insert_default().seed = seed);
+    }
+
+    /// Adds a call to the script.
+    pub(crate) fn call(&self, call: Call) {
+        self.with(|state, open, _| {
+            let script = state.record.script.get_or_insert_default();
+            if script.calls.len() < CALLS_MAX && open.store.reserve(CALL) {
+                state.reserved += CALL;
+                script.calls.push(call);
+            } else {
+                miss(script, "some calls, because there were too many");
+            }
+        });
+    }
+
+    /// Notes something that varies and is not recorded.
+    pub(crate) fn missing(&self, what: &str) {
+        self.with(|state, _, _| {
+            if let Some(script) = &mut state.record.script {
+                miss(script, what);
+            }
+        });
+    }
+
+    /// Adds a request to another server, and returns its index in the script. `None` if there are too many.
+    pub(crate) fn send(&self, method: &str, url: &str) -> Option<usize> {
+        let mut index = None;
+        self.with(|state, open, at| {
+            let script = state.record.script.get_or_insert_default();
+            let needed = method.len() + url.len() + mem::size_of::<Outbound>();
+            if script.outbound.len() >= OUTBOUND_MAX || !open.store.reserve(needed) {
+                return miss(script, "some requests to other servers, because there were too many");
+            }
+            state.reserved += needed;
+            index = Some(script.outbound.len());
+            let (method, url) = (method.to_owned(), url.to_owned());
+            script.outbound.push(Outbound { at, method, url, ..Outbound::default() });
+        });
+        index
+    }
+
+    /// Adds to a request to another server what came back, within the limits of bodies.
+    pub(crate) fn sent_to_others(&self, index: usize, change: impl FnOnce(&mut Outbound, u64)) {
+        self.with(|state, _, at| {
+            let outbound = state.record.script.as_mut().and_then(|script| script.outbound.get_mut(index));
+            if let Some(outbound) = outbound {
+                change(outbound, at);
+            }
+        });
+    }
+
+    /// Adds a part of the body that came back, as far as there is room.
+    pub(crate) fn received_from_others(&self, index: usize, bytes: &[u8]) {
+        self.with(|state, open, _| {
+            let outbound = state.record.script.as_mut().and_then(|script| script.outbound.get_mut(index));
+            let Some(outbound) = outbound.filter(|outbound| outbound.error.is_none()) else { return };
+            if outbound.body.len() + bytes.len() > open.store.options.body || !open.store.reserve(bytes.len()) {
+                outbound.error = Some("its body is larger than what is kept".to_owned());
+                return;
+            }
+            state.reserved += bytes.len();
+            outbound.body.extend_from_slice(bytes);
+        });
+    }
+
     fn with(&self, change: impl FnOnce(&mut State, &Open, u64)) {
         self.with_at(Instant::now(), change);
     }
@@ -228,8 +320,15 @@ impl Drop for Open {
             return;
         }
         record.marks.completed = Some(now);
+        record.left = self.player.as_ref().and_then(Player::left);
         (record.request, record.response) = (request.finish(), response.finish());
         self.store.complete(record, reserved);
+    }
+}
+
+fn miss(script: &mut Script, what: &str) {
+    if !script.missing.iter().any(|known| known == what) {
+        script.missing.push(what.to_owned());
     }
 }
 

@@ -64,6 +64,8 @@ impl Redaction {
         if self.is_off {
             return record;
         }
+        // It contains what the handler's random numbers were made from.
+        record.script = None;
         let is_http1 = record.protocol == Protocol::Http1;
         let answers_head = record.request_head().method() == b"HEAD";
         let trailers = if is_http1 { request_trailers(&record.request.bytes) } else { None };

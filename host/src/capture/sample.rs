@@ -38,6 +38,8 @@ pub(super) fn record(request: &[u8], response: &[u8]) -> Record {
         },
         lines: vec![Line { at: 700, stream: "log".into(), text: "a line".into() }],
         fault: None,
+        script: None,
+        left: None,
         outcome: Some(Outcome { is_answered: true, status: 200, sent: 0, cpu: Some(900), memory: Some(1 << 20) }),
         kept: None,
     }

@@ -413,6 +413,8 @@ fn foreign(parts: Vec<Warc>, number: u64) -> Option<Record> {
         marks: Marks::default(),
         lines: Vec::new(),
         fault: None,
+        script: None,
+        left: None,
         outcome: None,
         kept: None,
     })

@@ -23,7 +23,7 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
 
-use super::{files, guest::Guest, streams, wait};
+use super::{files, guest::Guest, repeat, streams, wait};
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
@@ -53,6 +53,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     explain_lookups(linker)?;
     watch_variables(linker)?;
     record_waits(linker)?;
+    repeat::skip_sleeps(linker, WASI)?;
     streams::record_waits(&mut linker.instance(&format!("wasi:io/streams@{WASI}"))?)?;
     linker.allow_shadowing(false);
     Ok(())
@@ -117,7 +118,9 @@ fn record_waits(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, Guest>, (pollables,): (Vec<Resource<DynPollable>>,)| -> Call<'_, (Vec<u32>,)> {
             Box::new(async move {
                 let mut table = mem::take(&mut store.data_mut().wasi().table);
-                let ready = wait::wait(&mut store, "wasi:io/poll.poll", poll::Host::poll(&mut table, pollables)).await;
+                let recording = store.data().call.exchange.recording.clone();
+                let polled = repeat::poll(&mut table, recording.as_ref(), pollables);
+                let ready = wait::wait(&mut store, "wasi:io/poll.poll", polled).await;
                 store.data_mut().wasi().table = table;
                 Ok((ready??,))
             })

@@ -18,6 +18,7 @@ use super::{
         wasmserve::gateway::{environ as wit_environ, errors, input as wit_input, response as wit_response},
     },
     guest::Guest,
+    repeat,
     settings::Abi,
     wait,
     world::World,
@@ -117,7 +118,9 @@ fn link_input(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
             // Others must be able to look into the store during the wait, so the input is taken out of it.
             let mut input = mem::take(&mut store.data_mut().call.input);
-            let read = wait::wait(&mut store, "wasmserve:gateway/input.read", input.read(max)).await;
+            let recording = store.data().call.exchange.recording.clone();
+            let reading = repeat::read(&mut input, recording.as_ref(), max);
+            let read = wait::wait(&mut store, "wasmserve:gateway/input.read", reading).await;
             store.data_mut().call.input = input;
             Ok((read?.map(Vec::from).map_err(read_error),))
         })

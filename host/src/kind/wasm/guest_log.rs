@@ -91,6 +91,11 @@ impl GuestLog {
         Self { id, recording, events, shared: Arc::default(), notes, line_max: limits.log_line, all_max: limits.log }
     }
 
+    /// What is recorded of the exchange, if it is captured.
+    pub(super) fn recording(&self) -> Option<&Recording> {
+        self.recording.as_ref()
+    }
+
     /// Writes text of any number of lines. Never blocks.
     pub(super) fn write(&self, stream: Stream, text: &[u8]) {
         for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {

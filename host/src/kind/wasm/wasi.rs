@@ -7,7 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
-use super::guest_log::GuestLog;
+use super::{guest_log::GuestLog, outbound, repeat};
 use crate::{
     base::grants::{Allowance, Dir, Net},
     event::Stream,
@@ -42,6 +42,12 @@ impl Wasi {
     #[must_use]
     pub(super) fn of(mut ctx: WasiCtxBuilder, allowance: &Arc<Allowance>, guest_log: &GuestLog) -> Self {
         let grants = &allowance.grants;
+        if let Some(recording) = guest_log.recording() {
+            repeat::vary(&mut ctx, recording);
+            if !grants.dirs.is_empty() {
+                recording.missing("files below --dir");
+            }
+        }
         ctx.stderr(guest_log.stream(Stream::Stderr));
         for Dir { host, guest, read_only } in &grants.dirs {
             let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
@@ -56,6 +62,8 @@ impl Wasi {
                 let is_allowed = may_use(&allowance.grants.net, addr, purpose);
                 if !is_allowed {
                     guest_log.note(&refusal(addr, purpose));
+                } else if let Some(recording) = guest_log.recording() {
+                    recording.missing("what came through sockets");
                 }
                 Box::pin(std::future::ready(is_allowed))
             }
@@ -96,7 +104,9 @@ pub(super) struct Outgoing {
     guest_log: GuestLog,
 }
 
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
+/// The response to an outgoing request, and what drives its connection.
+pub(super) type Sent =
+    Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
 /// How much of a body the host takes from a guest at once, in bytes. It is not counted as the guest's memory, and with
 /// wasmtime's default of 1 MiB a thousand handlers whose clients do not read would make the host keep gigabytes.
@@ -126,10 +136,14 @@ impl WasiHttpHooks for Outgoing {
             self.guest_log.note(&note);
             return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
         }
-        Box::new(async move {
+        let send = move |request| async move {
             let (response, io) = wasmtime_wasi_http::default_send_request(request, options).await?;
             Ok((response.map(|body| body.boxed_unsync()), Box::new(io) as Box<dyn Future<Output = _> + Send>))
-        })
+        };
+        match self.guest_log.recording() {
+            None => Box::new(send(request)),
+            Some(recording) => Box::new(outbound::exchange(recording.clone(), request, send)),
+        }
     }
 }
 
