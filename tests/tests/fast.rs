@@ -4,6 +4,7 @@
 
 mod behaviour;
 mod bindings;
+mod captured;
 mod cases;
 mod cgi_cases;
 mod docs;
