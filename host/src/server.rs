@@ -2,6 +2,7 @@
 
 mod accept;
 mod descriptors;
+pub(crate) mod guest;
 pub(crate) mod network;
 mod owner;
 pub(crate) mod socket;
@@ -11,13 +12,13 @@ use std::{future::Future, io, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use wasmserve_gateway::mounts::Mounts;
 
 pub(crate) use self::descriptors::make_room;
-use self::{accept::Acceptor, workers::Workers};
+use self::{accept::Acceptor, guest::Guest, workers::Workers};
 use crate::{
     base::{
         limits::{ConcurrencyLimits, Limits},
@@ -93,12 +94,14 @@ impl Server {
         connections: Option<usize>,
         shutdown: impl Future<Output = Cut>,
     ) -> io::Result<()> {
-        run(vec![listener], Arc::clone(&self.0), connections, shutdown).await
+        let (_, guests) = mpsc::channel(1);
+        run(vec![listener], guests, Arc::clone(&self.0), connections, shutdown).await
     }
 }
 
 /// Serves connections from all `listeners` until `shutdown` completes, at most `connections` at a time; if `None`, the
-/// number of available file descriptors decides.
+/// number of available file descriptors decides. `guests` are served like connections, whatever their number. There may be
+/// no listener.
 ///
 /// Then it accepts no more connections, closes idle ones, and waits for exchanges in progress and for handlers that
 /// continue after their response. When the future that `shutdown` returns completes, it cuts whatever is still running.
@@ -110,6 +113,7 @@ impl Server {
 /// The system cannot create these threads. No connection has been accepted then.
 pub(crate) async fn run<Cut: Future<Output = ()>>(
     listeners: Vec<TcpListener>,
+    mut guests: mpsc::Receiver<Guest>,
     exchanges: Arc<Exchanges>,
     connections: Option<usize>,
     shutdown: impl Future<Output = Cut>,
@@ -121,22 +125,27 @@ pub(crate) async fn run<Cut: Future<Output = ()>>(
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let cut = loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer, origin, held) = tokio::select! {
             cut = &mut shutdown => break cut,
             Some(_) = connections.join_next() => continue,
-            accepted = acceptor.next() => accepted,
+            (stream, peer, permit) = acceptor.next() => {
+                // Deregisters the socket from this thread's runtime; the worker registers it with its own.
+                let Ok(stream) = stream.into_std() else { continue };
+                (stream, peer, Origin::Client, (Some(permit), None))
+            }
+            Some(Guest { stream, peer, origin, until_served }) = guests.recv() => {
+                (stream, peer, origin, (None, Some(until_served)))
+            }
         };
-        // Deregisters the socket from this thread's runtime; the worker registers it with its own.
-        let Ok(stream) = stream.into_std() else { continue };
         let (exchanges, drain) = (Arc::clone(&exchanges), is_draining.clone());
         workers.serve(&mut connections, |guard| async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
-                transport::serve(stream, peer, Origin::Client, exchanges, drain).await;
+                transport::serve(stream, peer, origin, exchanges, drain).await;
             }
-            drop((permit, guard));
+            drop((held, guard));
         });
     };
-    drop(acceptor);
+    drop((acceptor, guests));
 
     exchanges.drain();
     draining.send_replace(true);

@@ -87,6 +87,9 @@ pub enum Origin {
         /// What the host is to answer, so that the handler does the same again.
         #[serde(skip)]
         script: Option<Arc<Script>>,
+        /// The number of the replay since the server started. Only known to that server.
+        #[serde(skip)]
+        number: u64,
     },
 }
 

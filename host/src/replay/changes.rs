@@ -113,7 +113,8 @@ impl<'a> Noise<'a> {
             // was removed or added beside what differs by itself.
             let before = old.shape(before);
             self.words[after.clone()].iter().all(|differs| *differs)
-                && (before == self.of.shape(after) || runs.any(|(at, shape)| *shape == before || *shape != self.of.shape(at)))
+                && (before == self.of.shape(after)
+                    || runs.any(|(at, shape)| *shape == before || *shape != self.of.shape(at)))
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::capture::{message::Message, record::Record};
 /// What differs between two responses.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Whether they are the same: no difference counts, or those that do differ between any two runs.
     pub is_same: bool,
     /// What differs, in the order of a response.
@@ -31,7 +31,7 @@ pub struct Comparison {
 /// One difference between two responses.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Difference {
+pub(crate) struct Difference {
     /// What differs.
     pub what: What,
     /// The name of the field; empty for anything else.
@@ -51,7 +51,7 @@ pub struct Difference {
 /// What differs between two responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub(crate) enum What {
     /// The status, or its reason phrase.
     Status,
     /// A header field.
@@ -71,7 +71,7 @@ pub enum What {
 /// A line of two texts side by side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct DiffLine {
+pub(crate) struct DiffLine {
     /// `-` for a line of the original, `+` for one of the new response, a space for one of both, `@` where lines are
     /// left out.
     pub sign: char,
@@ -97,7 +97,8 @@ const OF_THE_HOST: [&str; 5] = ["date", "connection", "keep-alive", "transfer-en
 /// Compares the response to a request with the one to its replay. `ignore` has the names of fields that are not compared,
 /// besides `Date`.
 #[must_use]
-pub fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
+#[allow(dead_code, reason = "the viewer calls it")]
+pub(crate) fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
     compare_runs(original, &[new], ignore)
 }
 
@@ -108,7 +109,7 @@ pub fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison
 ///
 /// `runs` is empty.
 #[must_use]
-pub fn compare_runs(original: &Record, runs: &[&Record], ignore: &[String]) -> Comparison {
+pub(crate) fn compare_runs(original: &Record, runs: &[&Record], ignore: &[String]) -> Comparison {
     let old = Answer::of(original, ignore);
     let runs: Vec<Answer> = runs.iter().map(|run| Answer::of(run, ignore)).collect();
     let (new, others) = runs.split_first().unwrap_or_else(|| unreachable!("there is a replay"));
@@ -134,7 +135,7 @@ pub fn compare_runs(original: &Record, runs: &[&Record], ignore: &[String]) -> C
 impl Comparison {
     /// What makes the responses differ, in a few words: `200 -> 500 (trap)`, `body, field ETag`.
     #[must_use]
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let all = || self.differences.iter().filter(|each| each.counts && !each.differs_by_itself);
         let status = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
         if let Some(Difference { before, after, .. }) = all().find(|each| each.what == What::Status) {
@@ -165,7 +166,8 @@ impl Comparison {
 
     /// The differences as text for a terminal, each line indented by two spaces. Empty if there are none.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    #[allow(dead_code, reason = "the command line shows it")]
+    pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         let (by_itself, others): (Vec<_>, Vec<_>) = self.differences.iter().partition(|each| each.differs_by_itself);
         for each in others {
@@ -242,9 +244,10 @@ impl Answer {
             Ok(text) => Body::Binary(text.into_bytes()),
             Err(error) => Body::Binary(error.into_bytes()),
         };
-        let log = record.lines.iter().flat_map(|line| {
-            line.text.lines().map(move |text| format!("{}: {text}\n", line.stream))
-        });
+        let log = record
+            .lines
+            .iter()
+            .flat_map(|line| line.text.lines().map(move |text| format!("{}: {text}\n", line.stream)));
         Self {
             is_cut: record.response.is_cut(),
             was_left: record.outcome.is_some_and(|outcome| outcome.status == crate::event::exchange::CLIENT_LEFT),
@@ -341,7 +344,8 @@ fn is_noise(old: &str, new: &str, others: &[&str]) -> bool {
 
 /// The indices of fields that belong together in two lists, in order, and of those that only one has.
 fn pairs(old: &[(String, String)], new: &[(String, String)]) -> Vec<(Option<usize>, Option<usize>)> {
-    let names = |fields: &[(String, String)]| fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect::<Vec<_>>();
+    let names =
+        |fields: &[(String, String)]| fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect::<Vec<_>>();
     let (mut pairs, (mut at, mut to)) = (Vec::new(), (0, 0));
     let changes = changes(&names(old), &names(new), Instant::now() + Duration::from_millis(50));
     for (before, after) in changes.into_iter().chain([(old.len()..old.len(), new.len()..new.len())]) {
@@ -363,7 +367,8 @@ fn fields(
     differences: &mut Vec<Difference>,
 ) {
     let is_named = |name: &str, other: &str| name.eq_ignore_ascii_case(other);
-    let count = |fields: &[(String, String)], name: &str| fields.iter().filter(|(other, _)| is_named(name, other)).count();
+    let count =
+        |fields: &[(String, String)], name: &str| fields.iter().filter(|(other, _)| is_named(name, other)).count();
     let pairs_of_others: Vec<_> = others.iter().map(|other| pairs(new, of(other))).collect();
     // The value that another run has in place of a field of the new response.
     let in_place_of = |at: usize, other: usize| {
@@ -469,7 +474,8 @@ fn body(old: &Answer, new: &Answer, others: &[Answer]) -> Option<Difference> {
         && let (Ok(first), Ok(second)) = (String::from_utf8(part(before)), String::from_utf8(part(after)))
     {
         let mut first_and_second = [Cow::from(first), Cow::from(second)];
-        let mut runs: Vec<Cow<'_, str>> = others.iter().map(|other| String::from_utf8_lossy(other.body.bytes())).collect();
+        let mut runs: Vec<Cow<'_, str>> =
+            others.iter().map(|other| String::from_utf8_lossy(other.body.bytes())).collect();
         if let (Some(one), Some(two)) = (json::pretty(&first_and_second[0]), json::pretty(&first_and_second[1]))
             && one != two
         {
@@ -486,7 +492,8 @@ fn body(old: &Answer, new: &Answer, others: &[Answer]) -> Option<Difference> {
         difference.lines = vec![hex('-', before, at), hex('+', after, at)];
         difference.differs_by_itself = is_binary_noise(before, after, others);
     }
-    difference.differs_by_itself &= others.iter().any(|other| is_whole(other) != is_whole(new)) || is_whole(old) == is_whole(new);
+    difference.differs_by_itself &=
+        others.iter().any(|other| is_whole(other) != is_whole(new)) || is_whole(old) == is_whole(new);
     Some(difference)
 }
 
@@ -577,7 +584,11 @@ fn lines(old: &Text<'_>, new: &Text<'_>, blocks: &[(Block, bool)]) -> Vec<DiffLi
     let mut lines = Vec::new();
     let mut next = 0;
     for (number, (block, differs_by_itself)) in blocks.iter().enumerate() {
-        let line = |sign, text: &str| DiffLine { sign, text: shown(text), differs_by_itself: sign != ' ' && *differs_by_itself };
+        let line = |sign, text: &str| DiffLine {
+            sign,
+            text: shown(text),
+            differs_by_itself: sign != ' ' && *differs_by_itself,
+        };
         let from = block.new.start.saturating_sub(CONTEXT).max(next);
         if from > next {
             lines.push(gap(from - next));
@@ -595,7 +606,11 @@ fn lines(old: &Text<'_>, new: &Text<'_>, blocks: &[(Block, bool)]) -> Vec<DiffLi
     if lines.len() > LINES_MAX {
         let rest = lines.len() - LINES_MAX;
         lines.truncate(LINES_MAX);
-        lines.push(DiffLine { sign: '@', text: format!("{rest} more lines of this comparison"), differs_by_itself: false });
+        lines.push(DiffLine {
+            sign: '@',
+            text: format!("{rest} more lines of this comparison"),
+            differs_by_itself: false,
+        });
     }
     lines
 }
@@ -660,6 +675,8 @@ mod tests {
             marks: Marks::default(),
             lines: Vec::new(),
             fault: None,
+            script: None,
+            left: None,
             outcome: Some(outcome),
             kept: None,
         }
@@ -704,12 +721,21 @@ mod tests {
         };
         let old = head("200 OK", "A: 1\r\nB: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n");
         for (new, expected) in [
-            (head("500 Oops", "A: 1\r\nB: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"), "status: 200 OK -> 500 Oops"),
+            (
+                head("500 Oops", "A: 1\r\nB: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"),
+                "status: 200 OK -> 500 Oops",
+            ),
             (head("200 OK", "A: 1\r\nB: 3\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"), "field B: 2 -> 3"),
             (head("200 OK", "A: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"), "field B: 2 -> none"),
             (head("200 OK", "A: 1\r\nB: 2\r\nC: \r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"), "field C: none -> "),
-            (head("200 OK", "B: 2\r\nA: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"), "field B: 2 -> the same, in another place"),
-            (head("200 OK", "A: 1\r\nB: 2\r\nSet-Cookie: b\r\nSet-Cookie: a\r\n", "x\n"), "field Set-Cookie: a -> b; field Set-Cookie: b -> a"),
+            (
+                head("200 OK", "B: 2\r\nA: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "x\n"),
+                "field B: 2 -> the same, in another place",
+            ),
+            (
+                head("200 OK", "A: 1\r\nB: 2\r\nSet-Cookie: b\r\nSet-Cookie: a\r\n", "x\n"),
+                "field Set-Cookie: a -> b; field Set-Cookie: b -> a",
+            ),
             (head("200 OK", "A: 1\r\nB: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", "y\n"), "body: 2 bytes -> 2 bytes"),
             (head("200 OK", "A: 1\r\nB: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n", ""), "body: 2 bytes -> empty"),
         ] {
@@ -723,7 +749,10 @@ mod tests {
     #[test]
     fn what_differs_by_itself_does_not_count_and_hides_nothing() {
         let answer = |cookie: &str, body: &str| {
-            format!("HTTP/1.1 200 OK\r\nSet-Cookie: id={cookie}; Path=/\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            format!(
+                "HTTP/1.1 200 OK\r\nSet-Cookie: id={cookie}; Path=/\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
         };
         let old = answer("aa", "at 12:00:01, hello\n");
         let runs = [answer("bb", "at 13:01:02, hello\n"), answer("cc", "at 14:02:03, hello\n")];
@@ -753,7 +782,8 @@ mod tests {
         let new = ok(r#"{"a":1,"b":{"c":[1,3]},"n":12345678901234567890}"#);
         let comparison = compare(&record(&old), &record(&new), &[]);
         let lines = &comparison.differences[0].lines;
-        let changed: Vec<_> = lines.iter().filter(|line| "+-".contains(line.sign)).map(|line| line.text.trim()).collect();
+        let changed: Vec<_> =
+            lines.iter().filter(|line| "+-".contains(line.sign)).map(|line| line.text.trim()).collect();
         assert_eq!(changed, ["2", "3"]);
         for other in [
             r#"{"a":1, "b":{"c":[1,2]},"n":12345678901234567890}"#,
@@ -789,14 +819,18 @@ mod tests {
     fn only_what_is_known_of_a_body_is_compared() {
         let mut old = record(&ok("abcdef"));
         old.response.total += 1000;
-        assert_eq!(shown(&compare(&old, &record(&ok("abcdefghi")), &[])), "(body: the first 6 bytes -> the same, as far as both are known)");
+        assert_eq!(
+            shown(&compare(&old, &record(&ok("abcdefghi")), &[])),
+            "(body: the first 6 bytes -> the same, as far as both are known)"
+        );
         assert!(!compare(&old, &record(&ok("abcxef")), &[]).is_same);
         assert!(!compare(&old, &record(&ok("abc")), &[]).is_same, "it was at least as long as what is kept");
         // Its client left after some of the body, or before the head.
         for part in ["HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc", ""] {
             let mut left = record(part);
             left.outcome = Some(Outcome { is_answered: false, status: 499, sent: 3, cpu: None, memory: None });
-            left.fault = Some(Failure { kind: "left".into(), at: 0, text: "the client left".into(), stack: Vec::new() });
+            left.fault =
+                Some(Failure { kind: "left".into(), at: 0, text: "the client left".into(), stack: Vec::new() });
             assert!(compare(&left, &record(&ok("abcdef")), &[]).is_same, "{part}");
         }
     }
@@ -827,7 +861,10 @@ mod tests {
         let old = failed("trap", "at line 1", "a");
         let comparison = compare(&old, &failed("trap", "at line 2", "b"), &[]);
         assert_eq!(shown(&comparison), "(fault: trap: at line 1 -> trap: at line 2); (log: 1 line -> 1 line)");
-        assert_eq!(shown(&compare(&old, &failed("memory", "at line 1", "a"), &[])), "fault: trap: at line 1 -> memory: at line 1");
+        assert_eq!(
+            shown(&compare(&old, &failed("memory", "at line 1", "a"), &[])),
+            "fault: trap: at line 1 -> memory: at line 1"
+        );
     }
 
     #[test]

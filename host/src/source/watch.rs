@@ -29,6 +29,7 @@ use notify::{
     ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
     event::{AccessKind, AccessMode},
 };
+use tokio::sync::mpsc::UnboundedSender;
 use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
@@ -191,6 +192,8 @@ pub(crate) struct Served {
     pub shows_failures: bool,
     /// The events to emit notices to.
     pub events: Arc<Events>,
+    /// Receives the mount of each handler that was replaced, after the notice about it.
+    pub replaced: UnboundedSender<String>,
 }
 
 struct Watch {
@@ -220,13 +223,16 @@ impl Watch {
         let mut due = self.settle(states, begun);
         while let Some(changed) = self.next(due) {
             let begun = SystemTime::now();
-            let notices: Vec<_> = changed.into_iter().filter_map(|at| self.renew(at)).collect();
+            let mut replaced = Vec::new();
+            let notices: Vec<_> = changed.into_iter().filter_map(|at| self.renew(at, &mut replaced)).collect();
             self.answers = false;
             // A user who reads the notices may save at once, and that is not a change during the build.
             let states = self.look(&BTreeSet::new());
             for (level, text) in notices {
                 self.served.events.notice(level, text);
             }
+            // Fails if nothing follows.
+            replaced.into_iter().for_each(|mount| _ = self.served.replaced.send(mount));
             due = self.settle(states, begun);
         }
     }
@@ -309,8 +315,9 @@ impl Watch {
         due
     }
 
-    /// Loads a handler and replaces the served one if it differs. Returns a notice about the result, if there is one.
-    fn renew(&mut self, at: usize) -> Option<(Level, String)> {
+    /// Loads a handler and replaces the served one if it differs; its mount is added to `replaced` then. Returns a notice
+    /// about the result, if there is one.
+    fn renew(&mut self, at: usize, replaced: &mut Vec<String>) -> Option<(Level, String)> {
         let begun = Instant::now();
         let Self { watched, loader, served, answers, .. } = self;
         let Watched { mount, source, scope, made_from, digest, is_broken, .. } = &mut watched[at];
@@ -326,6 +333,7 @@ impl Watch {
         match made {
             Ok((material, Some(handler))) => {
                 live.replace(handler);
+                replaced.push(mount.to_string());
                 // Pages in directories may show what it answers.
                 loader.changes.record(false);
                 (*digest, *is_broken) = (material.digest, false);

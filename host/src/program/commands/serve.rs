@@ -12,6 +12,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
+    sync::mpsc,
     task::spawn_blocking,
 };
 use wasmserve_gateway::mounts::Mounts;
@@ -43,8 +44,11 @@ use crate::{
         recorder::Recorder,
     },
     program::config::{self, Config, Mounted},
+    replay::{arrivals::Arrivals, replayer::Replayer, saved},
     server::{
-        self, network,
+        self,
+        guest::Guest,
+        network,
         socket::{bind, listen, passed},
     },
     source::{
@@ -80,7 +84,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         .or_exit(Exit::Failed)?;
     let log = AccessLog::spawn(config.access_log).context("cannot create the log's thread").or_exit(Exit::Failed)?;
     let log = Arc::new(log);
-    let store = config.capture.map(|options| Store::spawn(options, Vec::new())).transpose();
+    let arrivals = Arc::<Arrivals>::default();
+    let store = config.capture.map(|options| Store::spawn(options, vec![Arc::clone(&arrivals) as _])).transpose();
     let store = store.context("cannot create the thread for captures").or_exit(Exit::Failed)?;
     let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log), store.is_some());
 
@@ -141,14 +146,19 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     };
     let (mounts, mut watched) = loaded?;
     let mut rebuild = None;
+    let (replaced, are_replaced) = mpsc::unbounded_channel();
     if config.watch {
         // A handler must not change the source of another one either.
         let is_safe = |watched: &Watched| {
             allowances.iter().all(|allowance| is_safe_to_watch(watched, &allowance.grants, &events))
         };
         watched.retain(is_safe);
-        let served =
-            Served { mounts: Arc::clone(&mounts), shows_failures: config.gateway.debug, events: Arc::clone(&events) };
+        let served = Served {
+            mounts: Arc::clone(&mounts),
+            shows_failures: config.gateway.debug,
+            events: Arc::clone(&events),
+            replaced,
+        };
         if !watched.is_empty() {
             match watch::spawn(watched, loader, served, begun) {
                 Ok(spawned) => rebuild = Some(spawned),
@@ -159,6 +169,12 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let exchanges = Exchanges::new(mounts, config.limits, config.concurrency, config.gateway, Arc::clone(&events));
     let exchanges = exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)).captured(store.clone());
     let exchanges = Arc::new(exchanges);
+    let (replayer, guests) = replayer(&config.lifecycle, store.clone(), arrivals);
+    if let (Some(replayer), Some(store)) = (replayer, store) {
+        let why_not = why_not_on_save(&allowances);
+        let saved = saved::spawn(replayer, store, Arc::clone(&events), why_not, are_replaced);
+        saved.context("cannot create the thread for replays").or_exit(Exit::Failed)?;
+    }
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
     // Gives the terminal back when it is dropped.
@@ -209,7 +225,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
             log.flush();
         }
         lifecycle.launch(addr).or_exit(Exit::Failed)?;
-        let served = server::run(listeners, exchanges, config.connections, lifecycle.shutdown()).await;
+        let served = server::run(listeners, guests, exchanges, config.connections, lifecycle.shutdown()).await;
         served.context("cannot create the threads for connections").or_exit(Exit::Failed)?;
         Ok(lifecycle.end().await)
     });
@@ -233,6 +249,32 @@ fn end_early(exit: Exit, runtime: Runtime, log: &AccessLog) -> Exit {
     runtime.shutdown_background();
     log.flush();
     exit
+}
+
+/// Creates the replayer of captured requests, if exchanges are captured, and the guests that the server takes from it.
+fn replayer(
+    lifecycle: &LifecycleOptions,
+    store: Option<Arc<Store>>,
+    arrivals: Arc<Arrivals>,
+) -> (Option<Replayer>, mpsc::Receiver<Guest>) {
+    let why_not = lifecycle.exchanges.map(|_| "with --once and --requests, only requests of clients count".to_owned());
+    match store {
+        Some(store) => {
+            let (replayer, guests) = Replayer::new(store, arrivals, why_not, true);
+            (Some(replayer), guests)
+        }
+        None => (None, mpsc::channel(1).1),
+    }
+}
+
+/// Why requests are not replayed whenever a handler is replaced: what they did once, they would do again.
+fn why_not_on_save(allowances: &[Arc<Allowance>]) -> Option<String> {
+    let grants = || allowances.iter().map(|allowance| &allowance.grants);
+    if grants().any(|grants| !grants.net.is_empty()) {
+        return Some("handlers may send requests of their own (--allow-net)".into());
+    }
+    let dir = grants().flat_map(|grants| &grants.dirs).find(|dir| !dir.read_only)?;
+    Some(format!("handlers may write to `{}` (--dir); add :ro", dir.host.display()))
 }
 
 /// Creates the event listeners, and the progress of exchanges if the lifecycle depends on it.

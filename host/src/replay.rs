@@ -1,0 +1,10 @@
+//! Replays captured requests: the same bytes through the same door, with the original's addresses, into the handler that is
+//! served now. Each replay is an exchange of its own, whose response is compared with the original's.
+
+pub(crate) mod arrivals;
+mod changes;
+pub(crate) mod compare;
+mod door;
+mod json;
+pub(crate) mod replayer;
+pub(crate) mod saved;
