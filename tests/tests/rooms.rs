@@ -23,6 +23,7 @@ const ROOMS: [&str; 16] = [
     "exchange",
     "transport",
     "server",
+    "replay",
     "lifecycle",
     "program",
     "lib",

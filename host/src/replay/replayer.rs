@@ -412,10 +412,9 @@ mod tests {
             server.replayer.replay(&original(POST), Some(POST.into()), Pace::Fast).await.expect("it is replayed");
         assert!(matches!(replay.origin, Origin::Replay { edited: false, .. }), "nothing was edited");
         // What is no request, or not all of one, is answered at once as from a client.
-        for (text, status) in [
-            ("what?\r\n\r\n", 400),
-            ("POST / HTTP/1.1\r\nHost: y\r\nContent-Length: 4\r\n\r\nab", 400),
-        ] {
+        for (text, status) in
+            [("what?\r\n\r\n", 400), ("POST / HTTP/1.1\r\nHost: y\r\nContent-Length: 4\r\n\r\nab", 400)]
+        {
             let replay = edited(text).await.unwrap_or_else(|why| panic!("{text}: {why}"));
             assert_eq!(Message::response(&replay).status(), status, "{text}");
         }
