@@ -9,7 +9,7 @@ use std::{
 use wasmserve_tests::{graph::Graph, place::Place};
 
 /// The top-level modules of the host, called rooms. Each may use only those before it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "base",
     "fault",
     "capture",
