@@ -117,6 +117,23 @@ impl Admission {
         self.running.snapshots().await
     }
 
+    /// Takes snapshots of all running handlers, oldest first, without their stacks.
+    #[must_use]
+    pub fn glance(&self) -> Vec<Snapshot> {
+        self.running.glance()
+    }
+
+    /// Takes a snapshot of one handler with its stack, or returns `None` if it is not running. Takes up to 300 ms.
+    pub async fn snapshot(&self, id: u64) -> Option<Snapshot> {
+        self.running.snapshot(id).await
+    }
+
+    /// Ends one handler: its exchange fails with [`Fault::Ended`](crate::fault::Fault::Ended). Returns whether it was
+    /// running. Takes up to 300 ms.
+    pub async fn end(&self, id: u64) -> bool {
+        self.running.end(id).await
+    }
+
     /// Wakes the first in the queue. Both sides use `SeqCst` because at least one must see the other's change.
     fn notify_first(&self) {
         if self.queued.load(Ordering::SeqCst) > 0 {

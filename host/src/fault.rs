@@ -57,6 +57,13 @@ pub enum Fault {
         /// Where it was, if known.
         stack: Stack,
     },
+    /// The user ended the handler while it ran.
+    Ended {
+        /// The host call that it was blocked in, if any.
+        wait: Option<Wait>,
+        /// Where it was, if known.
+        stack: Stack,
+    },
     /// The handler returned without a response.
     NoStartResponse,
     /// The handler returned after its response head had been rejected.
@@ -129,7 +136,8 @@ impl Fault {
             | Self::StackOverflow { stack }
             | Self::TooManyHandles { stack }
             | Self::OutOfMemory { stack, .. }
-            | Self::TimedOut { stack, .. } => Some(stack),
+            | Self::TimedOut { stack, .. }
+            | Self::Ended { stack, .. } => Some(stack),
             Self::Refused { .. }
             | Self::BodyTooLarge
             | Self::NotMounted
@@ -161,6 +169,7 @@ impl Fault {
             | Self::Exception(_)
             | Self::Exited(_)
             | Self::OutOfMemory { .. }
+            | Self::Ended { .. }
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::BadCgiHead(_)
@@ -188,6 +197,7 @@ impl Fault {
             Self::OutOfMemory { .. } => "memory-limit",
             Self::TimedOut { limit: Limit::Wall, .. } => "wall-limit",
             Self::TimedOut { limit: Limit::Cpu, .. } => "cpu-limit",
+            Self::Ended { .. } => "ended",
             Self::NoStartResponse => "no-start-response",
             Self::BadResponseHead(_) => "bad-response-head",
             Self::BadCgiHead(_) => "bad-cgi-head",
@@ -214,6 +224,7 @@ impl Fault {
             | Self::Exited(_)
             | Self::OutOfMemory { .. }
             | Self::TimedOut { .. }
+            | Self::Ended { .. }
             | Self::NoStartResponse
             | Self::BadResponseHead(_)
             | Self::BadCgiHead(_)
@@ -235,6 +246,7 @@ impl Fault {
             Self::BodyTooLarge => "the request body is too large",
             Self::NotMounted => "no handler is mounted here",
             Self::TimedOut { .. } => "the handler took too long",
+            Self::Ended { .. } => "the handler was ended",
             Self::File(_) => "the file cannot be read",
             Self::Busy => "too many requests at the moment; try again later",
             Self::Stopped => "the server is stopping",
@@ -330,6 +342,11 @@ impl fmt::Display for Fault {
                     "the handler ran for longer than --timeout allows, the last {waited:.1} s in `{}`",
                     wait.import
                 )
+            }
+            Self::Ended { wait: None, .. } => write!(f, "the handler was ended from the viewer"),
+            Self::Ended { wait: Some(wait), .. } => {
+                let waited = wait.since.elapsed().as_secs_f32();
+                write!(f, "the handler was ended from the viewer, after {waited:.1} s in `{}`", wait.import)
             }
             Self::NoStartResponse => write!(f, "the handler returned without a response"),
             Self::BadResponseHead(error) => write!(f, "{error}"),

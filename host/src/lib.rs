@@ -36,8 +36,8 @@
 //!    it for components, directories and closures;
 //! 4. `source` turns what the user names into a handler;
 //! 5. `exchange` takes one request to one response; it is the only module that sees every stage;
-//! 6. `transport` serves one connection, `server` all of them, `replay` sends captured requests again, and `lifecycle`
-//!    decides when the server stops;
+//! 6. `transport` serves one connection, `server` all of them, `replay` sends captured requests again, `viewer` shows
+//!    what was captured, and `lifecycle` decides when the server stops;
 //! 7. `program` is the command line and its commands.
 
 mod admission;
@@ -56,6 +56,7 @@ mod replay;
 mod server;
 mod source;
 mod transport;
+mod viewer;
 
 pub use wasmserve_gateway as gateway;
 

@@ -92,6 +92,11 @@ fn only_transport_uses_hyper() {
 }
 
 #[test]
+fn only_the_viewer_uses_axum() {
+    only_in(&["viewer.rs", "viewer/"], "axum", |source| source.uses(&["axum"]));
+}
+
+#[test]
 fn only_args_uses_clap() {
     let crates = ["anstream", "clap", "clap_complete", "clap_mangen"];
     only_in(&["program/args.rs", "program/args/"], "clap", |source| source.uses(&crates));
@@ -136,6 +141,7 @@ fn sockets_are_used_only_where_they_are_made_and_served() {
         "transport/acceptor.rs",
         "transport/admin.rs",
         "transport/socket.rs",
+        "viewer.rs",
         // Those of guests, which the grants decide on.
         "kind/wasm/wasi_http_3/explain.rs",
         "program/commands/dump.rs",

@@ -9,7 +9,7 @@ use std::{
 use wasmserve_tests::{graph::Graph, place::Place};
 
 /// The top-level modules of the host, called rooms. Each may use only those before it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "base",
     "fault",
     "capture",
@@ -24,6 +24,7 @@ const ROOMS: [&str; 17] = [
     "transport",
     "server",
     "replay",
+    "viewer",
     "lifecycle",
     "program",
     "lib",

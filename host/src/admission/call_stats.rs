@@ -7,9 +7,11 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
         stack::{Stack, Wait},
     },
     event::{exchange::Exchange, snapshot::Snapshot},
+    fault::Fault,
 };
 
 /// What a running handler uses, and what it used once it has ended.
@@ -37,6 +40,10 @@ pub struct CallStats {
     /// Notified when a stack is requested.
     asked: Notify,
     answer: Mutex<Answer>,
+    /// Whether the user asked to end the handler.
+    must_end: AtomicBool,
+    /// Woken when the user asks for that.
+    ending: AtomicWaker,
     /// Notified when the stack is available or the handler has ended.
     answered: Notify,
 }
@@ -95,6 +102,8 @@ impl CallStats {
             wants_stack: AtomicBool::new(false),
             asked: Notify::new(),
             answer: Mutex::default(),
+            must_end: AtomicBool::new(false),
+            ending: AtomicWaker::new(),
             answered: Notify::new(),
         }
     }
@@ -165,6 +174,30 @@ impl CallStats {
         self.set_answer(Answer::Stack(stack));
     }
 
+    /// Asks to end the handler. That happens when it waits next, or is next interrupted.
+    pub(super) fn ask_to_end(&self) {
+        self.must_end.store(true, Ordering::Relaxed);
+        self.ending.wake();
+    }
+
+    /// Why a handler that has not ended must end now, if the user asked for it. Otherwise wakes `waker` when they do.
+    pub(crate) fn poll_end(&self, waker: &Waker) -> Option<Fault> {
+        self.ending.register(waker);
+        let must_end = self.must_end.load(Ordering::Relaxed);
+        must_end.then(|| Fault::Ended {
+            wait: self.longest_wait().map(|(wait, _)| wait),
+            stack: self.stack().unwrap_or_default(),
+        })
+    }
+
+    /// The last stack that was requested, if there is one.
+    fn stack(&self) -> Option<Stack> {
+        match lock(&self.answer).clone() {
+            Answer::Stack(stack) => Some(stack),
+            Answer::Nothing | Answer::Ended => None,
+        }
+    }
+
     /// Marks the handler as ended.
     pub(super) fn end(&self) {
         self.set_answer(Answer::Ended);
@@ -190,10 +223,7 @@ impl CallStats {
     /// The current state of the handler.
     pub(super) fn snapshot(&self) -> Snapshot {
         let Exchange { id, peer, head, .. } = self.exchange.clone();
-        let stack = match lock(&self.answer).clone() {
-            Answer::Stack(stack) => Some(stack),
-            Answer::Nothing | Answer::Ended => None,
-        };
+        let stack = self.stack();
         let (cpu, memory, wait) = (self.cpu(), self.memory(), self.longest_wait().map(|(wait, _)| wait));
         Snapshot { id, head, peer, began: self.began, cpu, memory, wait, stack }
     }

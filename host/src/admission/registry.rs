@@ -60,6 +60,33 @@ impl Registry {
         }
     }
 
+    /// Snapshots of all running handlers, oldest first, without their stacks. Does not disturb them.
+    pub(super) fn glance(&self) -> Vec<Snapshot> {
+        let running = lock(&self.running);
+        running.values().map(|stats| Snapshot { stack: None, ..stats.snapshot() }).collect()
+    }
+
+    /// A snapshot of one handler, with the stack if it reports it within [`STACK_TIMEOUT`]; `None` if it is not running.
+    pub(super) async fn snapshot(&self, id: u64) -> Option<Snapshot> {
+        let stats = self.find(id)?;
+        stats.ask_for_stack();
+        _ = timeout(STACK_TIMEOUT, stats.answered()).await;
+        Some(stats.snapshot())
+    }
+
+    /// Ends a handler, once it has reported its stack. Returns whether it was running.
+    pub(super) async fn end(&self, id: u64) -> bool {
+        let Some(stats) = self.find(id) else { return false };
+        stats.ask_for_stack();
+        _ = timeout(STACK_TIMEOUT, stats.answered()).await;
+        stats.ask_to_end();
+        true
+    }
+
+    fn find(&self, id: u64) -> Option<Arc<CallStats>> {
+        lock(&self.running).get(&id).cloned()
+    }
+
     /// Snapshots of all running handlers, oldest first, with the stacks reported within [`STACK_TIMEOUT`].
     pub(super) async fn snapshots(&self) -> Vec<Snapshot> {
         let running: Vec<_> = lock(&self.running).values().cloned().collect();

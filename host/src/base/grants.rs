@@ -39,6 +39,9 @@ pub struct Grants {
     pub dirs: Vec<Dir>,
     /// Addresses that the handler may use, with sockets or outgoing requests.
     pub net: Vec<Net>,
+    /// Ports of this machine's loopback addresses that no grant opens: those of our own listeners that handlers must not
+    /// reach.
+    pub closed: Vec<u16>,
 }
 
 impl Grants {
@@ -46,6 +49,14 @@ impl Grants {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.env.is_empty() && self.dirs.is_empty() && self.net.is_empty()
+    }
+
+    /// Whether an address leads to one of our own listeners that handlers must not reach. Connecting to the unspecified
+    /// address leads to this machine, too.
+    #[must_use]
+    pub fn closes(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        self.closed.contains(&addr.port()) && (ip.is_loopback() || ip.is_unspecified())
     }
 
     /// Adds a variable, which replaces one of the same name.
@@ -180,6 +191,19 @@ mod tests {
         assert!(!net.covers(([127, 0, 0, 2], 5432).into()));
         assert!("127.0.0.1".parse::<Net>().is_err());
         assert!("[::1]:80".parse::<Net>().is_ok_and(|net| net.names("[::1]") && net.names("::1")));
+    }
+
+    #[test]
+    fn a_closed_port_is_closed_at_every_address_of_this_machine_and_nowhere_else() {
+        let grants = Grants { closed: vec![8001], ..Grants::default() };
+        for addr in
+            ["127.0.0.1:8001", "127.9.9.9:8001", "0.0.0.0:8001", "[::1]:8001", "[::]:8001", "[::ffff:127.0.0.1]:8001"]
+        {
+            assert!(grants.closes(addr.parse().expect("valid")), "{addr}");
+        }
+        for addr in ["127.0.0.1:8000", "192.0.2.1:8001", "[2001:db8::1]:8001"] {
+            assert!(!grants.closes(addr.parse().expect("valid")), "{addr}");
+        }
     }
 
     #[test]

@@ -247,6 +247,19 @@ impl Store {
         lock(&self.records).all.get(&seq).map(|stored| Arc::clone(&stored.record))
     }
 
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.drain();
+        lock(&self.records).all.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The records that are kept, oldest first.
     #[must_use]
     pub fn kept(&self) -> Vec<Arc<Record>> {

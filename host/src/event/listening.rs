@@ -11,6 +11,8 @@ pub struct Listening {
     pub local: String,
     /// Its URLs for other machines, if it listens on all addresses.
     pub network: Vec<String>,
+    /// The URL of the viewer, with its token, if there is one.
+    pub viewer: Option<String>,
     /// The handlers as the user named them, each with the path that it is mounted at.
     pub handlers: Vec<(String, String)>,
     /// The limits that differ from the defaults, as flags.

@@ -85,6 +85,12 @@ impl Exchanges {
         self.capture.as_ref()
     }
 
+    /// The handlers, each with its mount.
+    #[must_use]
+    pub(crate) fn mounts(&self) -> &Mounts<Live> {
+        &self.mounts
+    }
+
     /// Ready once the allowed number of exchanges has begun. Wakes one waiter only.
     pub(crate) async fn all_begun(&self) {
         self.all_begun.notified().await;
@@ -137,6 +143,12 @@ impl Exchanges {
     /// Ready when no handler is running. Some run on after their clients have got the whole response.
     pub(crate) async fn idle(&self) {
         self.admission.idle().await;
+    }
+
+    /// Decides which handlers run, and knows them.
+    #[must_use]
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Emits a report of the running handlers, with the stacks that they provide in time.

@@ -150,7 +150,13 @@ impl Task {
         COUNTED.set(clock());
         let polled = self.call.as_mut().poll(cx);
         charge(self.slot.stats());
-        polled
+        match polled {
+            // Dropping the call ends it.
+            Poll::Pending => {
+                self.slot.stats().poll_end(cx.waker()).map_or(Poll::Pending, |fault| Poll::Ready(Err(fault)))
+            }
+            ready => ready,
+        }
     }
 }
 

@@ -280,7 +280,7 @@ mod tests {
             config(words).map(|config| {
                 let shown = |(mount, mounted): &(Mount, Mounted)| match &mounted.named {
                     Named::Path { kind, path, .. } => format!("{mount}={kind:?} {}", path.display()),
-                    Named::Example(example) => format!("{mount}={}", example.name),
+                    named @ (Named::Example(_) | Named::Bin { .. }) => format!("{mount}={named}"),
                 };
                 config.handlers.iter().map(shown).collect::<Vec<_>>()
             })
@@ -293,6 +293,10 @@ mod tests {
         assert_eq!(mounted(&["--mount", "/b=rust:b"]), Ok(vec!["/b=Some(Rust) b".into()]));
         assert_eq!(mounted(&["crate:b"]), Ok(vec!["/=Some(Crate) b".into()]));
         assert!(mounted(&[]).is_err());
+        assert_eq!(mounted(&["--ui"]), Ok(vec!["/=a request bin".into()]));
+        assert_eq!(mounted(&["--ui", "a.wasm"]), Ok(vec!["/=None a.wasm".into()]));
+        assert_eq!(mounted(&["--ui=8100", "--mount", "/b=b.wasm"]), Ok(vec!["/b=None b.wasm".into()]));
+        assert_eq!(mounted(&["echo", "--ui"]), Ok(vec!["/=a request bin".into()]));
         assert!(mounted(&["--mount", "b=b.wasm"]).is_err());
         assert!(mounted(&["--mount", "/b"]).is_err());
         assert!(mounted(&["a.wasm", "--mount", "/=b.wasm"]).is_err_and(|error| error.contains("`/`")));

@@ -12,10 +12,14 @@ use crate::{
         options::{FileOptions, GatewayOptions},
     },
     capture::store::CaptureOptions,
-    kind::wasm::compile::CompileOptions,
+    kind::{
+        bin::{self, Bin},
+        wasm::compile::CompileOptions,
+    },
     lifecycle::options::LifecycleOptions,
     listen::access_log::format::Format,
     source::{build::options::BuildOptions, filter::Wrap, locate::Named},
+    viewer::ViewerOptions,
 };
 
 /// The default of `--host`: the loopback address, which other machines cannot reach.
@@ -57,6 +61,8 @@ pub(crate) struct Config {
     pub connections: Option<usize>,
     /// How components are compiled.
     pub compile: CompileOptions,
+    /// What the user chose about the viewer, if there is one. Then exchanges are captured.
+    pub ui: Option<ViewerOptions>,
     /// What is captured of exchanges, and how much memory that may take; `None` if nothing is.
     pub capture: Option<CaptureOptions>,
     /// How sources are built.
@@ -93,6 +99,23 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
+    /// Closes ports of this machine to the handler, whatever is granted.
+    #[must_use]
+    pub(crate) fn without(self, ports: &[u16]) -> Self {
+        let mut allowance = Allowance::clone(&self.allowance);
+        allowance.grants.closed = ports.to_vec();
+        Self { allowance: Arc::new(allowance), ..self }
+    }
+
+    /// The request bin, if it is one.
+    #[must_use]
+    pub(crate) fn bin(&self) -> Option<Bin> {
+        match self.named {
+            Named::Bin { echoes } => Some(Bin::new(bin::Answer::first(echoes))),
+            Named::Path { .. } | Named::Example(_) => None,
+        }
+    }
+
     /// The handler as the user names it, and the filters in front of it.
     #[must_use]
     pub(crate) fn title(&self) -> String {

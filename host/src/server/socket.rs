@@ -155,6 +155,27 @@ fn keep_little_unsent(socket: SockRef<'_>) {
 #[cfg(not(target_os = "linux"))]
 fn keep_little_unsent(_: SockRef<'_>) {}
 
+/// Listens at an address for ourselves, beside the handlers' sockets, which have the ports in `taken` but may not listen
+/// yet. `flag` is how the user chooses another one.
+///
+/// # Errors
+///
+/// The address cannot be used.
+pub(crate) fn listen_beside(addr: SocketAddr, taken: &[u16], flag: &str) -> anyhow::Result<std::net::TcpListener> {
+    let error = match std::net::TcpListener::bind(addr) {
+        Ok(_) if addr.port() != 0 && taken.contains(&addr.port()) => {
+            return Err(anyhow!(
+                "cannot listen on `{addr}` for {flag}: the port is that of the handlers; choose another one"
+            ));
+        }
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let owner = (error.kind() == io::ErrorKind::AddrInUse).then(|| owner::of(addr)).flatten();
+    let owner = owner.map_or_else(String::new, |owner| format!(" ({owner})"));
+    Err(anyhow!("cannot listen on `{addr}` for {flag}: {error}{owner}; choose another port"))
+}
+
 /// Starts listening on all sockets.
 ///
 /// # Errors

@@ -65,6 +65,11 @@ impl Layers {
                 "{self} is a directory, and filters work only in front of handlers made for wasmserve; remove --wrap"
             );
         }
+        if self.handler.is_bin() && !self.filters.is_empty() {
+            bail!(
+                "the request bin answers without a handler, so there is nothing to put filters in front of; remove --wrap"
+            );
+        }
         self.filters.iter().try_for_each(Filter::check)
     }
 
@@ -141,7 +146,7 @@ impl Filter {
                 }
                 (bytes, source.scope(sources))
             }
-            Origin::Path(_) => (read(source, size)?, source.scope(Vec::new())),
+            Origin::Path(_) | Origin::Bin => (read(source, size)?, source.scope(Vec::new())),
         };
         Ok((wrap::Filter { name: self.name(), component, settings: self.settings.clone() }, scope))
     }

@@ -22,6 +22,8 @@ pub(crate) struct Live {
     builds: AtomicU64,
     /// Why the newest version does not work, if clients may see that.
     broken: ArcSwapOption<Broken>,
+    /// Why the newest version does not work, in a line.
+    failure: ArcSwapOption<String>,
     /// How many versions were broken so far.
     count: AtomicU64,
     news: Notify,
@@ -46,6 +48,7 @@ impl Live {
             name,
             builds: AtomicU64::new(1),
             broken: ArcSwapOption::empty(),
+            failure: ArcSwapOption::empty(),
             count: AtomicU64::new(0),
             news: Notify::new(),
         }
@@ -78,7 +81,19 @@ impl Live {
     /// Records that the served handler is the newest version.
     pub(crate) fn mend(&self) {
         self.broken.store(None);
+        self.failure.store(None);
         self.wake();
+    }
+
+    /// Why the newest version does not work, in a line, if it does not.
+    #[must_use]
+    pub(crate) fn failure(&self) -> Option<Arc<String>> {
+        self.failure.load_full()
+    }
+
+    /// Records that the newest version cannot be served.
+    pub(crate) fn set_failure(&self, line: String) {
+        self.failure.store(Some(Arc::new(line)));
     }
 
     /// Records that the newest version cannot be served, for clients to see.

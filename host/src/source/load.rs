@@ -17,6 +17,7 @@ use crate::{
     compose::wrap,
     handler::Handler,
     kind::{
+        bin::{self, Bin},
         files::{self, reload::Changes},
         wasm::{self, engine::Engine, layer::Around, settings::LAYERS_MAX},
     },
@@ -58,6 +59,8 @@ pub(crate) struct Loader {
     pub interpreter: wasm::python::Interpreter,
     /// The directories that handlers may write to, without links. What they write there is no change of a Python app.
     pub written: BTreeSet<PathBuf>,
+    /// The request bin, if there is one among the handlers.
+    pub bin: Arc<Bin>,
     /// The changes of all directories whose pages reload.
     pub changes: Arc<Changes>,
 }
@@ -80,6 +83,9 @@ impl Loader {
             let handler = files::handler(source.place(), options, &self.changes, allowance);
             let handler = handler.map_err(|error| anyhow!("{source} {error:#}"))?;
             return Ok((Box::new(handler), None));
+        }
+        if source.is_bin() {
+            return Ok((Box::new(bin::handler(&self.bin, allowance)), None));
         }
         let material = self.material(layers)?;
         let handler = self.handler(layers, &material, allowance)?;
@@ -127,7 +133,7 @@ impl Loader {
                 let found = source.app(&self.finder, &self.build.messages)?;
                 Ok(Material { content: Content::App(found), filters: Vec::new(), digest, scope })
             }
-            Origin::Path(Kind::Rust | Kind::Crate | Kind::Files) => {
+            Origin::Path(Kind::Rust | Kind::Crate | Kind::Files) | Origin::Bin => {
                 let build::Component { bytes, sources, .. } = source.build(&self.build)?;
                 let length = bytes.len();
                 if length as u64 > self.size {

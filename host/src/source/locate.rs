@@ -40,6 +40,11 @@ pub(crate) enum Named {
     },
     /// A handler that is built into this program.
     Example(&'static Example),
+    /// The request bin, whose answer the user chooses in the viewer.
+    Bin {
+        /// Whether the answer is at first the body of the request.
+        echoes: bool,
+    },
 }
 
 impl fmt::Display for Named {
@@ -47,6 +52,7 @@ impl fmt::Display for Named {
         match self {
             Self::Path { path, .. } => write!(f, "{}", path.display()),
             Self::Example(example) => write!(f, "{} (built in)", example.name),
+            Self::Bin { .. } => write!(f, "a request bin"),
         }
     }
 }
@@ -172,6 +178,7 @@ pub(crate) struct Source {
 pub(super) enum Origin {
     Path(Kind),
     Program(&'static [u8]),
+    Bin,
 }
 
 impl Source {
@@ -204,6 +211,10 @@ impl Source {
                 let origin = Origin::Program(example.component);
                 Self { absolute: path.clone(), path, interface: None, attribute: None, origin }
             }
+            Named::Bin { .. } => {
+                let path = PathBuf::from("bin");
+                Self { absolute: path.clone(), path, interface: None, attribute: None, origin: Origin::Bin }
+            }
         }
     }
 
@@ -230,7 +241,7 @@ impl Source {
             }
             Origin::Path(Kind::Python) => python::check(&self.place(), self.attribute.as_deref()),
             Origin::Path(Kind::Files) => mistake::check_directory(&self.path),
-            Origin::Program(_) => Ok(()),
+            Origin::Program(_) | Origin::Bin => Ok(()),
         };
         checked.map_err(|why| anyhow!("{self} {why:#}"))
     }
@@ -239,6 +250,12 @@ impl Source {
     #[must_use]
     pub(crate) fn is_directory(&self) -> bool {
         self.origin == Origin::Path(Kind::Files)
+    }
+
+    /// Whether it is the request bin.
+    #[must_use]
+    pub(crate) fn is_bin(&self) -> bool {
+        self.origin == Origin::Bin
     }
 
     /// Whether the source is a component's file.
@@ -307,7 +324,7 @@ impl Source {
     /// The build fails, or the source is not something to build. The line names the source.
     pub(super) fn build_any(&self, options: &BuildOptions) -> Result<build::Component, Failure> {
         let built = match self.origin {
-            Origin::Path(Kind::Component) | Origin::Program(_) => Err(anyhow!(
+            Origin::Path(Kind::Component) | Origin::Program(_) | Origin::Bin => Err(anyhow!(
                 "is neither a Rust file nor a crate, but a component already; serve it: `wasmserve {}`",
                 self.path.display()
             )
@@ -333,7 +350,7 @@ impl Source {
     /// The tests do not build, or there is no source to build. The line names the source.
     pub(crate) fn test(&self, arguments: &[OsString], options: &BuildOptions) -> Result<ExitStatus, Failure> {
         let tested = match self.origin {
-            Origin::Path(Kind::Component) | Origin::Program(_) => {
+            Origin::Path(Kind::Component) | Origin::Program(_) | Origin::Bin => {
                 Err(anyhow!("has no tests; name a Rust file or a crate").into())
             }
             Origin::Path(Kind::Rust) => build::test_file(&self.path, arguments, options),
@@ -439,7 +456,7 @@ mod tests {
     fn a_prefix_decides_the_kind_of_a_source() {
         let named = |text: &str| match Named::from(OsString::from(text)) {
             Named::Path { kind, path, .. } => (kind, path.to_string_lossy().into_owned()),
-            Named::Example(_) => unreachable!("the text is a path"),
+            Named::Example(_) | Named::Bin { .. } => unreachable!("the text is a path"),
         };
         assert_eq!(named("rust:a:b"), (Some(Kind::Rust), "a:b".into()));
         assert_eq!(named("component:x.rs"), (Some(Kind::Component), "x.rs".into()));

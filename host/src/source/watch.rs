@@ -355,6 +355,7 @@ impl Watch {
                 // Not instead of the scope of the last success: the compiler may not have come as far.
                 scope.extend(source.handler.scope(sources));
                 let line = format!("{line:#}");
+                live.set_failure(line.clone());
                 if served.shows_failures {
                     live.set_broken(if output.is_empty() { line.clone() } else { output });
                 }

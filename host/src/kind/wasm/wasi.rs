@@ -1,15 +1,16 @@
 //! The WASI context of an instance, limited to what the user granted.
 
-use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
+use std::{fmt::Display, future::Future, net::SocketAddr, path::Path, sync::Arc};
 
 use http_body_util::BodyExt as _;
+use tokio::net::lookup_host;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 use super::{guest_log::GuestLog, outbound, repeat};
 use crate::{
-    base::grants::{Allowance, Dir, Net},
+    base::grants::{Allowance, Dir, Grants},
     event::Stream,
 };
 
@@ -59,9 +60,10 @@ impl Wasi {
         ctx.socket_addr_check({
             let (allowance, guest_log) = (Arc::clone(allowance), guest_log.clone());
             move |addr, purpose| {
-                let is_allowed = may_use(&allowance.grants.net, addr, purpose);
+                let grants = &allowance.grants;
+                let is_allowed = may_use(grants, addr, purpose);
                 if !is_allowed {
-                    guest_log.note(&refusal(addr, purpose));
+                    guest_log.note(&if grants.closes(addr) { closed(addr) } else { refusal(addr, purpose) });
                 } else if let Some(recording) = guest_log.recording() {
                     recording.missing("what came through sockets");
                 }
@@ -75,16 +77,21 @@ impl Wasi {
     }
 }
 
-fn may_use(grants: &[Net], addr: SocketAddr, purpose: SocketAddrUse) -> bool {
+fn may_use(grants: &Grants, addr: SocketAddr, purpose: SocketAddrUse) -> bool {
     match purpose {
         SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
-            grants.iter().any(|net| net.covers(addr))
+            grants.net.iter().any(|net| net.covers(addr)) && !grants.closes(addr)
         }
         // Connecting binds implicitly, to a port of this machine that the system chooses.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => addr.ip().is_unspecified() && addr.port() == 0,
         // An instance lives for one request, so listening makes no sense.
         SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
     }
+}
+
+/// Why nothing can be granted at this address.
+fn closed(addr: impl Display) -> String {
+    format!("connection to {addr} denied: it is wasmserve's own, which no handler may use")
 }
 
 fn refusal(addr: SocketAddr, purpose: SocketAddrUse) -> String {
@@ -136,7 +143,18 @@ impl WasiHttpHooks for Outgoing {
             self.guest_log.note(&note);
             return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
         }
+        let (allowance, guest_log) = (Arc::clone(&self.allowance), self.guest_log.clone());
+        let host = host.trim_matches(['[', ']']).to_owned();
         let send = move |request| async move {
+            let grants = &allowance.grants;
+            // A name may lead anywhere.
+            if grants.closed.contains(&port)
+                && let Ok(mut addrs) = lookup_host((&*host, port)).await
+                && addrs.any(|addr| grants.closes(addr))
+            {
+                guest_log.note(&closed(format_args!("{host}:{port}")));
+                return Err(HttpError::HttpRequestDenied);
+            }
             let (response, io) = wasmtime_wasi_http::default_send_request(request, options).await?;
             Ok((response.map(|body| body.boxed_unsync()), Box::new(io) as Box<dyn Future<Output = _> + Send>))
         };
@@ -151,16 +169,20 @@ impl WasiHttpHooks for Outgoing {
 mod tests {
     use super::*;
 
+    use crate::base::grants::Net;
+
     #[test]
     fn sockets_connect_only_to_granted_addresses_and_never_listen() {
         let granted: Net = "127.0.0.1:5432".parse().expect("the address is valid");
-        let grants = [granted];
+        let grants = Grants { net: vec![granted], ..Grants::default() };
         let any: SocketAddr = ([0, 0, 0, 0], 0).into();
         assert!(may_use(&grants, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpConnect));
         assert!(!may_use(&grants, ([127, 0, 0, 1], 5433).into(), SocketAddrUse::TcpConnect));
         assert!(may_use(&grants, any, SocketAddrUse::TcpBind));
         assert!(!may_use(&grants, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpBind));
         assert!(!may_use(&grants, any, SocketAddrUse::TcpListen));
-        assert!(!may_use(&[], ([127, 0, 0, 1], 5432).into(), SocketAddrUse::UdpSend));
+        assert!(!may_use(&Grants::default(), ([127, 0, 0, 1], 5432).into(), SocketAddrUse::UdpSend));
+        let closed = Grants { closed: vec![5432], ..grants };
+        assert!(!may_use(&closed, ([127, 0, 0, 1], 5432).into(), SocketAddrUse::TcpConnect));
     }
 }

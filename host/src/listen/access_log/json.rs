@@ -36,6 +36,7 @@ pub(super) fn event(event: &Event<'_>, text: &mut String) {
             "time": now(),
             "urls": listening.addrs.iter().map(|addr| format!("http://{addr}")).collect::<Vec<_>>(),
             "network": listening.network,
+            "viewer": listening.viewer,
             "handlers": listening.handlers.iter().map(|(mount, handler)| {
                 json!({ "mount": mount, "handler": handler })
             }).collect::<Vec<_>>(),

@@ -64,6 +64,9 @@ impl Renderer {
             Event::Notice(notice) => *text += &format!("{}\n", escape(notice.to_string().as_bytes())),
             Event::Build { line } => *text += &format!("{}\n", escape(line)),
             Event::Listening(listening) => {
+                if let Some(url) = &listening.viewer {
+                    *text += &format!("viewer on {url}\n");
+                }
                 listening.addrs.iter().for_each(|addr| *text += &format!("listening on http://{addr}\n"));
             }
             Event::Line { id, stream, line } => *text += &format!("[{id}] {}: {}\n", stream.label(), escape(line)),

@@ -205,6 +205,7 @@ mod tests {
             addrs: vec![([0, 0, 0, 0], 80).into()],
             local: "http://127.0.0.1:80".into(),
             network: vec!["http://192.0.2.1:80".into()],
+            viewer: None,
             handlers: vec![("/".into(), "a\x1b[2J.rs".into())],
             limits: vec!["--timeout 5s".into()],
             qr: true,

@@ -20,12 +20,13 @@ use super::{
 };
 use crate::{
     base::{
-        exit::StartError,
+        exit::{Exit, OrExit as _, StartError},
         grants::{Allowance, Dir, Grants, Net},
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::GatewayOptions,
         size,
     },
+    capture::store::CaptureOptions,
     kind::wasm::{compile::CompileOptions, component},
     listen::access_log::format::Format,
     program::config::{self, Config, Mounted},
@@ -34,6 +35,7 @@ use crate::{
         filter::Wrap,
         locate::Named,
     },
+    viewer::ViewerOptions,
 };
 
 /// The heading of the flags that grant something.
@@ -91,6 +93,18 @@ pub(super) struct Flags {
     /// Serve Prometheus metrics at http://IP:PORT/metrics (loopback only)
     #[arg(long, value_name = "[IP:]PORT", value_parser = value::loopback)]
     stats: Option<SocketAddr>,
+
+    /// Show every exchange in a browser; without a handler, answer everything
+    #[arg(long, value_name = "[IP:]PORT", num_args = 0..=1, require_equals = true, value_parser = value::loopback)]
+    ui: Option<Option<SocketAddr>>,
+
+    /// Other names of this machine under which browsers reach the viewer
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', requires = "ui", value_parser = value::viewer_host)]
+    ui_host: Vec<String>,
+
+    /// How much memory captured exchanges may use; beyond it, the oldest are removed
+    #[arg(long, value_name = "SIZE", default_value = size::text(CaptureOptions::DEFAULT.memory as u64), value_parser = value::capture_memory)]
+    ui_memory: usize,
 
     /// Format of the log on stderr [default: terminal at a terminal, else basehttp]
     #[arg(long, value_name = "FORMAT", value_enum)]
@@ -259,6 +273,11 @@ enum AccessLogFormat {
 }
 
 impl Flags {
+    /// Whether there is a viewer.
+    pub(super) fn has_viewer(&self) -> bool {
+        self.ui.is_some()
+    }
+
     /// The options for compiling components. `program` is the path of this program.
     pub(super) fn compile(&self, program: PathBuf) -> CompileOptions {
         let engine_limits = EngineLimits {
@@ -324,6 +343,13 @@ impl Flags {
             let (filters, files) = (wraps.all(mount).cloned().collect(), self.directory.of(mount));
             Ok::<_, StartError>(Mounted { named, filters, allowance: Arc::new(allowance), files })
         })?;
+        let ui = match self.ui {
+            Some(addr) => {
+                let token = value::viewer_token().map_err(anyhow::Error::msg).or_exit(Exit::Usage)?;
+                Some(ViewerOptions { addr, hosts: self.ui_host, token })
+            }
+            None => None,
+        };
         Ok(Config {
             handlers,
             grants,
@@ -351,7 +377,8 @@ impl Flags {
                 Some(AccessLogFormat::Json) => Format::Json,
                 Some(AccessLogFormat::None) => Format::None,
             },
-            capture: None,
+            capture: ui.is_some().then_some(CaptureOptions { memory: self.ui_memory, ..CaptureOptions::DEFAULT }),
+            ui,
             limits_given: self.limits,
             qr: self.qr,
             concurrency: ConcurrencyLimits {

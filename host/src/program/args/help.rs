@@ -13,15 +13,12 @@ use super::{
 const ALL: &str = "help-all";
 
 /// The flags of serving commands that `--help` shows. `--help-all` shows the others as well.
-const FIRST: [&str; 18] = [
+const FIRST: [&str; 15] = [
     "handler",
     "mount",
     "addr",
     "port",
     "host",
-    "spa",
-    "cors",
-    "live",
     "wrap",
     "env",
     "dir",
@@ -29,7 +26,7 @@ const FIRST: [&str; 18] = [
     "timeout",
     "max_memory",
     "debug",
-    "lint",
+    "ui",
     "eject",
     ALL,
 ];

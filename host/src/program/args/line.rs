@@ -19,7 +19,7 @@ use crate::source::locate::Named;
 pub(super) struct Args {
     /// A component, Rust file, crate, Python app (app.py, module:app) or directory; a prefix says which: component:,
     /// rust:, crate:, python:, files:, gateway:, wasi-http:, cgi:
-    #[arg(value_name = "HANDLER", required_unless_present = "mount", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "HANDLER", required_unless_present_any = ["mount", "ui"], value_hint = ValueHint::AnyPath)]
     pub(super) handler: Option<OsString>,
 
     /// Serve another handler below a path; `--timeout /a:5s` is for it only

@@ -7,6 +7,7 @@ use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
     command::{BuildArgs, Command, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, PlatformArg, TestArgs},
+    flags::Flags,
     line::Args,
     refusal, shell, value,
 };
@@ -40,13 +41,20 @@ pub(super) fn task(args: Args, program: PathBuf) -> Result<Task, StartError> {
     if let Some(why) = args.handler.as_deref().and_then(refusal::not_a_handler) {
         return Err(StartError::new(Exit::Handler, &anyhow!(why)));
     }
-    let root = args.handler.map(|handler| (Mount::ROOT, Named::from(handler)));
+    let root = args.handler.map(Named::from);
+    // Without any handler there is the viewer.
+    let root = root.or_else(|| args.mount.is_empty().then_some(Named::Bin { echoes: false }));
+    let root = root.map(|named| (Mount::ROOT, named));
     let handlers = Mounts::new(args.mount.into_iter().chain(root))
         .map_err(|mount| {
             anyhow!("two handlers are mounted at `{mount}`; give one of them another path, as in --mount /app=HANDLER")
         })
         .or_exit(Exit::Usage)?;
-    Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile)?)))
+    serve(args.flags, handlers, compile)
+}
+
+fn serve(flags: Flags, handlers: Mounts<Named>, compile: CompileOptions) -> Result<Task, StartError> {
+    Ok(Task::Serve(Box::new(flags.into_config(handlers, compile)?)))
 }
 
 fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
@@ -67,6 +75,10 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         }
         Command::Dump(args) => of_dump(args).map(Task::Dump),
         Command::Logs(args) => of_example(args, &example::LOGS, program),
+        Command::Echo(args) if args.flags.has_viewer() && !args.eject => {
+            let compile = args.flags.compile(program);
+            serve(args.flags, Mounts::root(Named::Bin { echoes: true }), compile)
+        }
         Command::Echo(args) => of_example(args, &example::ECHO, program),
         Command::Test(TestArgs { source, arguments }) => {
             Ok(Task::Test(Test { source, arguments, options: BuildOptions { lines: false, messages: messages() } }))
@@ -139,6 +151,5 @@ fn of_example(args: ExampleArgs, example: &'static Example, program: PathBuf) ->
         return Ok(Task::Eject(example));
     }
     let compile = args.flags.compile(program);
-    let handlers = Mounts::root(Named::Example(example));
-    Ok(Task::Serve(Box::new(args.flags.into_config(handlers, compile)?)))
+    serve(args.flags, Mounts::root(Named::Example(example)), compile)
 }

@@ -17,6 +17,7 @@ use crate::{
     base::{address::PartialAddress, limits::Limits, size},
     kind::wasm::settings::INSTANCES_MAX,
     source::locate::{Named, split_once},
+    viewer::door::Token,
 };
 
 /// Whether stderr is a terminal.
@@ -85,6 +86,37 @@ pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     match (ip, port) {
         (Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
         _ => Err("it must be a port, or a loopback address and a port, as in 127.0.0.1:9000".into()),
+    }
+}
+
+/// A host that the viewer may be reached under, as in the field Host: a name or an address, with a port or without.
+pub(super) fn viewer_host(text: &str) -> Result<String, String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+    match text {
+        "" => Err("write a name, as in box.example or box.example:8443".into()),
+        text if text.contains("://") => {
+            Err("write the name without http:// and without a path, as in box.example".into())
+        }
+        text if !text.bytes().all(is_part) => Err("write a name, as in box.example or box.example:8443".into()),
+        text => Ok(text.to_ascii_lowercase()),
+    }
+}
+
+/// The viewer's token, if the environment has one.
+pub(super) fn viewer_token() -> Result<Option<Token>, String> {
+    const NAME: &str = "WASMSERVE_UI_TOKEN";
+    match env::var(NAME) {
+        Ok(token) => Token::new(token).map(Some).map_err(|why| format!("{NAME}: {why}")),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{NAME}: it is not UTF-8")),
+    }
+}
+
+/// The memory for captures.
+pub(super) fn capture_memory(text: &str) -> Result<usize, String> {
+    match usize::try_from(size::parse(text)?) {
+        Ok(bytes) if bytes >= 1 << 20 => Ok(bytes),
+        _ => Err("it must be at least 1MiB".into()),
     }
 }
 

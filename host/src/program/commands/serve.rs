@@ -49,7 +49,7 @@ use crate::{
         self,
         guest::Guest,
         network,
-        socket::{bind, listen, passed},
+        socket::{bind, listen, listen_beside, passed},
     },
     source::{
         build::Failure,
@@ -61,6 +61,7 @@ use crate::{
         watch::{self, Served, Watched},
     },
     transport,
+    viewer::{self, hub::Subject},
 };
 
 /// How long an immediate exit may take to write the log lines about cut exchanges.
@@ -118,11 +119,16 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
             Err(exit) => return Ok(end_early(exit, runtime, &log)),
         },
     };
+    let taken: Vec<u16> = sockets.iter().filter_map(|socket| Some(socket.local_addr().ok()?.port())).collect();
+    let stats = config.stats.map(|at| listen_beside(at, &taken, "--stats")).transpose().or_exit(Exit::Address)?;
+    let viewer =
+        config.ui.as_ref().map(|options| viewer::Bound::new(options, &taken)).transpose().or_exit(Exit::Address)?;
     let engine = start_engine(&config, &events)?;
     let mut build = config.build;
     if config.access_log == Format::Json {
         build.messages = Messages::Log(Arc::clone(&events));
     }
+    let bin = config.handlers.iter().find_map(|(_, mounted)| mounted.bin()).map(Arc::new);
     let dirs = allowances.iter().flat_map(|allowance| &allowance.grants.dirs).filter(|dir| !dir.read_only);
     let loader = Loader {
         engine: Arc::clone(&engine),
@@ -131,10 +137,13 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         finder: Finder::default(),
         interpreter: Interpreter::default(),
         written: dirs.filter_map(|dir| dir.host.canonicalize().ok()).collect(),
+        bin: bin.clone().unwrap_or_default(),
         changes: Arc::new(Changes::new()),
     };
     let begun = SystemTime::now();
-    let handlers = config.handlers;
+    let stats_port = stats.as_ref().and_then(|listener| Some(listener.local_addr().ok()?.port()));
+    let closed: Vec<u16> = viewer.as_ref().map(viewer::Bound::port).into_iter().chain(stats_port).collect();
+    let handlers = config.handlers.map(|mounted| mounted.without(&closed));
     let names: Vec<_> = handlers.iter().map(|(mount, mounted)| (mount.to_string(), mounted.title())).collect();
     let loading = async {
         let loaded = spawn_blocking(move || (load(&loader, handlers), loader)).await;
@@ -170,7 +179,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let exchanges = exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)).captured(store.clone());
     let exchanges = Arc::new(exchanges);
     let (replayer, guests) = replayer(&config.lifecycle, store.clone(), arrivals);
-    if let (Some(replayer), Some(store)) = (replayer, store) {
+    if let (Some(replayer), Some(store)) = (replayer, store.clone()) {
         let why_not = why_not_on_save(&allowances);
         let saved = saved::spawn(replayer, store, Arc::clone(&events), why_not, are_replaced);
         saved.context("cannot create the thread for replays").or_exit(Exit::Failed)?;
@@ -179,14 +188,20 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
 
     // Gives the terminal back when it is dropped.
     let mut keys = None;
+    let mut viewing = None;
     let exit = runtime.block_on(async {
         let listeners = listen(sockets, &config.addr).or_exit(Exit::Address)?;
         let addrs: io::Result<Vec<SocketAddr>> = listeners.iter().map(TcpListener::local_addr).collect();
         let addrs = addrs.context("cannot get the listening address").or_exit(Exit::Failed)?;
         // The others have the same port, or were passed after it.
         let addr = addrs[0];
-        if let Some(at) = config.stats {
-            serve_metrics(at, &exchanges, &engine).await.or_exit(Exit::Address)?;
+        if let Some(listener) = stats {
+            serve_metrics(listener, &exchanges, &engine).or_exit(Exit::Failed)?;
+        }
+        let viewer_url = viewer.as_ref().map(viewer::Bound::url);
+        if let (Some(bound), Some(store)) = (viewer, store) {
+            let subject = Subject { store, exchanges: Arc::clone(&exchanges), url: lifecycle::url(addr), bin };
+            viewing = Some(bound.serve(subject).context("cannot start the viewer's thread").or_exit(Exit::Failed)?);
         }
         config.grants.into_iter().for_each(|grant| events.notice(Level::Status, grant));
         let has_command = config.lifecycle.exec.is_some();
@@ -197,6 +212,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
             network: network::urls(&addrs),
             addrs,
             local: lifecycle::url(addr),
+            viewer: viewer_url,
             handlers: names,
             limits: config.limits_given,
             qr: config.qr,
@@ -230,6 +246,9 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         Ok(lifecycle.end().await)
     });
     _ = keys.take();
+    if let Some(viewer) = viewing {
+        viewer.end();
+    }
     if let Ok(Exit::Interrupted) = exit {
         // Does not wait for handlers, and only briefly for the log.
         log.flush_within(FLUSH_TIMEOUT);
@@ -347,13 +366,18 @@ fn is_safe_to_watch(watched: &Watched, grants: &Grants, events: &Events) -> bool
     false
 }
 
-/// Serves the metrics at `at`.
-async fn serve_metrics(at: SocketAddr, exchanges: &Arc<Exchanges>, engine: &Arc<Engine>) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on `{at}` for --stats"))?;
+/// Serves the metrics. Must be called within the runtime.
+fn serve_metrics(
+    listener: std::net::TcpListener,
+    exchanges: &Arc<Exchanges>,
+    engine: &Arc<Engine>,
+) -> anyhow::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
     let events = exchanges.events();
-    events.notice(Level::Status, format!("statistics on http://{}/metrics", listener.local_addr().unwrap_or(at)));
+    events.notice(Level::Status, format!("statistics on http://{}/metrics", listener.local_addr()?));
     let metrics = Metrics::new(Arc::clone(events), gauges(exchanges, engine));
-    tokio::spawn(transport::admin::serve(listener, Arc::new(metrics)));
+    tokio::spawn(transport::admin::serve_metrics(listener, Arc::new(metrics)));
     Ok(())
 }
 
