@@ -43,6 +43,7 @@ mod stats;
 mod stuck;
 mod terminal;
 mod toolchain;
+mod viewer;
 mod wasi_http;
 mod wasi_http_3;
 mod watch;
