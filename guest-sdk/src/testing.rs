@@ -214,6 +214,24 @@ impl Environ {
         self
     }
 
+    /// Sets the body as one that was sent in chunks: its length is unknown before its end, so there is no
+    /// `CONTENT_LENGTH`.
+    ///
+    /// ```
+    /// # use wasmserve_guest::Environ;
+    /// let environ = Environ::for_test([]).with_chunked_input("abc=def");
+    /// assert_eq!(environ.get("CONTENT_LENGTH"), None);
+    /// assert_eq!(environ.input().read_all(100)?, b"abc=def");
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn with_chunked_input(self, body: impl Into<Vec<u8>>) -> Self {
+        self.gateway.with(|exchange| {
+            exchange.set("HTTP_TRANSFER_ENCODING", "chunked".into());
+            exchange.input = body.into();
+        });
+        self
+    }
+
     /// Makes reading the body fail at its end.
     ///
     /// ```

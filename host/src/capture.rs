@@ -4,6 +4,7 @@
 //! to add; when the last one lets go of it, it becomes a [`Record`](record::Record) in the [`Store`](store::Store), and
 //! goes to whoever follows the store.
 
+pub mod archive;
 pub mod export;
 pub mod message;
 pub mod record;

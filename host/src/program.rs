@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 
 use self::{
-    commands::{build, clean, doc, dump, export, inspect, new, serve, test, wit},
+    commands::{build, clean, convert, doc, dump, export, inspect, new, serve, test, wit},
     task::Task,
 };
 use crate::{
@@ -59,6 +59,7 @@ fn run(task: Task) -> Result<Exit, StartError> {
         Task::Eject(example) => print_result(new::eject(example)),
         Task::Inspect(inspect) => inspect::run(&inspect),
         Task::Dump(dump) => dump::run(dump),
+        Task::Convert(convert) => convert::run(&convert),
         Task::Build(build) => build::run(build),
         Task::Export(export) => export::run(export),
         Task::Test(test) => test::run(test),

@@ -16,8 +16,22 @@ fn stdout_of(launch: Launch) -> String {
     ended.stdout
 }
 
-const COMMANDS: [&str; 13] =
-    ["new", "build", "export", "inspect", "dump", "logs", "echo", "test", "doc", "wit", "clean", "completions", "man"];
+const COMMANDS: [&str; 14] = [
+    "new",
+    "build",
+    "export",
+    "inspect",
+    "dump",
+    "convert",
+    "logs",
+    "echo",
+    "test",
+    "doc",
+    "wit",
+    "clean",
+    "completions",
+    "man",
+];
 
 #[test]
 fn help_is_one_screen() {

@@ -164,6 +164,7 @@ fn p19_the_wall_clock_is_used_only_for_timestamps_and_beside_the_times_of_files(
         "base/output.rs",
         "event/exchange.rs",
         "exchange/in_progress.rs",
+        "capture/archive.rs",
         "capture/recording.rs",
         "kind/files/conditions.rs",
         "kind/files/listing.rs",

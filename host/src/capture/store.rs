@@ -33,6 +33,9 @@ impl CaptureOptions {
 pub trait Sink: Send + Sync {
     /// Takes a record. Must return soon.
     fn take(&self, record: &Arc<Record>);
+
+    /// Takes a record that is kept now, or no longer.
+    fn kept(&self, _record: &Arc<Record>) {}
 }
 
 /// The records of completed exchanges. Removes the oldest when memory is needed, but none that is kept.
@@ -294,7 +297,27 @@ impl Store {
         let mut record = Record::clone(&stored.record);
         record.kept = note;
         stored.record = Arc::new(record);
-        Ok(Some(Arc::clone(&stored.record)))
+        let record = Arc::clone(&stored.record);
+        self.sinks.iter().for_each(|sink| sink.kept(&record));
+        Ok(Some(record))
+    }
+
+    /// Puts a record of an earlier run into the store, which keeps it. Returns its seq, or `None` if there is no memory.
+    pub fn restore(&self, mut record: Record) -> Option<u64> {
+        let bytes = OVERHEAD + record.request.bytes.len() + record.response.bytes.len();
+        let mut records = lock(&self.records);
+        if records.kept_bytes + bytes > self.options.memory / 2 || !self.reserve(bytes) {
+            return None;
+        }
+        records.kept_bytes += bytes;
+        records.counts.seen += 1;
+        let seq = records.counts.seen;
+        record.seq = seq;
+        record.kept.get_or_insert_default();
+        records.all.insert(seq, Stored { record: Arc::new(record), bytes });
+        drop(records);
+        self.newest.send_replace(seq);
+        Some(seq)
     }
 
     /// Removes all records that are not kept.

@@ -1,5 +1,6 @@
 //! Parses the command line into a task, the only part of it that the rest of the program sees.
 
+mod capture;
 mod command;
 mod directory;
 mod env_file;

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod clean;
+pub(crate) mod convert;
 pub(crate) mod doc;
 pub(crate) mod dump;
 mod engine;

@@ -11,7 +11,7 @@ use crate::{
         limits::{ConcurrencyLimits, EngineLimits, Limits},
         options::{FileOptions, GatewayOptions},
     },
-    capture::store::CaptureOptions,
+    capture::{archive::ArchiveOptions, redact::Redaction, store::CaptureOptions},
     kind::{
         bin::{self, Bin},
         wasm::compile::CompileOptions,
@@ -65,6 +65,10 @@ pub(crate) struct Config {
     pub ui: Option<ViewerOptions>,
     /// What is captured of exchanges, and how much memory that may take; `None` if nothing is.
     pub capture: Option<CaptureOptions>,
+    /// Where exchanges are written, if anywhere.
+    pub archive: Option<ArchiveOptions>,
+    /// What is replaced in exports of captured exchanges.
+    pub redaction: Redaction,
     /// How sources are built.
     pub build: BuildOptions,
     /// Whether a handler is replaced when its file or its source changes.

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::config::Config;
 use crate::{
     base::address::Address,
+    capture::{export::Format, redact::Redaction},
     compose::export::Keep,
     kind::wasm::{compile::CompileOptions, settings::Abi},
     lifecycle::options::LifecycleOptions,
@@ -32,6 +33,8 @@ pub(crate) enum Task {
     Inspect(Inspect),
     /// Print what clients send.
     Dump(Dump),
+    /// Export captured exchanges.
+    Convert(Convert),
     /// Build a handler without serving it.
     Build(Build),
     /// Turn a handler into a component that other hosts serve.
@@ -58,6 +61,23 @@ pub(crate) struct Test {
     pub arguments: Vec<OsString>,
     /// How to build it.
     pub options: BuildOptions,
+}
+
+/// The parameters of `wasmserve convert`.
+#[derive(Debug)]
+pub(crate) struct Convert {
+    /// The captures: files or directories.
+    pub files: Vec<PathBuf>,
+    /// The format of the result.
+    pub format: Format,
+    /// The ids of the exchanges; all if empty.
+    pub only: Vec<u64>,
+    /// Where to write the result; to stdout if `None`.
+    pub output: Option<PathBuf>,
+    /// What is replaced in it.
+    pub redaction: Redaction,
+    /// Where problems are reported.
+    pub messages: Messages,
 }
 
 /// The parameters of `wasmserve build`.

@@ -10,7 +10,7 @@ use crate::{
         message::Message,
         record::{Ending, Protocol, Record, Side},
         time,
-        url::Url,
+        url::{self, Url},
     },
 };
 
@@ -59,8 +59,10 @@ impl<'a> Exchange<'a> {
         self.request.words()[0]
     }
 
-    pub(super) fn target(&self) -> &[u8] {
-        self.request.words()[1]
+    /// The path and the query, with escapes for what no URL may contain.
+    pub(super) fn origin_target(&self) -> String {
+        let path = url::escaped(&self.url.path);
+        if path.starts_with('/') { path } else { format!("/{path}") }
     }
 
     /// Whether the request can be sent by a program that writes HTTP itself.

@@ -1,14 +1,15 @@
 //! The subcommands and their flags.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs, wrap};
+use super::{capture::RedactArgs, flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs, wrap};
 use crate::{
     base::size,
+    capture::export::Format,
     kind::wasm::component,
     program::commands::{dump::reply, export::deployment},
     source::{example, filter::Wrap},
@@ -30,6 +31,9 @@ pub(super) enum Command {
 
     /// Print exactly what clients send, without parsing it as HTTP and without a handler
     Dump(DumpArgs),
+
+    /// Turn captured exchanges into curl commands, HAR, tests or packets
+    Convert(ConvertArgs),
 
     /// Print the log records that Python's logging.handlers.HTTPHandler sends
     Logs(ExampleArgs),
@@ -162,6 +166,32 @@ pub(super) struct InspectArgs {
     /// Maximum size of the file
     #[arg(long, value_name = "SIZE", default_value = size::text(component::SIZE_MAX), value_parser = size::parse)]
     pub(super) max_component: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    /// Files or directories that --capture has written, or WARC files of other programs
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(super) files: Vec<PathBuf>,
+
+    /// The format: curl, har, raw, rest, hurl, test, pcapng or warc
+    #[arg(long = "as", value_name = "FORMAT", value_parser = Format::from_str)]
+    pub(super) format: Format,
+
+    /// Only the exchanges with these ids, as in the log
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    pub(super) only: Vec<u64>,
+
+    /// Where to write the result, with further files beside it if it needs any [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Keep secrets such as Authorization and Cookie
+    #[arg(long, conflicts_with = "redact")]
+    pub(super) with_secrets: bool,
+
+    #[command(flatten)]
+    pub(super) redact: RedactArgs,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use wasmserve_gateway::{
 };
 
 use super::{
+    capture::CaptureArgs,
     directory::DirectoryArgs,
     env_file,
     lifecycle::LifecycleArgs,
@@ -105,6 +106,9 @@ pub(super) struct Flags {
     /// How much memory captured exchanges may use; beyond it, the oldest are removed
     #[arg(long, value_name = "SIZE", default_value = size::text(CaptureOptions::DEFAULT.memory as u64), value_parser = value::capture_memory)]
     ui_memory: usize,
+
+    #[command(flatten)]
+    capture: CaptureArgs,
 
     /// Format of the log on stderr [default: terminal at a terminal, else basehttp]
     #[arg(long, value_name = "FORMAT", value_enum)]
@@ -377,8 +381,10 @@ impl Flags {
                 Some(AccessLogFormat::Json) => Format::Json,
                 Some(AccessLogFormat::None) => Format::None,
             },
-            capture: ui.is_some().then_some(CaptureOptions { memory: self.ui_memory, ..CaptureOptions::DEFAULT }),
+            capture: self.capture.options(ui.is_some().then_some(self.ui_memory)),
             ui,
+            archive: self.capture.archive(),
+            redaction: self.capture.redaction(),
             limits_given: self.limits,
             qr: self.qr,
             concurrency: ConcurrencyLimits {

@@ -6,16 +6,19 @@ use anyhow::anyhow;
 use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
-    command::{BuildArgs, Command, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, PlatformArg, TestArgs},
+    command::{
+        BuildArgs, Command, ConvertArgs, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, PlatformArg, TestArgs,
+    },
     flags::Flags,
     line::Args,
     refusal, shell, value,
 };
 use crate::{
     base::exit::{Exit, OrExit as _, StartError},
+    capture::redact::Redaction,
     compose::export::Keep,
     kind::wasm::compile::CompileOptions,
-    program::task::{Build, Deploy, Dump, Export, Inspect, Layout, New, Platform, ReplyOptions, Task, Test},
+    program::task::{Build, Convert, Deploy, Dump, Export, Inspect, Layout, New, Platform, ReplyOptions, Task, Test},
     source::{
         build::options::{BuildOptions, Messages},
         example::{self, Example},
@@ -72,6 +75,10 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Inspect(InspectArgs { file, max_component }) => {
             let compile = CompileOptions::new(program);
             Ok(Task::Inspect(Inspect { file, component: max_component, compile, messages: messages() }))
+        }
+        Command::Convert(ConvertArgs { files, format, only, output, with_secrets, redact }) => {
+            let redaction = if with_secrets { Redaction::off() } else { redact.redaction() };
+            Ok(Task::Convert(Convert { files, format, only, output, redaction, messages: messages() }))
         }
         Command::Dump(args) => of_dump(args).map(Task::Dump),
         Command::Logs(args) => of_example(args, &example::LOGS, program),

@@ -3,7 +3,9 @@
 use std::{
     io,
     net::SocketAddr,
-    panic, process,
+    panic,
+    path::Path,
+    process,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -23,7 +25,10 @@ use crate::{
         exit::{Exit, OrExit as _, StartError},
         grants::{Allowance, Grants},
     },
-    capture::store::Store,
+    capture::{
+        archive::Archive,
+        store::{Sink, Store},
+    },
     event::{Event, Events, Listener, listening::Listening, notice::Level},
     exchange::Exchanges,
     kind::{
@@ -57,6 +62,7 @@ use crate::{
         filter::Layers,
         live::Live,
         load::Loader,
+        locate::Source,
         python::Finder,
         watch::{self, Served, Watched},
     },
@@ -66,6 +72,9 @@ use crate::{
 
 /// How long an immediate exit may take to write the log lines about cut exchanges.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How long a normal exit waits until captures are written.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until a signal or one of the [`LifecycleOptions`] stops the server.
 ///
@@ -85,14 +94,27 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         .or_exit(Exit::Failed)?;
     let log = AccessLog::spawn(config.access_log).context("cannot create the log's thread").or_exit(Exit::Failed)?;
     let log = Arc::new(log);
+    let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log), config.capture.is_some());
+    let archive = config.archive.clone().map(|options| {
+        let events = Arc::clone(&events);
+        Archive::spawn(options, move |line| events.notice(Level::Warning, line))
+    });
+    let archive = archive.transpose().or_exit(Exit::Failed)?;
     let arrivals = Arc::<Arrivals>::default();
-    let store = config.capture.map(|options| Store::spawn(options, vec![Arc::clone(&arrivals) as _])).transpose();
+    let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&arrivals) as _];
+    sinks.extend(archive.iter().map(|archive| Arc::clone(archive) as _));
+    let store = config.capture.map(|options| Store::spawn(options, sinks)).transpose();
     let store = store.context("cannot create the thread for captures").or_exit(Exit::Failed)?;
-    let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log), store.is_some());
+    if let (Some(archive), Some(store)) = (&archive, &store) {
+        archive.restore(store);
+    }
 
     let allowances: Vec<Arc<Allowance>> =
         config.handlers.iter().map(|(_, mounted)| Arc::clone(&mounted.allowance)).collect();
     allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
+    if let Some(archive) = &archive {
+        check_captures(archive.dir(), &config.handlers)?;
+    }
     // Reported before anything is bound or built.
     for (_, mounted) in config.handlers.iter() {
         let source = Layers::new(mounted.named.clone(), &mounted.filters);
@@ -136,7 +158,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         build,
         finder: Finder::default(),
         interpreter: Interpreter::default(),
-        written: dirs.filter_map(|dir| dir.host.canonicalize().ok()).collect(),
+        written: dirs
+            .map(|dir| &*dir.host)
+            .chain(archive.as_ref().map(|archive| archive.dir()))
+            .filter_map(|dir| dir.canonicalize().ok())
+            .collect(),
         bin: bin.clone().unwrap_or_default(),
         changes: Arc::new(Changes::new()),
     };
@@ -199,9 +225,14 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
             serve_metrics(listener, &exchanges, &engine).or_exit(Exit::Failed)?;
         }
         let viewer_url = viewer.as_ref().map(viewer::Bound::url);
-        if let (Some(bound), Some(store)) = (viewer, store) {
+        if let (Some(bound), Some(store)) = (viewer, store.clone()) {
             let subject = Subject { store, exchanges: Arc::clone(&exchanges), url: lifecycle::url(addr), bin };
             viewing = Some(bound.serve(subject).context("cannot start the viewer's thread").or_exit(Exit::Failed)?);
+        }
+        if let Some(archive) = &archive {
+            let dir = archive.dir().display();
+            let line = format!("capturing every exchange to `{dir}`, secrets included; only you can read the files");
+            events.notice(Level::Status, line);
         }
         config.grants.into_iter().for_each(|grant| events.notice(Level::Status, grant));
         let has_command = config.lifecycle.exec.is_some();
@@ -250,17 +281,25 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         viewer.end();
     }
     if let Ok(Exit::Interrupted) = exit {
-        // Does not wait for handlers, and only briefly for the log.
+        // Does not wait for handlers, and only briefly for captures and the log.
+        end_captures(store.as_deref(), archive.as_deref(), FLUSH_TIMEOUT);
         log.flush_within(FLUSH_TIMEOUT);
         ProcessTree::below_us().terminate();
         process::exit(Exit::Interrupted.code().into());
     }
     // Does not wait long for blocking calls of handlers, for example on a file system that does not respond.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    end_captures(store.as_deref(), archive.as_deref(), ARCHIVE_TIMEOUT);
     log.flush();
     // A build may be running, whose result nothing needs any more.
     ProcessTree::below_us().terminate();
     exit
+}
+
+/// Writes what has been captured.
+fn end_captures(store: Option<&Store>, archive: Option<&Archive>, timeout: Duration) {
+    store.into_iter().for_each(Store::end);
+    archive.into_iter().for_each(|archive| archive.end(timeout));
 }
 
 /// Ends a server that a signal has stopped before it listened. Does not wait for blocking work.
@@ -325,6 +364,29 @@ fn check_grants(grants: &Grants) -> Result<(), StartError> {
          another directory, or set XDG_CACHE_HOME to a directory outside of it"
     ))
     .or_exit(Exit::Usage)
+}
+
+/// Checks that no handler gives access to captures, which contain the secrets of all clients.
+fn check_captures(dir: &Path, handlers: &Mounts<Mounted>) -> Result<(), StartError> {
+    let Ok(captures) = dir.canonicalize() else { return Ok(()) };
+    let is_inside = |path: &Path| path.canonicalize().is_ok_and(|path| captures.starts_with(path));
+    let shown = dir.display();
+    for (_, mounted) in handlers.iter() {
+        let source = Source::new(mounted.named.clone());
+        let granted = mounted.allowance.grants.dirs.iter().find(|granted| is_inside(&granted.host));
+        let why = if let Some(granted) = granted {
+            format!("--dir {granted} would let a handler read")
+        } else if source.is_directory() && is_inside(source.path()) {
+            format!("`{}` is served, and with it", source.path().display())
+        } else {
+            continue;
+        };
+        let why = anyhow!(
+            "{why} `{shown}`, where captures with the secrets of all clients are; give --capture another directory"
+        );
+        return Err(StartError::new(Exit::Usage, &why));
+    }
+    Ok(())
 }
 
 fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, StartError> {

@@ -1,0 +1,525 @@
+//! Writes records to files, on its own thread, so that nothing waits for the disk.
+//!
+//! A run writes segments one after the other, and removes its oldest ones beyond a size. What the disk is too slow for, or
+//! has no space for, is counted and reported.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process,
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    message::Message,
+    record::Record,
+    store::{Sink, Store},
+    time,
+    warc::{self, Writer},
+};
+use crate::base::lock::lock;
+
+/// Where records are written, and how much disk space they may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveOptions {
+    /// The directory, which is created if needed.
+    pub dir: PathBuf,
+    /// The bytes of all segments of this run together. Files of kept exchanges and of earlier runs do not count.
+    pub size: u64,
+}
+
+impl ArchiveOptions {
+    /// The default of `--capture-size`.
+    pub const SIZE: u64 = 1 << 30;
+}
+
+/// The subdirectory for exchanges that are kept.
+pub const KEPT: &str = "kept";
+
+/// The largest segment, in bytes. A larger exchange has a segment of its own.
+const SEGMENT_MAX: u64 = 64 << 20;
+
+/// What may wait to be written, in bytes.
+const QUEUE_MAX: usize = 16 << 20;
+
+/// How long it takes until writing is tried again after it has failed, and between two reports of losses.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Writes the records that it is given to files.
+pub(crate) struct Archive {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    queue: Mutex<Queue>,
+    news: Condvar,
+    report: Box<dyn Fn(String) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Queue {
+    tasks: VecDeque<Task>,
+    /// The bytes that tasks hold.
+    bytes: usize,
+    status: Status,
+    /// Files of kept exchanges by their seq, of which the thread may not know yet.
+    restored: Vec<(u64, PathBuf)>,
+    /// How many lost exchanges have been reported.
+    reported: u64,
+    is_over: bool,
+    is_ended: bool,
+}
+
+/// What has become of the records so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Exchanges that were written.
+    pub written: u64,
+    /// Exchanges that were not written, because the disk was too slow or full.
+    pub lost: u64,
+    /// Why nothing can be written at the moment.
+    pub problem: Option<String>,
+}
+
+enum Task {
+    Add(Arc<Record>),
+    /// A record is kept, or no longer.
+    Keep(Arc<Record>),
+}
+
+impl Task {
+    fn size(&self) -> usize {
+        let (Self::Add(record) | Self::Keep(record)) = self;
+        record.request.bytes.len() + record.response.bytes.len() + (1 << 10)
+    }
+}
+
+impl Sink for Archive {
+    fn take(&self, record: &Arc<Record>) {
+        self.push(Task::Add(Arc::clone(record)));
+    }
+
+    fn kept(&self, record: &Arc<Record>) {
+        self.push(Task::Keep(Arc::clone(record)));
+    }
+}
+
+impl Archive {
+    /// Creates the directory and starts the thread. `report` gets a line for people when files cannot be written, when they
+    /// can be again, when exchanges were lost, and when the first segment is removed.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be used, or the system cannot create another thread.
+    pub(crate) fn spawn(
+        options: ArchiveOptions,
+        report: impl Fn(String) + Send + Sync + 'static,
+    ) -> anyhow::Result<Arc<Self>> {
+        let name = options.dir.display().to_string();
+        check(&options.dir).with_context(|| format!("`{name}` cannot be used for --capture"))?;
+        let shared = Arc::new(Shared {
+            dir: options.dir.clone(),
+            queue: Mutex::default(),
+            news: Condvar::new(),
+            report: Box::new(report),
+        });
+        let mut run = [0; 8];
+        getrandom::fill(&mut run).context("the system has no randomness")?;
+        let segments = Segments::new(options, Writer::new(run));
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("archive".into());
+        thread.spawn(move || of_thread.run(segments)).context("cannot create the thread for captures")?;
+        Ok(Arc::new(Self { shared }))
+    }
+
+    /// Puts the exchanges that earlier runs have kept into a store.
+    pub(crate) fn restore(&self, store: &Store) {
+        let directory = self.shared.dir.join(KEPT);
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "warc"));
+        paths.sort();
+        for path in paths {
+            let mut files = match warc::read_path(&path) {
+                Ok(files) => files,
+                Err(error) => {
+                    (self.shared.report)(format!("{error:#}"));
+                    continue;
+                }
+            };
+            let records: Vec<Record> = files.by_ref().collect();
+            files.problems().into_iter().for_each(&self.shared.report);
+            let is_alone = records.len() == 1;
+            for record in records {
+                match store.restore(record) {
+                    // A file with several exchanges is the user's own, and stays.
+                    Some(seq) if is_alone => lock(&self.shared.queue).restored.push((seq, path.clone())),
+                    Some(_) => {}
+                    None => {
+                        (self.shared.report)(format!("`{}` needs more memory than --ui-memory leaves", path.display()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What has become of the records so far.
+    #[must_use]
+    pub(crate) fn status(&self) -> Status {
+        lock(&self.shared.queue).status.clone()
+    }
+
+    /// The directory.
+    #[must_use]
+    pub(crate) fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// Waits until everything is written, at most for `timeout`, and ends the thread.
+    pub(crate) fn end(&self, timeout: Duration) {
+        let until = Instant::now() + timeout;
+        let mut queue = lock(&self.shared.queue);
+        queue.is_over = true;
+        self.shared.news.notify_all();
+        while !queue.is_ended {
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
+            queue = match self.shared.news.wait_timeout(queue, left) {
+                Ok((queue, _)) => queue,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        let waiting = queue.tasks.len() as u64;
+        queue.status.lost += waiting;
+        queue.tasks.clear();
+        let lost = queue.status.lost - queue.reported;
+        queue.reported = queue.status.lost;
+        let problem = queue.status.problem.clone();
+        drop(queue);
+        if lost > 0 {
+            (self.shared.report)(self.shared.not_written(lost, problem.as_deref()));
+        }
+    }
+
+    fn push(&self, task: Task) {
+        let mut queue = lock(&self.shared.queue);
+        let size = task.size();
+        // One task always has room, however large it is.
+        if queue.bytes > 0 && queue.bytes + size > QUEUE_MAX {
+            queue.status.lost += 1;
+            return;
+        }
+        queue.bytes += size;
+        queue.tasks.push_back(task);
+        drop(queue);
+        self.shared.news.notify_all();
+    }
+}
+
+impl Shared {
+    fn run(&self, mut segments: Segments) {
+        let mut reported_at: Option<Instant> = None;
+        let mut retry_at: Option<Instant> = None;
+        while let Some(task) = self.next(retry_at) {
+            for (seq, path) in std::mem::take(&mut lock(&self.queue).restored) {
+                segments.kept.insert(seq, path);
+            }
+            let done = match &task {
+                Task::Add(record) => segments.append(record),
+                Task::Keep(record) => segments.keep(record),
+            };
+            let mut queue = lock(&self.queue);
+            let line = match done {
+                Ok(()) => {
+                    queue.bytes = queue.bytes.saturating_sub(task.size());
+                    queue.status.written += u64::from(matches!(task, Task::Add(_)));
+                    retry_at = None;
+                    let was_problem = queue.status.problem.take().is_some();
+                    let lost = queue.status.lost - queue.reported;
+                    let is_time = reported_at.is_none_or(|at| at.elapsed() >= PAUSE);
+                    if was_problem || (lost > 0 && is_time) {
+                        queue.reported = queue.status.lost;
+                        reported_at = Some(Instant::now());
+                        Some(if was_problem { self.again(lost) } else { self.not_written(lost, None) })
+                    } else {
+                        None
+                    }
+                }
+                Err(error) => {
+                    let is_new = queue.status.problem.replace(error.to_string()).is_none();
+                    queue.tasks.push_front(task);
+                    if queue.is_over {
+                        break;
+                    }
+                    retry_at = Some(Instant::now() + PAUSE);
+                    is_new.then(|| {
+                        let dir = self.dir.display();
+                        format!("captures cannot be written to `{dir}`: {error}; trying again every 10 s")
+                    })
+                }
+            };
+            drop(queue);
+            if let Some(line) = line {
+                (self.report)(line);
+            }
+            if std::mem::take(&mut segments.has_removed) {
+                let dir = self.dir.display();
+                (self.report)(format!(
+                    "captures in `{dir}` reached --capture-size; the oldest of this run are removed"
+                ));
+            }
+        }
+        lock(&self.queue).is_ended = true;
+        self.news.notify_all();
+    }
+
+    /// The next task, not before `retry_at`. `None` at the end.
+    fn next(&self, retry_at: Option<Instant>) -> Option<Task> {
+        let mut queue = lock(&self.queue);
+        loop {
+            let left = retry_at.and_then(|at| at.checked_duration_since(Instant::now()));
+            let is_time = queue.is_over || left.is_none_or(|left| left.is_zero());
+            if is_time && let Some(task) = queue.tasks.pop_front() {
+                return Some(task);
+            }
+            if queue.is_over {
+                return None;
+            }
+            queue = match left {
+                Some(left) => match self.news.wait_timeout(queue, left) {
+                    Ok((queue, _)) => queue,
+                    Err(poisoned) => poisoned.into_inner().0,
+                },
+                None => self.news.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner()),
+            };
+        }
+    }
+
+    fn again(&self, lost: u64) -> String {
+        let dir = self.dir.display();
+        match lost {
+            0 => format!("captures are written to `{dir}` again"),
+            1 => format!("captures are written to `{dir}` again; one exchange was not"),
+            _ => format!("captures are written to `{dir}` again; {lost} exchanges were not"),
+        }
+    }
+
+    fn not_written(&self, lost: u64, problem: Option<&str>) -> String {
+        let exchanges = if lost == 1 { "exchange was" } else { "exchanges were" };
+        let why = problem.unwrap_or("the disk is too slow");
+        format!("{lost} {exchanges} not written to `{}`: {why}", self.dir.display())
+    }
+}
+
+/// The files of a run.
+struct Segments {
+    options: ArchiveOptions,
+    writer: Writer,
+    /// The beginning of the names of all segments.
+    prefix: String,
+    number: u64,
+    open: Option<Segment>,
+    /// Those that are complete, oldest first, with their lengths.
+    closed: VecDeque<(PathBuf, u64)>,
+    /// The bytes of all segments.
+    total: u64,
+    /// Whether the first segment has just been removed.
+    has_removed: bool,
+    has_ever_removed: bool,
+    /// The files of kept exchanges, by seq.
+    kept: HashMap<u64, PathBuf>,
+    buffer: Vec<u8>,
+}
+
+struct Segment {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Segments {
+    fn new(options: ArchiveOptions, writer: Writer) -> Self {
+        let date: String = time::rfc3339(now() / 1_000_000 * 1_000_000).replace(['-', ':'], "");
+        Self {
+            options,
+            writer,
+            prefix: format!("wasmserve-{date}-{}", process::id()),
+            number: 0,
+            open: None,
+            closed: VecDeque::new(),
+            total: 0,
+            has_removed: false,
+            has_ever_removed: false,
+            kept: HashMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Appends a record to the segment at hand, or to a new one. The file has all of it or nothing, unless the process is
+    /// killed meanwhile.
+    fn append(&mut self, record: &Record) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        self.writer.add(record.seq, record, &mut buffer);
+        let appended = self.append_bytes(&buffer);
+        // One large exchange must not take memory for good.
+        if buffer.capacity() <= 1 << 20 {
+            self.buffer = buffer;
+        }
+        appended?;
+        self.remove_oldest();
+        Ok(())
+    }
+
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let added = bytes.len() as u64;
+        let max = SEGMENT_MAX.min(self.options.size / 4);
+        if let Some(open) = &self.open
+            && (open.length + added > max || is_removed(&open.file))
+        {
+            self.close();
+        }
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                self.number += 1;
+                let path = self.options.dir.join(format!("{}-{:05}.warc", self.prefix, self.number));
+                create_dir(&self.options.dir)?;
+                let file = create(&path)?;
+                let open = none.insert(Segment { file, path, length: 0 });
+                let begin = self.writer.begin(self.number, now());
+                if let Err(error) = open.file.write_all(&begin) {
+                    _ = fs::remove_file(&open.path);
+                    self.open = None;
+                    return Err(error);
+                }
+                open.length = begin.len() as u64;
+                self.total += open.length;
+                open
+            }
+        };
+        if let Err(error) = open.file.write_all(bytes) {
+            // Without the half that was written, the file is whole.
+            _ = open.file.set_len(open.length);
+            self.close();
+            return Err(error);
+        }
+        open.length += added;
+        self.total += added;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(Segment { path, length, .. }) = self.open.take() {
+            self.closed.push_back((path, length));
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        while self.total > self.options.size
+            && let Some((path, length)) = self.closed.pop_front()
+        {
+            // The user may have removed it.
+            _ = fs::remove_file(path);
+            self.total -= length;
+            self.has_removed = !std::mem::replace(&mut self.has_ever_removed, true);
+        }
+    }
+
+    /// Writes a kept exchange to a file of its own, or removes the file.
+    fn keep(&mut self, record: &Record) -> io::Result<()> {
+        if let Some(path) = self.kept.remove(&record.seq) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        if record.kept.is_none() {
+            return Ok(());
+        }
+        let directory = self.options.dir.join(KEPT);
+        create_dir(&directory)?;
+        let name = name(record);
+        let mut names = (1..).map(|n| if n == 1 { format!("{name}.warc") } else { format!("{name}-{n}.warc") });
+        let (path, mut file) = loop {
+            let path = directory.join(names.next().unwrap_or_default());
+            match create(&path) {
+                Ok(file) => break (path, file),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let mut bytes = self.writer.begin(self.number, now());
+        self.writer.add(record.seq, record, &mut bytes);
+        if let Err(error) = file.write_all(&bytes) {
+            _ = fs::remove_file(path);
+            return Err(error);
+        }
+        self.kept.insert(record.seq, path);
+        Ok(())
+    }
+}
+
+/// The name of a kept exchange's file: `17-POST-hook`.
+fn name(record: &Record) -> String {
+    let request = Message::request(record);
+    let [method, target, _] = request.words();
+    let target = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    let part = |bytes: &[u8]| {
+        let words = bytes.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let words: Vec<&str> = words.map(|word| str::from_utf8(word).unwrap_or_default()).collect();
+        let text = words.join("-");
+        text[..text.len().min(60)].to_owned()
+    };
+    let parts = [record.id.to_string(), part(method), part(target)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// Creates the directory, and checks that files can be created in it.
+fn check(directory: &Path) -> anyhow::Result<()> {
+    create_dir(directory)?;
+    if !directory.is_dir() {
+        bail!("it is not a directory");
+    }
+    #[cfg(unix)]
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+    Ok(())
+}
+
+/// Creates a directory that only its owner can read, unless it exists.
+fn create_dir(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
+}
+
+/// Creates a file that only its owner can read. Follows no link, and replaces nothing.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).open(path)
+}
+
+/// Whether a file has no name any more, so that nothing can read what is written to it.
+#[cfg(unix)]
+fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) == 0)
+}
+
+#[cfg(not(unix))]
+fn is_removed(_: &File) -> bool {
+    false
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
