@@ -272,3 +272,114 @@ fn response_trailers(bytes: &[u8], answers_head: bool) -> Option<Range<usize>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::sample;
+
+    /// The request and the response without secrets, and what was replaced.
+    fn redacted(redaction: &Redaction, request: &[u8], response: &[u8]) -> (String, String, Vec<String>) {
+        let mut replaced = BTreeSet::new();
+        let record = redaction.apply(&sample::record(request, response), &mut replaced);
+        for side in [&record.request, &record.response] {
+            assert_eq!(side.total, side.bytes.len() as u64);
+            assert_eq!(side.turns.iter().map(|(_, length)| u64::from(*length)).sum::<u64>(), side.total);
+        }
+        let text = |side: &Side| String::from_utf8(side.bytes.to_vec()).expect("it is text");
+        (text(&record.request), text(&record.response), replaced.into_iter().collect())
+    }
+
+    /// Checks one line of a request head, after the request line.
+    fn line(line: &str, expected: &str, replaced: &[&str]) {
+        let head = |line: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\nbody: token=1");
+        let (request, _, seen) = redacted(&Redaction::default(), head(line).as_bytes(), b"");
+        assert_eq!((request, seen), (head(expected), replaced.iter().map(|name| (*name).to_owned()).collect()));
+    }
+
+    #[test]
+    fn o11_secrets_in_fields_are_replaced() {
+        line("Authorization: Bearer x", "Authorization: REDACTED", &["Authorization"]);
+        line("AUTHORIZATION:Basic eA==  ", "AUTHORIZATION:REDACTED  ", &["AUTHORIZATION"]);
+        line("Proxy-Authorization: x", "Proxy-Authorization: REDACTED", &["Proxy-Authorization"]);
+        line("X-Api-Key: x", "X-Api-Key: REDACTED", &["X-Api-Key"]);
+        line("x_auth_token: x", "x_auth_token: REDACTED", &["x_auth_token"]);
+        line("X-Gitlab-Token: x", "X-Gitlab-Token: REDACTED", &["X-Gitlab-Token"]);
+        line("X-Client-Secret: x", "X-Client-Secret: REDACTED", &["X-Client-Secret"]);
+        line("Authorization: a\r\n b\r\n\tc", "Authorization: REDACTED\r\n REDACTED\r\n\tREDACTED", &["Authorization"]);
+        line("Authorization:", "Authorization:", &[]);
+        line("X-Hub-Signature-256: sha256=x", "X-Hub-Signature-256: sha256=x", &[]);
+        line("X-Tokens: 3", "X-Tokens: 3", &[]);
+    }
+
+    #[test]
+    fn o11_the_names_of_cookies_stay() {
+        line("Cookie: a=1; b=2=3;c", "Cookie: a=REDACTED; b=REDACTED;REDACTED", &["Cookie"]);
+        let response = b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: early=1\r\n\r\nHTTP/1.1 200 OK\r\n\
+                         Set-Cookie: s=1; Path=/; HttpOnly\r\nContent-Length: 0\r\n\r\n";
+        let (_, response, replaced) = redacted(&Redaction::default(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", response);
+        assert_eq!(
+            response,
+            "HTTP/1.1 103 Early Hints\r\nSet-Cookie: early=1\r\n\r\nHTTP/1.1 200 OK\r\n\
+             Set-Cookie: s=REDACTED; Path=/; HttpOnly\r\nContent-Length: 0\r\n\r\n"
+                .replace("early=1", "early=REDACTED")
+        );
+        assert_eq!(replaced, ["Set-Cookie"]);
+    }
+
+    #[test]
+    fn o11_secrets_in_urls_are_replaced() {
+        let target = |target: &str, expected: &str| {
+            let head = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let (request, ..) = redacted(&Redaction::default(), head(target).as_bytes(), b"");
+            assert_eq!(request, head(expected));
+        };
+        target("/?a=1&token=x&b=2", "/?a=1&token=REDACTED&b=2");
+        target("/?access_token=x", "/?access_token=REDACTED");
+        target("/?X-Amz-Signature=x&Key=y", "/?X-Amz-Signature=REDACTED&Key=REDACTED");
+        target("/?%74oken=x", "/?%74oken=REDACTED");
+        target("/?token=", "/?token=");
+        target("/token=x?tokens=1", "/token=x?tokens=1");
+        target("/a;token=x", "/a;token=REDACTED");
+        target("/?token=http://u:p@h/&code=1", "/?token=REDACTED&code=REDACTED");
+        target("http://other/?sig=x", "http://other/?sig=REDACTED");
+        line(
+            "Referer: http://u:p@h/?token=x#id_token=y",
+            "Referer: http://u:REDACTED@h/?token=REDACTED#id_token=REDACTED",
+            &["?id_token", "?token", "the password of a URL"],
+        );
+    }
+
+    #[test]
+    fn o11_secrets_in_trailers_and_in_incomplete_heads_are_replaced() {
+        let request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                       10\r\nCookie: a=b\r\n123\r\n0\r\nX-Auth-Token: x\r\n\r\n";
+        let (seen, ..) = redacted(&Redaction::default(), request.as_bytes(), b"");
+        assert_eq!(seen, request.replace("Token: x", "Token: REDACTED"), "bodies are not searched");
+        let mut record = sample::record(b"GET / HTTP/1.1\r\nAuthorization: x", b"");
+        record.request.head = 0;
+        let record = Redaction::default().apply(&record, &mut BTreeSet::new());
+        assert_eq!(&record.request.bytes[..], b"GET / HTTP/1.1\r\nAuthorization: REDACTED");
+    }
+
+    #[test]
+    fn o11_the_user_may_name_more_and_keep_all() {
+        let request = b"GET /?pin=1 HTTP/1.1\r\nHost: a\r\nX-Pin: 2\r\nAuthorization: x\r\n\r\n";
+        let (seen, ..) = redacted(&Redaction::with(&["PIN".into(), "x-pin".into()]), request, b"");
+        assert_eq!(
+            seen,
+            "GET /?pin=REDACTED HTTP/1.1\r\nHost: a\r\nX-Pin: REDACTED\r\nAuthorization: REDACTED\r\n\r\n"
+        );
+        let (seen, _, replaced) = redacted(&Redaction::off(), request, b"");
+        assert_eq!((seen.as_bytes(), replaced.len()), (&request[..], 0));
+    }
+
+    #[test]
+    fn the_times_of_reads_stay_with_their_bytes() {
+        let mut record = sample::record(b"GET / HTTP/1.1\r\nCookie: a=12345678901234567890\r\n\r\n", b"");
+        record.request.turns = vec![(0, 30), (5, 10), (9, 10)];
+        let record = Redaction::default().apply(&record, &mut BTreeSet::new());
+        assert_eq!(&record.request.bytes[..], b"GET / HTTP/1.1\r\nCookie: a=REDACTED\r\n\r\n");
+        assert_eq!(record.request.turns, [(0, 34), (5, 0), (9, 4)]);
+    }
+}

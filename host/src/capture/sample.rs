@@ -53,7 +53,14 @@ pub(super) fn failed(request: &[u8], response: &[u8]) -> Record {
 }
 
 fn side(bytes: &[u8], at: u64) -> Side {
-    let head = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
+    let mut head = 0;
+    // Interim responses are a part of the head.
+    while head == 0 || bytes[head..].starts_with(b"HTTP/1.1 ") {
+        head = memchr::memmem::find(&bytes[head..], b"\r\n\r\n").map_or(bytes.len(), |end| head + end + 4);
+        if head == bytes.len() {
+            break;
+        }
+    }
     let length = u32::try_from(bytes.len()).expect("it is short");
     Side {
         bytes: bytes.to_vec().into(),

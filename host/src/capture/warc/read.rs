@@ -231,7 +231,7 @@ impl<R: BufRead> Reader<R> {
             match self.line(&mut line, begin) {
                 Ok(()) if line.is_empty() => {}
                 Ok(()) => break,
-                Err(Stop::Inside(_)) if line.is_empty() => return Err(Stop::End),
+                Err(Stop::Inside(_)) if matches!(&line[..], b"" | b"\r") => return Err(Stop::End),
                 Err(Stop::Inside(_)) if b"WARC/".starts_with(&line[..line.len().min(5)]) => {
                     return Err(Stop::Inside(begin));
                 }
@@ -260,7 +260,9 @@ impl<R: BufRead> Reader<R> {
             }
             match (line.first(), warc.fields.last_mut()) {
                 (Some(b' ' | b'\t'), Some((_, value))) => {
-                    value.push(b' ');
+                    if !value.is_empty() {
+                        value.push(b' ');
+                    }
                     value.extend_from_slice(field::trim(&line));
                 }
                 _ => {
@@ -434,4 +436,179 @@ fn response_head(bytes: &[u8]) -> usize {
         }
     }
     bytes.len() - input.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::write::Writer, *};
+    use crate::capture::{
+        record::{Cut, Failure},
+        sample,
+    };
+
+    const REQUEST: &[u8] = b"POST /hook?x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\x00\xff";
+    const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    fn records() -> Vec<Record> {
+        let mut cut = sample::failed(REQUEST, RESPONSE);
+        cut.response.total += 1000;
+        cut.response.cut = Some(Cut::BodyMax);
+        let mut http2 = sample::record(b"GET /2 HTTP/2\r\nhost: a\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n");
+        http2.protocol = Protocol::Http2;
+        let unanswered = sample::record(b"GET /WARC/1.1 HTTP/1.1\r\nHost: a\r\n\r\nWARC/1.1\r\n\r\n", b"");
+        let no_http = sample::record(b"\x16\x03\x01\x00", b"");
+        vec![sample::record(REQUEST, RESPONSE), cut, http2, unanswered, no_http]
+    }
+
+    /// A file with these records, and where the file's head and each exchange ends.
+    fn file(records: &[Record]) -> (Vec<u8>, Vec<usize>) {
+        let writer = Writer::new([7; 8]);
+        let mut bytes = writer.begin(1, 1_796_022_961_000_000);
+        let mut ends = vec![bytes.len()];
+        for (seq, record) in (1..).zip(records) {
+            writer.add(seq, record, &mut bytes);
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    fn read(bytes: &[u8]) -> (Vec<Record>, Vec<String>) {
+        let (mut records, mut problems) = (Vec::new(), Vec::new());
+        for piece in Reader::new(bytes) {
+            match piece {
+                Piece::Exchange(record) => records.push(*record),
+                Piece::Problem(why) => problems.push(why),
+            }
+        }
+        (records, problems)
+    }
+
+    /// Everything of a record, with its bytes.
+    fn all(record: &Record) -> (String, Bytes, Bytes) {
+        let json = serde_json::to_string(record).expect("a record can be JSON");
+        (json, record.request.bytes.clone(), record.response.bytes.clone())
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_byte() {
+        let records = records();
+        let (bytes, _) = file(&records);
+        let (seen, problems) = read(&bytes);
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(seen.iter().map(all).collect::<Vec<_>>(), records.iter().map(all).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn o12_a_file_that_is_cut_anywhere_is_read_up_to_there() {
+        let records = records();
+        let (bytes, ends) = file(&records);
+        for length in 0..bytes.len() {
+            let (seen, problems) = read(&bytes[..length]);
+            // The two line ends after the last record say nothing.
+            let whole = ends[1..].iter().filter(|end| **end <= length + 4).count();
+            assert_eq!(seen.len(), whole, "cut after {length}");
+            assert_eq!(seen.iter().map(all).collect::<Vec<_>>(), records[..whole].iter().map(all).collect::<Vec<_>>());
+            let is_between = length == 0 || ends.iter().any(|end| (length..=length + 4).contains(end));
+            assert_eq!(problems.len(), usize::from(!is_between), "cut after {length}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn joined_files_are_read_like_one() {
+        let records = records();
+        let (bytes, _) = file(&records[..2]);
+        let (other, _) = file(&records[2..]);
+        let (seen, problems) = read(&[bytes, other].concat());
+        assert_eq!((seen.len(), problems.len()), (records.len(), 0));
+    }
+
+    #[test]
+    fn members_that_are_not_known_are_ignored_and_newer_formats_are_reported() {
+        let (bytes, _) = file(&records()[..1]);
+        let text = |from: &str, to: &str| {
+            let at = memchr::memmem::find(&bytes, from.as_bytes()).expect("it is there");
+            let edited = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
+            read(&edited)
+        };
+        // As long as the one that it replaces, since blocks have a length.
+        let (seen, problems) = text(r#""nth":1"#, r#""new":1"#);
+        assert_eq!(seen.len(), 0, "nth is needed");
+        assert!(problems[0].contains("missing field `nth`"), "{problems:?}");
+        let (seen, problems) = text(r#""format":1"#, r#""format":2"#);
+        assert_eq!((seen.len(), problems.len()), (0, 1));
+        assert!(problems[0].contains("a newer wasmserve wrote it"), "{problems:?}");
+        let (seen, problems) = text(r#""cpu":900"#, r#""new":900"#);
+        assert_eq!((seen.len(), problems.len()), (1, 0));
+    }
+
+    #[test]
+    fn captures_of_other_programs_are_read() {
+        let block = |kind: &str, id: &str, with: &str, content: &[u8]| {
+            let head = format!(
+                "WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <{id}>\r\nWARC-Concurrent-To:\r\n <{with}>\r\n\
+                 WARC-Date: 2026-11-29T07:16:01Z\r\nWARC-IP-Address: 192.0.2.1\r\nContent-Length: {}\r\n\r\n",
+                content.len()
+            );
+            [head.as_bytes(), content, b"\r\n\r\n"].concat()
+        };
+        let info = block("warcinfo", "i", "", b"software: Wget/1.21\r\n");
+        let one = [block("response", "2", "1", RESPONSE), block("request", "1", "2", REQUEST)].concat();
+        let two = [block("request", "3", "4", REQUEST), block("response", "4", "3", RESPONSE)].concat();
+        let rest = block("resource", "5", "", b"log");
+        let lost = block("response", "6", "7", RESPONSE);
+        let whole = [&info[..], &one, &two, &rest, &lost].concat();
+        let (seen, problems) = read(&whole);
+        assert_eq!(problems, ["a response has no request, so it is left out"]);
+        assert_eq!(seen.len(), 2);
+        for record in &seen {
+            assert_eq!((&record.request.bytes[..], &record.response.bytes[..]), (REQUEST, RESPONSE));
+            assert_eq!(record.began, 1_796_022_961_000_000 - 86_400_000_000);
+            assert_eq!(record.local.to_string(), "192.0.2.1:80");
+            assert_eq!(record.response.head, 38);
+        }
+        let (seen, problems) = read(&whole[..info.len() + one.len() + two.len() - 10]);
+        assert_eq!((seen.len(), problems.len()), (1, 1), "the second is incomplete: {problems:?}");
+    }
+
+    #[test]
+    fn what_is_no_warc_is_reported_in_words() {
+        let long = [b"WARC/1.1\r\n", &b"a: b\r\n".repeat(20_000)[..]].concat();
+        for (bytes, why) in [
+            (
+                &b"\x1f\x8b\x08\x00\x00\n"[..],
+                "it is compressed; decompress it with gunzip first (at byte 0); the rest is left out",
+            ),
+            (
+                b"\x1f\x8b\x08\x00",
+                "it is compressed; decompress it with gunzip first (at byte 0); the rest is left out",
+            ),
+            (b"GET / HTTP/1.1\r\n\r\n", "this is not a WARC record (at byte 0); the rest is left out"),
+            (b"{}", "this is not a WARC record (at byte 0); the rest is left out"),
+            (b"WARC/1.1\r\nfoo\r\n\r\n", "a field of a WARC record has no colon (at byte 0); the rest is left out"),
+            (
+                b"WARC/1.1\r\na: b\r\n\r\n",
+                "a WARC record has no valid Content-Length (at byte 0); the rest is left out",
+            ),
+            (
+                b"WARC/1.1\r\nContent-Length: 99999999999999\r\n\r\nx",
+                "it ends inside a record; everything before byte 0 was read",
+            ),
+            (&long, "the head of a WARC record is too long (at byte 0); the rest is left out"),
+            (&[b'x'; 70_000], "this is not a WARC record (at byte 0); the rest is left out"),
+        ] {
+            let (seen, problems) = read(bytes);
+            assert_eq!((seen.len(), problems), (0, vec![why.to_owned()]));
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_edited_claims_no_more_than_is_there() {
+        let mut record = sample::record(REQUEST, RESPONSE);
+        (record.request.total, record.request.head) = (1, 1_000_000);
+        record.fault = Some(Failure { kind: "x".into(), at: u64::MAX, text: String::new(), stack: Vec::new() });
+        let (bytes, _) = file(&[record]);
+        let (seen, _) = read(&bytes);
+        let request = &seen[0].request;
+        assert_eq!((request.total, request.head), (REQUEST.len() as u64, REQUEST.len() as u64));
+    }
 }
