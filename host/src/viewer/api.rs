@@ -118,7 +118,8 @@ struct List {
     limit: Option<usize>,
 }
 
-/// The newest exchanges that a filter lets through. Searches for a limited time, and says how far it came.
+/// The newest exchanges that a filter lets through. Searches for a limited time, and says how far it came: older ones are
+/// those before `next`.
 async fn exchanges(State(hub): Shared, asked: Result<Query<List>, QueryRejection>) -> Result<Json<Value>, Refusal> {
     let List { q, before, limit } = query(asked)?;
     let filter: Filter = q.unwrap_or_default().parse().map_err(Refusal::bad_request)?;
@@ -126,23 +127,23 @@ async fn exchanges(State(hub): Shared, asked: Result<Query<List>, QueryRejection
     let store = &hub.subject.store;
     let total = store.len();
     let (begun, mut before) = (Instant::now(), before.unwrap_or(u64::MAX));
-    let (mut found, mut searched) = (Vec::new(), 0);
-    while found.len() < limit && begun.elapsed() < SEARCH_MAX {
+    let (mut found, mut searched, mut is_end) = (Vec::new(), 0, false);
+    while found.len() < limit && !is_end && begun.elapsed() < SEARCH_MAX {
         let records = store.before(before, STEP);
-        let Some(oldest) = records.last() else { break };
-        before = oldest.seq;
+        is_end = records.is_empty();
         for record in &records {
-            searched += 1;
+            if found.len() == limit {
+                break;
+            }
+            (before, searched) = (record.seq, searched + 1);
             if filter.applies(record) {
                 found.push(json!(Summary::from(&**record)));
-                if found.len() == limit {
-                    break;
-                }
             }
         }
         tokio::task::yield_now().await;
     }
-    Ok(Json(json!({ "exchanges": found, "searched": searched, "total": total })))
+    let next = (!is_end).then_some(before);
+    Ok(Json(json!({ "exchanges": found, "searched": searched, "total": total, "next": next })))
 }
 
 async fn exchange(State(hub): Shared, Path(seq): Path<String>) -> Result<Json<Value>, Refusal> {

@@ -18,7 +18,45 @@ macro_rules! assets {
 }
 
 /// All files of the page.
-static ASSETS: [Asset; 1] = assets!["index.html"];
+static ASSETS: [Asset; 37] = assets![
+    "actions.js",
+    "api.js",
+    "app.js",
+    "body.js",
+    "bytes.js",
+    "dom.js",
+    "edit.js",
+    "icon.svg",
+    "icons.js",
+    "index.html",
+    "json.js",
+    "keys.js",
+    "paint.js",
+    "parts.js",
+    "query.js",
+    "state.js",
+    "style.css",
+    "text.js",
+    "types.js",
+    "panes/bar.js",
+    "panes/bin.js",
+    "panes/detail.js",
+    "panes/diff.js",
+    "panes/editor.js",
+    "panes/environ.js",
+    "panes/export.js",
+    "panes/help.js",
+    "panes/lint.js",
+    "panes/list.js",
+    "panes/log.js",
+    "panes/message.js",
+    "panes/running.js",
+    "panes/saved.js",
+    "panes/signin.js",
+    "panes/stack.js",
+    "panes/timeline.js",
+    "panes/wire.js",
+];
 
 /// The file at a path of a URL: the page itself at `/`.
 #[must_use]
