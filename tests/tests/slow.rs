@@ -1,6 +1,6 @@
-//! Slow tests: third-party clients, handlers that cargo builds, sieges, ten thousand requests, bodies of a gibibyte,
-//! default timeouts, the frameworks of Python, a cluster of wasmCloud, exported handlers on other hosts, and the benchmark
-//! in its short form.
+//! Slow tests: third-party clients, the viewer's page in a browser, handlers that cargo builds, sieges, ten thousand
+//! requests, bodies of a gibibyte, default timeouts, the frameworks of Python, a cluster of wasmCloud, exported handlers on
+//! other hosts, and the benchmark in its short form.
 //!
 //! They run only when asked for by name:
 //!
@@ -19,6 +19,7 @@ mod cluster;
 mod elsewhere;
 mod endurance;
 mod frameworks;
+mod page;
 mod patience;
 mod real;
 mod rebuild;
