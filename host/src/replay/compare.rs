@@ -97,7 +97,6 @@ const OF_THE_HOST: [&str; 5] = ["date", "connection", "keep-alive", "transfer-en
 /// Compares the response to a request with the one to its replay. `ignore` has the names of fields that are not compared,
 /// besides `Date`.
 #[must_use]
-#[allow(dead_code, reason = "the viewer calls it")]
 pub(crate) fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
     compare_runs(original, &[new], ignore)
 }

@@ -68,7 +68,6 @@ pub(crate) enum Pace {
     #[default]
     Fast,
     /// When they arrived.
-    #[allow(dead_code, reason = "the viewer and the command line offer it")]
     Recorded,
 }
 

@@ -76,7 +76,6 @@ pub(crate) enum Verdict {
 }
 
 /// The replays after saves.
-#[allow(dead_code, reason = "the viewer shows them")]
 pub(crate) struct Saved {
     /// Why there are none, if that is so.
     pub why_not: Option<String>,

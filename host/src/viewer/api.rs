@@ -9,13 +9,14 @@ use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::{
         IntoResponse, Response,
         sse::{KeepAlive, Sse},
     },
     routing::{get, post},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -30,7 +31,19 @@ use super::{
     live,
     summary::{Filter, Summary},
 };
-use crate::{base::stack::Stack, capture::message::Message, kind::bin::Answer};
+use crate::{
+    base::stack::Stack,
+    capture::{
+        export::{Exported, Exporter, Format},
+        message::Message,
+        redact::Redaction,
+    },
+    kind::bin::Answer,
+    replay::{
+        compare::{self, Comparison},
+        replayer::{self, Pace},
+    },
+};
 
 /// How many exchanges one request can list.
 const LIST_MAX: usize = 1000;
@@ -60,6 +73,11 @@ pub(super) fn router(hub: Arc<Hub>) -> Router {
         .route("/api/exchanges/{seq}", get(exchange))
         .route("/api/exchanges/{seq}/{side}/{part}", get(bytes))
         .route("/api/exchanges/{seq}/keep", post(keep))
+        .route("/api/exchanges/{seq}/replay", post(replay))
+        .route("/api/exchanges/{seq}/export/{format}", get(export))
+        .route("/api/export/{format}", get(export_all))
+        .route("/api/compare", get(compare))
+        .route("/api/saved", get(saved))
         .route("/api/running", get(list_running))
         .route("/api/running/{id}/stack", post(stack))
         .route("/api/running/{id}/end", post(end))
@@ -95,7 +113,7 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
 }
 
 async fn state(State(hub): Shared) -> Json<Value> {
-    let Subject { store, bin, url, .. } = &hub.subject;
+    let Subject { store, bin, url, replayer, saved, .. } = &hub.subject;
     let (counts, (used, max)) = (store.counts(), store.memory());
     Json(json!({
         "version": SOFTWARE,
@@ -104,9 +122,9 @@ async fn state(State(hub): Shared) -> Json<Value> {
         "paused": store.is_paused(),
         "counts": { "seen": counts.seen, "removed": counts.removed },
         "memory": { "used": used, "max": max },
-        "files": null,
-        "replay": { "isAllowed": false, "why": "replays are not there yet" },
-        "onSave": { "isOn": false, "why": "replays are not there yet" },
+        "files": hub.files(),
+        "replay": { "isAllowed": replayer.why_not().is_none(), "why": replayer.why_not() },
+        "onSave": { "isOn": saved.why_not.is_none(), "why": saved.why_not },
         "bin": bin.as_ref().map(|bin| json!(*bin.answer())),
     }))
 }
@@ -200,6 +218,136 @@ async fn keep(State(hub): Shared, Path(seq): Path<String>, body: Body) -> Result
 
 /// How long the note of an exchange that is kept may be, in bytes.
 const NOTE_MAX: usize = 4 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Again {
+    /// What to send in place of the original request, as base64.
+    bytes: Option<String>,
+    pace: Option<PaceName>,
+    /// Whether time, randomness and other servers answer the handler as they did then.
+    #[serde(default)]
+    exact: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PaceName {
+    Fast,
+    Recorded,
+}
+
+async fn replay(State(hub): Shared, Path(seq): Path<String>, body: Body) -> Result<Json<Value>, Refusal> {
+    let Again { bytes, pace, exact } = read(body).await?;
+    let original = hub.record(&seq)?;
+    let bytes = bytes.map(|bytes| STANDARD.decode(bytes)).transpose();
+    let bytes = bytes.map_err(|error| Refusal::bad_request(format!("`bytes` is not base64: {error}")))?;
+    let pace = match pace {
+        None | Some(PaceName::Fast) => Pace::Fast,
+        Some(PaceName::Recorded) => Pace::Recorded,
+    };
+    let replayer = &hub.subject.replayer;
+    let replayed = match (bytes, exact) {
+        (Some(_), true) => return Err(Refusal::bad_request("only the request as it was can be replayed exactly")),
+        (None, true) => replayer.repeat(&original, pace).await,
+        (bytes, false) => replayer.replay(&original, bytes.map(Bytes::from), pace).await,
+    };
+    let replayed = replayed.map_err(|replayer::Refusal { status, text }| {
+        Refusal::new(StatusCode::from_u16(status).unwrap_or(StatusCode::CONFLICT), text)
+    })?;
+    Ok(Json(json!({ "seq": replayed.seq })))
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    a: u64,
+    b: u64,
+}
+
+async fn compare(State(hub): Shared, asked: Result<Query<Pair>, QueryRejection>) -> Result<Json<Comparison>, Refusal> {
+    let Pair { a, b } = query(asked)?;
+    Ok(Json(compare::compare(&*hub.record(&a.to_string())?, &*hub.record(&b.to_string())?, &[])))
+}
+
+async fn saved(State(hub): Shared) -> Json<Value> {
+    Json(json!(hub.subject.saved.latest.borrow().as_deref()))
+}
+
+#[derive(Deserialize)]
+struct Exporting {
+    q: Option<String>,
+    /// Whether the export contains secrets: 1 for yes.
+    secrets: Option<String>,
+    /// Which of the files beside the export is meant; the export itself if `None`.
+    file: Option<String>,
+}
+
+impl Exporting {
+    fn exporter(&self, hub: &Hub, format: &str) -> Result<(Exporter, Format), Refusal> {
+        let format: Format = format.parse().map_err(Refusal::not_found)?;
+        let redaction = match self.secrets.as_deref() {
+            Some("1") => Redaction::off(),
+            _ => hub.subject.redaction.clone(),
+        };
+        Ok((Exporter::new(format, redaction), format))
+    }
+
+    /// The file that was asked for. Its fields name what was replaced, and the files that belong beside it.
+    fn file(&self, name: &str, format: Format, exporter: Exporter) -> Result<Response, Refusal> {
+        let Exported { bytes, beside, replaced, .. } = exporter.finish();
+        let list = |names: Vec<&str>| HeaderValue::from_str(&names.join(",")).ok().filter(|list| !list.is_empty());
+        let fields = [
+            ("wasmserve-replaced", list(replaced.iter().map(|name| &**name).collect())),
+            ("wasmserve-beside", list(beside.iter().map(|(name, _)| &**name).collect())),
+        ];
+        let mut response = match &self.file {
+            None => attachment(&format!("{name}.{}", format.extension()), format.media_type(), bytes.into()),
+            Some(wanted) => {
+                let found = beside.into_iter().find(|(name, _)| name == wanted);
+                let (_, bytes) = found.ok_or_else(|| Refusal::not_found(format!("there is no file `{wanted}`")))?;
+                attachment("file", "application/octet-stream", bytes.into())
+            }
+        };
+        for (name, value) in fields {
+            if let Some(value) = value {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        Ok(response)
+    }
+}
+
+async fn export(
+    State(hub): Shared,
+    Path((seq, format)): Path<(String, String)>,
+    asked: Result<Query<Exporting>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let asked = query(asked)?;
+    let record = hub.record(&seq)?;
+    let (mut exporter, format) = asked.exporter(&hub, &format)?;
+    exporter.add(&record);
+    asked.file(&seq, format, exporter)
+}
+
+/// All exchanges that a filter lets through, in one file.
+async fn export_all(
+    State(hub): Shared,
+    Path(format): Path<String>,
+    asked: Result<Query<Exporting>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let asked = query(asked)?;
+    let filter: Filter = asked.q.as_deref().unwrap_or_default().parse().map_err(Refusal::bad_request)?;
+    let (mut exporter, format) = asked.exporter(&hub, &format)?;
+    let mut after = 0;
+    loop {
+        let records = hub.subject.store.after(after, STEP);
+        let Some(newest) = records.last() else { break };
+        after = newest.seq;
+        records.iter().filter(|record| filter.applies(record)).for_each(|record| exporter.add(record));
+        tokio::task::yield_now().await;
+    }
+    asked.file("exchanges", format, exporter)
+}
 
 async fn list_running(State(hub): Shared) -> Json<Vec<Value>> {
     Json(hub.running())

@@ -23,7 +23,8 @@ const SHOWN_MAX: usize = 64 << 10;
 pub(super) fn detail(record: &Record) -> Value {
     json!({
         "summary": Summary::from(record),
-        "record": record,
+        // What the handler's random numbers were made from is a secret.
+        "record": Record { script: None, ..record.clone() },
         "request": side(&record.request, &Message::request(record)),
         "response": side(&record.response, &Message::response(record)),
         "environ": environ(record),

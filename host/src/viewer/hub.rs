@@ -9,12 +9,15 @@ use wasmserve_gateway::{escape::escape, mounts::Mount};
 use super::door::Refusal;
 use crate::{
     capture::{
+        archive::Archive,
         record::{Build, Record},
+        redact::Redaction,
         store::Store,
     },
     event::snapshot::Snapshot,
     exchange::Exchanges,
     kind::bin::Bin,
+    replay::{replayer::Replayer, saved::Saved},
     source::live::Live,
 };
 
@@ -28,12 +31,20 @@ const CHANGES_MAX: usize = 64;
 pub(crate) struct Subject {
     /// The captured exchanges.
     pub store: Arc<Store>,
+    /// The files that exchanges are written to, if they are.
+    pub archive: Option<Arc<Archive>>,
     /// The state of all exchanges: the mounts and what is running.
     pub exchanges: Arc<Exchanges>,
     /// The URL at which the handlers are served.
     pub url: String,
     /// The request bin, if it is one of them.
     pub bin: Option<Arc<Bin>>,
+    /// Sends captured requests again.
+    pub replayer: Replayer,
+    /// What became of the exchanges that are kept when a handler was replaced.
+    pub saved: Saved,
+    /// What exports do not contain.
+    pub redaction: Redaction,
 }
 
 /// The state of the viewer.
@@ -96,6 +107,13 @@ impl Hub {
             json!({ "mount": mount.to_string(), "title": name, "build": number, "broken": live.failure().as_deref() })
         };
         mounts.map(handler).collect()
+    }
+
+    /// The files: where they are, how many exchanges were not written, and why none are, if so.
+    pub(super) fn files(&self) -> Value {
+        let Some(archive) = &self.subject.archive else { return Value::Null };
+        let status = archive.status();
+        json!({ "dir": archive.dir().display().to_string(), "lost": status.lost, "problem": status.problem })
     }
 
     /// What is running, oldest first.

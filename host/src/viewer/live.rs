@@ -15,6 +15,7 @@ use super::{
     hub::{Change, Hub},
     summary::Summary,
 };
+use crate::replay::saved::SavedRun;
 
 /// How many exchanges there are in one event. When more have been completed since the last one, only the newest are reported.
 const BATCH_MAX: usize = 200;
@@ -47,12 +48,14 @@ struct Follower {
     newest: watch::Receiver<u64>,
     changes: broadcast::Receiver<Change>,
     is_ended: watch::Receiver<bool>,
+    saved: watch::Receiver<Option<Arc<SavedRun>>>,
     batched: Instant,
     looks: Interval,
     looked: u32,
     /// What was last reported.
     handlers: Vec<serde_json::Value>,
     had_running: bool,
+    lost: u64,
     pending: VecDeque<Event>,
     is_over: bool,
     /// Counts the stream, for as long as it lasts.
@@ -75,11 +78,13 @@ pub(super) fn events(
         newest,
         changes: hub.changes(),
         is_ended: hub.is_ended(),
+        saved: hub.subject.saved.latest.clone(),
         batched: Instant::now() - BATCH_INTERVAL,
         looks,
         looked: 0,
         handlers: hub.handlers(),
         had_running: false,
+        lost: lost(&hub),
         pending: VecDeque::new(),
         is_over: false,
         hub,
@@ -89,6 +94,11 @@ pub(super) fn events(
         let event = follower.next().await?;
         Some((Ok(event), follower))
     })
+}
+
+/// How many exchanges were not written to files because those are too slow.
+fn lost(hub: &Hub) -> u64 {
+    hub.subject.archive.as_ref().map_or(0, |archive| archive.status().lost)
 }
 
 impl Follower {
@@ -158,7 +168,7 @@ impl Follower {
         self.batched = Instant::now();
     }
 
-    /// Reports which handlers are new, and which run.
+    /// Reports which handlers are new, how replays ended, and what is running.
     fn look(&mut self) {
         let handlers = self.hub.handlers();
         for (at, handler) in handlers.iter().enumerate() {
@@ -167,6 +177,17 @@ impl Follower {
             }
         }
         self.handlers = handlers;
+        if self.saved.has_changed().unwrap_or(false) {
+            let run = self.saved.borrow_and_update().clone();
+            if let Some(run) = run {
+                self.push("saved", &*run);
+            }
+        }
+        let lost = lost(&self.hub);
+        if lost > self.lost {
+            self.push("lost", &json!({ "n": lost - self.lost }));
+            self.lost = lost;
+        }
         if self.looked.is_multiple_of(LOOKS_PER_RUNNING) {
             let running = self.hub.running();
             let has_running = !running.is_empty();

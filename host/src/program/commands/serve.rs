@@ -205,10 +205,12 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let exchanges = exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)).captured(store.clone());
     let exchanges = Arc::new(exchanges);
     let (replayer, guests) = replayer(&config.lifecycle, store.clone(), arrivals);
+    let mut replays = None;
     if let (Some(replayer), Some(store)) = (replayer, store.clone()) {
         let why_not = why_not_on_save(&allowances);
-        let saved = saved::spawn(replayer, store, Arc::clone(&events), why_not, are_replaced);
-        saved.context("cannot create the thread for replays").or_exit(Exit::Failed)?;
+        let spawned = saved::spawn(replayer.clone(), store, Arc::clone(&events), why_not, are_replaced);
+        let spawned = spawned.context("cannot create the thread for replays").or_exit(Exit::Failed)?;
+        replays = Some((replayer, spawned));
     }
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
@@ -225,8 +227,10 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
             serve_metrics(listener, &exchanges, &engine).or_exit(Exit::Failed)?;
         }
         let viewer_url = viewer.as_ref().map(viewer::Bound::url);
-        if let (Some(bound), Some(store)) = (viewer, store.clone()) {
-            let subject = Subject { store, exchanges: Arc::clone(&exchanges), url: lifecycle::url(addr), bin };
+        if let (Some(bound), Some(store), Some((replayer, saved))) = (viewer, store.clone(), replays) {
+            let (exchanges, url, archive) = (Arc::clone(&exchanges), lifecycle::url(addr), archive.clone());
+            let redaction = config.redaction;
+            let subject = Subject { store, archive, exchanges, url, bin, replayer, saved, redaction };
             viewing = Some(bound.serve(subject).context("cannot start the viewer's thread").or_exit(Exit::Failed)?);
         }
         if let Some(archive) = &archive {
