@@ -257,7 +257,7 @@ fn o10_captured_bytes_leave_as_they_were_and_as_files_to_save() {
     let viewed = Viewed::start(Launch::bare().flags(["echo", "--addr", "127.0.0.1:0"]));
     let script = "<script>alert(1)</script>\u{202e}\0\\";
     let request = format!(
-        "POST /{{{{x}}}}?<b> HTTP/1.1\r\nHost: test\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n\
+        "POST /%7Bx%7D?b HTTP/1.1\r\nHost: test\r\nX-A: {{{{x}}}}<b>\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n\
          {:x}\r\n{script}\r\n0\r\nX-T: 1\r\n\r\n",
         script.len()
     );
@@ -273,7 +273,8 @@ fn o10_captured_bytes_leave_as_they_were_and_as_files_to_save() {
         assert!(part.ends_with("wire") || response.body == script.as_bytes(), "{part}: {response:?}");
     }
     let detail = viewed.get("exchanges/1");
-    assert_eq!(detail["request"]["line"], "POST /{{x}}?<b> HTTP/1.1");
+    assert_eq!(detail["request"]["line"], "POST /%7Bx%7D?b HTTP/1.1");
+    assert!(detail["request"]["fields"].as_array().is_some_and(|fields| fields.contains(&json!(["X-A", "{{x}}<b>"]))));
     assert_eq!(detail["request"]["trailers"], json!([["X-T", "1"]]));
     assert_eq!((&detail["request"]["isChunked"], &detail["request"]["isWhole"]), (&json!(true), &json!(true)));
     assert_eq!(detail["request"]["bodyLength"], script.len());
@@ -289,13 +290,17 @@ fn o10_captured_bytes_leave_as_they_were_and_as_files_to_save() {
 #[test]
 fn the_list_is_newest_first_and_can_be_filtered() {
     let viewed = Viewed::program("misbehaves", &[]);
-    viewed.server.get("/well");
-    viewed.server.get("/traps");
-    viewed
-        .server
-        .ask("POST /well?needle=1 HTTP/1.1\r\nHost: elsewhere\r\nX-Token: abc\r\nContent-Length: 5\r\n\r\nhello");
-    viewed.server.ask("nonsense\r\n\r\n");
-    let all = viewed.listed(4);
+    // Each is complete before the next one begins, so that they are in order.
+    let mut all = Vec::new();
+    for (request, number) in [
+        ("GET /well HTTP/1.1\r\nHost: test\r\n\r\n", 1),
+        ("GET /traps HTTP/1.1\r\nHost: test\r\n\r\n", 2),
+        ("POST /well?needle=1 HTTP/1.1\r\nHost: elsewhere\r\nX-Token: abc\r\nContent-Length: 5\r\n\r\nhello", 3),
+        ("nonsense\r\n\r\n", 4),
+    ] {
+        viewed.server.ask(request);
+        all = viewed.listed(number);
+    }
     assert_eq!(all.iter().map(|one| one["seq"].as_u64()).collect::<Vec<_>>(), [Some(4), Some(3), Some(2), Some(1)]);
     let seqs = |query: &str| {
         let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -464,8 +469,14 @@ fn only_eight_pages_follow_and_the_others_are_still_answered() {
     assert_eq!(viewed.ask("GET", "events", None).status, 503);
     assert_eq!(viewed.get("state")["paused"], false);
     drop(pages);
-    while viewed.ask("HEAD", "state", None).status != 200 || viewed.ask("HEAD", "events", None).status == 503 {
-        std::thread::yield_now();
+    loop {
+        let mut client = Client::connect(viewed.addr);
+        let addr = viewed.addr;
+        client.send(format!("GET /api/events HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"));
+        match client.head().map(|head| head.status) {
+            Some(503) => std::thread::yield_now(),
+            status => break assert_eq!(status, Some(200), "there is room again"),
+        }
     }
 }
 
@@ -569,8 +580,8 @@ fn no_handler_reaches_the_viewer_or_the_statistics_whatever_is_granted() {
         for host in ["127.0.0.1", "0.0.0.0"] {
             let text = server.get(&format!("/connects/?addr={host}:{port}")).text().to_owned();
             assert!(text.starts_with("Err("), "{host}:{port}: {text}");
-            server.line_with(&format!("connection to {host}:{port} denied: it is wasmserve's own"));
         }
+        server.line_with(&format!("connection to 127.0.0.1:{port} denied: it is wasmserve's own"));
         for host in ["127.0.0.1", "localhost"] {
             let text = server.get(&format!("/requests/?authority={host}:{port}")).text().to_owned();
             assert!(text.starts_with("Err("), "{host}:{port}: {text}");
@@ -660,4 +671,90 @@ fn searching_disturbs_no_request() {
         }
     });
     viewed.listed(300);
+}
+
+#[test]
+fn an_exchange_is_replayed_edited_and_compared() {
+    let viewed = Viewed::start(Launch::bare().flags(["echo", "--addr", "127.0.0.1:0"]));
+    viewed.server.ask("POST /a?b HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello");
+    viewed.listed(1);
+    let replayed = viewed.post("exchanges/1/replay", &json!({}))["seq"].clone();
+    let summary = viewed.get(&format!("exchanges/{replayed}"))["summary"].clone();
+    assert_eq!(summary["origin"], json!({ "replay": { "of": 1, "id": 1, "edited": false } }));
+    assert_eq!(summary["remote"], viewed.get("exchanges/1")["summary"]["remote"], "the original's client");
+    let same = viewed.get(&format!("compare?a=1&b={replayed}"));
+    assert_eq!((&same["isSame"], &same["differences"]), (&json!(true), &json!([])));
+    // `POST /a?b`, with another body.
+    let edited = "UE9TVCAvYT9iIEhUVFAvMS4xDQpIb3N0OiB4DQpDb250ZW50LUxlbmd0aDogNQ0KDQp3b3JsZA==";
+    let other = viewed.post("exchanges/1/replay", &json!({ "bytes": edited, "pace": "recorded" }))["seq"].clone();
+    let summary = viewed.get(&format!("exchanges/{other}"))["summary"].clone();
+    assert_eq!(summary["origin"]["replay"]["edited"], true);
+    assert_eq!(viewed.ask("GET", &format!("exchanges/{other}/response/body"), None).body, b"world");
+    let differs = viewed.get(&format!("compare?a=1&b={other}"));
+    assert_eq!((&differs["isSame"], &differs["differences"][0]["what"]), (&json!(false), &json!("body")), "{differs}");
+    for (body, expected) in [
+        (json!({ "bytes": "%" }), 400),
+        (json!({ "pace": "slow" }), 400),
+        (json!({ "bytes": edited, "exact": true }), 400),
+        (json!({ "url": "http://evil.test/" }), 400),
+        (json!({ "exact": true }), 200),
+    ] {
+        assert_eq!(viewed.ask("POST", "exchanges/1/replay", Some(&body)).status, expected, "{body}");
+    }
+    assert_eq!(viewed.ask("POST", "exchanges/99/replay", Some(&json!({}))).status, 404);
+    assert_eq!(viewed.ask("GET", "compare?a=1&b=99", None).status, 404);
+    assert_eq!(viewed.ask("GET", "compare?a=1", None).status, 400);
+    assert_eq!(viewed.get("saved"), Value::Null);
+}
+
+#[test]
+fn where_ids_count_nothing_is_replayed_and_the_state_says_why() {
+    let viewed = Viewed::start(Launch::bare().flags(["--addr", "127.0.0.1:0", "--requests", "9"]));
+    viewed.server.get("/");
+    viewed.listed(1);
+    let state = viewed.get("state");
+    assert_eq!(state["replay"]["isAllowed"], false);
+    assert!(state["replay"]["why"].as_str().is_some_and(|why| why.contains("--requests")), "{state}");
+    assert_eq!(viewed.ask("POST", "exchanges/1/replay", Some(&json!({}))).status, 409);
+}
+
+#[test]
+fn o11_exports_contain_secrets_only_when_they_are_asked_for() {
+    let viewed = Viewed::bin();
+    viewed.server.ask(format!("GET /?token={SECRET} HTTP/1.1\r\nHost: x\r\nAuthorization: {SECRET}\r\n\r\n"));
+    viewed.listed(1);
+    for format in ["curl", "har", "raw", "rest", "hurl", "test", "pcapng", "warc"] {
+        for (path, secrets) in [
+            (format!("exchanges/1/export/{format}"), 0),
+            (format!("export/{format}"), 0),
+            (format!("exchanges/1/export/{format}"), 1),
+        ] {
+            let response = viewed.ask("GET", &format!("{path}?secrets={secrets}"), None);
+            assert_eq!(response.status, 200, "{path}");
+            assert!(
+                response.field("content-disposition").is_some_and(|value| value.starts_with("attachment; filename="))
+            );
+            let has_secret = response.body.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+            assert!(!has_secret || secrets == 1, "{path}");
+            let replaced = response.field("wasmserve-replaced").unwrap_or_default().to_lowercase();
+            assert_eq!(
+                replaced.contains("authorization") && replaced.contains("?token"),
+                secrets == 0,
+                "{path}: {replaced}"
+            );
+        }
+    }
+    let curl = viewed.ask("GET", "exchanges/1/export/curl?secrets=1", None);
+    assert!(curl.text().contains(SECRET), "{}", curl.text());
+    let har: Value = serde_json::from_slice(&viewed.ask("GET", "export/har?q=is:kept", None).body).expect("JSON");
+    assert_eq!(har["log"]["entries"], json!([]), "none is kept");
+    let raw = viewed.ask("GET", "exchanges/1/export/raw", None);
+    let beside = raw.field("wasmserve-beside").expect("the response is beside the request");
+    let response = viewed.ask("GET", &format!("exchanges/1/export/raw?file={beside}"), None);
+    assert!(response.body.starts_with(b"HTTP/1.1 200 OK\r\n"), "{response:?}");
+    for missing in
+        ["exchanges/1/export/exe", "exchanges/9/export/curl", "exchanges/1/export/raw?file=/etc/passwd", "export/exe"]
+    {
+        assert_eq!(viewed.ask("GET", missing, None).status, 404, "{missing}");
+    }
 }
