@@ -42,9 +42,12 @@ export function actions(get, dispatch) {
   function notice(text, kind = "info") {
     const at = Date.now();
     dispatch({ type: "notice", notice: { text, kind, at } });
-    setTimeout(() => {
-      if (get().notice?.at === at) dispatch({ type: "notice", notice: null });
-    }, kind === "problem" ? 9000 : 4000);
+    setTimeout(
+      () => {
+        if (get().notice?.at === at) dispatch({ type: "notice", notice: null });
+      },
+      kind === "problem" ? 9000 : 4000,
+    );
   }
 
   /** Does something for the user, who sees why if it fails. @param {() => Promise<void>} what */
@@ -86,7 +89,12 @@ export function actions(get, dispatch) {
     while (mine === connections) {
       if (get().phase !== "over" && get().phase !== "interrupted") dispatch({ type: "phase", phase: "connecting" });
       try {
-        const [server, newest, run, running] = await Promise.all([api.get("state"), page(), api.get("saved").catch(() => null), api.get("running")]);
+        const [server, newest, run, running] = await Promise.all([
+          api.get("state"),
+          page(),
+          api.get("saved"),
+          api.get("running"),
+        ]);
         dispatch({ type: "server", server });
         dispatch({ type: "newest", missed: get().missed, ...newest });
         if (run) dispatch({ type: "saved", saved: run });
@@ -96,11 +104,16 @@ export function actions(get, dispatch) {
         delay = 300;
         stream = new AbortController();
         await api.events(get().held[0]?.seq ?? 0, receive, stream.signal);
-        if (mine === connections && get().phase === "live") dispatch({ type: "phase", phase: "interrupted", problem: "the connection ended" });
+        if (mine === connections && get().phase === "live")
+          dispatch({ type: "phase", phase: "interrupted", problem: "the connection ended" });
       } catch (error) {
         if (mine !== connections) return;
         if (error instanceof ApiError && error.status === 401 && !wasLive) {
-          dispatch({ type: "phase", phase: "signed out", problem: api.token ? "This token is not the server's. It prints its own at each start." : null });
+          dispatch({
+            type: "phase",
+            phase: "signed out",
+            problem: api.token ? "This token is not the server's. It prints its own at each start." : null,
+          });
           return;
         }
         const problem = error instanceof ApiError ? error.message : "it does not answer";
@@ -156,10 +169,15 @@ export function actions(get, dispatch) {
     const { selected, editor } = state;
     for (const seq of [selected, editor?.result ?? null]) {
       if (seq === null || state.details.get(seq) || state.failed.get(seq)) continue;
-      supply(`detail ${seq}`, async () => dispatch({ type: "detail", seq, detail: await api.get(`exchanges/${seq}`) }), (problem) => dispatch({ type: "no detail", seq, problem }));
+      supply(
+        `detail ${seq}`,
+        async () => dispatch({ type: "detail", seq, detail: await api.get(`exchanges/${seq}`) }),
+        (problem) => dispatch({ type: "no detail", seq, problem }),
+      );
     }
     const detail = selected === null ? undefined : state.details.get(selected);
-    if (detail && !editor && (state.tab === "Request" || state.tab === "Response")) provideDecoded(detail, state.tab === "Request" ? "request" : "response");
+    if (detail && !editor && (state.tab === "Request" || state.tab === "Response"))
+      provideDecoded(detail, state.tab === "Request" ? "request" : "response");
     if (detail && !editor && state.tab === "Diff") {
       const other = counterpart(state, detail.summary);
       if (other !== null) provideComparison(Math.min(other, detail.summary.seq), Math.max(other, detail.summary.seq));
@@ -198,9 +216,13 @@ export function actions(get, dispatch) {
 
   /** @param {string} query @param {boolean} [isAgain] */
   const find = (query, isAgain = false) =>
-    supply(`find ${query}`, async () => dispatch({ type: "found", query, isAgain, ...(await page(query)) }), (problem) => {
-      dispatch({ type: "not found", query, problem });
-    });
+    supply(
+      `find ${query}`,
+      async () => dispatch({ type: "found", query, isAgain, ...(await page(query)) }),
+      (problem) => {
+        dispatch({ type: "not found", query, problem });
+      },
+    );
 
   /** @param {import("./types.js").Detail} detail @param {"request" | "response"} name */
   function provideDecoded(detail, name) {
@@ -208,15 +230,28 @@ export function actions(get, dispatch) {
     const state = get();
     const coding = (body.value(detail[name].fields, "content-encoding") ?? "").trim().toLowerCase();
     if (!coding || coding === "identity" || state.decoded.get(path) || !detail[name].bodyLength) return;
-    supply(`decode ${path}`, async () => dispatch({ type: "decoded", path, decoded: await decode(state.bytes.get(path) ?? fromBase64(detail[name].body), coding) }));
+    supply(`decode ${path}`, async () =>
+      dispatch({
+        type: "decoded",
+        path,
+        decoded: await decode(state.bytes.get(path) ?? fromBase64(detail[name].body), coding),
+      }),
+    );
   }
 
   /** @param {number} a @param {number} b */
   function provideComparison(a, b) {
     const { comparison } = get();
     if (comparison?.a === a && comparison?.b === b && (comparison.result || comparison.problem)) return;
-    supply(`compare ${a} ${b}`, async () => dispatch({ type: "comparison", comparison: { a, b, result: await api.get(`compare?a=${a}&b=${b}`), problem: null } }), (problem) =>
-      dispatch({ type: "comparison", comparison: { a, b, result: null, problem } }));
+    supply(
+      `compare ${a} ${b}`,
+      async () =>
+        dispatch({
+          type: "comparison",
+          comparison: { a, b, result: await api.get(`compare?a=${a}&b=${b}`), problem: null },
+        }),
+      (problem) => dispatch({ type: "comparison", comparison: { a, b, result: null, problem } }),
+    );
   }
 
   /** All bytes of `SEQ/side/what`. @param {string} path */
@@ -270,7 +305,9 @@ export function actions(get, dispatch) {
 
     // The list.
     sized(/** @type {HTMLElement} */ grid) {
-      new ResizeObserver(() => dispatch({ type: "scrolled", top: grid.scrollTop, height: grid.clientHeight - ROW })).observe(grid);
+      new ResizeObserver(() =>
+        dispatch({ type: "scrolled", top: grid.scrollTop, height: grid.clientHeight - ROW }),
+      ).observe(grid);
     },
     scrolled(/** @type {any} */ event) {
       const grid = event.currentTarget;
@@ -287,7 +324,8 @@ export function actions(get, dispatch) {
     },
     choose(/** @type {number} */ seq, /** @type {string | undefined} */ tab = undefined) {
       const { comparing } = get();
-      if (comparing !== null && comparing !== seq) return act.compareAndShow(Math.min(comparing, seq), Math.max(comparing, seq));
+      if (comparing !== null && comparing !== seq)
+        return act.compareAndShow(Math.min(comparing, seq), Math.max(comparing, seq));
       dispatch({ type: "select", seq, tab });
     },
     /** Goes through the list. */
@@ -302,7 +340,8 @@ export function actions(get, dispatch) {
     },
     enter() {
       const { comparing, selected } = get();
-      if (comparing !== null && selected !== null && comparing !== selected) return act.compareAndShow(Math.min(comparing, selected), Math.max(comparing, selected));
+      if (comparing !== null && selected !== null && comparing !== selected)
+        return act.compareAndShow(Math.min(comparing, selected), Math.max(comparing, selected));
       if (selected === null) act.step(1);
       requestAnimationFrame(() => element("pane")?.focus());
     },
@@ -325,7 +364,8 @@ export function actions(get, dispatch) {
       requestAnimationFrame(() => element(`tab-${tab}`)?.focus());
     },
     view: (/** @type {string} */ name, /** @type {any} */ value) => dispatch({ type: "view", name, value }),
-    load: (/** @type {string} */ path) => attempt(async () => dispatch({ type: "bytes", path, bytes: await api.bytes(`exchanges/${path}`) })),
+    load: (/** @type {string} */ path) =>
+      attempt(async () => dispatch({ type: "bytes", path, bytes: await api.bytes(`exchanges/${path}`) })),
     download: (/** @type {string} */ path) =>
       attempt(async () => {
         const [seq, side, what] = path.split("/");
@@ -343,7 +383,10 @@ export function actions(get, dispatch) {
       const name = `${path} ${bytes.length}`;
       if (image?.path !== name) {
         if (image) URL.revokeObjectURL(image.url);
-        image = { path: name, url: URL.createObjectURL(new Blob([bytes], { type: imageType(bytes) ?? "application/octet-stream" })) };
+        image = {
+          path: name,
+          url: URL.createObjectURL(new Blob([bytes], { type: imageType(bytes) ?? "application/octet-stream" })),
+        };
       }
       return image.url;
     },
@@ -361,10 +404,14 @@ export function actions(get, dispatch) {
       attempt(async () => {
         if (get().editor) return dispatch({ type: "editor", editor: null });
         const detail = get().details.get(seq) ?? (await api.get(`exchanges/${seq}`));
-        if (detail.summary.protocol === "HTTP/2") throw new Error("a request of HTTP/2 cannot be replayed: its bytes are not those of HTTP/1");
+        if (detail.summary.protocol === "HTTP/2")
+          throw new Error("a request of HTTP/2 cannot be replayed: its bytes are not those of HTTP/1");
         const [wire, content] = await Promise.all([whole(`${seq}/request/wire`), whole(`${seq}/request/body`)]);
         dispatch({ type: "select", seq });
-        dispatch({ type: "editor", editor: draft(seq, wire, detail.record.request.head, content, detail.request.trailers) });
+        dispatch({
+          type: "editor",
+          editor: draft(seq, wire, detail.record.request.head, content, detail.request.trailers),
+        });
         requestAnimationFrame(() => (element("edit-head") ?? element("edit-all"))?.focus());
       }),
     /** A change of what is edited, unless it is closed already. */
@@ -381,10 +428,16 @@ export function actions(get, dispatch) {
       dispatch({ type: "editor", editor: { ...editor, isSending: true, problem: null } });
       const now = () => get().editor ?? editor;
       try {
-        const made = await api.post(`exchanges/${editor.seq}/replay`, bytes === editor.wire ? {} : { bytes: toBase64(bytes) });
+        const made = await api.post(
+          `exchanges/${editor.seq}/replay`,
+          bytes === editor.wire ? {} : { bytes: toBase64(bytes) },
+        );
         dispatch({ type: "editor", editor: { ...now(), isSending: false, result: made.seq } });
       } catch (error) {
-        dispatch({ type: "editor", editor: { ...now(), isSending: false, problem: error instanceof Error ? error.message : String(error) } });
+        dispatch({
+          type: "editor",
+          editor: { ...now(), isSending: false, problem: error instanceof Error ? error.message : String(error) },
+        });
       }
     },
     keep: (/** @type {number} */ seq) =>
@@ -398,7 +451,8 @@ export function actions(get, dispatch) {
       attempt(async () => dispatch({ type: "changed", summary: await api.post(`exchanges/${seq}/keep`, { note }) })),
 
     // Comparing.
-    startComparing: (/** @type {number} */ seq) => dispatch({ type: "comparing", seq: get().comparing === seq ? null : seq }),
+    startComparing: (/** @type {number} */ seq) =>
+      dispatch({ type: "comparing", seq: get().comparing === seq ? null : seq }),
     cancelComparing: () => dispatch({ type: "comparing", seq: null }),
     compareWith(/** @type {number} */ seq) {
       const { selected } = get();
@@ -419,33 +473,58 @@ export function actions(get, dispatch) {
       act.dialog("export");
     },
     async exportAs(/** @type {number} */ seq, /** @type {string} */ format, /** @type {boolean} */ withSecrets) {
-      const begun = { seq, format, withSecrets, preview: null, bytes: null, replaced: null, name: `${seq}.${format}`, problem: null };
+      const begun = {
+        seq,
+        format,
+        withSecrets,
+        preview: null,
+        bytes: null,
+        replaced: null,
+        name: `${seq}.${format}`,
+        problem: null,
+      };
       dispatch({ type: "exporting", exporting: begun });
-      const isWanted = () => get().exporting?.seq === seq && get().exporting?.format === format && get().exporting?.withSecrets === withSecrets;
+      const isWanted = () =>
+        get().exporting?.seq === seq &&
+        get().exporting?.format === format &&
+        get().exporting?.withSecrets === withSecrets;
       try {
         const response = await api.send(`exchanges/${seq}/export/${format}?secrets=${withSecrets ? 1 : 0}`);
         const bytes = new Uint8Array(await response.arrayBuffer());
-        const replaced = (response.headers.get("Wasmserve-Replaced") ?? "").split(",").map((name) => name.trim()).filter(Boolean);
+        const replaced = (response.headers.get("Wasmserve-Replaced") ?? "")
+          .split(",")
+          .map((name) => name.trim())
+          .filter(Boolean);
         const name = /filename="([^"/\\]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? begun.name;
         const start = bytes.subarray(0, 32 << 10);
-        const preview = isText(start) ? visible(new TextDecoder().decode(start)) + (bytes.length > start.length ? "\n…" : "") : start;
+        const preview = isText(start)
+          ? visible(new TextDecoder().decode(start)) + (bytes.length > start.length ? "\n…" : "")
+          : start;
         if (isWanted()) dispatch({ type: "exporting", exporting: { ...begun, bytes, preview, replaced, name } });
       } catch (error) {
-        if (isWanted()) dispatch({ type: "exporting", exporting: { ...begun, problem: error instanceof Error ? error.message : String(error) } });
+        if (isWanted())
+          dispatch({
+            type: "exporting",
+            exporting: { ...begun, problem: error instanceof Error ? error.message : String(error) },
+          });
       }
     },
     copyExport() {
       const bytes = get().exporting?.bytes;
       if (bytes) copy(new TextDecoder().decode(bytes), "the export");
     },
-    exportAll: () => attempt(async () => save("exchanges.har", await api.bytes(`export/har?${new URLSearchParams({ q: get().query })}`))),
+    exportAll: () =>
+      attempt(async () =>
+        save("exchanges.har", await api.bytes(`export/har?${new URLSearchParams({ q: get().query })}`)),
+      ),
     downloadExport() {
       const { bytes, name } = get().exporting ?? { bytes: null, name: "" };
       if (bytes) save(name, bytes);
     },
 
     // What runs, and the server.
-    showStack: (/** @type {number} */ id) => attempt(async () => dispatch({ type: "stack", id, stack: await api.post(`running/${id}/stack`) })),
+    showStack: (/** @type {number} */ id) =>
+      attempt(async () => dispatch({ type: "stack", id, stack: await api.post(`running/${id}/stack`) })),
     hideStack: (/** @type {number} */ id) => dispatch({ type: "no stack", id }),
     end: (/** @type {number} */ id) =>
       attempt(async () => {

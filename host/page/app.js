@@ -58,10 +58,25 @@ function view(state) {
     h(
       "div",
       { key: "columns", class: "columns", style: { "--split": `${split}%` } },
-      h("section", { key: "left", class: "left", "aria-label": "List" }, filter(state, act), list(state, act), separator(split)),
+      h(
+        "section",
+        { key: "left", class: "left", "aria-label": "List" },
+        filter(state, act),
+        list(state, act),
+        separator(split),
+      ),
       detail(state, act),
     ),
-    h("div", { key: "notice", class: `notice ${notice?.kind ?? ""} ${notice ? "shown" : ""}`, role: "status", "aria-live": "polite" }, notice?.text),
+    h(
+      "div",
+      {
+        key: "notice",
+        class: `notice ${notice?.kind ?? ""} ${notice ? "shown" : ""}`,
+        role: "status",
+        "aria-live": "polite",
+      },
+      notice?.text,
+    ),
     dialog && DIALOGS[dialog](state, act),
   );
 }

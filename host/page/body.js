@@ -81,10 +81,13 @@ export function multipart(bytes, boundary) {
     const split = all.startsWith("\r\n\r\n", start) ? start : all.indexOf("\r\n\r\n", start);
     if (split < 0 || split > end) break;
     const head = all.slice(start + 2, Math.max(split, start + 2));
-    const fields = head.split("\r\n").filter(Boolean).map((line) => {
-      const colon = line.indexOf(":");
-      return /** @type {[string, string]} */ ([line.slice(0, colon), line.slice(colon + 1).trim()]);
-    });
+    const fields = head
+      .split("\r\n")
+      .filter(Boolean)
+      .map((line) => {
+        const colon = line.indexOf(":");
+        return /** @type {[string, string]} */ ([line.slice(0, colon), line.slice(colon + 1).trim()]);
+      });
     parts.push({ fields, body: bytes.subarray(split + 4, end), at: split + 4 });
     at = next < 0 ? -1 : next + 2;
   }
@@ -93,7 +96,9 @@ export function multipart(bytes, boundary) {
 
 /** A value of a part's Content-Disposition. @param {Part} part @param {string} name */
 export function disposition(part, name) {
-  const found = new RegExp(`;\\s*${name}="((?:[^"\\\\]|\\\\.)*)"`, "i").exec(value(part.fields, "content-disposition") ?? "");
+  const found = new RegExp(`;\\s*${name}="((?:[^"\\\\]|\\\\.)*)"`, "i").exec(
+    value(part.fields, "content-disposition") ?? "",
+  );
   if (!found) return null;
   const bytes = Uint8Array.from(found[1], (char) => char.charCodeAt(0));
   return utf8(bytes) ?? found[1];

@@ -74,7 +74,8 @@ export function hexLines(bytes, from = 0) {
     for (let column = 0; column < 16; column++) {
       if (column === 8) hex += " ";
       hex += column < row.length ? `${HEX[row[column]]} ` : "   ";
-      if (column < row.length) chars += row[column] >= 0x20 && row[column] < 0x7f ? String.fromCharCode(row[column]) : "·";
+      if (column < row.length)
+        chars += row[column] >= 0x20 && row[column] < 0x7f ? String.fromCharCode(row[column]) : "·";
     }
     lines.push(`${(from + at).toString(16).padStart(6, "0")}  ${hex} ${chars}`);
   }
@@ -84,7 +85,8 @@ export function hexLines(bytes, from = 0) {
 /** Bytes as pairs of digits, 16 in a line, to be edited. @param {Uint8Array} bytes */
 export function hexPairs(bytes) {
   const lines = [];
-  for (let at = 0; at < bytes.length; at += 16) lines.push(Array.from(bytes.subarray(at, at + 16), (byte) => HEX[byte]).join(" "));
+  for (let at = 0; at < bytes.length; at += 16)
+    lines.push(Array.from(bytes.subarray(at, at + 16), (byte) => HEX[byte]).join(" "));
   return lines.join("\n");
 }
 
@@ -152,7 +154,13 @@ const INFLATED_MAX = 4 << 20;
  * @returns {Promise<{bytes: Uint8Array<ArrayBuffer>, problem: string | null}>} What could be decoded, and why that is not all.
  */
 export async function decode(bytes, coding) {
-  const format = /** @type {any} */ ({ gzip: "gzip", "x-gzip": "gzip", deflate: "deflate", br: "brotli", zstd: "zstd" })[coding];
+  const format = /** @type {any} */ ({
+    gzip: "gzip",
+    "x-gzip": "gzip",
+    deflate: "deflate",
+    br: "brotli",
+    zstd: "zstd",
+  })[coding];
   const parts = [];
   let length = 0;
   let problem = null;
@@ -170,7 +178,10 @@ export async function decode(bytes, coding) {
       }
     }
   } catch (error) {
-    problem = error instanceof TypeError && !length ? `it is not ${coding}, or this browser cannot decode it` : `the ${coding} data is incomplete or damaged`;
+    problem =
+      error instanceof TypeError && !length
+        ? `it is not ${coding}, or this browser cannot decode it`
+        : `the ${coding} data is incomplete or damaged`;
   }
   return { bytes: join(...parts), problem };
 }

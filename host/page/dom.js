@@ -175,7 +175,8 @@ function set(element, name, before, after) {
     // The policy forbids the attribute, and allows this.
     const style = /** @type {HTMLElement} */ (element).style;
     for (const property in before) if (!(property in (after ?? {}))) style.removeProperty(property);
-    for (const property in after) if (before?.[property] !== after[property]) style.setProperty(property, after[property]);
+    for (const property in after)
+      if (before?.[property] !== after[property]) style.setProperty(property, after[property]);
   } else if (name === "is") {
     // Compared with what the element has, which the user may have changed.
     const properties = /** @type {any} */ (element);

@@ -81,7 +81,9 @@ export const isChanged = (draft) => values(draft) !== draft.initial;
 export function bytesOf(draft) {
   if (!isChanged(draft)) return draft.wire;
   if (draft.mode === "hex") return fromHexPairs(draft.all);
-  const body = draft.isBodyHex ? fromHexPairs(draft.body) : fromText(draft.isCrlf ? draft.body.replace(/\n/g, "\r\n") : draft.body);
+  const body = draft.isBodyHex
+    ? fromHexPairs(draft.body)
+    : fromText(draft.isCrlf ? draft.body.replace(/\n/g, "\r\n") : draft.body);
   if (typeof body === "string") return `body: ${body}`;
   let lines = draft.head.replace(/\n+$/, "").split("\n");
   let framed = /** @type {Uint8Array} */ (body);
@@ -96,7 +98,8 @@ export function bytesOf(draft) {
   }
   const text = `${lines.join(draft.lineEnd)}${draft.lineEnd}${draft.lineEnd}`;
   const head = draft.charset === "utf-8" ? fromText(text) : fromLatin1(text);
-  if (!head) return "the head was not UTF-8, so it is edited as Latin-1, which lacks a character that you have entered: edit all bytes as hexadecimal";
+  if (!head)
+    return "the head was not UTF-8, so it is edited as Latin-1, which lacks a character that you have entered: edit all bytes as hexadecimal";
   return join(head, framed);
 }
 

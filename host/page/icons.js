@@ -34,6 +34,10 @@ const PATHS = {
 export const icon = (name, label) =>
   h(
     "svg",
-    { class: `icon icon-${name}`, viewBox: "0 0 16 16", ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }) },
+    {
+      class: `icon icon-${name}`,
+      viewBox: "0 0 16 16",
+      ...(label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" }),
+    },
     h("path", { d: PATHS[name] }),
   );

@@ -7,7 +7,8 @@
  * @property {number} at
  */
 
-const TOKEN = /[ \t\r\n]*(?:([{}[\],:])|("(?:[^"\\\0-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.])|(true|false|null)(?!\w))/y;
+const TOKEN =
+  /[ \t\r\n]*(?:([{}[\],:])|("(?:[^"\\\0-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.])|(true|false|null)(?!\w))/y;
 
 /**
  * @typedef {object} Layout
@@ -59,7 +60,11 @@ export function layOut(json) {
         layout.error = { ...place(json, start), what: "more than 500 levels" };
         return layout;
       }
-    } else if (inner && punctuation === inner.end && (expected === ", or end" || expected === `${inner.end === "]" ? "value" : "name"} or ${inner.end}`)) {
+    } else if (
+      inner &&
+      punctuation === inner.end &&
+      (expected === ", or end" || expected === `${inner.end === "]" ? "value" : "name"} or ${inner.end}`)
+    ) {
       open.pop();
       if (inner.count) layout.text += line();
       put("punctuation", punctuation);
@@ -90,7 +95,15 @@ export function layOut(json) {
   const rest = json.slice(at);
   const blank = rest.length - rest.trimStart().length;
   if (expected !== "nothing" || rest.trim()) {
-    const what = { "value": "a value", "value or ]": "a value or ]", "name": "a name in quotes", "name or }": "a name in quotes or }", ":": "a colon", ", or end": `a comma or ${open.at(-1)?.end}`, "nothing": "nothing more" }[expected];
+    const what = {
+      value: "a value",
+      "value or ]": "a value or ]",
+      name: "a name in quotes",
+      "name or }": "a name in quotes or }",
+      ":": "a colon",
+      ", or end": `a comma or ${open.at(-1)?.end}`,
+      nothing: "nothing more",
+    }[expected];
     layout.error = { ...place(json, at + blank), what: `expected ${what}` };
   }
   return layout;

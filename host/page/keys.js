@@ -20,7 +20,12 @@ export function actionOf(state, act, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
   if (key === "Escape") return escape(state, act, target);
   if (target.matches("textarea, input, select")) {
-    return target.id === "filter" && (key === "ArrowDown" || key === "Enter") ? () => { act.step(1); act.leave(); } : null;
+    return target.id === "filter" && (key === "ArrowDown" || key === "Enter")
+      ? () => {
+          act.step(1);
+          act.leave();
+        }
+      : null;
   }
   const isInList = target === document.body || target.id === "list";
   const selected = state.selected;
@@ -69,7 +74,8 @@ function escape(state, act, target) {
   if (state.comparing !== null) return act.cancelComparing;
   if (state.editor) return act.closeEditor;
   if (target.id === "filter" && state.query === "") return act.leave;
-  if (target.id === "filter" || (state.query !== "" && target.id === "list" && state.selected === null)) return () => act.search("");
+  if (target.id === "filter" || (state.query !== "" && target.id === "list" && state.selected === null))
+    return () => act.search("");
   if (target.id !== "list" && target !== document.body) return act.leave;
   return state.selected === null ? null : act.deselect;
 }

@@ -18,10 +18,12 @@ export function paint() {
     const text = element.firstChild;
     if (spans?.length && text instanceof Text) now.set(element, { spans, data: text.data });
   }
-  const isSame = now.size === painted.size && [...now].every(([element, { spans, data }]) => {
-    const before = painted.get(element);
-    return before?.spans === spans && before?.data === data;
-  });
+  const isSame =
+    now.size === painted.size &&
+    [...now].every(([element, { spans, data }]) => {
+      const before = painted.get(element);
+      return before?.spans === spans && before?.data === data;
+    });
   if (isSame) return;
   painted = now;
   const highlights = new Map(KINDS.map((kind) => [kind, new Highlight()]));

@@ -41,12 +41,17 @@ export const choice = (label, choices, chosen, choose) =>
     "div",
     { class: "choice", role: "group", "aria-label": label },
     choices.map(([value, text]) =>
-      h("button", { key: value, type: "button", "aria-pressed": String(value === chosen), on: { click: () => choose(value) } }, text),
+      h(
+        "button",
+        { key: value, type: "button", "aria-pressed": String(value === chosen), on: { click: () => choose(value) } },
+        text,
+      ),
     ),
   );
 
 /** @param {string} title @param {...any} contents */
-export const empty = (title, ...contents) => h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), contents);
+export const empty = (title, ...contents) =>
+  h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), contents);
 
 /**
  * Names and values.
@@ -59,14 +64,34 @@ export const pairs = (label, fields, title) =>
   h(
     "table",
     { class: "pairs", "aria-label": label },
-    h("tbody", null, fields.map(([name, value], at) =>
-      h("tr", { title: title?.(at) }, h("th", { scope: "row" }, name), h("td", null, value === "" || value === null ? h("span", { class: "faint" }, value === null ? "not captured" : "empty") : value)),
-    )),
+    h(
+      "tbody",
+      null,
+      fields.map(([name, value], at) =>
+        h(
+          "tr",
+          { title: title?.(at) },
+          h("th", { scope: "row" }, name),
+          h(
+            "td",
+            null,
+            value === "" || value === null
+              ? h("span", { class: "faint" }, value === null ? "not captured" : "empty")
+              : value,
+          ),
+        ),
+      ),
+    ),
   );
 
 /** @param {string} title @param {any} aside @param {...any} contents */
 export const section = (title, aside, ...contents) =>
-  h("section", { key: title, class: "section" }, h("div", { class: "section-head" }, h("h3", null, title), h("div", { class: "section-aside" }, aside)), contents);
+  h(
+    "section",
+    { key: title, class: "section" },
+    h("div", { class: "section-head" }, h("h3", null, title), h("div", { class: "section-aside" }, aside)),
+    contents,
+  );
 
 /**
  * Text in a box that scrolls. Of long text only a part is in the document until the reader asks for more.
@@ -84,11 +109,18 @@ export function textBox(state, act, name, label, text, spans) {
   return h(
     "div",
     { key: name, class: "box" },
-    h("pre", { class: "text", tabindex: "0", role: "region", "aria-label": label, is: { painted: spans ?? null } }, isCut ? text.slice(0, limit) : text),
+    h(
+      "pre",
+      { class: "text", tabindex: "0", role: "region", "aria-label": label, is: { painted: spans ?? null } },
+      isCut ? text.slice(0, limit) : text,
+    ),
     isCut &&
-      h("div", { class: "box-foot" },
+      h(
+        "div",
+        { class: "box-foot" },
         h("span", null, `${size(limit)} of ${size(text.length)} of text shown`),
-        button({ label: "Show more" }, () => act.view(`more ${name}`, limit * 4))),
+        button({ label: "Show more" }, () => act.view(`more ${name}`, limit * 4)),
+      ),
   );
 }
 
@@ -114,12 +146,28 @@ export const dialog = (title, close, ...contents) =>
       class: "dialog",
       "aria-labelledby": "dialog-title",
       on: {
-        cancel: (/** @type {Event} */ event) => { event.preventDefault(); close(); },
-        click: (/** @type {Event} */ event) => { if (event.target === event.currentTarget) close(); },
+        cancel: (/** @type {Event} */ event) => {
+          event.preventDefault();
+          close();
+        },
+        click: (/** @type {Event} */ event) => {
+          if (event.target === event.currentTarget) close();
+        },
       },
-      made: (/** @type {HTMLDialogElement} */ element) => queueMicrotask(() => { if (element.isConnected) element.showModal(); }),
+      made: (/** @type {HTMLDialogElement} */ element) =>
+        queueMicrotask(() => {
+          if (element.isConnected) element.showModal();
+        }),
     },
-    h("div", { class: "dialog-inner" },
-      h("header", null, h("h2", { id: "dialog-title" }, title), button({ label: "Close", icon: "close", isBare: true }, close)),
-      contents),
+    h(
+      "div",
+      { class: "dialog-inner" },
+      h(
+        "header",
+        null,
+        h("h2", { id: "dialog-title" }, title),
+        button({ label: "Close", icon: "close", isBare: true }, close),
+      ),
+      contents,
+    ),
   );

@@ -15,7 +15,9 @@ const LOCAL = ["", "method", "status", "fault", "is", "took", "cpu", "remote"];
 /** @param {string} query @returns {Term[]} */
 export function parse(query) {
   const terms = [];
-  for (const [, sign, key, quoted, plain] of query.matchAll(/([-!]?)(?:([a-z]+):(?!\/\/))?(?:"((?:[^"\\]|\\.)*)"?|([^\s"]+))/g)) {
+  for (const [, sign, key, quoted, plain] of query.matchAll(
+    /([-!]?)(?:([a-z]+):(?!\/\/))?(?:"((?:[^"\\]|\\.)*)"?|([^\s"]+))/g,
+  )) {
     terms.push({ name: key ?? "", value: quoted?.replace(/\\(["\\])/g, "$1") ?? plain, isNegated: sign !== "" });
   }
   return terms;
@@ -27,7 +29,7 @@ export const isLocal = (terms) => terms.every(({ name }) => LOCAL.includes(name)
 /** @param {Summary} exchange @param {Term[]} terms */
 export const matches = (exchange, terms) => terms.every((term) => isMatch(exchange, term) !== term.isNegated);
 
-const UNITS = /** @type {{[unit: string]: number}} */ ({ us: 1, "µs": 1, ms: 1000, s: 1e6, m: 60e6 });
+const UNITS = /** @type {{[unit: string]: number}} */ ({ us: 1, µs: 1, ms: 1000, s: 1e6, m: 60e6 });
 
 /** @param {Summary} exchange @param {Term} term */
 function isMatch(exchange, { name, value }) {
@@ -63,5 +65,7 @@ function isMatch(exchange, { name, value }) {
 
 /** @param {number} value @param {string} order @param {number} bound */
 function compare(value, order, bound) {
-  return { ">": value > bound, ">=": value >= bound, "<": value < bound, "<=": value <= bound }[order] ?? value === bound;
+  return (
+    { ">": value > bound, ">=": value >= bound, "<": value < bound, "<=": value <= bound }[order] ?? value === bound
+  );
 }

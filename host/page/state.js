@@ -15,7 +15,17 @@ const DETAILS_MAX = 12;
 /** How much text is shown until the reader asks for more. */
 export const SHOWN = 96 << 10;
 
-export const TABS = /** @type {const} */ (["Request", "Response", "Wire", "Environ", "Timeline", "Log", "Stack", "Lint", "Diff"]);
+export const TABS = /** @type {const} */ ([
+  "Request",
+  "Response",
+  "Wire",
+  "Environ",
+  "Timeline",
+  "Log",
+  "Stack",
+  "Lint",
+  "Diff",
+]);
 
 /**
  * @typedef {object} State
@@ -208,13 +218,32 @@ export function reduce(state, action) {
       const newest = /** @type {Summary[]} */ (action.exchanges);
       const [top, bottom] = [newest[0], newest[newest.length - 1]];
       const known = bottom && state.held[indexOf(state.held, bottom.seq)];
-      const isOther = bottom !== undefined && (known ? known.began !== bottom.began : top.seq < (state.held.at(-1)?.seq ?? 0));
-      if (isOther) state = { ...state, held: [], details: new Map(), failed: new Map(), selected: null, comparison: null, bytes: new Map(), decoded: new Map() };
+      const isOther =
+        bottom !== undefined && (known ? known.began !== bottom.began : top.seq < (state.held.at(-1)?.seq ?? 0));
+      if (isOther)
+        state = {
+          ...state,
+          held: [],
+          details: new Map(),
+          failed: new Map(),
+          selected: null,
+          comparison: null,
+          bytes: new Map(),
+          decoded: new Map(),
+        };
       const missed = Math.max(0, state.missed - (action.missed ?? state.missed));
       if (known && !isOther && action.missed === 0) return { ...state, held: merge(state.held, newest), missed };
       // What has arrived since the page was asked for.
       const later = top ? state.held.filter(({ seq }) => seq > top.seq) : [];
-      return { ...state, held: [...later, ...newest], older: action.older, missed, unseen: 0, top: 0, moves: state.moves + 1 };
+      return {
+        ...state,
+        held: [...later, ...newest],
+        older: action.older,
+        missed,
+        unseen: 0,
+        top: 0,
+        moves: state.moves + 1,
+      };
     }
     case "older":
       return { ...state, held: merge(state.held, action.exchanges), older: action.older };
@@ -237,7 +266,13 @@ export function reduce(state, action) {
     case "cleared":
       return { ...initial(), ...pick(state), held: [], phase: state.phase };
     case "query":
-      return { ...state, query: action.query, isSearching: action.query.trim() !== "", queryProblem: null, ...(action.query.trim() ? {} : { found: null, isStale: false, top: 0, moves: state.moves + 1, unseen: 0 }) };
+      return {
+        ...state,
+        query: action.query,
+        isSearching: action.query.trim() !== "",
+        queryProblem: null,
+        ...(action.query.trim() ? {} : { found: null, isStale: false, top: 0, moves: state.moves + 1, unseen: 0 }),
+      };
     case "found": {
       if (action.query !== state.query) return state;
       const exchanges = action.isMore ? merge(state.found?.exchanges ?? [], action.exchanges) : action.exchanges;
@@ -283,7 +318,9 @@ export function reduce(state, action) {
     case "handler": {
       if (!state.server) return state;
       const { mount, title, build, broken } = action.handler;
-      const handlers = state.server.handlers.map((known) => (known.mount === mount ? { mount, title, build, broken } : known));
+      const handlers = state.server.handlers.map((known) =>
+        known.mount === mount ? { mount, title, build, broken } : known,
+      );
       return { ...state, server: { ...state.server, handlers } };
     }
     case "saved":
@@ -314,7 +351,36 @@ export function reduce(state, action) {
 }
 
 /** What outlives that the store is emptied. @param {State} state */
-function pick({ server, running, theme, split, tab, height, moves, stacks, lost, query: text, details, selected, notice }) {
+function pick({
+  server,
+  running,
+  theme,
+  split,
+  tab,
+  height,
+  moves,
+  stacks,
+  lost,
+  query: text,
+  details,
+  selected,
+  notice,
+}) {
   const found = text.trim() ? { exchanges: [], searched: 0, total: 0, older: null } : null;
-  return { server, running, theme, split, tab, height, moves: moves + 1, stacks, lost, query: text, found, details, selected, notice };
+  return {
+    server,
+    running,
+    theme,
+    split,
+    tab,
+    height,
+    moves: moves + 1,
+    stacks,
+    lost,
+    query: text,
+    found,
+    details,
+    selected,
+    notice,
+  };
 }

@@ -44,18 +44,61 @@ export function ordinal(number) {
 
 /** The reason phrases of RFC 9110 section 15, and of the statuses that others have added. */
 const REASONS = /** @type {{[status: number]: string}} */ ({
-  100: "Continue", 101: "Switching Protocols", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created",
-  202: "Accepted", 203: "Non-Authoritative", 204: "No Content", 205: "Reset Content", 206: "Partial Content",
-  207: "Multi-Status", 300: "Multiple Choices", 301: "Moved", 302: "Found", 303: "See Other", 304: "Not Modified",
-  307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized",
-  402: "Payment Required", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
-  407: "Proxy Auth Required", 408: "Request Timeout", 409: "Conflict", 410: "Gone", 411: "Length Required",
-  412: "Precondition Failed", 413: "Content Too Large", 414: "URI Too Long", 415: "Unsupported Media Type",
-  416: "Range Not Satisfiable", 417: "Expectation Failed", 418: "I'm a teapot", 421: "Misdirected Request",
-  422: "Unprocessable", 425: "Too Early", 426: "Upgrade Required", 428: "Precondition Required",
-  429: "Too Many Requests", 431: "Fields Too Large", 451: "Unavailable", 499: "client left",
-  500: "Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Unavailable", 504: "Timeout",
-  505: "Version Not Supported", 507: "Insufficient Storage", 511: "Network Auth Required",
+  100: "Continue",
+  101: "Switching Protocols",
+  102: "Processing",
+  103: "Early Hints",
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  203: "Non-Authoritative",
+  204: "No Content",
+  205: "Reset Content",
+  206: "Partial Content",
+  207: "Multi-Status",
+  300: "Multiple Choices",
+  301: "Moved",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  402: "Payment Required",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  406: "Not Acceptable",
+  407: "Proxy Auth Required",
+  408: "Request Timeout",
+  409: "Conflict",
+  410: "Gone",
+  411: "Length Required",
+  412: "Precondition Failed",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  415: "Unsupported Media Type",
+  416: "Range Not Satisfiable",
+  417: "Expectation Failed",
+  418: "I'm a teapot",
+  421: "Misdirected Request",
+  422: "Unprocessable",
+  425: "Too Early",
+  426: "Upgrade Required",
+  428: "Precondition Required",
+  429: "Too Many Requests",
+  431: "Fields Too Large",
+  451: "Unavailable",
+  499: "client left",
+  500: "Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Unavailable",
+  504: "Timeout",
+  505: "Version Not Supported",
+  507: "Insufficient Storage",
+  511: "Network Auth Required",
 });
 
 /** @param {number} status */
@@ -71,7 +114,8 @@ export const statusClass = (status) => (status ? `s${Math.floor(status / 100)}` 
  * Characters that are not shown as they are, as `wasmserve_gateway::escape` has them: controls but tab and line feed, and
  * those that are invisible or change the direction of text.
  */
-const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const HIDDEN =
+  /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /** Text in which hidden characters are visible. @param {string} text */
 export const visible = (text) =>

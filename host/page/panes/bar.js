@@ -3,11 +3,15 @@
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
 import { button } from "../parts.js";
-import { count, fileName, size } from "../text.js";
+import { count, fileName, size, visible } from "../text.js";
 
 /** @typedef {import("../state.js").State} State */
 
-const QUICK = [["is:fault", "failed"], ["is:kept", "kept"], ["is:replay", "replays"]];
+const QUICK = [
+  ["is:fault", "failed"],
+  ["is:kept", "kept"],
+  ["is:replay", "replays"],
+];
 
 /** @param {State} state @param {any} act */
 export function bar(state, act) {
@@ -17,37 +21,81 @@ export function bar(state, act) {
     "header",
     { key: "bar", class: "bar" },
     h("h1", { class: "brand" }, "wasmserve"),
-    server && h("div", { class: "served" },
-      h("span", { class: "served-title", title: server.handlers.map(({ title, mount }) => `${mount}  ${title}`).join("\n") }, nameOf(server.handlers)),
-      h("code", null, server.url),
-      button({ label: "Copy the address", icon: "copy", isBare: true }, () => act.copy(server.url, "the address"))),
+    server &&
+      h(
+        "div",
+        { class: "served" },
+        h(
+          "span",
+          { class: "served-title", title: server.handlers.map(({ title, mount }) => `${mount}  ${title}`).join("\n") },
+          nameOf(server.handlers),
+        ),
+        h("code", null, server.url),
+        button({ label: "Copy the address", icon: "copy", isBare: true }, () => act.copy(server.url, "the address")),
+      ),
     h("div", { class: "spring" }),
     live(state),
-    server?.bin && button({ label: `Answers ${server.bin.status}`, icon: "bin", title: "Choose what the request bin answers" }, () => act.dialog("bin")),
-    server && button({ label: server.paused ? "Resume" : "Pause", icon: server.paused ? "play" : "pause", isPressed: server.paused, title: server.paused ? "Capture again" : "Serve, but capture nothing" }, act.pause),
-    server && button({ label: "Clear", icon: "clear", title: "Remove all exchanges that are not kept" }, () => act.dialog("clear")),
+    server?.bin &&
+      button({ label: `Answers ${server.bin.status}`, icon: "bin", title: "Choose what the request bin answers" }, () =>
+        act.dialog("bin"),
+      ),
+    server &&
+      button(
+        {
+          label: server.paused ? "Resume" : "Pause",
+          icon: server.paused ? "play" : "pause",
+          isPressed: server.paused,
+          title: server.paused ? "Capture again" : "Serve, but capture nothing",
+        },
+        act.pause,
+      ),
+    server &&
+      button({ label: "Clear", icon: "clear", title: "Remove all exchanges that are not kept" }, () =>
+        act.dialog("clear"),
+      ),
     button({ label: `Theme: ${themes[state.theme]}`, icon: "theme", isBare: true }, act.theme),
     button({ label: "Help", icon: "help", key: "?", isBare: true }, () => act.dialog("help")),
   );
 }
 
 /** @param {{title: string}[]} handlers */
-export const nameOf = (handlers) => (handlers.length > 3 ? `${handlers.length} handlers` : handlers.map(({ title }) => fileName(title)).join(" · "));
+export const nameOf = (handlers) =>
+  handlers.length > 3 ? `${handlers.length} handlers` : handlers.map(({ title }) => fileName(title)).join(" · ");
 
 /** @param {State} state */
 function live({ phase, server }) {
-  const words = { unknown: "", "signed out": "signed out", connecting: "connecting", live: server?.paused ? "paused" : "live", interrupted: "interrupted", over: "server ended" };
+  const words = {
+    unknown: "",
+    "signed out": "signed out",
+    connecting: "connecting",
+    live: server?.paused ? "paused" : "live",
+    interrupted: "interrupted",
+    over: "server ended",
+  };
   const title = server
     ? `${count(server.counts.seen, "exchange")} seen, ${server.counts.removed.toLocaleString("en")} removed to make room; ${size(server.memory.used)} of ${size(server.memory.max)} in use`
     : undefined;
   return h(
     "div",
     { class: "connection", title },
-    h("span", { class: `light ${phase === "live" && server?.paused ? "paused" : phase.replace(" ", "-")}`, "aria-hidden": "true" }),
+    h("span", {
+      class: `light ${phase === "live" && server?.paused ? "paused" : phase.replace(" ", "-")}`,
+      "aria-hidden": "true",
+    }),
     h("span", null, words[phase]),
     server && h("span", { class: "figures" }, `${server.counts.seen.toLocaleString("en")} seen`),
-    server && h("span", { class: "meter", role: "img", "aria-label": `memory: ${size(server.memory.used)} of ${size(server.memory.max)}` },
-      h("span", { style: { width: `${Math.min(100, (100 * server.memory.used) / Math.max(1, server.memory.max))}%` } })),
+    server &&
+      h(
+        "span",
+        {
+          class: "meter",
+          role: "img",
+          "aria-label": `memory: ${size(server.memory.used)} of ${size(server.memory.max)}`,
+        },
+        h("span", {
+          style: { width: `${Math.min(100, (100 * server.memory.used) / Math.max(1, server.memory.max))}%` },
+        }),
+      ),
   );
 }
 
@@ -56,11 +104,20 @@ export function filter(state, act) {
   const { found, query, isSearching, queryProblem } = state;
   const isQuick = (/** @type {string} */ term) => query.split(" ").includes(term);
   const toggle = (/** @type {string} */ term) =>
-    act.search(isQuick(term) ? query.split(" ").filter((word) => word !== term).join(" ") : `${query} ${term}`.trim());
+    act.search(
+      isQuick(term)
+        ? query
+            .split(" ")
+            .filter((word) => word !== term)
+            .join(" ")
+        : `${query} ${term}`.trim(),
+    );
   return h(
     "div",
     { class: "filter", role: "search" },
-    h("label", { class: "filter-box" },
+    h(
+      "label",
+      { class: "filter-box" },
       icon("search"),
       h("span", { class: "visually-hidden" }, "Filter"),
       h("input", {
@@ -69,37 +126,131 @@ export function filter(state, act) {
         spellcheck: "false",
         autocomplete: "off",
         autocapitalize: "off",
-        placeholder: "POST  status:5xx  path:/hook  body:\"x\"",
+        placeholder: 'POST  status:5xx  path:/hook  body:"x"',
         "aria-keyshortcuts": "/",
         is: { value: query },
         on: { input: (/** @type {any} */ event) => act.search(event.target.value) },
       }),
-      h("kbd", { "aria-hidden": "true" }, "/")),
-    h("div", { class: "choice", role: "group", "aria-label": "Show only" },
-      QUICK.map(([term, label]) => h("button", { type: "button", "aria-pressed": String(isQuick(term)), title: term, on: { click: () => toggle(term) } }, label))),
+      h("kbd", { "aria-hidden": "true" }, "/"),
+    ),
+    h(
+      "div",
+      { class: "choice", role: "group", "aria-label": "Show only" },
+      QUICK.map(([term, label]) =>
+        h(
+          "button",
+          { type: "button", "aria-pressed": String(isQuick(term)), title: term, on: { click: () => toggle(term) } },
+          label,
+        ),
+      ),
+    ),
     queryProblem && h("p", { class: "found problem", role: "status" }, queryProblem),
-    found && !isSearching && !queryProblem && h("span", { class: "found", role: "status" },
-      `${found.exchanges.length.toLocaleString("en")}${found.older === null ? "" : "+"} of ${found.total.toLocaleString("en")}`),
+    found &&
+      !isSearching &&
+      !queryProblem &&
+      h(
+        "span",
+        { class: "found", role: "status" },
+        `${found.exchanges.length.toLocaleString("en")}${found.older === null ? "" : "+"} of ${found.total.toLocaleString("en")}`,
+      ),
   );
 }
 
 /** What needs attention. @param {State} state @param {any} act */
 export function banners(state, act) {
   const { server, phase } = state;
-  const banner = (/** @type {string} */ key, /** @type {string} */ kind, /** @type {any[]} */ ...contents) => h("div", { key, class: `banner ${kind}`, role: kind === "problem" ? "alert" : "status" }, contents);
+  const banner = (/** @type {string} */ key, /** @type {string} */ kind, /** @type {any[]} */ ...contents) =>
+    h("div", { key, class: `banner ${kind}`, role: kind === "problem" ? "alert" : "status" }, contents);
   const all = [];
   if (phase === "over" || phase === "interrupted") {
     const keeps = "This page keeps what it has. ";
-    const files = server?.files ? `All exchanges are in ${server.files.dir}.` : "With --capture DIR there would be files of all exchanges.";
-    all.push(banner("over", "problem", icon("fault"), h("span", null, phase === "over" ? `The server has ended. ${keeps}${files}` : `No connection to the server (${state.problem ?? "it does not answer"}); trying again. ${keeps}`)));
+    const files = server?.files
+      ? `All exchanges are in ${server.files.dir}.`
+      : "With --capture DIR there would be files of all exchanges.";
+    all.push(
+      banner(
+        "over",
+        "problem",
+        icon("fault"),
+        h(
+          "span",
+          null,
+          phase === "over"
+            ? `The server has ended. ${keeps}${files}`
+            : `No connection to the server (${state.problem ?? "it does not answer"}); trying again. ${keeps}`,
+        ),
+      ),
+    );
   }
   for (const { mount, title, broken } of server?.handlers ?? []) {
-    if (broken) all.push(banner(`broken ${mount}`, "problem", icon("fault"), h("details", { open: true }, h("summary", null, `${title} does not build; the version before still serves`), h("pre", { class: "output", tabindex: "0", role: "region", "aria-label": "Why it does not build" }, broken))));
+    if (broken)
+      all.push(
+        banner(
+          `broken ${mount}`,
+          "problem",
+          icon("fault"),
+          h(
+            "details",
+            { open: true },
+            h("summary", null, `${title} does not build; the version before still serves`),
+            h(
+              "pre",
+              { class: "output", tabindex: "0", role: "region", "aria-label": "Why it does not build" },
+              visible(broken),
+            ),
+          ),
+        ),
+      );
   }
-  if (server?.files?.problem) all.push(banner("files", "problem", icon("fault"), h("span", null, `Nothing is written to ${server.files.dir}: ${server.files.problem}`)));
-  if (state.lost) all.push(banner("lost", "info", h("span", null, `${count(state.lost, "exchange")} not written to ${server?.files?.dir ?? "files"}: it is too slow. They are in memory only.`)));
-  if (state.missed) all.push(banner("missed", "info", h("span", null, `${count(state.missed, "exchange")} arrived too quickly to be listed here.`), button({ label: "Show the newest" }, act.newest)));
-  if (server?.paused) all.push(banner("paused", "info", icon("pause"), h("span", null, "Capturing is paused: requests are served, and not seen here."), button({ label: "Resume" }, act.pause)));
-  if (state.comparing !== null) all.push(banner("comparing", "info", icon("diff"), h("span", null, "Choose the exchange to compare with."), button({ label: "Cancel", key: "Esc" }, () => act.cancelComparing())));
+  if (server?.files?.problem)
+    all.push(
+      banner(
+        "files",
+        "problem",
+        icon("fault"),
+        h("span", null, `Nothing is written to ${server.files.dir}: ${server.files.problem}`),
+      ),
+    );
+  if (state.lost)
+    all.push(
+      banner(
+        "lost",
+        "info",
+        h(
+          "span",
+          null,
+          `${count(state.lost, "exchange")} not written to ${server?.files?.dir ?? "files"}: it is too slow. They are in memory only.`,
+        ),
+      ),
+    );
+  if (state.missed)
+    all.push(
+      banner(
+        "missed",
+        "info",
+        h("span", null, `${count(state.missed, "exchange")} arrived too quickly to be listed here.`),
+        button({ label: "Show the newest" }, act.newest),
+      ),
+    );
+  if (server?.paused)
+    all.push(
+      banner(
+        "paused",
+        "info",
+        icon("pause"),
+        h("span", null, "Capturing is paused: requests are served, and not seen here."),
+        button({ label: "Resume" }, act.pause),
+      ),
+    );
+  if (state.comparing !== null)
+    all.push(
+      banner(
+        "comparing",
+        "info",
+        icon("diff"),
+        h("span", null, "Choose the exchange to compare with."),
+        button({ label: "Cancel", key: "Esc" }, () => act.cancelComparing()),
+      ),
+    );
   return all;
 }

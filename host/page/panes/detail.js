@@ -37,7 +37,11 @@ export function detail(state, act) {
   const summary = summaryOf(state, state.selected);
   if (!summary) {
     const why = state.selected === null ? null : state.failed.get(state.selected);
-    return h("main", { class: "detail none", "aria-label": "Exchange" }, why ? empty("This exchange is not there any more", h("p", null, why)) : hints());
+    return h(
+      "main",
+      { class: "detail none", "aria-label": "Exchange" },
+      why ? empty("This exchange is not there any more", h("p", null, why)) : hints(),
+    );
   }
   const known = state.details.get(summary.seq);
   return h(
@@ -51,8 +55,19 @@ export function detail(state, act) {
 const hints = () =>
   empty(
     "Select an exchange",
-    h("dl", { class: "hints" },
-      [["↓ ↑", "walk through the list"], ["Enter", "read the exchange"], ["1 – 9", "go to a tab"], ["/", "filter"], ["r", "replay it"], ["?", "all keys"]].map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)])));
+    h(
+      "dl",
+      { class: "hints" },
+      [
+        ["↓ ↑", "walk through the list"],
+        ["Enter", "read the exchange"],
+        ["1 – 9", "go to a tab"],
+        ["/", "filter"],
+        ["r", "replay it"],
+        ["?", "all keys"],
+      ].map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)]),
+    ),
+  );
 
 /** @param {State} state @param {Summary} summary @param {Detail | undefined} known @param {any} act */
 function heading(state, summary, known, act) {
@@ -63,22 +78,99 @@ function heading(state, summary, known, act) {
   return h(
     "header",
     { class: `heading ${statusClass(summary.status)} ${summary.fault ? "failed" : ""}` },
-    h("div", { class: "heading-top" },
+    h(
+      "div",
+      { class: "heading-top" },
       button({ label: "Back to the list", icon: "chevron", isBare: true, class: "back" }, act.leave),
-      h("h2", { class: "line", title: summary.target }, summary.method ? [h("b", null, summary.method), " ", summary.target] : firstLine(known)),
-      h("span", { class: "status" }, summary.fault && icon("fault"), h("b", null, summary.status || "none"), " ", summary.fault ?? reason(summary.status))),
-    h("div", { class: "facts" }, facts(summary).map(([what, title]) => h("span", { title }, what))),
-    origin !== "client" && h("p", { class: "origin" }, icon("replay"), origin.replay.edited ? "An edited replay of " : "A replay of ",
-      origin.replay.of ? h("button", { type: "button", class: "link", on: { click: () => act.choose(origin.replay.of) } }, `[${origin.replay.id}]`) : `[${origin.replay.id}], from a file`),
+      h(
+        "h2",
+        { class: "line", title: summary.target },
+        summary.method ? [h("b", null, summary.method), " ", summary.target] : firstLine(known),
+      ),
+      h(
+        "span",
+        { class: "status" },
+        summary.fault && icon("fault"),
+        h("b", null, summary.status || "none"),
+        " ",
+        summary.fault ?? reason(summary.status),
+      ),
+    ),
+    h(
+      "div",
+      { class: "facts" },
+      facts(summary).map(([what, title]) => h("span", { title }, what)),
+    ),
+    origin !== "client" &&
+      h(
+        "p",
+        { class: "origin" },
+        icon("replay"),
+        origin.replay.edited ? "An edited replay of " : "A replay of ",
+        origin.replay.of
+          ? h(
+              "button",
+              { type: "button", class: "link", on: { click: () => act.choose(origin.replay.of) } },
+              `[${origin.replay.id}]`,
+            )
+          : `[${origin.replay.id}], from a file`,
+      ),
     summary.isCut && h("p", { class: "cut" }, icon("cut"), cutText(known)),
     summary.kept !== null && note(summary, act),
-    failure && h("button", { type: "button", class: "failure", on: { click: () => act.tab("Stack") } }, h("b", null, failure.kind), " ", failure.text),
-    h("div", { class: "actions", role: "toolbar", "aria-label": "Exchange" },
-      button({ label: "Replay", icon: "replay", key: "r", isDisabled: !isReplayable, title: isReplayable ? "Send the same bytes to the handler as it is now" : (replay?.why ?? undefined) }, () => act.replay(seq)),
-      button({ label: "Edit", icon: "edit", key: "e", isDisabled: !isReplayable, isPressed: !!state.editor, title: isReplayable ? "Change the request, and send it" : (replay?.why ?? undefined) }, () => act.edit(seq)),
-      button({ label: summary.kept === null ? "Keep" : "Kept", icon: "pin", key: "p", isPressed: summary.kept !== null, title: "Kept exchanges are not removed, and are replayed when the handler is saved" }, () => act.keep(seq)),
+    failure &&
+      h(
+        "button",
+        { type: "button", class: "failure", on: { click: () => act.tab("Stack") } },
+        h("b", null, failure.kind),
+        " ",
+        visible(failure.text),
+      ),
+    h(
+      "div",
+      { class: "actions", role: "toolbar", "aria-label": "Exchange" },
+      button(
+        {
+          label: "Replay",
+          icon: "replay",
+          key: "r",
+          isDisabled: !isReplayable,
+          title: isReplayable ? "Send the same bytes to the handler as it is now" : (replay?.why ?? undefined),
+        },
+        () => act.replay(seq),
+      ),
+      button(
+        {
+          label: "Edit",
+          icon: "edit",
+          key: "e",
+          isDisabled: !isReplayable,
+          isPressed: !!state.editor,
+          title: isReplayable ? "Change the request, and send it" : (replay?.why ?? undefined),
+        },
+        () => act.edit(seq),
+      ),
+      button(
+        {
+          label: summary.kept === null ? "Keep" : "Kept",
+          icon: "pin",
+          key: "p",
+          isPressed: summary.kept !== null,
+          title: "Kept exchanges are not removed, and are replayed when the handler is saved",
+        },
+        () => act.keep(seq),
+      ),
       button({ label: "Export", icon: "export", key: "x" }, () => act.openExport(seq)),
-      button({ label: "Compare", icon: "diff", key: "d", isPressed: state.comparing === seq, title: "Compare with the exchange that is selected next; or hold Shift and click one" }, () => act.startComparing(seq))),
+      button(
+        {
+          label: "Compare",
+          icon: "diff",
+          key: "d",
+          isPressed: state.comparing === seq,
+          title: "Compare with the exchange that is selected next; or hold Shift and click one",
+        },
+        () => act.startComparing(seq),
+      ),
+    ),
   );
 }
 
@@ -90,7 +182,11 @@ function firstLine(known) {
 
 /** @param {Summary} summary @param {any} act */
 const note = (summary, act) =>
-  h("label", { class: "note" }, icon("pin"), h("span", { class: "visually-hidden" }, "Note"),
+  h(
+    "label",
+    { class: "note" },
+    icon("pin"),
+    h("span", { class: "visually-hidden" }, "Note"),
     h("input", {
       key: `note ${summary.seq}`,
       type: "text",
@@ -98,7 +194,8 @@ const note = (summary, act) =>
       maxlength: "200",
       is: { defaultValue: summary.kept ?? "" },
       on: { change: (/** @type {any} */ event) => act.note(summary.seq, event.target.value) },
-    }));
+    }),
+  );
 
 /** @param {Summary} summary @returns {[string, string | undefined][]} */
 function facts(summary) {
@@ -109,10 +206,18 @@ function facts(summary) {
     [duration(summary.took), "from the first byte of the request until the response was complete"],
     cpu === null ? null : [`${duration(cpu)} CPU`, "the time that the handler computed"],
     !memory ? null : [size(memory), "the most memory that the instance had"],
-    [`↓ ${size(summary.received)}  ↑ ${size(summary.sent)}`, `${summary.received} bytes from the client, ${summary.sent} bytes to it`],
+    [
+      `↓ ${size(summary.received)}  ↑ ${size(summary.sent)}`,
+      `${summary.received} bytes from the client, ${summary.sent} bytes to it`,
+    ],
     [summary.remote, "the client"],
     [`${summary.protocol}, ${ordinal(summary.nth)} on connection ${summary.connection}`, undefined],
-    handler ? [`${fileName(handler.name)}, build ${handler.number}`, `${handler.name}; the builds are counted since the server started`] : null,
+    handler
+      ? [
+          `${fileName(handler.name)}, build ${handler.number}`,
+          `${handler.name}; the builds are counted since the server started`,
+        ]
+      : null,
     [moment(summary.began), "when the first byte arrived"],
   ];
   return all.filter((fact) => fact !== null);
@@ -143,24 +248,57 @@ function tabs(state, summary, known, act) {
   return [
     h(
       "div",
-      { key: "tabs", class: "tabs", role: "tablist", "aria-label": "Parts of the exchange", on: { keydown: act.tabKey } },
+      {
+        key: "tabs",
+        class: "tabs",
+        role: "tablist",
+        "aria-label": "Parts of the exchange",
+        on: { keydown: act.tabKey },
+      },
       TABS.map((name, at) =>
-        h("button", {
-          key: name,
-          type: "button",
-          role: "tab",
-          id: `tab-${name}`,
-          "aria-selected": String(name === tab),
-          "aria-controls": "pane",
-          tabindex: name === tab ? "0" : "-1",
-          title: `${name} (${at + 1})`,
-          on: { click: () => act.tab(name) },
-        }, name, badges[name] && h("span", { class: "badge" }, badges[name]))),
+        h(
+          "button",
+          {
+            key: name,
+            type: "button",
+            role: "tab",
+            id: `tab-${name}`,
+            "aria-selected": String(name === tab),
+            "aria-controls": "pane",
+            tabindex: name === tab ? "0" : "-1",
+            title: `${name} (${at + 1})`,
+            on: { click: () => act.tab(name) },
+          },
+          name,
+          badges[name] && h("span", { class: "badge" }, badges[name]),
+        ),
+      ),
     ),
     h(
       "div",
-      { key: `${summary.seq} ${tab}`, class: "pane", id: "pane", role: "tabpanel", tabindex: "0", "aria-labelledby": `tab-${tab}` },
-      known ? lazy(`${summary.seq} ${tab}`, pane, tab, known, state.bytes, state.decoded, state.views, tab === "Diff" ? state : null, act) : failed ? empty("There is no more of it", h("p", null, failed)) : h("p", { class: "loading" }, "loading …"),
+      {
+        key: `${summary.seq} ${tab}`,
+        class: "pane",
+        id: "pane",
+        role: "tabpanel",
+        tabindex: "0",
+        "aria-labelledby": `tab-${tab}`,
+      },
+      known
+        ? lazy(
+            `${summary.seq} ${tab}`,
+            pane,
+            tab,
+            known,
+            state.bytes,
+            state.decoded,
+            state.views,
+            tab === "Diff" ? state : null,
+            act,
+          )
+        : failed
+          ? empty("There is no more of it", h("p", null, failed))
+          : h("p", { class: "loading" }, "loading …"),
     ),
   ];
 }

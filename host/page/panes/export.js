@@ -22,18 +22,62 @@ export function exporting(state, act) {
   const { seq, format, withSecrets, preview, replaced, problem } = state.exporting;
   const [, name, what] = FORMATS.find(([known]) => known === format) ?? FORMATS[0];
   const close = () => act.dialog(null);
-  return dialog("Export", close,
-    h("div", { class: "tools" }, choice("Format", FORMATS.map(([value, text]) => [value, text]), format, (value) => act.exportAs(seq, value, withSecrets))),
+  return dialog(
+    "Export",
+    close,
+    h(
+      "div",
+      { class: "tools" },
+      choice(
+        "Format",
+        FORMATS.map(([value, text]) => [value, text]),
+        format,
+        (value) => act.exportAs(seq, value, withSecrets),
+      ),
+    ),
     h("p", { class: "remark" }, `${name}: ${what}.`),
-    h("label", { class: "check" }, h("input", { type: "checkbox", is: { checked: withSecrets }, on: { change: () => act.exportAs(seq, format, !withSecrets) } }), "with secrets: Authorization, cookies, keys and tokens as they are"),
-    !withSecrets && h("p", { class: "remark", role: "status" }, replaced === null ? "" : replaced.length ? `Replaced: ${replaced.join(", ")}. Bodies are not searched for secrets.` : "No secrets were found in fields and target. Bodies are not searched."),
-    problem ? h("p", { class: "remark problem", role: "alert" }, problem)
-      : preview === null ? h("p", { class: "loading" }, "exporting …")
-        : typeof preview === "string" ? h("pre", { class: "text preview", tabindex: "0", role: "region", "aria-label": "Preview" }, preview)
+    h(
+      "label",
+      { class: "check" },
+      h("input", {
+        type: "checkbox",
+        is: { checked: withSecrets },
+        on: { change: () => act.exportAs(seq, format, !withSecrets) },
+      }),
+      "with secrets: Authorization, cookies, keys and tokens as they are",
+    ),
+    !withSecrets &&
+      h(
+        "p",
+        { class: "remark", role: "status" },
+        replaced === null
+          ? ""
+          : replaced.length
+            ? `Replaced: ${replaced.join(", ")}. Bodies are not searched for secrets.`
+            : "No secrets were found in fields and target. Bodies are not searched.",
+      ),
+    problem
+      ? h("p", { class: "remark problem", role: "alert" }, problem)
+      : preview === null
+        ? h("p", { class: "loading" }, "exporting …")
+        : typeof preview === "string"
+          ? h("pre", { class: "text preview", tabindex: "0", role: "region", "aria-label": "Preview" }, preview)
           : h("p", { class: "remark" }, `${size(preview.length)}, not text.`),
-    h("footer", null,
-      button({ label: state.query.trim() ? "All that the filter finds, as HAR" : "All exchanges, as HAR", title: "Without secrets" }, act.exportAll),
+    h(
+      "footer",
+      null,
+      button(
+        {
+          label: state.query.trim() ? "All that the filter finds, as HAR" : "All exchanges, as HAR",
+          title: "Without secrets",
+        },
+        act.exportAll,
+      ),
       h("span", { class: "spring" }),
       button({ label: "Copy", icon: "copy", isDisabled: typeof preview !== "string" }, () => act.copyExport()),
-      button({ label: "Download", icon: "down", class: "primary", isDisabled: preview === null }, () => act.downloadExport())));
+      button({ label: "Download", icon: "down", class: "primary", isDisabled: preview === null }, () =>
+        act.downloadExport(),
+      ),
+    ),
+  );
 }

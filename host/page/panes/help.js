@@ -26,15 +26,48 @@ const TERMS = [
   ["fault:trap", "the kind of the fault; any is fault:*"],
   ["is:kept", "also replay, edited, cut, fault"],
   ["took:>100ms", "also cpu, memory, received, sent, id"],
-  ["field:\"x-a: b\"", "a part of a field, of either side"],
+  ['field:"x-a: b"', "a part of a field, of either side"],
   ["log:missing", "in a line of the handler's log"],
-  ["body:\"two words\"", "in a body, as far as it is kept"],
+  ['body:"two words"', "in a body, as far as it is kept"],
 ];
 
 /** @param {import("../state.js").State} state @param {any} act */
 export const help = (state, act) =>
-  dialog("Help", () => act.dialog(null),
-    h("div", { class: "help" },
-      h("section", null, h("h3", null, "Keys"), h("dl", null, KEYS.map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)]))),
-      h("section", null, h("h3", null, "Filter"), h("p", { class: "remark" }, "All terms must match."), h("dl", null, TERMS.map(([term, what]) => [h("dt", null, h("code", null, term)), h("dd", null, what)])))),
-    h("footer", null, h("p", { class: "remark" }, `wasmserve ${state.server?.version ?? ""}. ${state.server?.onSave.isOn ? "Kept exchanges are replayed when the handler is saved." : (state.server?.onSave.why ? `No replay on save: ${state.server.onSave.why}.` : "")}`)));
+  dialog(
+    "Help",
+    () => act.dialog(null),
+    h(
+      "div",
+      { class: "help" },
+      h(
+        "section",
+        null,
+        h("h3", null, "Keys"),
+        h(
+          "dl",
+          null,
+          KEYS.map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)]),
+        ),
+      ),
+      h(
+        "section",
+        null,
+        h("h3", null, "Filter"),
+        h("p", { class: "remark" }, "All terms must match."),
+        h(
+          "dl",
+          null,
+          TERMS.map(([term, what]) => [h("dt", null, h("code", null, term)), h("dd", null, what)]),
+        ),
+      ),
+    ),
+    h(
+      "footer",
+      null,
+      h(
+        "p",
+        { class: "remark" },
+        `wasmserve ${state.server?.version ?? ""}. ${state.server?.onSave.isOn ? "Kept exchanges are replayed when the handler is saved." : state.server?.onSave.why ? `No replay on save: ${state.server.onSave.why}.` : ""}`,
+      ),
+    ),
+  );

@@ -21,7 +21,8 @@ function executablePath() {
 }
 
 /** Starts a browser. */
-export const launch = (args = []) => chromium.launch({ executablePath: executablePath(), args: ["--no-sandbox", ...args] });
+export const launch = (args = []) =>
+  chromium.launch({ executablePath: executablePath(), args: ["--no-sandbox", ...args] });
 
 /**
  * Opens the viewer, lets `use` do something with it, and checks that nothing went wrong in the page meanwhile: no error, no
@@ -35,7 +36,11 @@ export const launch = (args = []) => chromium.launch({ executablePath: executabl
 export async function withViewer(url, use, { args, theme = "light", width = 1440, height = 900, allows } = {}) {
   const browser = await launch(args);
   try {
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: "reduce" });
+    const context = await browser.newContext({
+      viewport: { width, height },
+      colorScheme: theme,
+      reducedMotion: "reduce",
+    });
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
@@ -51,7 +56,10 @@ export async function withViewer(url, use, { args, theme = "light", width = 1440
     await page.goto(url);
     await page.waitForSelector(".light.live");
     await use(page, browser);
-    assert.deepEqual(problems.filter((problem) => !allows?.test(problem)), []);
+    assert.deepEqual(
+      problems.filter((problem) => !allows?.test(problem)),
+      [],
+    );
   } finally {
     await browser.close();
   }
@@ -76,7 +84,8 @@ export const ask = (url, line, fields = [], body = "") => {
 };
 
 /** Waits until the row of an exchange with this target is there, and returns its element. */
-export const row = (page, target) => page.locator(".rows .row", { has: page.locator(".target", { hasText: target }) }).first();
+export const row = (page, target) =>
+  page.locator(".rows .row", { has: page.locator(".target", { hasText: target }) }).first();
 
 /** Selects the exchange with this target, and waits for its detail. */
 export async function select(page, target) {
@@ -94,11 +103,17 @@ export async function tab(page, name) {
 
 /** Calls the API as the page does. */
 export const api = (page, path, init = {}) =>
-  page.evaluate(async ([path, init]) => {
-    const headers = { Authorization: `Bearer ${sessionStorage.getItem("token")}`, "Content-Type": "application/json" };
-    const response = await fetch(`/api/${path}`, { headers, ...init });
-    const text = await response.text();
-    return text ? JSON.parse(text) : null;
-  }, [path, init]);
+  page.evaluate(
+    async ([path, init]) => {
+      const headers = {
+        Authorization: `Bearer ${sessionStorage.getItem("token")}`,
+        "Content-Type": "application/json",
+      };
+      const response = await fetch(`/api/${path}`, { headers, ...init });
+      const text = await response.text();
+      return text ? JSON.parse(text) : null;
+    },
+    [path, init],
+  );
 
 export { assert };

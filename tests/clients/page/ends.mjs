@@ -18,17 +18,21 @@ await page.getByRole("button", { name: "Look" }).click();
 await page.locator(".light.live").waitFor();
 await browser.close();
 
-await withViewer(viewer, async (page) => {
-  // The token leaves the address, and is not where other pages could find it.
-  assert.equal(await page.evaluate(() => location.href), new URL("/", viewer).href);
-  assert.equal(await page.evaluate(() => document.cookie + localStorage.getItem("token")), "null");
-  await ask(served, "GET /hello");
-  await ask(served, "GET /tells_its_request/kept");
-  await row(page, "/hello").waitFor();
-  await select(page, "/kept");
-  process.kill(Number(id), "SIGTERM");
-  await page.locator(".banner.problem", { hasText: "--capture" }).waitFor();
-  await page.locator(".connection", { hasText: "server ended" }).waitFor();
-  assert((await tab(page, "Environ")).includes("PATH_INFO"));
-  assert.equal(await page.locator(".rows .row").count(), 2);
-}, { allows: /ERR_CONNECTION|ERR_INCOMPLETE/ });
+await withViewer(
+  viewer,
+  async (page) => {
+    // The token leaves the address, and is not where other pages could find it.
+    assert.equal(await page.evaluate(() => location.href), new URL("/", viewer).href);
+    assert.equal(await page.evaluate(() => document.cookie + localStorage.getItem("token")), "null");
+    await ask(served, "GET /hello");
+    await ask(served, "GET /tells_its_request/kept");
+    await row(page, "/hello").waitFor();
+    await select(page, "/kept");
+    process.kill(Number(id), "SIGTERM");
+    await page.locator(".banner.problem", { hasText: "--capture" }).waitFor();
+    await page.locator(".connection", { hasText: "server ended" }).waitFor();
+    assert((await tab(page, "Environ")).includes("PATH_INFO"));
+    assert.equal(await page.locator(".rows .row").count(), 2);
+  },
+  { allows: /ERR_CONNECTION|ERR_INCOMPLETE/ },
+);

@@ -13,10 +13,26 @@ const BIDI = "\u202egnp.exe\u2066\u200b";
 const TABS = ["Request", "Response", "Wire", "Environ", "Timeline", "Log", "Stack", "Lint", "Diff"];
 const VIEWS = ["JSON", "Form", "Parts", "Image", "Text", "Hex"];
 
-await ask(served, `GET /tells_its_request/script?x='"&lt;{{7*7}}`.replace(/[{}"]/g, encodeURIComponent), [`X-Evil: ${IMAGE}`, `Cookie: ${SCRIPT}`, `User-Agent: ${BIDI}${TEMPLATE}`]);
-for (const type of ["text/html", "image/svg+xml", "image/png", "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=\"</pre>\""]) {
+await ask(served, `GET /tells_its_request/script?x='"&lt;{{7*7}}`.replace(/[{}"]/g, encodeURIComponent), [
+  `X-Evil: ${IMAGE}`,
+  `Cookie: ${SCRIPT}`,
+  `User-Agent: ${BIDI}${TEMPLATE}`,
+]);
+for (const type of [
+  "text/html",
+  "image/svg+xml",
+  "image/png",
+  "application/json",
+  "application/x-www-form-urlencoded",
+  'multipart/form-data; boundary="</pre>"',
+]) {
   const name = type.replace(/\W/g, "-");
-  await ask(served, `POST /tells_its_request/${name}`, [`Content-Type: ${type}`], `--</pre>\r\nContent-Disposition: form-data; name="${SCRIPT}"\r\n\r\n${SVG}${IMAGE}${TEMPLATE}${BIDI}`);
+  await ask(
+    served,
+    `POST /tells_its_request/${name}`,
+    [`Content-Type: ${type}`],
+    `--</pre>\r\nContent-Disposition: form-data; name="${SCRIPT}"\r\n\r\n${SVG}${IMAGE}${TEMPLATE}${BIDI}`,
+  );
 }
 await ask(served, `GET /tells_its_request/${SCRIPT}`);
 // A line of 10 MB, which is longer than what is kept of a body.
@@ -29,7 +45,9 @@ await ask(served, "GET /tells_its_request/last");
 await withViewer(viewer, async (page) => {
   await page.evaluate(() => {
     globalThis.violations = [];
-    document.addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+    document.addEventListener("securitypolicyviolation", (event) =>
+      globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`),
+    );
   });
   await page.locator(".rows .row", { hasText: "/last" }).waitFor();
   const rows = await page.locator(".rows .row").count();
@@ -51,7 +69,8 @@ await withViewer(viewer, async (page) => {
   // Nothing of it has become an element or an attribute.
   const made = await page.evaluate(() => ({
     scripts: [...document.scripts].map(({ src }) => new URL(src).pathname),
-    foreign: document.querySelectorAll("iframe, object, embed, base, img[onerror], [onload], a, form, meta[http-equiv]").length,
+    foreign: document.querySelectorAll("iframe, object, embed, base, img[onerror], [onload], a, form, meta[http-equiv]")
+      .length,
     violations: globalThis.violations,
   }));
   assert.deepEqual(made, { scripts: ["/app.js"], foreign: 0, violations: [] });
@@ -59,7 +78,8 @@ await withViewer(viewer, async (page) => {
   // It is shown as it was sent, and what is invisible is visible.
   await select(page, "/tells_its_request/script");
   const request = await tab(page, "Request");
-  for (const text of [SCRIPT, IMAGE, "{{constructor.constructor('alert(1)')()}}", "\\u{202e}gnp.exe\\u{2066}\\u{200b}"]) assert(request.includes(text), request);
+  for (const text of [SCRIPT, IMAGE, "{{constructor.constructor('alert(1)')()}}", "\\u{202e}gnp.exe\\u{2066}\\u{200b}"])
+    assert(request.includes(text), request);
   await page.locator("#list").focus();
 
   // An image is one by its first bytes, and never SVG.

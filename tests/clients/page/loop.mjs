@@ -31,7 +31,10 @@ await withViewer(viewer, async (page) => {
   const { exchanges } = await api(page, "exchanges?q=is:edited");
   assert.equal(exchanges.length, 1);
   const edited = await api(page, `exchanges/${exchanges[0].seq}`);
-  assert.deepEqual(edited.request.fields.find(([name]) => name === "Content-Length"), ["Content-Length", "13"]);
+  assert.deepEqual(
+    edited.request.fields.find(([name]) => name === "Content-Length"),
+    ["Content-Length", "13"],
+  );
   await page.keyboard.press("Escape");
   await page.locator("#list:focus").waitFor();
 

@@ -60,12 +60,13 @@ await withViewer(viewer, async (page) => {
     requestAnimationFrame(frame);
   });
 
-  const nodes = () => page.evaluate(() => {
-    const walker = document.createTreeWalker(document, NodeFilter.SHOW_ALL);
-    let count = 0;
-    while (walker.nextNode()) count++;
-    return count;
-  });
+  const nodes = () =>
+    page.evaluate(() => {
+      const walker = document.createTreeWalker(document, NodeFilter.SHOW_ALL);
+      let count = 0;
+      while (walker.nextNode()) count++;
+      return count;
+    });
   const heap = async () => {
     await protocol.send("HeapProfiler.collectGarbage");
     return (await protocol.send("Runtime.getHeapUsage")).usedSize;
@@ -95,7 +96,10 @@ await withViewer(viewer, async (page) => {
 
   // It shows all that there was.
   const total = HELD + RATE * SECONDS;
-  await page.waitForFunction((total) => document.querySelector(".figures")?.textContent === `${total.toLocaleString("en")} seen`, total);
+  await page.waitForFunction(
+    (total) => document.querySelector(".figures")?.textContent === `${total.toLocaleString("en")} seen`,
+    total,
+  );
   await watch();
 
   // Through the whole list: older ones are loaded.
@@ -104,7 +108,10 @@ await withViewer(viewer, async (page) => {
   while ((await rows()) < 6_000) {
     const before = await rows();
     await page.keyboard.press("End");
-    await page.waitForFunction((before) => document.querySelector(".rows").getBoundingClientRect().height / 26 > before + 100, before);
+    await page.waitForFunction(
+      (before) => document.querySelector(".rows").getBoundingClientRect().height / 26 > before + 100,
+      before,
+    );
     await watch();
   }
   const used = await heap();
@@ -112,8 +119,12 @@ await withViewer(viewer, async (page) => {
   assert(used <= HEAP_MAX, `${used} bytes of heap`);
   const frames = await page.evaluate(() => globalThis.frames.toSorted((a, b) => a - b));
   const share = (part) => Math.round(frames[Math.floor(frames.length * part)]);
-  console.log(`list after ${Math.round(first)} ms (with the start of the browser ${Math.round(performance.now() - begun)} ms in all)`);
+  console.log(
+    `list after ${Math.round(first)} ms (with the start of the browser ${Math.round(performance.now() - begun)} ms in all)`,
+  );
   console.log(`${most} nodes, ${(used / 1e6).toFixed(1)} MB of heap, ${Math.round(await rows())} rows held`);
-  console.log(`frames: ${share(0.5)} ms median, ${share(0.99)} ms 99th percentile, ${Math.round(frames.at(-1))} ms longest`);
+  console.log(
+    `frames: ${share(0.5)} ms median, ${share(0.99)} ms 99th percentile, ${Math.round(frames.at(-1))} ms longest`,
+  );
 });
 connection.close();

@@ -17,7 +17,10 @@ await withViewer(viewer, async (page) => {
   await strip("/sleeps/forever").getByRole("button", { name: "Hide the stack" }).click();
   await strip("/sleeps/forever").locator(".frame").first().waitFor({ state: "detached" });
 
-  for (const [target, answer] of [["/spins/forever", spinner], ["/sleeps/forever", sleeper]]) {
+  for (const [target, answer] of [
+    ["/spins/forever", spinner],
+    ["/sleeps/forever", sleeper],
+  ]) {
     await strip(target).getByRole("button", { name: "End it" }).click();
     await strip(target).waitFor({ state: "detached" });
     assert.match(String(await answer), /^HTTP\/1\.1 500 .*Wasmserve-Fault: ended\r\n/s);

@@ -35,47 +35,72 @@ const attack = (origin) => `<!doctype html><title>attack</title><script>
 
 await ask(served, "GET /before");
 
-await withViewer(viewer, async (page, browser) => {
-  await page.locator(".rows .row").first().waitFor();
-  const set = { status: 200, fields: [["Content-Type", "text/html"], ["Set-Cookie", "planted=1; Path=/"]], body: attack(origin) };
-  const answer = await api(page, "bin", { method: "PUT", body: JSON.stringify(set) });
-  assert.equal(answer.status, 200, JSON.stringify(answer));
+await withViewer(
+  viewer,
+  async (page, browser) => {
+    await page.locator(".rows .row").first().waitFor();
+    const set = {
+      status: 200,
+      fields: [
+        ["Content-Type", "text/html"],
+        ["Set-Cookie", "planted=1; Path=/"],
+      ],
+      body: attack(origin),
+    };
+    const answer = await api(page, "bin", { method: "PUT", body: JSON.stringify(set) });
+    assert.equal(answer.status, 200, JSON.stringify(answer));
 
-  // The handler's page, in the browser context that knows the viewer, opened as a link would.
-  const stranger = await page.context().newPage();
-  await stranger.goto(served);
-  const got = await stranger.evaluate(() => globalThis.done);
-  const secret = JSON.stringify(got);
-  assert(!secret.includes(token) && !secret.includes("seen") && !secret.includes("/before"), secret);
-  for (const name of ["fetch", "fetch with a guess", "fetch with credentials", "page", "events", "image", "script", "style"]) assert.match(got[name], /^error/, `${name}: ${got[name]}`);
-  for (const name of ["storage", "cookies"]) assert(["none", "planted=1"].includes(got[name]), `${name}: ${got[name]}`);
-  assert(["opaque", "error SecurityError"].includes(got.frame) || got.frame === "", `frame: ${got.frame}`);
-  await stranger.close();
+    // The handler's page, in the browser context that knows the viewer, opened as a link would.
+    const stranger = await page.context().newPage();
+    await stranger.goto(served);
+    const got = await stranger.evaluate(() => globalThis.done);
+    const secret = JSON.stringify(got);
+    assert(!secret.includes(token) && !secret.includes("seen") && !secret.includes("/before"), secret);
+    for (const name of [
+      "fetch",
+      "fetch with a guess",
+      "fetch with credentials",
+      "page",
+      "events",
+      "image",
+      "script",
+      "style",
+    ])
+      assert.match(got[name], /^error/, `${name}: ${got[name]}`);
+    for (const name of ["storage", "cookies"])
+      assert(["none", "planted=1"].includes(got[name]), `${name}: ${got[name]}`);
+    assert(["opaque", "error SecurityError"].includes(got.frame) || got.frame === "", `frame: ${got.frame}`);
+    await stranger.close();
 
-  // Nothing was cleared, and the handler was never told the token nor given a cookie of ours.
-  const { exchanges } = await api(page, "exchanges");
-  assert(exchanges.some(({ target }) => target === "/before"));
-  for (const { seq } of exchanges) {
-    const detail = JSON.stringify(await api(page, `exchanges/${seq}`));
-    assert(!detail.includes(token), `the token is in exchange ${seq}`);
-    assert(!detail.includes(btoa(token).slice(0, -2)), `the token is in the bytes of exchange ${seq}`);
-  }
-  const cookies = await page.context().cookies();
-  assert.deepEqual(cookies.map(({ name }) => name), ["planted"]);
+    // Nothing was cleared, and the handler was never told the token nor given a cookie of ours.
+    const { exchanges } = await api(page, "exchanges");
+    assert(exchanges.some(({ target }) => target === "/before"));
+    for (const { seq } of exchanges) {
+      const detail = JSON.stringify(await api(page, `exchanges/${seq}`));
+      assert(!detail.includes(token), `the token is in exchange ${seq}`);
+      assert(!detail.includes(btoa(token).slice(0, -2)), `the token is in the bytes of exchange ${seq}`);
+    }
+    const cookies = await page.context().cookies();
+    assert.deepEqual(
+      cookies.map(({ name }) => name),
+      ["planted"],
+    );
 
-  // A page of the viewer has no name for scripts of others, and cannot be framed: a cookie that was planted changes nothing.
-  await page.reload();
-  await page.waitForSelector(".light.live");
+    // A page of the viewer has no name for scripts of others, and cannot be framed: a cookie that was planted changes nothing.
+    await page.reload();
+    await page.waitForSelector(".light.live");
 
-  // A name that now means this machine.
-  const rebound = await page.context().newPage();
-  const response = await rebound.goto(`http://evil.test:${port}/`);
-  assert.equal(response.status(), 421);
-  const read = await rebound.evaluate(async (token) => {
-    const response = await fetch("/api/state", { headers: { Authorization: `Bearer ${token}` } });
-    return [response.status, await response.text()];
-  }, token);
-  assert.equal(read[0], 421, "even with the token");
-  assert(!read[1].includes("seen"), read[1]);
-  await rebound.close();
-}, { args: ["--host-resolver-rules=MAP evil.test 127.0.0.1"] });
+    // A name that now means this machine.
+    const rebound = await page.context().newPage();
+    const response = await rebound.goto(`http://evil.test:${port}/`);
+    assert.equal(response.status(), 421);
+    const read = await rebound.evaluate(async (token) => {
+      const response = await fetch("/api/state", { headers: { Authorization: `Bearer ${token}` } });
+      return [response.status, await response.text()];
+    }, token);
+    assert.equal(read[0], 421, "even with the token");
+    assert(!read[1].includes("seen"), read[1]);
+    await rebound.close();
+  },
+  { args: ["--host-resolver-rules=MAP evil.test 127.0.0.1"] },
+);

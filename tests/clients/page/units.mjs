@@ -11,7 +11,23 @@ await withViewer(viewer, async (page) => {
     );
     const of = (string) => new TextEncoder().encode(string);
     const string = (bytes) => (typeof bytes === "string" ? `! ${bytes}` : new TextDecoder("latin1").decode(bytes));
-    const summary = (seq, more = {}) => ({ seq, id: seq, began: seq, origin: "client", method: "POST", target: "/Hook?x", status: 200, fault: null, took: 1500, cpu: 900, memory: null, remote: "127.0.0.1:9", isCut: false, kept: null, ...more });
+    const summary = (seq, more = {}) => ({
+      seq,
+      id: seq,
+      began: seq,
+      origin: "client",
+      method: "POST",
+      target: "/Hook?x",
+      status: 200,
+      fault: null,
+      took: 1500,
+      cpu: 900,
+      memory: null,
+      remote: "127.0.0.1:9",
+      isCut: false,
+      kept: null,
+      ...more,
+    });
     const matches = (text, more) => query.matches(summary(1, more), query.parse(text));
 
     // A state machine for exchanges: what is held after these actions.
@@ -25,25 +41,58 @@ await withViewer(viewer, async (page) => {
     const draft = (head, content, change) => ({ ...edit.draft(1, ...wire(head, content), []), ...change });
 
     return {
-      json: ['{"a":1.0,"a":[],"b":[1,{"c":null}],"big":12345678901234567890}', "[1,]", '{"a" 1}', "[1] 2", '"\\u00e', "", "nul"].map((json) => {
+      json: [
+        '{"a":1.0,"a":[],"b":[1,{"c":null}],"big":12345678901234567890}',
+        "[1,]",
+        '{"a" 1}',
+        "[1] 2",
+        '"\\u00e',
+        "",
+        "nul",
+      ].map((json) => {
         const { text, error } = layOut(json);
         return [text, error && `${error.line}:${error.column} ${error.what}`];
       }),
       deep: layOut("[".repeat(100_000)).error.what,
       query: [
-        matches("hook"), matches("post 200"), matches("GET"), matches("status:2xx"), matches("status:404"), matches("status:>=400", { status: 500 }),
-        matches("-hook"), matches("is:fault", { fault: "trap" }), matches("fault:trap"), matches("fault:*", { fault: "trap" }), matches("is:replay", { origin: { replay: { of: 1, id: 1, edited: false } } }),
-        matches("took:>1ms"), matches("took:<1ms"), matches("cpu:>1s"), matches('"hook?x"'), matches("is:kept", { kept: "" }),
+        matches("hook"),
+        matches("post 200"),
+        matches("GET"),
+        matches("status:2xx"),
+        matches("status:404"),
+        matches("status:>=400", { status: 500 }),
+        matches("-hook"),
+        matches("is:fault", { fault: "trap" }),
+        matches("fault:trap"),
+        matches("fault:*", { fault: "trap" }),
+        matches("is:replay", { origin: { replay: { of: 1, id: 1, edited: false } } }),
+        matches("took:>1ms"),
+        matches("took:<1ms"),
+        matches("cpu:>1s"),
+        matches('"hook?x"'),
+        matches("is:kept", { kept: "" }),
       ],
       local: [query.isLocal(query.parse("POST status:5xx")), query.isLocal(query.parse('body:"a b"'))],
       terms: query.parse('body:"a \\"b\\" c" -x http://y'),
       base64: bytes.toBase64(bytes.fromBase64("AP+AZg==")),
-      hex: [bytes.hexLines(of("GET / HTTP/1.1\r\n!")), string(bytes.fromHexPairs("47 45\n54")), bytes.fromHexPairs("4g"), bytes.fromHexPairs("4")],
+      hex: [
+        bytes.hexLines(of("GET / HTTP/1.1\r\n!")),
+        string(bytes.fromHexPairs("47 45\n54")),
+        bytes.fromHexPairs("4g"),
+        bytes.fromHexPairs("4"),
+      ],
       wire: [bytes.wireText(of("A\r\nB\n\t\x01")).text, bytes.wireText(Uint8Array.from([65, 0xff])).text],
-      images: [[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], [...of("<svg xmlns='x'>")], [...of("GIF89a")]].map((all) => bytes.imageType(Uint8Array.from(all))),
+      images: [[0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], [...of("<svg xmlns='x'>")], [...of("GIF89a")]].map(
+        (all) => bytes.imageType(Uint8Array.from(all)),
+      ),
       visible: text.visible("a\u202eb\u0000\u0007\u200b\n\t<é>\ud800"),
       form: body.form(of("a=1+2&b=%C3%A9&a=")),
-      multipart: body.multipart(of('--X\r\nContent-Disposition: form-data; name="f"; filename="a.b"\r\n\r\none\r\ntwo\r\n--X\r\n\r\n\r\n--X--\r\n'), "X"),
+      multipart: body.multipart(
+        of(
+          '--X\r\nContent-Disposition: form-data; name="f"; filename="a.b"\r\n\r\none\r\ntwo\r\n--X\r\n\r\n\r\n--X--\r\n',
+        ),
+        "X",
+      ),
       partial: body.multipart(of("--X\r\nA: b\r\n\r\nnot ended"), "X").isWhole,
       edits: [
         string(edit.bytesOf(draft(sized, "{}", {}))),
@@ -55,26 +104,63 @@ await withViewer(viewer, async (page) => {
         string(edit.bytesOf(draft("GET / HTTP/1.1\nHost: a\n\n", "", { head: "GET /b HTTP/1.1\nHost: a" }))),
         string(edit.bytesOf(draft(sized, "{}", { mode: "hex", all: "4" }))),
       ],
-      modes: [draft(sized, "a\rb", {}).isBodyHex, draft(sized, "a\r\nb", {}).isBodyHex, draft(sized, "\u0000\u0001", {}).isBodyHex, draft("GET / HTTP/1.1\r\nA: \u0001\r\n\r\n", "", {}).mode],
+      modes: [
+        draft(sized, "a\rb", {}).isBodyHex,
+        draft(sized, "a\r\nb", {}).isBodyHex,
+        draft(sized, "\u0000\u0001", {}).isBodyHex,
+        draft("GET / HTTP/1.1\r\nA: \u0001\r\n\r\n", "", {}).mode,
+      ],
       held: [
-        seqs(run({ type: "newest", exchanges: list(3, 2, 1), older: null, missed: 0 }, { type: "exchanges", exchanges: list(4, 5) }).held),
-        seqs(run({ type: "newest", exchanges: list(9, 8), older: 8 }, { type: "older", exchanges: list(7, 6), older: null, missed: 0 }).held),
+        seqs(
+          run(
+            { type: "newest", exchanges: list(3, 2, 1), older: null, missed: 0 },
+            { type: "exchanges", exchanges: list(4, 5) },
+          ).held,
+        ),
+        seqs(
+          run(
+            { type: "newest", exchanges: list(9, 8), older: 8 },
+            { type: "older", exchanges: list(7, 6), older: null, missed: 0 },
+          ).held,
+        ),
         // After a gap, the list begins again: it has no holes.
-        seqs(run({ type: "newest", exchanges: list(2, 1), older: null, missed: 0 }, { type: "gap", n: 7 }, { type: "exchanges", exchanges: list(10) }, { type: "newest", exchanges: list(9, 8), older: 8, missed: 7 }).held),
+        seqs(
+          run(
+            { type: "newest", exchanges: list(2, 1), older: null, missed: 0 },
+            { type: "gap", n: 7 },
+            { type: "exchanges", exchanges: list(10) },
+            { type: "newest", exchanges: list(9, 8), older: 8, missed: 7 },
+          ).held,
+        ),
         // Another server, which counts anew.
-        seqs(run({ type: "newest", exchanges: list(30, 29), older: null, missed: 0 }, { type: "newest", exchanges: list(2, 1), older: null, missed: 0 }).held),
+        seqs(
+          run(
+            { type: "newest", exchanges: list(30, 29), older: null, missed: 0 },
+            { type: "newest", exchanges: list(2, 1), older: null, missed: 0 },
+          ).held,
+        ),
       ],
       place: (() => {
-        const scrolled = run({ type: "newest", exchanges: list(3, 2, 1), older: null, missed: 0 }, { type: "scrolled", top: 260, height: 520 }, { type: "exchanges", exchanges: list(4, 5) });
+        const scrolled = run(
+          { type: "newest", exchanges: list(3, 2, 1), older: null, missed: 0 },
+          { type: "scrolled", top: 260, height: 520 },
+          { type: "exchanges", exchanges: list(4, 5) },
+        );
         return [scrolled.top, scrolled.unseen, state.reduce(scrolled, { type: "to top" }).top];
       })(),
-      bound: run({ type: "newest", exchanges: [], older: null, missed: 0 }, { type: "exchanges", exchanges: Array.from({ length: 30_000 }, (_, seq) => summary(seq + 1)) }).held.length,
+      bound: run(
+        { type: "newest", exchanges: [], older: null, missed: 0 },
+        { type: "exchanges", exchanges: Array.from({ length: 30_000 }, (_, seq) => summary(seq + 1)) },
+      ).held.length,
     };
   });
 
   assert.deepEqual(results, {
     json: [
-      ['{\n  "a": 1.0,\n  "a": [],\n  "b": [\n    1,\n    {\n      "c": null\n    }\n  ],\n  "big": 12345678901234567890\n}', null],
+      [
+        '{\n  "a": 1.0,\n  "a": [],\n  "b": [\n    1,\n    {\n      "c": null\n    }\n  ],\n  "big": 12345678901234567890\n}',
+        null,
+      ],
       ["[\n  1,", "1:4 expected a value"],
       ['{\n  "a"', "1:6 expected a colon"],
       ["[\n  1\n]", "1:5 expected nothing more"],
@@ -85,7 +171,11 @@ await withViewer(viewer, async (page) => {
     deep: "more than 500 levels",
     query: [true, true, false, true, false, true, false, true, false, true, true, true, false, false, true, true],
     local: [true, false],
-    terms: [{ name: "body", value: 'a "b" c', isNegated: false }, { name: "", value: "x", isNegated: true }, { name: "", value: "http://y", isNegated: false }],
+    terms: [
+      { name: "body", value: 'a "b" c', isNegated: false },
+      { name: "", value: "x", isNegated: true },
+      { name: "", value: "http://y", isNegated: false },
+    ],
     base64: "AP+AZg==",
     hex: [
       "000000  47 45 54 20 2f 20 48 54  54 50 2f 31 2e 31 0d 0a  GET / HTTP/1.1··\n000010  21                                                !",
@@ -96,11 +186,19 @@ await withViewer(viewer, async (page) => {
     wire: ["A\\r\\n\nB\\n\n\\t\\x01", "A\\xff"],
     images: ["image/png", null, "image/gif"],
     visible: "a\\u{202e}b\\x00\\x07\\u{200b}\n\t<é>\\u{d800}",
-    form: [["a", "1 2"], ["b", "é"], ["a", ""]],
+    form: [
+      ["a", "1 2"],
+      ["b", "é"],
+      ["a", ""],
+    ],
     multipart: {
       isWhole: true,
       parts: [
-        { fields: [["Content-Disposition", 'form-data; name="f"; filename="a.b"']], body: results.multipart.parts[0].body, at: 65 },
+        {
+          fields: [["Content-Disposition", 'form-data; name="f"; filename="a.b"']],
+          body: results.multipart.parts[0].body,
+          at: 65,
+        },
         { fields: [], body: results.multipart.parts[1].body, at: 82 },
       ],
     },
@@ -116,7 +214,12 @@ await withViewer(viewer, async (page) => {
       "! the last byte has only one digit",
     ],
     modes: [true, false, true, "hex"],
-    held: [[5, 4, 3, 2, 1], [9, 8, 7, 6], [10, 9, 8], [2, 1]],
+    held: [
+      [5, 4, 3, 2, 1],
+      [9, 8, 7, 6],
+      [10, 9, 8],
+      [2, 1],
+    ],
     place: [312, 2, 0],
     bound: 20_000,
   });
