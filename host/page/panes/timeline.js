@@ -26,10 +26,10 @@ function stagesOf({ record: { marks, request, response } }) {
     ["Waits for others", "wait", marks.head, marks.admitted, "until a handler could run (--max-concurrent)"],
     ["Instance is made", "wait", marks.admitted, marks.started, "until the handler's first instruction"],
     ["Handler answers", "handler", marks.started, marks.responded, "until the head of its response"],
-    ["Response leaves", "out", firstOut, lastOut, "from the first write to the last"],
+    ["Response leaves", "out", marks.responded ?? firstOut, lastOut, "from its head to the last write"],
     [
-      "Goes on",
-      "handler",
+      "Is released",
+      "wait",
       Math.max(lastOut, marks.ended ?? 0),
       marks.completed,
       "after the response, until nothing used the exchange any more",

@@ -72,11 +72,10 @@ const FIELDS = [
 
 const file = join(directory, "hook.rs");
 writeFileSync(file, HANDLER);
-const server = spawn(
-  program,
-  [file, "--ui=127.0.0.1:8001", "--addr", "127.0.0.1:8000", "--cpu-time", "60s", "--debug"],
-  { stdio: ["ignore", "inherit", "pipe"] },
-);
+const server = spawn(program, ["hook.rs", "--ui=127.0.0.1:8001", "--addr", "127.0.0.1:8000", "--cpu-time", "60s"], {
+  cwd: directory,
+  stdio: ["ignore", "inherit", "pipe"],
+});
 const urls = {};
 for await (const line of createInterface({ input: server.stderr })) {
   urls.viewer ??= /viewer on (\S+)/.exec(line)?.[1];
@@ -88,7 +87,7 @@ server.stderr.resume();
 
 const shoot = (page, name) =>
   page.screenshot({ path: join(pictures, `${name}.png`), animations: "disabled", caret: "hide" });
-const size = { width: 1280, height: 760 };
+const size = { width: 1200, height: 672 };
 
 try {
   for (const line of ["GET /health", "GET /", "HEAD /health", "GET /favicon.ico"])
@@ -109,6 +108,7 @@ try {
       await page.locator("#list").focus();
       await page.keyboard.press("p");
       await page.locator(".row.selected .icon-pin").waitFor();
+      await page.locator(".notice:not(.shown)").waitFor({ state: "attached" });
       await shoot(page, "list");
     },
     { ...size, theme: "light" },
@@ -134,7 +134,7 @@ try {
     viewer,
     async (page) => {
       ask(served, "GET /report?year=2026");
-      const running = page.locator(".running li");
+      const running = page.locator(".running li", { hasText: "/report" });
       await running.waitFor();
       await running.getByRole("button", { name: "Show the stack" }).click();
       await running.locator(".frame").first().waitFor();
