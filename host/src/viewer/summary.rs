@@ -354,3 +354,56 @@ impl Filter {
         self.0.iter().all(|word| word.test.applies(record, &mut decoded) != word.is_negated)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_at_white_space_outside_of_quotes() {
+        let split = |text: &str| words(text).map(|(word, _)| word).collect::<Vec<_>>();
+        assert_eq!(split("  POST \t status:5xx "), ["POST", "status:5xx"]);
+        assert_eq!(split(r#"body:"a b" "c d"e ""#), ["body:a b", "c de", ""]);
+        assert_eq!(split(r#""a\"b\\c\d" x\"y z""#), [r#"a"b\c\d"#, r"x\y z"]);
+        assert!(split("").is_empty() && split(" \n").is_empty());
+    }
+
+    #[test]
+    fn a_word_that_cannot_be_meant_is_an_error_and_a_quoted_one_never_is() {
+        for wrong in [
+            "status:",
+            "status:2000",
+            "status:x",
+            "took:5",
+            "took:>",
+            "cpu:ms",
+            "sent:>1x",
+            "id:x",
+            "is:",
+            "foo:bar",
+            "-foo:bar",
+        ] {
+            assert!(wrong.parse::<Filter>().is_err(), "{wrong}");
+        }
+        for right in [
+            "",
+            "-",
+            "!",
+            "Foo:bar",
+            "http://a/b",
+            "\"foo:bar\"",
+            "-\"foo:bar\"",
+            ":",
+            "12:30",
+            "status:<=499",
+            "took:<1m",
+            "took:500µs",
+            "cpu:1us",
+            "memory:>1MiB",
+            "fault:*",
+            "é",
+        ] {
+            assert!(right.parse::<Filter>().is_ok(), "{right}");
+        }
+    }
+}
