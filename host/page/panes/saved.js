@@ -21,7 +21,12 @@ export function saved(state, act) {
   ];
   return h(
     "section",
-    { key: "saved", class: `strip saved ${changed.length ? "differs" : "same"}`, "aria-label": "Saved" },
+    {
+      key: "saved",
+      "data-run": run.number,
+      class: `strip saved ${changed.length ? "differs" : "same"}`,
+      "aria-label": "Saved",
+    },
     h(
       "div",
       { class: "strip-row", role: "status" },

@@ -6,6 +6,7 @@ const [viewer] = process.argv.slice(2);
 
 await withViewer(viewer, async (page) => {
   const results = await page.evaluate(async () => {
+    const { h, lazy, render } = await import("/dom.js");
     const [{ layOut }, query, bytes, body, edit, state, text] = await Promise.all(
       ["json", "query", "bytes", "body", "edit", "state", "text"].map((name) => import(`/${name}.js`)),
     );
@@ -40,7 +41,32 @@ await withViewer(viewer, async (page) => {
     const sized = "POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 2\r\n\r\n";
     const draft = (head, content, change) => ({ ...edit.draft(1, ...wire(head, content), []), ...change });
 
+    // The document after a view has changed: what is the same stays, in its place or another.
+    const root = document.createElement("div");
+    let computed = 0;
+    const counted = (/** @type {string} */ text) => (computed++, h("i", null, text));
+    const show = (keys, text, word) =>
+      render(
+        root,
+        h(
+          "ul",
+          { "data-n": keys.length },
+          keys.map((key) => h("li", { key, class: key }, key)),
+        ),
+        text,
+        lazy("i", counted, word),
+      );
+    show(["a", "b", "c"], "<b>", "x");
+    const [a, , c] = root.querySelectorAll("li");
+    show(["c", "d", "a"], "&amp;<img src=x onerror=alert(1)>", "x");
+    const dom = {
+      html: root.innerHTML,
+      isKept: [...root.querySelectorAll("li")].map((element) => element === a || element === c),
+      computed,
+    };
+
     return {
+      dom,
       json: [
         '{"a":1.0,"a":[],"b":[1,{"c":null}],"big":12345678901234567890}',
         "[1,]",
@@ -156,6 +182,11 @@ await withViewer(viewer, async (page) => {
   });
 
   assert.deepEqual(results, {
+    dom: {
+      html: '<ul data-n="3"><li class="c">c</li><li class="d">d</li><li class="a">a</li></ul>&amp;amp;&lt;img src=x onerror=alert(1)&gt;<i>x</i>',
+      isKept: [true, false, true],
+      computed: 1,
+    },
     json: [
       [
         '{\n  "a": 1.0,\n  "a": [],\n  "b": [\n    1,\n    {\n      "c": null\n    }\n  ],\n  "big": 12345678901234567890\n}',
