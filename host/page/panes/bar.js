@@ -156,6 +156,14 @@ export function filter(state, act) {
   );
 }
 
+/** Why a handler was not replaced. @param {string} title @param {string} why */
+function whyBroken(title, why) {
+  const more = "The version before still serves.";
+  if (!why.trim().includes("\n")) return h("span", null, `${why}. ${more} The terminal has the reasons.`);
+  const output = { class: "output", tabindex: "0", role: "region", "aria-label": "Why it does not build" };
+  return h("details", { open: true }, h("summary", null, `${title} does not build. ${more}`), h("pre", output, why));
+}
+
 /** What needs attention. @param {State} state @param {any} act */
 export function banners(state, act) {
   const { server, phase } = state;
@@ -183,24 +191,7 @@ export function banners(state, act) {
     );
   }
   for (const { mount, title, broken } of server?.handlers ?? []) {
-    if (broken)
-      all.push(
-        banner(
-          `broken ${mount}`,
-          "problem",
-          icon("fault"),
-          h(
-            "details",
-            { open: true },
-            h("summary", null, `${title} does not build; the version before still serves`),
-            h(
-              "pre",
-              { class: "output", tabindex: "0", role: "region", "aria-label": "Why it does not build" },
-              visible(broken),
-            ),
-          ),
-        ),
-      );
+    if (broken) all.push(banner(`broken ${mount}`, "problem", icon("fault"), whyBroken(title, visible(broken))));
   }
   if (server?.files?.problem)
     all.push(

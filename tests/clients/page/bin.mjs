@@ -1,6 +1,8 @@
 // The request bin: a person who debugs a webhook sees what arrives, and chooses what is answered.
 
-import { ask, assert, row, select, tab, withViewer } from "./browser.mjs";
+import { readFileSync } from "node:fs";
+
+import { ask, assert, row, select, send, tab, withViewer } from "./browser.mjs";
 
 const [viewer, served] = process.argv.slice(2);
 
@@ -56,6 +58,28 @@ await withViewer(
     await page.getByRole("button", { name: "Answer this from now on" }).click();
     await page.locator("dialog").waitFor({ state: "detached" });
     assert.match(String(await ask(served, "POST /mirror", [], "to and fro")), /\r\n\r\n.*to and fro/s);
+
+    // Bytes are saved as they came.
+    const body = Buffer.from(Array.from({ length: 1024 }, (_, at) => at % 256));
+    const sent = Buffer.concat([
+      Buffer.from(
+        `POST /bytes HTTP/1.1\r\nhost: ${new URL(served).host}\r\nConnection: close\r\nX-A:  b \r\nContent-Length: ${body.length}\r\n\r\n`,
+      ),
+      body,
+    ]);
+    await send(served, sent);
+    await select(page, "/bytes");
+    for (const [name, button, bytes] of [
+      ["Request", "Download the body", body],
+      ["Wire", "Request", sent],
+    ]) {
+      await tab(page, name);
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page.locator("#pane").getByRole("button", { name: button }).click(),
+      ]);
+      assert.deepEqual(readFileSync(await download.path()), bytes);
+    }
 
     // Paused, it serves and captures nothing; cleared, only what is kept is left.
     await row(page, "/mirror").waitFor();

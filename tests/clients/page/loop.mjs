@@ -50,6 +50,12 @@ await withViewer(viewer, async (page) => {
     await page.waitForFunction(() => document.querySelector("dialog .primary")?.disabled === false);
     assert.equal(await page.locator("dialog .problem").count(), 0, format);
   }
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "All exchanges, as HAR" }).click(),
+  ]);
+  const har = JSON.parse(readFileSync(await download.path(), "utf8"));
+  assert.equal(har.log.entries.length, 3);
   await page.keyboard.press("Escape");
 
   // Kept: on save it is replayed, and the page shows what changed.
