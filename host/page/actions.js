@@ -19,6 +19,13 @@ const REFRESH = 1000;
 const STATE_INTERVAL = 2000;
 const TOKEN = "token";
 
+/** The names in a field of a response. @param {Response} response @param {string} field */
+const listOf = (response, field) =>
+  (response.headers.get(field) ?? "")
+    .split(",")
+    .map((name) => name.trim())
+    .filter(Boolean);
+
 /**
  * @param {() => State} get
  * @param {(action: Action) => void} dispatch
@@ -395,9 +402,9 @@ export function actions(get, dispatch) {
       return isText(bytes) ? visible(new TextDecoder().decode(bytes)) : `${bytes.length} bytes that are no text`;
     },
 
-    replay: (/** @type {number} */ seq) =>
+    replay: (/** @type {number} */ seq, exact = false) =>
       attempt(async () => {
-        const made = await api.post(`exchanges/${seq}/replay`, {});
+        const made = await api.post(`exchanges/${seq}/replay`, exact ? { exact } : {});
         dispatch({ type: "select", seq: made.seq, tab: "Diff" });
       }),
     edit: (/** @type {number} */ seq) =>
@@ -480,6 +487,7 @@ export function actions(get, dispatch) {
         preview: null,
         bytes: null,
         replaced: null,
+        beside: [],
         name: `${seq}.${format}`,
         problem: null,
       };
@@ -491,16 +499,17 @@ export function actions(get, dispatch) {
       try {
         const response = await api.send(`exchanges/${seq}/export/${format}?secrets=${withSecrets ? 1 : 0}`);
         const bytes = new Uint8Array(await response.arrayBuffer());
-        const replaced = (response.headers.get("Wasmserve-Replaced") ?? "")
-          .split(",")
-          .map((name) => name.trim())
-          .filter(Boolean);
+        const replaced = listOf(response, "Wasmserve-Replaced");
         const name = /filename="([^"/\\]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? begun.name;
         const start = bytes.subarray(0, 32 << 10);
         const preview = isText(start)
           ? visible(new TextDecoder().decode(start)) + (bytes.length > start.length ? "\n…" : "")
           : start;
-        if (isWanted()) dispatch({ type: "exporting", exporting: { ...begun, bytes, preview, replaced, name } });
+        if (isWanted())
+          dispatch({
+            type: "exporting",
+            exporting: { ...begun, bytes, preview, replaced, beside: listOf(response, "Wasmserve-Beside"), name },
+          });
       } catch (error) {
         if (isWanted())
           dispatch({
@@ -509,6 +518,14 @@ export function actions(get, dispatch) {
           });
       }
     },
+    /** A file that belongs beside the export. */
+    downloadBeside: (/** @type {string} */ name) =>
+      attempt(async () => {
+        const { exporting } = get();
+        if (!exporting) return;
+        const query = new URLSearchParams({ secrets: exporting.withSecrets ? "1" : "0", file: name });
+        save(name, await api.bytes(`exchanges/${exporting.seq}/export/${exporting.format}?${query}`));
+      }),
     copyExport() {
       const bytes = get().exporting?.bytes;
       if (bytes) copy(new TextDecoder().decode(bytes), "the export");

@@ -56,6 +56,8 @@ export function actionOf(state, act, event) {
       return () => act.dialog("help");
     case "r":
       return onSelected(act.replay);
+    case "R":
+      return onSelected((seq) => act.replay(seq, true));
     case "e":
       return onSelected(act.edit);
     case "p":

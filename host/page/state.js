@@ -74,6 +74,7 @@ export const TABS = /** @type {const} */ ([
  * @property {Uint8Array<ArrayBuffer> | null} bytes
  * @property {string | Uint8Array<ArrayBuffer> | null} preview Text, or the first bytes if it is none.
  * @property {string[] | null} replaced What the export hides.
+ * @property {string[]} beside Further files.
  * @property {string} name Of the file.
  * @property {string | null} problem
  */

@@ -57,11 +57,22 @@
  * @property {{at: number, stream: string, text: string}[]} lines
  * @property {{kind: string, at: number, text: string, stack: string[]}} [fault]
  * @property {{is_answered: boolean, status: number, sent: number}} [outcome]
+ * @property {string} [left] Where an exact replay left what was recorded.
+ */
+/**
+ * @typedef {object} Outbound A request that the handler sent to another server.
+ * @property {number} at
+ * @property {number | null} took
+ * @property {string} method
+ * @property {string} url
+ * @property {number} status 0 if there was no response.
+ * @property {string | null} error
  */
 /**
  * @typedef {object} Detail
  * @property {Summary} summary
  * @property {ExchangeRecord} record
+ * @property {{outbound: Outbound[], missing: string[]} | null} varied What an exact replay repeats, and what it cannot.
  * @property {Side} request
  * @property {Side} response
  * @property {[string, string | null][] | null} environ Values that are not captured are `null`.

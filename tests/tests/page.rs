@@ -111,6 +111,12 @@ fn a_request_is_replayed_edited_kept_exported_and_compared_when_the_handler_is_s
     check("loop.mjs", &server, &[file.to_str().expect("the path is text")]);
 }
 
+#[test]
+fn an_exact_replay_of_what_varies_gets_the_same_response() {
+    let server = Launch::program("varies").flags(["--ui"]).start();
+    check("exact.mjs", &server, &[]);
+}
+
 /// The types of the page's scripts, which are comments.
 #[test]
 fn the_types_of_the_page_are_right() {

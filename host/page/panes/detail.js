@@ -115,6 +115,7 @@ function heading(state, summary, known, act) {
             )
           : `[${origin.replay.id}], from a file`,
       ),
+    known?.record.left && h("p", { class: "cut" }, icon("diff"), `It left the record: ${visible(known.record.left)}`),
     summary.isCut && h("p", { class: "cut" }, icon("cut"), cutText(known)),
     summary.kept !== null && note(summary, act),
     failure &&
@@ -138,6 +139,7 @@ function heading(state, summary, known, act) {
         },
         () => act.replay(seq),
       ),
+      known?.varied && button(exactly(known.varied, isReplayable), () => act.replay(seq, true)),
       button(
         {
           label: "Edit",
@@ -178,6 +180,19 @@ function heading(state, summary, known, act) {
 function firstLine(known) {
   const [line] = known ? latin1(fromBase64(known.request.wire)).split(/\r?\n/, 1) : [""];
   return visible(line.slice(0, 200)) || "no request";
+}
+
+/**
+ * The button for a replay in which time, randomness and other servers are as they were.
+ *
+ * @param {NonNullable<Detail["varied"]>} varied
+ * @param {boolean} isReplayable
+ */
+function exactly({ missing }, isReplayable) {
+  const title = missing.length
+    ? `Except for ${missing.join(", ")}, which is not recorded: the same time, randomness and answers of other servers`
+    : "With the same time, randomness and answers of other servers as then; nothing is sent to them";
+  return { label: "Replay exactly", key: "Shift+R", isDisabled: !isReplayable, title };
 }
 
 /** @param {Summary} summary @param {any} act */

@@ -19,7 +19,7 @@ export const FORMATS = /** @type {[string, string, string][]} */ ([
 /** @param {import("../state.js").State} state @param {any} act */
 export function exporting(state, act) {
   if (!state.exporting) return null;
-  const { seq, format, withSecrets, preview, replaced, problem } = state.exporting;
+  const { seq, format, withSecrets, preview, replaced, beside, problem } = state.exporting;
   const [, name, what] = FORMATS.find(([known]) => known === format) ?? FORMATS[0];
   const close = () => act.dialog(null);
   return dialog(
@@ -63,6 +63,13 @@ export function exporting(state, act) {
         : typeof preview === "string"
           ? h("pre", { class: "text preview", tabindex: "0", role: "region", "aria-label": "Preview" }, preview)
           : h("p", { class: "remark" }, `${size(preview.length)}, not text.`),
+    beside.length > 0 &&
+      h(
+        "div",
+        { class: "tools" },
+        h("span", { class: "remark" }, "It needs these files beside it:"),
+        beside.map((file) => button({ label: file, icon: "down" }, () => act.downloadBeside(file))),
+      ),
     h(
       "footer",
       null,

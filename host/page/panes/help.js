@@ -10,6 +10,7 @@ const KEYS = [
   ["1 – 9", "go to a tab"],
   ["/", "filter; Esc clears it"],
   ["r", "replay: the same bytes, to the handler as it is now"],
+  ["R", "replay exactly: with the time, randomness and other servers of then"],
   ["e", "edit the request, and send it"],
   ["p", "keep, or keep no longer"],
   ["x", "export"],

@@ -106,6 +106,7 @@ export function timeline(_state, detail) {
         h("span", { class: "lane-time" }),
       ),
       stages.map(bar),
+      (detail.varied?.outbound ?? []).slice(0, TICKS).map(outboundLane(bar)),
       ticks(
         "Reads",
         "in",
@@ -127,8 +128,15 @@ export function timeline(_state, detail) {
   ];
 }
 
+/** @param {import("../types.js").Outbound} request */
+const outboundText = ({ method, url, status, error }) => `${method} ${url}: ${error ?? status}`;
+
+/** A request to another server as a bar. @param {(stage: [string, string, number, number, string]) => any} bar */
+const outboundLane = (bar) => (/** @type {import("../types.js").Outbound} */ request) =>
+  bar(["Asks a server", "outbound", request.at, request.at + (request.took ?? 0), outboundText(request)]);
+
 /** @param {import("../types.js").Detail} detail */
-function events({ record: { marks, request, response, lines, fault } }) {
+function events({ record: { marks, request, response, lines, fault }, varied }) {
   /** @type {[number, string, string][]} */
   const all = [
     ...request.turns.map(
@@ -142,6 +150,7 @@ function events({ record: { marks, request, response, lines, fault } }) {
         /** @type {[number, string, string]} */ ([at, stream, escaped(text.slice(0, 200)).text]),
     ),
   ];
+  for (const sent of varied?.outbound ?? []) all.push([sent.at, "asks", outboundText(sent)]);
   const names = {
     head: "the head is complete",
     admitted: "a handler can run",

@@ -13,6 +13,7 @@ use super::summary::Summary;
 use crate::capture::{
     message::Message,
     record::{Record, Side},
+    script::Script,
 };
 
 /// How many bytes of a message, and of a body, are part of the detail. The rest is for download.
@@ -25,6 +26,7 @@ pub(super) fn detail(record: &Record) -> Value {
         "summary": Summary::from(record),
         // What the handler's random numbers were made from is a secret.
         "record": Record { script: None, ..record.clone() },
+        "varied": record.script.as_ref().map(varied),
         "request": side(&record.request, &Message::request(record)),
         "response": side(&record.response, &Message::response(record)),
         "environ": environ(record),
@@ -32,6 +34,21 @@ pub(super) fn detail(record: &Record) -> Value {
             json!({ "what": escape(what), "clause": clause })
         }).collect::<Vec<_>>(),
     })
+}
+
+/// What an exact replay repeats: the requests to other servers, and what varies without being recorded.
+fn varied(script: &Script) -> Value {
+    let outbound = script.outbound.iter().map(|sent| {
+        json!({
+            "at": sent.at,
+            "took": sent.took,
+            "method": escape(sent.method.as_bytes()),
+            "url": escape(sent.url.as_bytes()),
+            "status": sent.status,
+            "error": sent.error.as_ref().map(|error| escape(error.as_bytes())),
+        })
+    });
+    json!({ "outbound": outbound.collect::<Vec<_>>(), "missing": script.missing })
 }
 
 fn side(side: &Side, message: &Message) -> Value {
