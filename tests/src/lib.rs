@@ -3,6 +3,7 @@
 //! Nothing in here sleeps. Tests wait for a socket, for a log line or for the end of a process, and for at most
 //! [`TIMEOUT`].
 
+pub mod dumped;
 pub mod graph;
 
 pub mod guest;

@@ -68,6 +68,20 @@ pub fn node() -> Command {
     command
 }
 
+/// `hurl`, which the installer builds.
+///
+/// # Panics
+///
+/// It is not installed.
+#[must_use]
+pub fn hurl() -> Command {
+    let path = place::base().join("clients/hurl/bin/hurl");
+    assert!(path.exists(), "{REMEDY}");
+    let mut command = Command::new(path);
+    command.envs(place::environment());
+    command
+}
+
 /// `jco`.
 ///
 /// # Panics

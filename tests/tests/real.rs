@@ -1,6 +1,7 @@
 //! Third-party clients, which `tests/clients/install` installs.
 
 mod curl;
+mod exports;
 mod hand;
 mod load;
 mod nginx;

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod capacity;
+mod capture_files;
 mod cgi;
 mod client;
 mod compile;

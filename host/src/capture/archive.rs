@@ -523,3 +523,190 @@ fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{sample, store::CaptureOptions};
+
+    /// An archive in a new directory, and what it reports.
+    struct Place {
+        dir: PathBuf,
+        reports: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("wasmserve-archive-{name}-{}", process::id()));
+            _ = fs::remove_dir_all(&dir);
+            Self { dir, reports: Arc::default() }
+        }
+
+        fn archive(&self, size: u64) -> Arc<Archive> {
+            let reports = Arc::clone(&self.reports);
+            let options = ArchiveOptions { dir: self.dir.clone(), size };
+            Archive::spawn(options, move |line| lock(&reports).push(line)).expect("the directory can be used")
+        }
+
+        fn reports(&self) -> Vec<String> {
+            lock(&self.reports).clone()
+        }
+
+        /// The ids of what is in the segments.
+        fn ids(&self) -> Vec<u64> {
+            warc::read_path(&self.dir).map(|files| files.map(|record| record.id).collect()).unwrap_or_default()
+        }
+
+        fn kept(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.dir.join(KEPT)).into_iter().flatten().flatten();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            _ = fs::remove_dir_all(&self.dir);
+            _ = fs::remove_file(&self.dir);
+        }
+    }
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn record(id: u64) -> Arc<Record> {
+        let record = sample::record(b"POST /a/../b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", &[b'x'; 1000]);
+        Arc::new(Record { seq: id, id, ..record })
+    }
+
+    #[test]
+    fn the_oldest_segments_of_a_run_are_removed_beyond_its_size() {
+        let place = Place::new("size");
+        let archive = place.archive(40_000);
+        for id in 1..=100 {
+            archive.take(&record(id));
+        }
+        archive.end(SOON);
+        let ids = place.ids();
+        assert!(ids.len() > 3 && ids.len() < 20, "{ids:?}");
+        assert_eq!(ids, (101 - ids.len() as u64..=100).collect::<Vec<_>>(), "the newest are there");
+        let reports = place.reports();
+        assert!(reports.len() == 1 && reports[0].contains("reached --capture-size"), "{reports:?}");
+        assert_eq!(archive.status(), Status { written: 100, lost: 0, problem: None });
+        // An earlier run's files stay, and do not count.
+        let archive = place.archive(40_000);
+        archive.take(&record(101));
+        archive.end(SOON);
+        assert_eq!(place.ids().len(), ids.len() + 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_files() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = Place::new("mode");
+        let archive = place.archive(1 << 20);
+        archive.take(&record(1));
+        archive.kept(&Arc::new(Record { kept: Some(String::new()), ..Record::clone(&record(1)) }));
+        archive.end(SOON);
+        let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+        for directory in [&place.dir, &place.dir.join(KEPT)] {
+            assert_eq!(mode(directory), 0o700);
+            let files = fs::read_dir(directory).expect("it exists").flatten().map(|entry| entry.path());
+            let modes: Vec<u32> = files.filter(|path| path.is_file()).map(|path| mode(&path)).collect();
+            assert_eq!(modes, [0o600]);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_created_again() {
+        let place = Place::new("removed");
+        let archive = place.archive(1 << 20);
+        archive.take(&record(1));
+        while archive.status().written < 1 {
+            thread::yield_now();
+        }
+        fs::remove_dir_all(&place.dir).expect("it exists");
+        archive.take(&record(2));
+        archive.end(SOON);
+        assert_eq!((place.ids(), place.reports()), (vec![2], vec![]));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_reported() {
+        let place = Place::new("broken");
+        let archive = place.archive(1 << 20);
+        fs::remove_dir_all(&place.dir).expect("it exists");
+        fs::write(&place.dir, "a file in its place").expect("it is free");
+        archive.take(&record(1));
+        while archive.status().problem.is_none() {
+            thread::yield_now();
+        }
+        archive.take(&record(2));
+        archive.end(SOON);
+        let reports = place.reports();
+        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert!(reports[0].starts_with("captures cannot be written to `"), "{reports:?}");
+        assert!(reports[0].ends_with("; trying again every 10 s"), "{reports:?}");
+        assert!(reports[1].starts_with("2 exchanges were not written to `"), "{reports:?}");
+        assert_eq!((archive.status().written, archive.status().lost), (0, 2));
+    }
+
+    #[test]
+    fn a_slow_disk_costs_records_and_not_memory() {
+        // Without a thread, nothing is ever written.
+        let shared = Shared {
+            dir: "slow".into(),
+            queue: Mutex::default(),
+            news: Condvar::new(),
+            report: Box::new(|_| {}),
+        };
+        let archive = Archive { shared: Arc::new(shared) };
+        let large = sample::record(&vec![b'x'; 3 << 20], b"");
+        for _ in 0..20 {
+            archive.take(&Arc::new(large.clone()));
+        }
+        assert_eq!(archive.status().lost, 15);
+        archive.end(Duration::ZERO);
+        assert_eq!(archive.status().lost, 20);
+    }
+
+    #[test]
+    fn kept_exchanges_have_files_of_their_own_and_are_there_again_after_a_restart() {
+        let place = Place::new("kept");
+        let archive = place.archive(1 << 20);
+        let kept = |id: u64, note: Option<&str>| Record { kept: note.map(str::to_owned), ..Record::clone(&record(id)) };
+        for (id, note) in [(1, Some("")), (2, Some("two")), (3, Some("three")), (3, None), (2, Some("other"))] {
+            archive.kept(&Arc::new(kept(id, note)));
+        }
+        // Another run may have used the id.
+        archive.kept(&Arc::new(Record { seq: 9, ..kept(1, Some("again")) }));
+        archive.end(SOON);
+        assert_eq!(place.kept(), ["1-POST-a-b-2.warc", "1-POST-a-b.warc", "2-POST-a-b.warc"]);
+
+        let archive = place.archive(1 << 20);
+        fs::write(place.dir.join(KEPT).join("own.warc"), "no capture").expect("it is writable");
+        let store = Store::spawn(CaptureOptions::DEFAULT, vec![Arc::clone(&archive) as _]).expect("a thread");
+        archive.restore(&store);
+        let notes: Vec<_> = store.kept().iter().map(|record| (record.id, record.kept.clone())).collect();
+        let note = |note: &str| Some(note.to_owned());
+        assert_eq!(notes, [(1, note("again")), (1, note("")), (2, note("other"))]);
+        assert!(place.reports()[0].contains("this is not a WARC record"), "{:?}", place.reports());
+        // What is no longer kept has no file any more.
+        let seq = store.kept()[0].seq;
+        store.keep(seq, None).expect("there is memory");
+        store.end();
+        archive.end(SOON);
+        assert_eq!(place.kept(), ["1-POST-a-b.warc", "2-POST-a-b.warc", "own.warc"]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_an_error() {
+        let place = Place::new("file");
+        fs::write(&place.dir, "").expect("it is free");
+        let options = ArchiveOptions { dir: place.dir.clone(), size: 1 << 20 };
+        let error = Archive::spawn(options, |_| {}).err().expect("it is a file");
+        assert!(format!("{error:#}").contains("cannot be used for --capture: "), "{error:#}");
+    }
+}

@@ -201,3 +201,193 @@ impl Exporter {
         Exported { bytes, beside, replaced: self.replaced.into_iter().collect(), notes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+    use super::*;
+    use crate::capture::{record::Cut, sample};
+
+    fn one(record: Record, format: Format) -> Exported {
+        export(&[Arc::new(record)], format, &Redaction::off())
+    }
+
+    fn text(record: Record, format: Format) -> String {
+        String::from_utf8(one(record, format).bytes).expect("it is text")
+    }
+
+    const REQUEST: &[u8] = b"POST /hook?a=1 HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
+    const RESPONSE: &[u8] =
+        b"HTTP/1.1 200 OK\r\nX-A: 1\r\nX-A: 2\r\nServer: s\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+
+    fn sample() -> Record {
+        sample::record(REQUEST, RESPONSE)
+    }
+
+    #[test]
+    fn every_format_is_known_by_its_name() {
+        for format in Format::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+        }
+        assert_eq!("x".parse::<Format>(), Err("write one of curl, har, raw, rest, hurl, test, pcapng, warc".into()));
+    }
+
+    #[test]
+    fn o8_what_a_format_cannot_express_is_noted() {
+        use Format::{Curl, Hurl, Rest, Test};
+        let chunked = &b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: u\r\n\r\n"[..];
+        for (format, request, note) in [
+            (Curl, &b"\x16\x03\x01"[..], "[17] what was sent is not a request that curl can send"),
+            (Rest, b"\x16\x03\x01", "[17] what was sent is not a request that the client can send"),
+            (Hurl, b"\x16\x03\x01", "[17] what was sent is not a request that Hurl can send"),
+            (Curl, chunked, "[17] curl chooses the sizes of chunks"),
+            (Curl, chunked, "[17] trailers are left out"),
+            (Rest, chunked, "[17] the body is not sent in chunks"),
+            (Hurl, chunked, "[17] the body is not sent in chunks"),
+            (Curl, b"GET / HTTP/1.1\nHost: x\n\n", "[17] the head differs in line ends, white space or order"),
+            (Curl, b"GET / HTTP/1.1\r\nA: b\r\nHost: x\r\n\r\n", "[17] the head differs in line ends, white space or order"),
+            (Hurl, b"get / HTTP/1.1\r\nHost: x\r\n\r\n", "[17] Hurl cannot send the method"),
+            (Hurl, b"GET / HTTP/1.1\r\nHost: x\r\nA: \xff\r\n\r\n", "[17] a field is left out"),
+            (Hurl, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "[17] Hurl adds User-Agent"),
+            (Rest, b"PROPFIND / HTTP/1.1\r\nHost: x\r\n\r\n", "[17] the client does not know the method"),
+            (Rest, b"GET /?{{a}} HTTP/1.1\r\nHost: x\r\n\r\n", "[17] the target has escapes that the captured one did not have"),
+            (Test, b"\x16\x03\x01", "[17] no handler was called"),
+        ] {
+            let mut record = sample::record(request, RESPONSE);
+            if format == Test {
+                record.facts = None;
+            }
+            let notes = one(record, format).notes;
+            assert!(notes.iter().any(|seen| seen.starts_with(note)), "{format}: `{note}` is not in {notes:?}");
+        }
+        for format in Format::ALL.into_iter().filter(|format| *format != Format::Warc) {
+            let mut record = sample();
+            record.request.total += 1000;
+            record.request.cut = Some(Cut::BodyMax);
+            let notes = one(record, format).notes;
+            assert!(notes.iter().any(|note| note.starts_with("[17] the request is cut: ")), "{format}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_comment_in_a_command_contains_nothing_that_a_client_has_chosen() {
+        let request = b"$(touch) /`touch`;touch HTTP/1.1\r\nHost: x\r\n`a`: $(touch)\r\n\r\n";
+        let text = text(sample::record(request, RESPONSE), Format::Curl);
+        let comments = text.lines().filter(|line| line.starts_with('#'));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "# .,:/_-[]".contains(c);
+        assert!(comments.clone().count() > 0 && comments.flat_map(str::chars).all(is_plain), "{text}");
+    }
+
+    #[test]
+    fn a_har_has_all_bytes_and_minus_one_for_what_is_unknown() {
+        let har: serde_json::Value = serde_json::from_str(&text(sample(), Format::Har)).expect("it is JSON");
+        let entry = &har["log"]["entries"][0];
+        assert_eq!(entry["request"]["url"], "http://x/hook?a=1");
+        assert_eq!(entry["request"]["queryString"][0]["name"], "a");
+        assert_eq!(entry["request"]["postData"]["text"], "hi");
+        assert_eq!((&entry["response"]["status"], &entry["response"]["bodySize"]), (&200.into(), &2.into()));
+        assert_eq!(entry["response"]["content"]["text"], "ok");
+        assert_eq!(entry["_wire"]["request"], BASE64_STANDARD.encode(REQUEST));
+        assert_eq!(entry["_wire"]["response"], BASE64_STANDARD.encode(RESPONSE));
+        assert_eq!(entry["timings"]["dns"], -1);
+        assert_eq!((&entry["timings"]["send"], &entry["timings"]["blocked"]), (&0.1.into(), &0.2.into()));
+        assert_eq!((&entry["timings"]["wait"], &entry["time"]), (&1.2.into(), &1.5.into()));
+        let unanswered = sample::record(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"");
+        let har: serde_json::Value = serde_json::from_str(&text(unanswered, Format::Har)).expect("it is JSON");
+        let response = &har["log"]["entries"][0]["response"];
+        assert_eq!((&response["status"], &response["headersSize"], &response["bodySize"]), (&0.into(), &(-1).into(), &(-1).into()));
+        let none: serde_json::Value =
+            serde_json::from_slice(&export(&[], Format::Har, &Redaction::off()).bytes).expect("it is JSON");
+        assert_eq!(none["log"]["entries"].as_array().map(Vec::len), Some(0));
+    }
+
+    #[test]
+    fn o11_no_form_of_a_secret_is_in_a_har() {
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: s3cret\r\n\r\n";
+        let record = sample::record(request, b"HTTP/1.1 200 OK\r\nSet-Cookie: a=s3cret\r\n\r\n");
+        let exported = export(&[Arc::new(record)], Format::Har, &Redaction::default());
+        let har: serde_json::Value = serde_json::from_slice(&exported.bytes).expect("it is JSON");
+        let wire = &har["log"]["entries"][0]["_wire"];
+        for side in ["request", "response"] {
+            let wire = BASE64_STANDARD.decode(wire[side].as_str().expect("it is text")).expect("it is base64");
+            assert!(String::from_utf8_lossy(&wire).contains("REDACTED"));
+        }
+        assert!(!String::from_utf8_lossy(&exported.bytes).contains("s3cret"));
+        assert_eq!(exported.replaced, ["Authorization", "Set-Cookie"]);
+    }
+
+    #[test]
+    fn a_test_compares_what_the_handler_has_made() {
+        let text = text(sample(), Format::Test);
+        for part in [
+            "fn captured_17_post_hook() {",
+            "(\"CONTENT_TYPE\", \"text/plain\"),",
+            ".with_input(b\"hi\")",
+            "assert_eq!(answer.status, \"200 OK\");",
+            "[&b\"1\"[..], &b\"2\"[..]]",
+            "assert_eq!(answer.body, b\"ok\");",
+        ] {
+            assert!(text.contains(part), "`{part}` is not in {text}");
+        }
+        assert!(!text.contains("\"Server\"") && !text.contains("REMOTE_PORT"), "{text}");
+        let text = self::text(sample::failed(REQUEST, b""), Format::Test);
+        assert!(text.contains("// It was trap: integer divide by zero\n        assert_eq!(answer.fault, None);"), "{text}");
+    }
+
+    #[test]
+    fn long_bodies_are_beside_a_test_under_names_of_their_own() {
+        let request = [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n", &[b'x'; 5000][..]].concat();
+        let record = Arc::new(sample::record(&request, RESPONSE));
+        let exported = export(&[Arc::clone(&record), record], Format::Test, &Redaction::off());
+        let names: Vec<&str> = exported.beside.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["captured/17.body", "captured/17-2.body"]);
+        let text = String::from_utf8(exported.bytes).expect("it is text");
+        assert!(text.contains(".with_input(include_bytes!(\"captured/17-2.body\"))"), "{text}");
+    }
+
+    #[test]
+    fn packets_carry_all_bytes_and_leave_holes_where_some_were_not_kept() {
+        let mut record = sample();
+        record.request.total += 100_000;
+        record.request.turns = vec![(0, 50), (5, 60), (9, 100_000)];
+        let bytes = one(record, Format::Pcapng).bytes;
+        // What each side has sent, by sequence numbers.
+        let (mut sent, mut rest, mut comments) = ([Vec::new(), Vec::new()], &bytes[..], 0);
+        let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().expect("four bytes")) as usize;
+        while !rest.is_empty() {
+            let length = number(&rest[4..]);
+            let (block, after) = rest.split_at(length);
+            assert_eq!((length % 4, number(&block[length - 4..])), (0, length));
+            rest = after;
+            if number(block) != 6 {
+                continue;
+            }
+            let (captured, original) = (number(&block[20..]), number(&block[24..]));
+            comments += usize::from(length > 28 + captured.next_multiple_of(4) + 4);
+            let packet = &block[28..28 + captured];
+            assert_eq!(usize::from(u16::from_be_bytes([packet[2], packet[3]])), original, "the length of the packet");
+            let side = usize::from(packet[20..22] == 8000_u16.to_be_bytes());
+            let at = u32::from_be_bytes(packet[24..28].try_into().expect("four bytes")) as usize;
+            let content = &packet[40..];
+            if original > 40 {
+                // The first byte follows the handshake, which counts as one.
+                sent[side].resize((at - 1).max(sent[side].len()), b'?');
+                sent[side].truncate(at - 1);
+                sent[side].extend_from_slice(content);
+                sent[side].resize(at - 1 + original - 40, b'?');
+            }
+        }
+        assert_eq!(sent[0], [REQUEST, &vec![b'?'; 100_000]].concat());
+        assert_eq!(sent[1], RESPONSE);
+        assert!(comments >= 2, "the title and the log line");
+    }
+
+    #[test]
+    fn an_export_as_warc_is_read_again() {
+        let exported = one(sample(), Format::Warc);
+        let pieces: Vec<_> = warc::Reader::new(&exported.bytes[..]).collect();
+        assert!(matches!(&pieces[..], [warc::Piece::Exchange(record)] if record.request.bytes == REQUEST));
+        assert_eq!(one(sample(), Format::Warc), exported, "the same export has the same ids");
+    }
+}
