@@ -95,7 +95,8 @@ fn o11_exports_contain_no_secrets_unless_they_are_asked_for() {
     for format in FORMATS {
         let ended = convert(&place, &["--as", format, "--redact", "x-own"]);
         assert!(!ended.stdout.contains("s3cret"), "{format}: {}", ended.stdout);
-        let replaced = "replaced the secrets ?token, Authorization, Cookie, X-Own; bodies and log lines were not searched";
+        let replaced =
+            "replaced the secrets ?token, Authorization, Cookie, X-Own; bodies and log lines were not searched";
         assert!(ended.stderr.contains(replaced), "{format}: {}", ended.stderr);
         let ended = convert(&place, &["--as", format, "--with-secrets"]);
         assert!(ended.stdout.contains("s3cret") && !ended.stderr.contains("replaced"), "{format}: {}", ended.stdout);
@@ -147,7 +148,11 @@ fn what_cannot_be_converted_is_explained() {
     fs::create_dir(place.join("empty")).expect("a place is writable");
     for (words, code, parts) in [
         (&["captures"][..], 2, &["--as"][..]),
-        (&["captures", "--as", "burl"], 2, &["--as cannot be `burl`", "curl, har, raw, rest, hurl, test, pcapng, warc"]),
+        (
+            &["captures", "--as", "burl"],
+            2,
+            &["--as cannot be `burl`", "curl, har, raw, rest, hurl, test, pcapng, warc"],
+        ),
         (&["captures", "--as", "curl", "--only", "7"], 1, &["there is no exchange 7"]),
         (&["nothing", "--as", "curl"], 1, &["`nothing` cannot be read: No such file"]),
         (&["empty", "--as", "curl"], 1, &["`empty` contains no captures"]),

@@ -576,7 +576,8 @@ mod tests {
     const SOON: Duration = Duration::from_secs(60);
 
     fn record(id: u64) -> Arc<Record> {
-        let record = sample::record(b"POST /a/../b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", &[b'x'; 1000]);
+        let record =
+            sample::record(b"POST /a/../b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", &[b'x'; 1000]);
         Arc::new(Record { seq: id, id, ..record })
     }
 
@@ -656,12 +657,8 @@ mod tests {
     #[test]
     fn a_slow_disk_costs_records_and_not_memory() {
         // Without a thread, nothing is ever written.
-        let shared = Shared {
-            dir: "slow".into(),
-            queue: Mutex::default(),
-            news: Condvar::new(),
-            report: Box::new(|_| {}),
-        };
+        let shared =
+            Shared { dir: "slow".into(), queue: Mutex::default(), news: Condvar::new(), report: Box::new(|_| {}) };
         let archive = Archive { shared: Arc::new(shared) };
         let large = sample::record(&vec![b'x'; 3 << 20], b"");
         for _ in 0..20 {

@@ -217,7 +217,8 @@ mod tests {
         String::from_utf8(one(record, format).bytes).expect("it is text")
     }
 
-    const REQUEST: &[u8] = b"POST /hook?a=1 HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
+    const REQUEST: &[u8] =
+        b"POST /hook?a=1 HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
     const RESPONSE: &[u8] =
         b"HTTP/1.1 200 OK\r\nX-A: 1\r\nX-A: 2\r\nServer: s\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
 
@@ -236,7 +237,8 @@ mod tests {
     #[test]
     fn o8_what_a_format_cannot_express_is_noted() {
         use Format::{Curl, Hurl, Rest, Test};
-        let chunked = &b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: u\r\n\r\n"[..];
+        let chunked =
+            &b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: u\r\n\r\n"[..];
         for (format, request, note) in [
             (Curl, &b"\x16\x03\x01"[..], "[17] what was sent is not a request that curl can send"),
             (Rest, b"\x16\x03\x01", "[17] what was sent is not a request that the client can send"),
@@ -246,12 +248,20 @@ mod tests {
             (Rest, chunked, "[17] the body is not sent in chunks"),
             (Hurl, chunked, "[17] the body is not sent in chunks"),
             (Curl, b"GET / HTTP/1.1\nHost: x\n\n", "[17] the head differs in line ends, white space or order"),
-            (Curl, b"GET / HTTP/1.1\r\nA: b\r\nHost: x\r\n\r\n", "[17] the head differs in line ends, white space or order"),
+            (
+                Curl,
+                b"GET / HTTP/1.1\r\nA: b\r\nHost: x\r\n\r\n",
+                "[17] the head differs in line ends, white space or order",
+            ),
             (Hurl, b"get / HTTP/1.1\r\nHost: x\r\n\r\n", "[17] Hurl cannot send the method"),
             (Hurl, b"GET / HTTP/1.1\r\nHost: x\r\nA: \xff\r\n\r\n", "[17] a field is left out"),
             (Hurl, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "[17] Hurl adds User-Agent"),
             (Rest, b"PROPFIND / HTTP/1.1\r\nHost: x\r\n\r\n", "[17] the client does not know the method"),
-            (Rest, b"GET /?{{a}} HTTP/1.1\r\nHost: x\r\n\r\n", "[17] the target has escapes that the captured one did not have"),
+            (
+                Rest,
+                b"GET /?{{a}} HTTP/1.1\r\nHost: x\r\n\r\n",
+                "[17] the target has escapes that the captured one did not have",
+            ),
             (Test, b"\x16\x03\x01", "[17] no handler was called"),
         ] {
             let mut record = sample::record(request, RESPONSE);
@@ -296,10 +306,36 @@ mod tests {
         let unanswered = sample::record(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"");
         let har: serde_json::Value = serde_json::from_str(&text(unanswered, Format::Har)).expect("it is JSON");
         let response = &har["log"]["entries"][0]["response"];
-        assert_eq!((&response["status"], &response["headersSize"], &response["bodySize"]), (&0.into(), &(-1).into(), &(-1).into()));
+        assert_eq!(
+            (&response["status"], &response["headersSize"], &response["bodySize"]),
+            (&0.into(), &(-1).into(), &(-1).into())
+        );
         let none: serde_json::Value =
             serde_json::from_slice(&export(&[], Format::Har, &Redaction::off()).bytes).expect("it is JSON");
         assert_eq!(none["log"]["entries"].as_array().map(Vec::len), Some(0));
+    }
+
+    #[test]
+    fn a_har_has_bodies_as_browsers_show_them() {
+        use std::io::Write as _;
+        let har = |body: &[u8], coding: &str| {
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let record = sample::record(REQUEST, &[head.as_bytes(), body].concat());
+            let har: serde_json::Value = serde_json::from_str(&text(record, Format::Har)).expect("it is JSON");
+            har["log"]["entries"][0]["response"]["content"].clone()
+        };
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&[b'x'; 1000]).expect("memory is writable");
+        let gzip = gzip.finish().expect("memory is writable");
+        let content = har(&gzip, "gzip");
+        assert_eq!((&content["size"], &content["text"]), (&1000.into(), &"x".repeat(1000).into()));
+        assert_eq!(content["compression"], 1000 - gzip.len());
+        for (body, coding) in [(&b"not gzip\xff"[..], "gzip"), (b"\xff", "br")] {
+            let content = har(body, coding);
+            assert_eq!(content["text"], BASE64_STANDARD.encode(body));
+            assert_eq!(content["comment"], format!("in the coding {coding}, as it was sent"));
+        }
     }
 
     #[test]
@@ -332,7 +368,10 @@ mod tests {
         }
         assert!(!text.contains("\"Server\"") && !text.contains("REMOTE_PORT"), "{text}");
         let text = self::text(sample::failed(REQUEST, b""), Format::Test);
-        assert!(text.contains("// It was trap: integer divide by zero\n        assert_eq!(answer.fault, None);"), "{text}");
+        assert!(
+            text.contains("// It was trap: integer divide by zero\n        assert_eq!(answer.fault, None);"),
+            "{text}"
+        );
     }
 
     #[test]

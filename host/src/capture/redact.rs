@@ -4,7 +4,6 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use bytes::Bytes;
 use wasmserve_gateway::{
     field,
     request::RequestLimits,
@@ -87,15 +86,13 @@ impl Redaction {
             self.region(&bytes, region, is_request, &mut edits, replaced);
         }
         edits.sort_by_key(|edit| edit.start);
-        // From the end, so that the places of those before stay as they are. A URL may be in the query of another one.
+        // A URL may be in the query of another one.
         edits.dedup_by(|next, edit| {
             let is_inside = next.start < edit.end;
             edit.end = if is_inside { edit.end.max(next.end) } else { edit.end };
             is_inside
         });
-        for edit in edits.into_iter().rev() {
-            splice(side, edit);
-        }
+        replace(side, &edits);
     }
 
     /// Finds the secrets in heads or in a trailer section.
@@ -218,30 +215,34 @@ fn cookies(value: &[u8], begin: usize, only: usize) -> Vec<Range<usize>> {
     found
 }
 
-/// Replaces a range of a side's bytes, and adapts what counts them.
-fn splice(side: &mut Side, range: Range<usize>) {
-    let new = REDACTED.len();
-    side.bytes = Bytes::from([&side.bytes[..range.start], REDACTED.as_bytes(), &side.bytes[range.end..]].concat());
-    side.total = side.total + new as u64 - range.len() as u64;
-    if range.start < usize::try_from(side.head).unwrap_or(usize::MAX) {
-        side.head = side.head + new as u64 - range.len() as u64;
+/// Replaces ranges of a side's bytes, which are in order and do not overlap, and adapts what counts them.
+fn replace(side: &mut Side, edits: &[Range<usize>]) {
+    let old = &side.bytes;
+    let (mut bytes, mut at) = (Vec::with_capacity(old.len()), 0);
+    // How far what follows each of the ranges moves.
+    let mut moves = Vec::with_capacity(edits.len());
+    for edit in edits {
+        bytes.extend_from_slice(&old[at..edit.start]);
+        bytes.extend_from_slice(REDACTED.as_bytes());
+        at = edit.end;
+        moves.push(bytes.len() as i64 - at as i64);
     }
-    // The new bytes are in the read or write in which the old ones began.
-    let (mut at, mut left, mut is_added) = (0_u64, range.len() as u64, false);
+    bytes.extend_from_slice(&old[at..]);
+    let moved = |position: u64| {
+        let before = edits.partition_point(|edit| (edit.start as u64) < position);
+        let Some(last) = before.checked_sub(1) else { return position };
+        // What was read or written in pieces is now in the first one of them.
+        position.max(edits[last].end as u64).saturating_add_signed(moves[last])
+    };
+    let mut end = 0_u64;
     for (_, length) in &mut side.turns {
-        let end = at + u64::from(*length);
-        if end > range.start as u64 {
-            let begin = at.max(range.start as u64);
-            let removed = left.min(end - begin);
-            left -= removed;
-            let added = if std::mem::replace(&mut is_added, true) { 0 } else { new as u64 };
-            *length = u32::try_from(u64::from(*length) - removed + added).unwrap_or(u32::MAX);
-            if left == 0 {
-                break;
-            }
-        }
-        at = end;
+        let begin = end;
+        end = end.saturating_add((*length).into());
+        *length = u32::try_from(moved(end) - moved(begin)).unwrap_or(u32::MAX);
     }
+    side.head = moved(side.head);
+    side.total = moved(side.total);
+    side.bytes = bytes.into();
 }
 
 /// Where the trailer section of a request is, with the line of the last chunk before it.

@@ -1,6 +1,6 @@
 //! What `wasmserve convert` exports, used by the programs that it is for.
 
-use std::{fs, path::Path};
+use std::{fs, iter, path::Path, thread};
 
 use proptest::{
     collection::vec,
@@ -42,9 +42,40 @@ fn convert(place: &Place, format: &str, output: &str) -> String {
 
 /// What a shell, a terminal or curl could take for something else.
 const HOSTILE: [&str; 34] = [
-    "'", "\"", "`touch canary`", "$(touch canary)", ";touch canary;", "\\", "!", "!!", "@/etc/passwd", "%s", "%00", "{a,b}",
-    "[1-3]", "*", "~", "&", "|", "<", ">", "'\\''", "$HOME", "${IFS}", "-d", "--", "^", "(", ")", "{{x}}", "=", ",", "\u{202e}",
-    "\u{1f600}", "é", "a",
+    "'",
+    "\"",
+    "`touch canary`",
+    "$(touch canary)",
+    ";touch canary;",
+    "\\",
+    "!",
+    "!!",
+    "@/etc/passwd",
+    "%s",
+    "%00",
+    "{a,b}",
+    "[1-3]",
+    "*",
+    "~",
+    "&",
+    "|",
+    "<",
+    ">",
+    "'\\''",
+    "$HOME",
+    "${IFS}",
+    "-d",
+    "--",
+    "^",
+    "(",
+    ")",
+    "{{x}}",
+    "=",
+    ",",
+    "\u{202e}",
+    "\u{1f600}",
+    "é",
+    "a",
 ];
 
 /// A request that our server accepts, as curl would write it.
@@ -53,7 +84,8 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let text = || vec(piece(), 0..5).prop_map(|pieces| pieces.concat());
     // A target has no white space.
     let target = text().prop_map(|text| text.into_iter().filter(|byte| *byte != b' ').collect::<Vec<u8>>());
-    let value = vec(prop_oneof![piece(), vec(0x80_u8.., 1..3), Just(b"a\tb".to_vec())], 0..4).prop_map(|pieces| pieces.concat());
+    let value = vec(prop_oneof![piece(), vec(0x80_u8.., 1..3), Just(b"a\tb".to_vec())], 0..4)
+        .prop_map(|pieces| pieces.concat());
     let name = "[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,8}";
     let method = prop_oneof![Just("GET".to_owned()), Just("POST".to_owned()), "[A-Z!#$%&'*+.^_`|~-]{1,8}"];
     let body = prop_oneof![
@@ -63,60 +95,70 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         Just(Some(b"-n\na\n\n".to_vec())),
         Just(Some(b"\0".to_vec())),
     ];
-    (method, target, vec((name, value), 0..4), body, any::<bool>()).prop_map(|(method, target, fields, body, is_chunked)| {
-        let mut request = [method.as_bytes(), b" /", &target, b" HTTP/1.1\r\nHost: x\r\n"].concat();
-        for (name, value) in fields {
-            let is_special = ["host", "content-length", "transfer-encoding", "expect", "te", "connection", "upgrade"]
-                .iter()
-                .any(|special| name.eq_ignore_ascii_case(special));
-            let value = value.trim_ascii();
-            if !is_special && !value.is_empty() {
-                request.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+    (method, target, vec((name, value), 0..4), body, any::<bool>()).prop_map(
+        |(method, target, fields, body, is_chunked)| {
+            let mut request = [method.as_bytes(), b" /", &target, b" HTTP/1.1\r\nHost: x\r\n"].concat();
+            for (name, value) in fields {
+                let is_special =
+                    ["host", "content-length", "transfer-encoding", "expect", "te", "connection", "upgrade"]
+                        .iter()
+                        .any(|special| name.eq_ignore_ascii_case(special));
+                let value = value.trim_ascii();
+                if !is_special && !value.is_empty() {
+                    request.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+                }
             }
-        }
-        match body {
-            None => request.extend_from_slice(b"\r\n"),
-            Some(body) if is_chunked && !body.is_empty() => {
-                let size = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
-                request.extend_from_slice(&[size.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat());
+            match body {
+                None => request.extend_from_slice(b"\r\n"),
+                Some(body) if is_chunked && !body.is_empty() => {
+                    let size = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+                    request.extend_from_slice(&[size.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat());
+                }
+                Some(body) => {
+                    let length = format!("Content-Length: {}\r\n\r\n", body.len());
+                    request.extend_from_slice(&[length.as_bytes(), &body].concat());
+                }
             }
-            Some(body) => {
-                let length = format!("Content-Length: {}\r\n\r\n", body.len());
-                request.extend_from_slice(&[length.as_bytes(), &body].concat());
-            }
-        }
-        request
-    })
+            request
+        },
+    )
 }
 
 #[test]
 fn o8_curl_sends_hostile_requests_again_to_the_byte_from_every_shell() {
-    const COUNT: usize = 200;
+    const COUNT: usize = 100;
     let mut runner = TestRunner::new(Config::default());
-    let mut requests: Vec<Vec<u8>> = (0..COUNT)
-        .map(|_| hostile().new_tree(&mut runner).expect("there are such requests").current())
-        .collect();
+    let random = || hostile().new_tree(&mut runner).expect("there are such requests").current();
+    let mut requests: Vec<Vec<u8>> = iter::repeat_with(random).take(COUNT).collect();
     requests.push(b"HEAD / HTTP/1.1\r\nHost: x\r\nEmpty:\r\nAccept: a\r\n\r\n".to_vec());
-    requests.push([b"PUT /large HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n", &[b'\''; 200_000][..]].concat());
+    requests
+        .push([b"PUT /large HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n", &[b'\''; 200_000][..]].concat());
     requests.push(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
     requests.push(b"GET http://other:81/a?b HTTP/1.1\r\nHost: other:81\r\n\r\n".to_vec());
     let place = Place::new();
     let server = capture(&place, "hello");
-    let port = server.addr().port();
+    let captured_at = server.addr().to_string();
     send(server, &requests);
     convert(&place, "curl", "all.sh");
-    for shell in ["bash", "dash", "zsh"] {
-        // In the place of the server that captured them.
-        let dump = Launch::bare().flags(["dump", "--reply", "--addr", &format!("127.0.0.1:{port}")]).start();
-        let ended = run(system(shell).arg("all.sh").current_dir(&*place), "");
-        assert_eq!(ended.code, Some(0), "{shell}: {}", ended.stderr);
-        dump.signal(Signal::INT);
-        let seen = dump.end().stdout;
-        for (id, request) in (1..).zip(&requests) {
-            let (seen, sent) = (dumped::bytes(&seen, id).escape_ascii().to_string(), request.escape_ascii().to_string());
-            assert_eq!(seen, sent, "[{id}] in {shell}");
+    let commands = fs::read_to_string(place.join("all.sh")).expect("it is written");
+    thread::scope(|scope| {
+        for shell in ["bash", "dash", "zsh"] {
+            let (place, commands, captured_at, requests) = (&place, &commands, &captured_at, &requests);
+            scope.spawn(move || {
+                let dump = Launch::bare().flags(["dump", "--reply", "--addr", "127.0.0.1:0"]).start();
+                let script = format!("all.{shell}");
+                place.file(&script, commands.replace(captured_at, &dump.addr().to_string()));
+                let ended = run(system(shell).arg(script).current_dir(&**place), "");
+                assert_eq!(ended.code, Some(0), "{shell}: {}", ended.stderr);
+                dump.signal(Signal::INT);
+                let seen = dump.end().stdout;
+                for (id, request) in (1..).zip(requests) {
+                    let seen = dumped::bytes(&seen, id).escape_ascii().to_string();
+                    assert_eq!(seen, request.escape_ascii().to_string(), "[{id}] in {shell}");
+                }
+            });
         }
-    }
+    });
     assert!(!place.join("canary").exists(), "a shell has run what was captured");
 }
 
@@ -185,10 +227,14 @@ fn tshark_sees_http_in_packets_with_right_checksums() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         ended.stdout
     };
-    let requests = fields(&["-Y", "http.request", "-T", "fields", "-e", "http.request.method", "-e", "http.request.uri"]);
+    let requests =
+        fields(&["-Y", "http.request", "-T", "fields", "-e", "http.request.method", "-e", "http.request.uri"]);
     assert_eq!(requests, "POST\t/hook?a=1\nPUT\t/bytes\nPOST\t/chunks\n");
     assert_eq!(fields(&["-Y", "http.response", "-T", "fields", "-e", "http.response.code"]), "200\n200\n200\n");
-    assert_eq!(fields(&["-Y", "tcp.analysis.flags || _ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0"]), "");
+    assert_eq!(
+        fields(&["-Y", "tcp.analysis.flags || _ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0"]),
+        ""
+    );
 }
 
 /// Runs Hurl against a server at this address.

@@ -4,7 +4,10 @@
 //! `encoding: base64`, as the draft of version 1.3 and the responses of 1.2 have it. The members that begin with `_` are
 //! ours: `_wire` has all bytes, and `_wasmserve` everything else that was captured.
 
+use std::io::{self, Read};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde::Serialize;
 use serde_json::{Value, json};
 use wasmserve_gateway::{environ::SOFTWARE, field};
@@ -98,9 +101,16 @@ fn response(exchange: &Exchange<'_>) -> Value {
     let message = &exchange.response;
     let [version, ..] = message.words();
     let media = message.value("content-type").map(latin1).unwrap_or_default();
-    let mut content = json!({ "size": message.body.len(), "mimeType": media });
-    if !message.body.is_empty() {
-        put_text(&mut content, &message.body);
+    let decoded = decoded(message);
+    let body = decoded.as_ref().unwrap_or(&message.body);
+    let mut content = json!({ "size": body.len(), "mimeType": media });
+    if !body.is_empty() {
+        put_text(&mut content, body);
+    }
+    if decoded.is_some() {
+        content["compression"] = (body.len() as i64 - message.body.len() as i64).into();
+    } else if let Some(coding) = message.value("content-encoding") {
+        content["comment"] = format!("in the coding {}, as it was sent", latin1(coding)).into();
     }
     put_comment(&mut content, &exchange.record.response);
     json!({
@@ -114,6 +124,25 @@ fn response(exchange: &Exchange<'_>) -> Value {
         "headersSize": head_size(&exchange.record.response),
         "bodySize": body_size(&exchange.record.response, message),
     })
+}
+
+/// The most bytes that a body may have when it is decompressed: a small one can contain gigabytes.
+const DECODED_MAX: u64 = 16 << 20;
+
+/// The body without its content coding, if it has one that we know.
+fn decoded(message: &Message) -> Option<Vec<u8>> {
+    fn read(decoder: impl Read) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        decoder.take(DECODED_MAX + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+    let coding = message.value("content-encoding")?.to_ascii_lowercase();
+    let bytes = match &coding[..] {
+        b"gzip" | b"x-gzip" => read(MultiGzDecoder::new(&message.body[..])),
+        b"deflate" => read(ZlibDecoder::new(&message.body[..])),
+        _ => return None,
+    };
+    bytes.ok().filter(|bytes| bytes.len() as u64 <= DECODED_MAX)
 }
 
 /// The body as text, or in base64 if it is not UTF-8.

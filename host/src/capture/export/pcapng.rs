@@ -14,6 +14,9 @@ use crate::capture::record::{Ending, Side};
 /// The most bytes that one packet carries: IP has 16 bits for its length.
 const SEGMENT_MAX: usize = 60_000;
 
+/// The most bytes of an exchange that are shown as holes, in each direction.
+const HOLES_MAX: u64 = 1 << 30;
+
 /// Wireshark's number for packets that begin with an IP header.
 const LINKTYPE_RAW: u16 = 101;
 
@@ -200,7 +203,8 @@ impl Packets {
 
 /// What one side sent, by reads or writes.
 fn pieces(side: &Side, began: u64, is_response: bool) -> Vec<Piece<'_>> {
-    let (mut rest, mut left) = (&side.bytes[..], side.total);
+    // A file may claim any number of bytes.
+    let (mut rest, mut left) = (&side.bytes[..], side.total.min(side.bytes.len() as u64 + HOLES_MAX));
     let mut pieces = Vec::with_capacity(side.turns.len() + 1);
     let mut last = 0;
     let mut add = |at: u64, length: u64| {
@@ -215,8 +219,8 @@ fn pieces(side: &Side, began: u64, is_response: bool) -> Vec<Piece<'_>> {
         last = *at;
         add(*at, length);
     }
-    // The reads or writes beyond those that are recorded one by one. A file may claim any number of bytes.
-    add(last, left.min(1 << 30));
+    // The reads or writes beyond those that are recorded one by one.
+    add(last, left);
     pieces
 }
 
