@@ -197,6 +197,24 @@ fn the_gateway_reads_no_clock_and_does_no_io() {
 }
 
 #[test]
+fn the_formats_of_captures_read_no_clock_and_do_no_io() {
+    let is_format = |path: &str| {
+        let formats = ["capture/export", "capture/message.rs", "capture/redact.rs", "capture/warc/"];
+        formats.iter().any(|format| path.starts_with(format)) && path != "capture/warc/files.rs"
+    };
+    let sources = sources("host/src");
+    let formats: Vec<&Source> = sources.iter().filter(|source| is_format(&source.path)).collect();
+    assert!(formats.len() > 10, "the list of files is out of date");
+    for source in formats {
+        assert!(
+            !source.mentions(&["fs", "thread", "Instant", "SystemTime", "TcpStream"]),
+            "{} is not pure",
+            source.path
+        );
+    }
+}
+
+#[test]
 fn main_only_dispatches() {
     let sources = sources("host/src");
     let main = sources.iter().find(|source| source.path == "main.rs").expect("main.rs exists");

@@ -428,7 +428,7 @@ impl Segments {
             // The user may have removed it.
             _ = fs::remove_file(path);
             self.total -= length;
-            self.has_removed = !std::mem::replace(&mut self.has_ever_removed, true);
+            self.has_removed |= !std::mem::replace(&mut self.has_ever_removed, true);
         }
     }
 

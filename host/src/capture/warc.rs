@@ -4,11 +4,13 @@
 //! a `metadata` record with everything else as JSON, in this order: an exchange is complete when its last record is. Files
 //! can be joined with `cat`, and what is behind the last complete exchange of a file is ignored.
 
+mod files;
 mod layout;
 mod read;
 mod write;
 
 pub use self::{
-    read::{Files, Piece, Reader, read_path},
+    files::{Files, read_path},
+    read::{Piece, Reader},
     write::Writer,
 };

@@ -1,6 +1,13 @@
 //! What `wasmserve convert` exports, used by the programs that it is for.
 
-use std::{fs, iter, path::Path, thread};
+use std::{
+    fs,
+    io::Write as _,
+    iter,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
 
 use proptest::{
     collection::vec,
@@ -296,4 +303,44 @@ fn an_exported_test_passes_until_the_handler_answers_otherwise() {
     let ended = test(&HANDLER.replace("201", "202"), "captured_");
     assert_ne!(ended.code, Some(0));
     assert!(ended.stdout.contains("0 passed; 5 failed"), "{}", ended.stdout);
+}
+
+#[test]
+fn playwright_serves_a_page_from_a_har() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0..=255).collect();
+    place.file("index.html", "<!doctype html><title>From a file</title>");
+    place.file("bytes.bin", &bytes);
+    place.file("packed.txt", "packed");
+    // What `gzip` makes of "unpacked".
+    let packed = stdout_bytes(system("gzip").arg("-c"), "unpacked");
+    place.file("packed.txt.gz", packed);
+    let captures = Place::new();
+    let server = Launch::file(&place).at(&captures).flags(["--capture", "captures"]).start();
+    let addr = server.addr();
+    let get = |target: &str, field: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {addr}\r\n{field}Connection: close\r\n\r\n").into_bytes()
+    };
+    let requests =
+        [get("/", ""), get("/bytes.bin", ""), get("/packed.txt", "Accept-Encoding: gzip\r\n"), get("/none", "")];
+    send(server, &requests);
+    convert(&captures, "har", "all.har");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/exports/har.mjs");
+    let mut command = real::node();
+    command.arg(program).arg(captures.join("all.har"));
+    command.args(["/", "/bytes.bin", "/packed.txt", "/none"].map(|target| format!("http://{addr}{target}")));
+    let seen = stdout_of(&mut command, "");
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], format!("200 {}", hex(b"<!doctype html><title>From a file</title>")));
+    assert_eq!(lines[1], format!("200 {}", hex(&bytes)));
+    assert_eq!(lines[2], format!("200 {}", hex(b"unpacked")));
+    assert!(lines[3].starts_with("404 "), "{}", lines[3]);
+}
+
+/// The output of a program that must succeed.
+fn stdout_bytes(command: &mut Command, input: &str) -> Vec<u8> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is installed");
+    child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends").stdout
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use wasmserve_gateway::field;
+use wasmserve_gateway::{escape::escape, field};
 
 use super::exchange::{Exchange, Written};
 use crate::capture::{message::Message, redact::REDACTED};
@@ -149,9 +149,7 @@ fn escaped(text: &str, also: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control()
-                || !wasmserve_gateway::escape::escape(c.encode_utf8(&mut [0; 4]).as_bytes()).chars().eq([c]) =>
-            {
+            c if c.is_control() || !escape(c.encode_utf8(&mut [0; 4]).as_bytes()).chars().eq([c]) => {
                 _ = write!(out, "\\u{{{:x}}}", c as u32);
             }
             c => out.push(c),

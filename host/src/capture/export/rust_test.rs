@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use wasmserve_gateway::{
     environ::{self, Facts, Peer, Var},
+    escape::escape,
     forwarded::Forwarded,
     mounts::Mount,
 };
@@ -54,8 +55,13 @@ pub(super) fn add(exchange: &Exchange<'_>, written: &mut Written) {
     }
     written.text("\n");
     written.text(&format!("    // {}\n", exchange.title()));
-    if exchange.is_http() && exchange.record.facts.is_some() {
+    if exchange.is_http()
+        && let Some(facts) = &exchange.record.facts
+    {
         let mut text = String::new();
+        if !facts.env.is_empty() {
+            lost.push(format!("the values of {} (--env) were not captured", escape(facts.env.join(", ").as_bytes())));
+        }
         test(exchange, &mut text, &mut lost, &mut written.beside);
         for what in &lost {
             written.text(&format!("    // {what}\n"));
@@ -76,7 +82,7 @@ pub(super) fn end(written: &mut Written) {
 }
 
 const BEGIN: &str = "\
-// For the end of a handler's source. `app` is the handler.
+// For the end of a handler's source. If it does not say `handler!(app)`, write what it says in the place of `app`.
 #[cfg(test)]
 mod captured {
     use wasmserve_guest::{Environ, testing::call};
@@ -110,7 +116,7 @@ fn test(exchange: &Exchange<'_>, text: &mut String, lost: &mut Vec<String>, besi
     }
     text.push_str(";\n        let answer = call(app, environ);\n");
     if let Some(fault) = &record.fault {
-        let fault = wasmserve_gateway::escape::escape(format!("{}: {}", fault.kind, fault.text).as_bytes());
+        let fault = escape(format!("{}: {}", fault.kind, fault.text).as_bytes());
         _ = writeln!(text, "        // It was {fault}\n        assert_eq!(answer.fault, None);\n    }}");
         return;
     }
