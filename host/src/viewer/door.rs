@@ -129,7 +129,6 @@ impl Door {
     /// body, is not one of the viewer's.
     pub(super) fn check(&self, head: &Parts) -> Result<(), Refusal> {
         self.check_host(head)?;
-        self.check_source(&head.headers)?;
         let is_api = is_api(head.uri.path());
         let (methods, allow) = match is_api {
             true => (&[Method::GET, Method::HEAD, Method::POST, Method::PUT][..], "GET, HEAD, POST, PUT"),
@@ -140,6 +139,7 @@ impl Door {
             let field = Some((header::ALLOW, allow));
             return Err(Refusal { field, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text) });
         }
+        self.check_source(&head.headers)?;
         if is_api {
             self.check_token(&head.headers)?;
         }

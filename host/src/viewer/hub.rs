@@ -24,6 +24,9 @@ use crate::{
 /// How many pages may follow at the same time.
 pub(super) const STREAMS_MAX: u32 = 8;
 
+/// How many running handlers are listed.
+const RUNNING_MAX: usize = 200;
+
 /// How many changes a page may be behind before it misses some.
 const CHANGES_MAX: usize = 64;
 
@@ -104,7 +107,8 @@ impl Hub {
         let mounts = self.subject.exchanges.mounts().iter();
         let handler = |(mount, live): &(Mount, Live)| {
             let Build { name, number } = live.build();
-            json!({ "mount": mount.to_string(), "title": name, "build": number, "broken": live.failure().as_deref() })
+            let broken = live.failure().map(|line| escape(line.as_bytes()));
+            json!({ "mount": mount.to_string(), "title": escape(name.as_bytes()), "build": number, "broken": broken })
         };
         mounts.map(handler).collect()
     }
@@ -118,7 +122,7 @@ impl Hub {
 
     /// What is running, oldest first.
     pub(super) fn running(&self) -> Vec<Value> {
-        self.subject.exchanges.admission().glance().iter().map(running).collect()
+        self.subject.exchanges.admission().glance().iter().take(RUNNING_MAX).map(running).collect()
     }
 
     /// The exchange that a part of a path names.

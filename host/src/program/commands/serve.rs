@@ -207,7 +207,10 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let (replayer, guests) = replayer(&config.lifecycle, store.clone(), arrivals);
     let mut replays = None;
     if let (Some(replayer), Some(store)) = (replayer, store.clone()) {
-        let why_not = why_not_on_save(&allowances);
+        let why_not = match &rebuild {
+            Some(_) => why_not_on_save(&allowances),
+            None => Some("no handler is watched for changes".into()),
+        };
         let spawned = saved::spawn(replayer.clone(), store, Arc::clone(&events), why_not, are_replaced);
         let spawned = spawned.context("cannot create the thread for replays").or_exit(Exit::Failed)?;
         replays = Some((replayer, spawned));
