@@ -213,7 +213,7 @@ export function reduce(state, action) {
     case "phase":
       return { ...state, phase: action.phase, problem: action.problem ?? null };
     case "server":
-      return { ...state, server: action.server, lost: Math.max(state.lost, action.server.files?.lost ?? 0) };
+      return { ...state, server: action.server, lost: action.server.files?.lost ?? 0 };
     case "newest": {
       // The newest page. What is held stays if nothing is missing between the two.
       const newest = /** @type {Summary[]} */ (action.exchanges);
@@ -329,7 +329,7 @@ export function reduce(state, action) {
     case "hide saved":
       return { ...state, isSavedHidden: true };
     case "lost":
-      return { ...state, lost: action.n };
+      return { ...state, lost: state.lost + action.n };
     case "comparing":
       return { ...state, comparing: action.seq };
     case "comparison":

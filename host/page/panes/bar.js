@@ -210,7 +210,7 @@ export function banners(state, act) {
         h(
           "span",
           null,
-          `${count(state.lost, "exchange")} not written to ${server?.files?.dir ?? "files"}: it is too slow. They are in memory only.`,
+          `${count(state.lost, "exchange")} not written to ${server?.files?.dir ?? "files"}: they are in memory only.`,
         ),
       ),
     );
