@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 
 use self::{
-    commands::{build, clean, convert, doc, dump, export, inspect, new, serve, test, wit},
+    commands::{build, clean, convert, doc, dump, export, inspect, new, replay, serve, test, wit},
     task::Task,
 };
 use crate::{
@@ -62,6 +62,7 @@ fn run(task: Task) -> Result<Exit, StartError> {
         Task::Convert(convert) => convert::run(&convert),
         Task::Build(build) => build::run(build),
         Task::Export(export) => export::run(export),
+        Task::Replay(task) => replay::run(*task),
         Task::Test(test) => test::run(test),
         Task::Wit(directory) => print_result(wit::wit(directory.as_deref())),
         Task::Doc { is_colorful } => doc::run(is_colorful),

@@ -28,6 +28,10 @@ pub enum Exit {
     Refused,
     /// The server stopped before it had served the requested number of exchanges.
     Unserved,
+    /// `wasmserve replay`: a response differs from the captured one.
+    Differs,
+    /// `wasmserve replay`: something could not be replayed.
+    NotReplayed,
     /// The server was asked to stop a second time and stopped at once.
     Interrupted,
     /// A signal ended the program before it served or built anything: 128 plus the number of the signal.
@@ -50,6 +54,8 @@ impl Exit {
             Exit::Left => 11,
             Exit::Refused => 12,
             Exit::Unserved => 13,
+            Exit::Differs => 14,
+            Exit::NotReplayed => 15,
             Exit::Interrupted => 130,
             Exit::Unready(code) | Exit::Command(code) => code,
         }

@@ -10,7 +10,7 @@ mod read;
 mod write;
 
 pub use self::{
-    files::{Files, read_path},
+    files::{Files, paths, read_path},
     read::{Piece, Reader},
     write::Writer,
 };

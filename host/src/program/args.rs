@@ -10,6 +10,7 @@ mod lifecycle;
 mod line;
 mod listen;
 mod refusal;
+mod replay;
 mod scope;
 mod shell;
 mod task;

@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 mod make;
 pub(crate) mod new;
 mod path;
+pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod test;
 pub(crate) mod wit;

@@ -7,10 +7,15 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::config::Config;
 use crate::{
     base::address::Address,
-    capture::{export::Format, redact::Redaction},
+    capture::{
+        export::Format,
+        record::{Origin, Record},
+        redact::Redaction,
+    },
     compose::export::Keep,
     kind::wasm::{compile::CompileOptions, settings::Abi},
     lifecycle::options::LifecycleOptions,
+    replay::replayer::Pace,
     source::{
         build::options::{BuildOptions, Messages},
         example::{Example, Template},
@@ -41,6 +46,8 @@ pub(crate) enum Task {
     Export(Export),
     /// Run the tests in a handler's source.
     Test(Test),
+    /// Send captured requests again.
+    Replay(Box<Replay>),
     /// Write the contract: into a directory, or to stdout if `None`.
     Wit(Option<PathBuf>),
     /// Open the SDK's documentation.
@@ -78,6 +85,57 @@ pub(crate) struct Convert {
     pub redaction: Redaction,
     /// Where problems are reported.
     pub messages: Messages,
+}
+
+/// The parameters of `wasmserve replay`.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// The handlers to replay into, and their limits. Nothing is listened on.
+    pub config: Config,
+    /// The files of the capture.
+    pub files: Vec<PathBuf>,
+    /// What the user should know before.
+    pub hints: Vec<String>,
+    /// What to replay, and how to report it.
+    pub options: ReplayOptions,
+}
+
+/// What `wasmserve replay` replays, and how it reports that.
+#[derive(Debug)]
+pub(crate) struct ReplayOptions {
+    /// The ids of the exchanges to replay; all if empty.
+    pub only: Vec<u64>,
+    /// When the parts of requests are sent.
+    pub pace: Pace,
+    /// Fields that are not compared, besides `Date`.
+    pub ignore: Vec<String>,
+    /// Whether responses that differ replace those in the files.
+    pub accept: bool,
+    /// Whether to report in JSON.
+    pub json: bool,
+    /// Whether the report may have colours.
+    pub is_colorful: bool,
+    /// Whether the capture is a directory of files.
+    pub is_directory: bool,
+}
+
+impl ReplayOptions {
+    /// Whether an exchange is to be replayed. Replays are not, unless they are edited, kept or asked for: their responses
+    /// are those of a handler that was about to be changed.
+    #[must_use]
+    pub(crate) fn is_chosen(&self, record: &Record) -> bool {
+        if self.only.is_empty() { !is_mere_replay(record) } else { self.only.contains(&record.id) }
+    }
+
+    /// Whether an exchange is not replayed because it is a replay.
+    #[must_use]
+    pub(crate) fn is_left_out(&self, record: &Record) -> bool {
+        self.only.is_empty() && is_mere_replay(record)
+    }
+}
+
+fn is_mere_replay(record: &Record) -> bool {
+    matches!(record.origin, Origin::Replay { edited: false, .. }) && record.kept.is_none()
 }
 
 /// The parameters of `wasmserve build`.

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use wasmserve_gateway::escape::escape;
 
@@ -165,8 +166,7 @@ impl Comparison {
 
     /// The differences as text for a terminal, each line indented by two spaces. Empty if there are none.
     #[must_use]
-    #[allow(dead_code, reason = "the command line shows it")]
-    pub(crate) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self, is_colorful: bool) -> String {
         let mut text = String::new();
         let (by_itself, others): (Vec<_>, Vec<_>) = self.differences.iter().partition(|each| each.differs_by_itself);
         for each in others {
@@ -174,7 +174,13 @@ impl Comparison {
             let note = if *counts { "" } else { " (does not count)" };
             _ = writeln!(text, "  {}: {before} -> {after}{note}", each.title());
             for DiffLine { sign, text: line, .. } in lines {
-                _ = writeln!(text, "  {sign} {line}");
+                let style = match sign {
+                    _ if !is_colorful => Style::new(),
+                    '-' => AnsiColor::Red.on_default(),
+                    '+' => AnsiColor::Green.on_default(),
+                    _ => Style::new().dimmed(),
+                };
+                _ = writeln!(text, "  {style}{sign} {line}{style:#}");
             }
         }
         if !by_itself.is_empty() {
@@ -880,7 +886,7 @@ mod tests {
     #[test]
     fn text_of_a_handler_cannot_control_a_terminal() {
         let comparison = compare(&record(&ok("a\n")), &record(&ok("\x1b[2J\u{202e}\n")), &[]);
-        let text = comparison.to_text();
+        let text = comparison.to_text(false);
         assert!(!text.contains(['\x1b', '\u{202e}']) && text.contains("\\x1b[2J"), "{text}");
     }
 }

@@ -94,6 +94,12 @@ pub(crate) static LOGS: Example = Example { name: "logs", component: component!(
 /// `wasmserve echo`: sends each request body back.
 pub(crate) static ECHO: Example = Example { name: "echo", component: component!("echo"), text: source!("echo") };
 
+/// The built-in handler with this name.
+#[must_use]
+pub(crate) fn built_in(name: &str) -> Option<&'static Example> {
+    [&LOGS, &ECHO].into_iter().find(|example| example.name == name)
+}
+
 /// The filters that need no file: `--wrap auth`.
 pub(crate) static FILTERS: [Example; 3] = [
     Example { name: "auth", component: component!("auth"), text: source!("filters/auth") },

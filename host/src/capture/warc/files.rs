@@ -12,13 +12,22 @@ use anyhow::{Context as _, bail};
 use super::read::{Piece, Reader};
 use crate::capture::record::Record;
 
-/// Opens a capture: a file, or all `*.warc` of a directory in the order of their names, which is that of time. What is in
-/// directories below it is not read.
+/// Opens a capture, which consists of the files at [`paths`].
+///
+/// # Errors
+///
+/// As for [`paths`].
+pub fn read_path(path: &Path) -> anyhow::Result<Files> {
+    Ok(Files { paths: paths(path)?.into_iter(), reader: None, problems: Vec::new() })
+}
+
+/// The files of a capture: a file, or all `*.warc` of a directory in the order of their names, which is that of time. Not
+/// what is in directories below it.
 ///
 /// # Errors
 ///
 /// The path cannot be read, or is a directory without such files.
-pub fn read_path(path: &Path) -> anyhow::Result<Files> {
+pub fn paths(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let name = || format!("`{}` cannot be read", path.display());
     let mut paths = vec![path.to_owned()];
     if path.is_dir() {
@@ -34,7 +43,7 @@ pub fn read_path(path: &Path) -> anyhow::Result<Files> {
         // A wrong name is an error, and not a problem among others.
         File::open(path).with_context(name)?;
     }
-    Ok(Files { paths: paths.into_iter(), reader: None, problems: Vec::new() })
+    Ok(paths)
 }
 
 /// The records of one or several files, oldest first. What cannot be read is skipped, and reported as a problem.

@@ -5,14 +5,15 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use http::{HeaderName, HeaderValue, StatusCode};
+use wasmserve_gateway::mounts::Mount;
 
-use super::{capture::RedactArgs, flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs, wrap};
+use super::{capture::RedactArgs, flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs, value, wrap};
 use crate::{
     base::size,
     capture::export::Format,
     kind::wasm::component,
     program::commands::{dump::reply, export::deployment},
-    source::{example, filter::Wrap},
+    source::{example, filter::Wrap, locate::Named},
 };
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +44,9 @@ pub(super) enum Command {
 
     /// Run the tests in a handler's source, on this machine
     Test(TestArgs),
+
+    /// Send captured requests to a handler again, and compare the responses
+    Replay(Box<ReplayArgs>),
 
     /// Open the SDK's documentation in a browser, and print its URL
     Doc,
@@ -221,6 +225,51 @@ pub(super) struct DumpArgs {
 
     #[command(flatten)]
     pub(super) lifecycle: LifecycleArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The capture: a file, or a directory of --capture
+    pub(super) capture: PathBuf,
+
+    /// The handler to replay into [default: the one that the capture names]
+    pub(super) handler: Option<OsString>,
+
+    /// Replay into another handler below a path
+    #[arg(long, value_name = "PATH=HANDLER", value_parser = value::mount())]
+    pub(super) mount: Vec<(Mount, Named)>,
+
+    /// Replay only the exchanges with these ids
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    pub(super) only: Vec<u64>,
+
+    /// When to send the parts of a request: one after the other, or when they came
+    #[arg(long, value_name = "PACE", value_enum, default_value = "fast")]
+    pub(super) pace: PaceArg,
+
+    /// Header fields not to compare, besides Date
+    #[arg(long, value_name = "FIELD,..", value_delimiter = ',')]
+    pub(super) ignore: Vec<String>,
+
+    /// Write responses that differ into the capture, as those to expect from now on
+    #[arg(long)]
+    pub(super) accept: bool,
+
+    /// Print one line of JSON for each exchange
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) flags: Flags,
+}
+
+/// The values of `--pace`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum PaceArg {
+    /// One after the other
+    Fast,
+    /// When they came
+    Recorded,
 }
 
 #[derive(Debug, Args)]

@@ -293,6 +293,11 @@ impl Flags {
         CompileOptions { program, timeout: self.compile_timeout, memory: self.compile_memory, engine_limits }
     }
 
+    /// Whether the user has chosen a format of the log.
+    pub(super) fn has_access_log(&self) -> bool {
+        self.access_log_format.is_some()
+    }
+
     /// Converts the flags into the configuration of a server for these handlers.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ impl Args {
     pub(super) fn set_limits(&mut self, limits: &[String]) {
         let flags = match &mut self.command {
             Some(Command::Logs(ExampleArgs { flags, .. }) | Command::Echo(ExampleArgs { flags, .. })) => flags,
+            Some(Command::Replay(args)) => &mut args.flags,
             _ => &mut self.flags,
         };
         flags.limits = limits.to_vec();

@@ -90,6 +90,7 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Test(TestArgs { source, arguments }) => {
             Ok(Task::Test(Test { source, arguments, options: BuildOptions { lines: false, messages: messages() } }))
         }
+        Command::Replay(args) => super::replay::task(*args, program).map(|replay| Task::Replay(Box::new(replay))),
         Command::Wit { directory } => Ok(Task::Wit(directory)),
         Command::Doc => Ok(Task::Doc { is_colorful: value::is_colorful(&io::stderr()) }),
         Command::Clean => Ok(Task::Clean),

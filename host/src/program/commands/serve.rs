@@ -58,7 +58,7 @@ use crate::{
     },
     source::{
         build::Failure,
-        build::options::Messages,
+        build::options::{BuildOptions, Messages},
         filter::Layers,
         live::Live,
         load::Loader,
@@ -109,20 +109,11 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         archive.restore(store);
     }
 
-    let allowances: Vec<Arc<Allowance>> =
-        config.handlers.iter().map(|(_, mounted)| Arc::clone(&mounted.allowance)).collect();
-    allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
     if let Some(archive) = &archive {
         check_captures(archive.dir(), &config.handlers)?;
     }
     // Reported before anything is bound or built.
-    for (_, mounted) in config.handlers.iter() {
-        let source = Layers::new(mounted.named.clone(), &mounted.filters);
-        source.check().or_exit(Exit::Handler)?;
-        if let Some(doubt) = source.doubt() {
-            events.notice(Level::Info, doubt);
-        }
-    }
+    let allowances = check(&config.handlers, &events)?;
     // From here on, a signal that ends the server leaves neither processes nor files behind.
     let mut signals = {
         let _inside = runtime.enter();
@@ -151,21 +142,9 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         build.messages = Messages::Log(Arc::clone(&events));
     }
     let bin = config.handlers.iter().find_map(|(_, mounted)| mounted.bin()).map(Arc::new);
-    let dirs = allowances.iter().flat_map(|allowance| &allowance.grants.dirs).filter(|dir| !dir.read_only);
-    let loader = Loader {
-        engine: Arc::clone(&engine),
-        size: config.component,
-        build,
-        finder: Finder::default(),
-        interpreter: Interpreter::default(),
-        written: dirs
-            .map(|dir| &*dir.host)
-            .chain(archive.as_ref().map(|archive| archive.dir()))
-            .filter_map(|dir| dir.canonicalize().ok())
-            .collect(),
-        bin: bin.clone().unwrap_or_default(),
-        changes: Arc::new(Changes::new()),
-    };
+    let mut loader = loader(&engine, config.component, build, &allowances);
+    loader.written.extend(archive.as_ref().and_then(|archive| archive.dir().canonicalize().ok()));
+    loader.bin = bin.clone().unwrap_or_default();
     let begun = SystemTime::now();
     let stats_port = stats.as_ref().and_then(|listener| Some(listener.local_addr().ok()?.port()));
     let closed: Vec<u16> = viewer.as_ref().map(viewer::Bound::port).into_iter().chain(stats_port).collect();
@@ -362,6 +341,35 @@ fn listen_to_events(
     (Arc::new(Events::new(listeners)), exchange_progress)
 }
 
+/// Checks the handlers as far as that is possible without building them, and returns what they may use and access.
+pub(super) fn check(handlers: &Mounts<Mounted>, events: &Events) -> Result<Vec<Arc<Allowance>>, StartError> {
+    let allowances: Vec<Arc<Allowance>> = handlers.iter().map(|(_, mounted)| Arc::clone(&mounted.allowance)).collect();
+    allowances.iter().try_for_each(|allowance| check_grants(&allowance.grants))?;
+    for (_, mounted) in handlers.iter() {
+        let source = Layers::new(mounted.named.clone(), &mounted.filters);
+        source.check().or_exit(Exit::Handler)?;
+        if let Some(doubt) = source.doubt() {
+            events.notice(Level::Info, doubt);
+        }
+    }
+    Ok(allowances)
+}
+
+/// Creates the loader of handlers that together have these allowances.
+pub(super) fn loader(engine: &Arc<Engine>, size: u64, build: BuildOptions, allowances: &[Arc<Allowance>]) -> Loader {
+    let dirs = allowances.iter().flat_map(|allowance| &allowance.grants.dirs).filter(|dir| !dir.read_only);
+    Loader {
+        engine: Arc::clone(engine),
+        size,
+        build,
+        finder: Finder::default(),
+        interpreter: Interpreter::default(),
+        written: dirs.filter_map(|dir| dir.host.canonicalize().ok()).collect(),
+        bin: Arc::default(),
+        changes: Arc::new(Changes::new()),
+    }
+}
+
 /// Checks that no handler can write into the cache directory, which contains code that runs outside of the sandbox.
 fn check_grants(grants: &Grants) -> Result<(), StartError> {
     let Some((dir, cache)) = dirs::is_open_to(grants) else { return Ok(()) };
@@ -396,7 +404,7 @@ fn check_captures(dir: &Path, handlers: &Mounts<Mounted>) -> Result<(), StartErr
     Ok(())
 }
 
-fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, StartError> {
+pub(super) fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, StartError> {
     let engine = Engine::with_compiler(&config.engine_limits, config.compile.clone(), Arc::clone(events));
     let (engine, warning) = engine.or_exit(Exit::Failed)?;
     if let Some(warning) = warning {
@@ -409,7 +417,10 @@ fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, St
 }
 
 /// Loads all handlers. Returns their mounts, and the handlers to watch for changes.
-fn load(loader: &Loader, handlers: Mounts<Mounted>) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
+pub(super) fn load(
+    loader: &Loader,
+    handlers: Mounts<Mounted>,
+) -> Result<(Arc<Mounts<Live>>, Vec<Watched>), StartError> {
     let mut watched = Vec::new();
     let mounts = handlers.try_map(|mount, mounted| {
         let title = mounted.title();
