@@ -68,6 +68,16 @@ pub struct Record {
     pub kept: Option<String>,
 }
 
+impl Record {
+    /// Whether this is a replay whose handler sent a request to another server that the original did not send, so that it
+    /// got no response.
+    #[must_use]
+    pub fn would_have_sent(&self) -> bool {
+        let sent = self.script.iter().flat_map(|script| &script.outbound);
+        self.left.is_some() && sent.into_iter().any(|sent| sent.status == 0 && sent.error.is_none())
+    }
+}
+
 /// Where a request came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

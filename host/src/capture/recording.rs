@@ -217,7 +217,11 @@ impl Recording {
 
     /// The id that the handler is told, if this is a replay that repeats the original exactly.
     pub(crate) fn repeated_id(&self) -> Option<u64> {
-        self.0.player.as_ref()?;
+        self.0.player.as_ref().and_then(|_| self.replay_of())
+    }
+
+    /// The id of the original, if this is a replay.
+    pub(crate) fn replay_of(&self) -> Option<u64> {
         match lock(&self.0.state).as_ref()?.record.origin {
             Origin::Replay { id, .. } => Some(id),
             Origin::Client => None,

@@ -53,6 +53,10 @@ impl InProgress {
     ) -> Self {
         let exchange = Exchange { id: exchanges.next_id(), peer, head, began: Instant::now(), recording };
         exchanges.events.emit(&Event::Begun(&exchange));
+        if let Some(original) = exchange.recording.as_ref().and_then(Recording::replay_of) {
+            let line = format!("replay of {original}");
+            exchanges.events.emit(&Event::Line { id: exchange.id, stream: Stream::Note, line: line.as_bytes() });
+        }
         if exchanges.gateway.lint {
             for lint::Finding { what, clause } in lint::check(&exchange.head) {
                 let line = [&*what, format!(" ({clause})").as_bytes()].concat();

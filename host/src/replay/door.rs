@@ -18,6 +18,8 @@ pub(super) struct Sending {
     pub closes: bool,
     /// Whether it is a HEAD, whose response has no body.
     pub is_head: bool,
+    /// After how many bytes of the response the client leaves, if it does not take all of it.
+    pub leaves_after: Option<u64>,
 }
 
 /// Opens a connection between two sockets of ours, and returns the client's and the server's. Nothing else can get to
@@ -45,14 +47,14 @@ pub(super) async fn open() -> io::Result<(TcpStream, net::TcpStream)> {
 }
 
 /// Sends a request and waits for its whole response, which is recorded at the other end. Returns when the response is
-/// complete, or the server has closed the connection.
+/// complete, the server has closed the connection, or the client leaves.
 ///
 /// # Errors
 ///
 /// The connection broke before that.
 pub(super) async fn send(stream: TcpStream, sending: &Sending) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
-    let mut answer = std::pin::pin!(response(&mut reader, sending.is_head));
+    let mut answer = std::pin::pin!(response(&mut reader, sending));
     tokio::select! {
         biased;
         answer = &mut answer => answer,
@@ -73,17 +75,18 @@ async fn request(writer: &mut OwnedWriteHalf, sending: &Sending) -> io::Result<(
     Ok(())
 }
 
-async fn response(reader: &mut OwnedReadHalf, is_head: bool) -> io::Result<()> {
+async fn response(reader: &mut OwnedReadHalf, sending: &Sending) -> io::Result<()> {
     let (mut responses, mut buffer) = (Responses::default(), vec![0; 64 << 10]);
-    let (mut has_head, mut is_lost) = (false, false);
+    let (mut has_head, mut is_lost, mut received) = (false, false, 0);
     loop {
         let length = reader.read(&mut buffer).await?;
-        if length == 0 {
+        received += length as u64;
+        if length == 0 || sending.leaves_after.is_some_and(|bytes| received >= bytes) {
             return Ok(());
         }
         let mut bytes = &buffer[..length];
         while !is_lost {
-            match responses.next(&mut bytes, is_head) {
+            match responses.next(&mut bytes, sending.is_head) {
                 Ok(Some(piece)) => has_head |= piece == Piece::Head,
                 Ok(None) => break,
                 // Then it ends with the connection.

@@ -33,6 +33,7 @@ use crate::{
         script::Script,
         store::Store,
     },
+    event::exchange::CLIENT_LEFT,
     server::guest::Guest,
 };
 
@@ -209,6 +210,10 @@ impl Replayer {
             let is_settled = comparison.is_same
                 || runs.len() == RUNS_MAX
                 || runs.len() > 1 && compare_runs(&runs[0], &[&runs[1]], ignore).differences.is_empty();
+            if is_settled && !comparison.is_same && runs[0].would_have_sent() {
+                let left = runs[0].left.as_deref().unwrap_or_default();
+                return Err(not_this(format!("it left the record at {left}; a replay sends nothing to other servers")));
+            }
             if is_settled {
                 return Ok(Verified { record: runs.swap_remove(0), comparison });
             }
@@ -257,7 +262,9 @@ fn resend(original: &Record, pace: Pace) -> Result<Sending, Refusal> {
     parts.push((last, side.bytes.slice(at..)));
     // A client that waits may also close its side, or leave: which of them it was is not known.
     let closes = side.end == Ending::Closed && (!request.is_whole || pace == Pace::Recorded);
-    Ok(Sending { parts, closes, is_head: original.request_head().method() == b"HEAD" })
+    let has_left = original.outcome.is_some_and(|outcome| outcome.status == CLIENT_LEFT);
+    let leaves_after = Some(original.response.total).filter(|bytes| has_left && *bytes > 0);
+    Ok(Sending { parts, closes, is_head: original.request_head().method() == b"HEAD", leaves_after })
 }
 
 /// An edited request in place of that of a record.
@@ -287,7 +294,7 @@ fn edit(original: &Record, bytes: &Bytes) -> Result<Sending, Refusal> {
     }
     // Otherwise the server would wait for the rest.
     let closes = parser.is_mid_message();
-    Ok(Sending { parts: vec![(Duration::ZERO, bytes.clone())], closes, is_head })
+    Ok(Sending { parts: vec![(Duration::ZERO, bytes.clone())], closes, is_head, leaves_after: None })
 }
 
 #[cfg(test)]
