@@ -36,6 +36,7 @@ mod process;
 mod python;
 mod python_source;
 mod python_stacks;
+mod replay;
 mod requests;
 mod response;
 mod script;

@@ -73,6 +73,8 @@ pub(crate) struct Config {
     pub build: BuildOptions,
     /// Whether a handler is replaced when its file or its source changes.
     pub watch: bool,
+    /// Whether requests that are kept are replayed when a handler is replaced.
+    pub replays_on_save: bool,
     /// What the gateway does with requests and responses.
     pub gateway: GatewayOptions,
     /// How long a closed connection may still send buffered data (`SO_LINGER`); the system's default if `None`.

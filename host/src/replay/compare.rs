@@ -95,15 +95,9 @@ const TEXT_MAX: usize = 4 << 20;
 /// The fields of which the host decides, or that follow from the body.
 const OF_THE_HOST: [&str; 5] = ["date", "connection", "keep-alive", "transfer-encoding", "content-length"];
 
-/// Compares the response to a request with the one to its replay. `ignore` has the names of fields that are not compared,
-/// besides `Date`.
-#[must_use]
-pub(crate) fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
-    compare_runs(original, &[new], ignore)
-}
-
-/// Compares like [`compare`], and finds what differs by itself with further runs of the same handler. `runs` begins with
-/// the replay to compare.
+/// Compares the response to a request with that of its replay, the first of `runs`. The others are further runs of the same
+/// handler, with which it finds what differs by itself. `ignore` has the names of fields that are not compared, besides
+/// `Date`.
 ///
 /// # Panics
 ///
@@ -652,6 +646,10 @@ mod tests {
 
     use super::*;
     use crate::capture::record::{Failure, Line, Marks, Origin, Outcome, Protocol, Side};
+
+    fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
+        compare_runs(original, &[new], ignore)
+    }
 
     fn record(response: &str) -> Record {
         record_of("GET / HTTP/1.1\r\nHost: x\r\n\r\n", response.as_bytes())

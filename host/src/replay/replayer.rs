@@ -46,6 +46,9 @@ const CONCURRENCY: usize = 8;
 /// How many runs of one request are compared at most, to find out what differs by itself.
 const RUNS_MAX: usize = 4;
 
+/// How many records of the store around a replay may be further runs of it.
+const NEAR: u64 = 64;
+
 /// Replays captured requests. Clones replay into the same server.
 #[derive(Clone)]
 pub(crate) struct Replayer(Arc<Door>);
@@ -223,6 +226,19 @@ impl Replayer {
             });
         }
     }
+}
+
+/// Compares the responses of two records, and finds what differs by itself with the other runs of a replay that are in the
+/// store near it.
+pub(crate) fn compare_stored(store: &Store, original: &Record, new: &Record) -> Comparison {
+    let near = store.after(new.seq.saturating_sub(NEAR / 2), NEAR as usize);
+    let is_run = |run: &&Arc<Record>| {
+        let is_of = matches!(run.origin, Origin::Replay { of, edited: false, .. } if of == Some(original.seq));
+        is_of && run.seq != new.seq && run.handler == new.handler
+    };
+    let is_replay = matches!(new.origin, Origin::Replay { of, edited: false, .. } if of == Some(original.seq));
+    let others = near.iter().filter(is_run).filter(|_| is_replay).map(|run| &**run);
+    compare_runs(original, &std::iter::once(new).chain(others).take(RUNS_MAX).collect::<Vec<_>>(), &[])
 }
 
 /// Waits for at most the time that a replay may take.

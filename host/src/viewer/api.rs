@@ -40,7 +40,7 @@ use crate::{
     },
     kind::bin::Answer,
     replay::{
-        compare::{self, Comparison},
+        compare::Comparison,
         replayer::{self, Pace},
     },
 };
@@ -266,7 +266,8 @@ struct Pair {
 
 async fn compare(State(hub): Shared, asked: Result<Query<Pair>, QueryRejection>) -> Result<Json<Comparison>, Refusal> {
     let Pair { a, b } = query(asked)?;
-    Ok(Json(compare::compare(&*hub.record(&a.to_string())?, &*hub.record(&b.to_string())?, &[])))
+    let (a, b) = (hub.record(&a.to_string())?, hub.record(&b.to_string())?);
+    Ok(Json(replayer::compare_stored(&hub.subject.store, &a, &b)))
 }
 
 async fn saved(State(hub): Shared) -> Json<Value> {

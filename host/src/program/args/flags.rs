@@ -91,6 +91,10 @@ pub(super) struct Flags {
     #[arg(long)]
     no_watch: bool,
 
+    /// Do not replay requests that are kept when a handler is replaced
+    #[arg(long)]
+    no_replay_on_save: bool,
+
     /// Serve Prometheus metrics at http://IP:PORT/metrics (loopback only)
     #[arg(long, value_name = "[IP:]PORT", value_parser = value::loopback)]
     stats: Option<SocketAddr>,
@@ -404,6 +408,7 @@ impl Flags {
                 messages: Messages::Stderr { color: value::is_colorful(&io::stderr()) },
             },
             watch: !self.no_watch,
+            replays_on_save: !self.no_replay_on_save,
             component: self.max_component,
             drain: self.drain,
             connections: self.max_connections,

@@ -53,4 +53,5 @@ pub(super) const EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2
 pub(super) const ALL_EXIT_CODES: &str = "Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage, 3 the address cannot be used, \
                           4 the handler cannot be served, 130 stopped at once by a second Ctrl-C. With --once or --requests: \
                           0 answered, 10 the handler failed, 11 the client left, 12 the request was refused, 13 stopped \
-                          before all requests arrived. With --exec: the command's exit code.";
+                          before all requests arrived. With replay: 14 a response differs, 15 something cannot be \
+                          replayed. With --exec: the command's exit code.";

@@ -187,7 +187,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let mut replays = None;
     if let (Some(replayer), Some(store)) = (replayer, store.clone()) {
         let why_not = match &rebuild {
-            Some(_) => why_not_on_save(&allowances),
+            Some(_) => why_not_on_save(config.replays_on_save, &allowances),
             None => Some("no handler is watched for changes".into()),
         };
         let spawned = saved::spawn(replayer.clone(), store, Arc::clone(&events), why_not, are_replaced);
@@ -312,7 +312,10 @@ fn replayer(
 }
 
 /// Why requests are not replayed whenever a handler is replaced: what they did once, they would do again.
-fn why_not_on_save(allowances: &[Arc<Allowance>]) -> Option<String> {
+fn why_not_on_save(is_wanted: bool, allowances: &[Arc<Allowance>]) -> Option<String> {
+    if !is_wanted {
+        return Some("--no-replay-on-save was given".into());
+    }
     let grants = || allowances.iter().map(|allowance| &allowance.grants);
     if grants().any(|grants| !grants.net.is_empty()) {
         return Some("handlers may send requests of their own (--allow-net)".into());

@@ -1,0 +1,273 @@
+//! `wasmserve replay`: captured requests are sent again, and their responses compared.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use serde_json::{Value, json};
+use wasmserve_tests::{
+    client::{Client, End},
+    guest,
+    place::Place,
+    server::{Ended, Launch, Server, refuses},
+};
+
+/// Serves a program as `handler.wasm` of the place, captures what `talk` does, and stops.
+fn capture(place: &Place, program: &str, flags: &[&str], talk: impl FnOnce(&Server)) {
+    let handler = put(place, program);
+    let flags = [&["--capture", "captures", "--no-watch"], flags].concat();
+    let server = Launch::file(Path::new(&handler)).at(place).flags(flags).start();
+    talk(&server);
+    server.stop();
+}
+
+/// Makes a program the handler of the place.
+fn put(place: &Place, program: &str) -> String {
+    place.file("handler.wasm", fs::read(guest::program(program)).expect("the guest is built"));
+    "handler.wasm".into()
+}
+
+fn replay(place: &Place, flags: &[&str]) -> Ended {
+    Launch::bare().at(place).flags(["replay", "captures"]).flags(flags).run()
+}
+
+/// The last line of what a replay has printed, and its exit code.
+fn result(ended: &Ended) -> (&str, Option<i32>) {
+    (ended.stdout.lines().last().unwrap_or_default(), ended.code)
+}
+
+const TOKEN: &str = "AAECAwQFBgcICQoLDA0ODw";
+
+/// A server whose viewer is asked for things.
+struct Viewed(Server, SocketAddr);
+
+impl Viewed {
+    fn start(place: &Place, program: &str, flags: &[&str]) -> Self {
+        let handler = put(place, program);
+        let launch = Launch::file(Path::new(&handler)).at(place).flags(["--ui=127.0.0.1:0"]).flags(flags);
+        let server = launch.env("WASMSERVE_UI_TOKEN", TOKEN).start();
+        let line = server.line(|line| line.starts_with("viewer on http://"));
+        let addr = line["viewer on http://".len()..].split('/').next().and_then(|addr| addr.parse().ok());
+        Self(server, addr.unwrap_or_else(|| panic!("no address: {line}")))
+    }
+
+    /// Asks the API, with a body if it is to do something.
+    fn ask(&self, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let (method, body) = body.map_or(("GET", String::new()), |body| ("POST", body.to_string()));
+        let (addr, length) = (self.1, body.len());
+        let mut client = Client::connect(addr);
+        client.send(format!(
+            "{method} /api/{path} HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Bearer {TOKEN}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        let response = client.response();
+        (response.status, serde_json::from_slice(&response.body).expect("it is JSON"))
+    }
+}
+
+const CHUNKED: &str = "PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
+
+#[test]
+fn the_same_handler_gives_the_same_responses_although_all_of_them_vary() {
+    let place = Place::new();
+    capture(&place, "varies", &[], |server| {
+        server.get("/");
+        server.ask(CHUNKED);
+        // Two on one connection, and one that no handler sees.
+        let mut client = server.connect();
+        client.send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!([client.response().status, client.response().status], [200, 200]);
+        server.ask("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
+    });
+    let ended = replay(&place, &[]);
+    assert_eq!(result(&ended), ("5 exchanges: 5 alike", Some(0)), "{ended:?}");
+}
+
+#[test]
+fn a_regression_is_found_and_can_be_accepted() {
+    let place = Place::new();
+    capture(&place, "hello", &[], |server| {
+        server.get("/one");
+        server.ask(CHUNKED);
+    });
+    assert_eq!(result(&replay(&place, &[])), ("2 exchanges: 2 alike", Some(0)));
+    put(&place, "echo");
+    let ended = replay(&place, &[]);
+    assert_eq!(result(&ended), ("2 exchanges: 2 differ", Some(14)), "{ended:?}");
+    for part in ["[1] GET /one: differs: ", "[2] PUT /c: differs: ", "- Hello, World!", "+ abc (no line end)"] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+    let ended = replay(&place, &["--accept", "--only", "2"]);
+    assert_eq!(result(&ended), ("1 exchange: 1 accepted", Some(0)), "{ended:?}");
+    assert_eq!(result(&replay(&place, &[])), ("2 exchanges: 1 alike, 1 differs", Some(14)));
+    assert_eq!(result(&replay(&place, &["--only", "2"])), ("1 exchange: 1 alike", Some(0)));
+    // What was accepted is still a capture like any other, with the request as it was.
+    let ended =
+        Launch::bare().at(&place).flags(["convert", "captures", "--as", "raw", "--only", "2", "-o", "raw"]).run();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let raw: Vec<_> =
+        place.files().iter().filter(|file| file.extension().is_some_and(|end| end == "request")).cloned().collect();
+    assert!(raw.iter().any(|file| fs::read(file).is_ok_and(|bytes| bytes == CHUNKED.as_bytes())), "{raw:?}");
+}
+
+#[test]
+fn a_handler_that_fails_differs_with_the_kind_of_its_fault() {
+    let place = Place::new();
+    capture(&place, "hello", &[], |server| drop(server.get("/")));
+    put(&place, "traps");
+    let ended = replay(&place, &["--json"]);
+    assert_eq!(ended.code, Some(14), "{ended:?}");
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    let [line, all] = &lines[..] else { panic!("{ended:?}") };
+    assert_eq!((&line["verdict"], &line["text"]), (&"differs".into(), &"200 -> 500 (trap)".into()), "{line}");
+    assert_eq!((&line["id"], &line["comparison"]["isSame"]), (&1.into(), &false.into()), "{line}");
+    assert_eq!((&all["alike"], &all["differ"]), (&0.into(), &1.into()), "{all}");
+}
+
+#[test]
+fn o6_what_cannot_be_replayed_says_why_and_has_an_exit_code_of_its_own() {
+    let place = Place::new();
+    capture(&place, "echo", &["--capture-body", "10"], |server| {
+        server.ask("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n01234567890");
+        server.ask("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    });
+    let ended = replay(&place, &[]);
+    assert_eq!(result(&ended), ("2 exchanges: 1 alike, 1 not replayed", Some(15)), "{ended:?}");
+    assert!(ended.stdout.contains("[1] PUT /: not replayed: only ") && ended.stdout.contains("--capture-body"));
+    let ended = replay(&place, &["--only", "7"]);
+    assert_eq!(result(&ended), ("nothing to replay", Some(15)), "{ended:?}");
+    // A file that ends too early.
+    let file = place.join("captures").read_dir().expect("it is a directory").next().expect("there is a capture");
+    let file = file.expect("it is there").path();
+    let bytes = fs::read(&file).expect("it is readable");
+    fs::write(&file, &bytes[..bytes.len() - 10]).expect("it is writable");
+    let ended = replay(&place, &["--accept"]);
+    assert_eq!(ended.code, Some(15), "{ended:?}");
+    assert!(ended.stdout.contains("not read: "), "{ended:?}");
+}
+
+#[test]
+fn a_replay_goes_where_its_capture_or_the_user_says() {
+    let place = Place::new();
+    capture(&place, "hello", &[], |server| drop(server.get("/")));
+    fs::rename(place.join("handler.wasm"), place.join("other.wasm")).expect("it is there");
+    let launch = || Launch::bare().at(&place);
+    refuses(launch().flags(["replay", "captures"]), 4, &["handler.wasm"]);
+    let ended = launch().flags(["replay", "captures", "other.wasm"]).run();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    refuses(launch().flags(["replay", "missing", "other.wasm"]), 1, &["`missing` cannot be read"]);
+    fs::create_dir(place.join("empty")).expect("it is new");
+    refuses(launch().flags(["replay", "empty", "other.wasm"]), 1, &["`empty` contains no captures"]);
+}
+
+#[test]
+fn o7_a_replay_sends_nothing_to_other_servers() {
+    let place = Place::new();
+    let other = Launch::program("counts").start();
+    let authority = other.addr().to_string();
+    let target = format!("/?authority={authority}");
+    capture(&place, "varies", &["--allow-net", &authority], |server| {
+        let response = server.get(&target);
+        assert_eq!((response.status, response.end), (200, End::Whole));
+        assert!(response.text().contains("asked Ok(\"200 "), "{}", response.text());
+    });
+    for flags in [&[][..], &["--allow-net", &authority]] {
+        let ended = replay(&place, flags);
+        assert_eq!(result(&ended), ("1 exchange: 1 alike", Some(0)), "{ended:?}");
+    }
+    let asked = other.stop().iter().filter(|line| line.contains("/asked")).count();
+    assert_eq!(asked, 1, "only the original has sent its request");
+}
+
+#[test]
+fn what_a_client_did_not_wait_for_does_not_differ() {
+    let place = Place::new();
+    capture(&place, "drips", &[], |server| {
+        let mut client = server.connect();
+        client.send("GET /?n=1000 HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response_to_head().status, 200);
+        drop(client);
+        server.line_with("499");
+    });
+    let ended = replay(&place, &[]);
+    assert_eq!(result(&ended), ("1 exchange: 1 alike", Some(0)), "{ended:?}");
+}
+
+#[test]
+fn kept_requests_are_replayed_on_save_and_the_log_says_what_changed() {
+    let place = Place::new();
+    let viewed = Viewed::start(&place, "hello", &[]);
+    viewed.0.get("/kept");
+    viewed.0.get("/not-kept");
+    assert_eq!(viewed.ask("saved", None), (200, Value::Null));
+    assert_eq!(viewed.ask("exchanges/1/keep", Some(&json!({ "note": "" }))).0, 200);
+    put(&place, "traps");
+    let line = viewed.0.line_with("kept request");
+    assert_eq!(line, "wasmserve: 1 kept request again: 0 alike, [1] differs: 200 -> 500 (trap)");
+    let (_, run) = viewed.ask("saved", None);
+    assert_eq!((&run["number"], &run["differ"], &run["results"][0]["seq"]), (&json!(1), &json!(1), &json!(1)), "{run}");
+    // The replays are there to look at, and compared as after the save.
+    let replay = run["results"][0]["replay"].as_u64().expect("there was a replay");
+    let (_, comparison) = viewed.ask(&format!("compare?a=1&b={replay}"), None);
+    assert_eq!(comparison["isSame"], json!(false), "{comparison}");
+    let (_, detail) = viewed.ask(&format!("exchanges/{replay}"), None);
+    assert_eq!(detail["record"]["origin"]["replay"]["id"], json!(1), "{detail}");
+    put(&place, "hello");
+    assert!(
+        viewed.0.lines(2, |line| line.contains("kept request")).pop().is_some_and(|line| line.ends_with("1 alike"))
+    );
+    viewed.0.stop();
+}
+
+#[test]
+fn requests_are_not_replayed_on_save_where_they_could_do_harm() {
+    let place = Place::new();
+    for (flags, why) in [
+        (&["--allow-net", "127.0.0.1:1"][..], "--allow-net"),
+        (&["--dir", "files::/files"], "--dir"),
+        (&["--no-replay-on-save"], "--no-replay-on-save"),
+        (&["--requests", "9"], "--requests"),
+    ] {
+        fs::create_dir_all(place.join("files")).expect("the place is writable");
+        let viewed = Viewed::start(&place, "hello", flags);
+        viewed.0.get("/");
+        viewed.ask("exchanges/1/keep", Some(&json!({ "note": "" })));
+        let (_, state) = viewed.ask("state", None);
+        assert_eq!(state["onSave"]["isOn"], json!(false), "{state}");
+        put(&place, "echo");
+        let line = viewed.0.line_with("kept requests are not replayed on save: ");
+        assert!(line.contains(why), "{line}");
+        // The handler is ready, and nothing has reached it.
+        viewed.0.get("/");
+        let (_, state) = viewed.ask("state", None);
+        assert_eq!(state["counts"]["seen"], json!(2), "{state}");
+    }
+}
+
+#[test]
+fn a_captured_request_is_replayed_and_edited_through_the_api() {
+    let place = Place::new();
+    let viewed = Viewed::start(&place, "echo", &[]);
+    viewed.0.ask("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(viewed.ask("exchanges/1/replay", Some(&json!({}))), (200, json!({ "seq": 2 })));
+    assert_eq!(viewed.ask("compare?a=1&b=2", None).1["isSame"], json!(true));
+    // "PUT /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nxy"
+    let edited = "UFVUIC9iIEhUVFAvMS4xDQpIb3N0OiB4DQpDb250ZW50LUxlbmd0aDogMg0KDQp4eQ==";
+    assert_eq!(viewed.ask("exchanges/1/replay", Some(&json!({ "bytes": edited }))), (200, json!({ "seq": 3 })));
+    let (_, comparison) = viewed.ask("compare?a=1&b=3", None);
+    assert_eq!(comparison["differences"][0]["what"], json!("body"), "{comparison}");
+    for (body, status) in [
+        (json!({ "bytes": "?" }), 400),
+        (json!({ "bytes": "R0VUIC8gSFRUUC8xLjENCg==" }), 422),
+        (json!({ "pace": "slow" }), 400),
+        (json!({ "url": "http://127.0.0.1/" }), 400),
+    ] {
+        assert_eq!(viewed.ask("exchanges/1/replay", Some(&body)).0, status, "{body}");
+    }
+    viewed.ask("pause", Some(&json!({ "paused": true })));
+    let (status, why) = viewed.ask("exchanges/1/replay", Some(&json!({})));
+    assert!(status == 409 && why["error"].as_str().is_some_and(|why| why.contains("paused")), "{why}");
+    assert!(
+        viewed.0.log().iter().any(|line| line.contains("[2]") && line.contains("replay of 1")),
+        "{:?}",
+        viewed.0.log()
+    );
+}
