@@ -230,7 +230,8 @@ pub(super) struct DumpArgs {
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// The capture: a file, or a directory of --capture
-    pub(super) capture: PathBuf,
+    #[arg(value_name = "CAPTURE")]
+    pub(super) captured: PathBuf,
 
     /// The handler to replay into [default: the one that the capture names]
     pub(super) handler: Option<OsString>,

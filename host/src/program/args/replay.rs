@@ -27,7 +27,7 @@ use crate::{
 ///
 /// The capture cannot be read, or names no handler while the user does not either; or a flag is wrong.
 pub(super) fn task(args: ReplayArgs, program: PathBuf) -> Result<Replay, StartError> {
-    let ReplayArgs { capture, handler, mount, only, pace, ignore, accept, json, flags } = args;
+    let ReplayArgs { captured: path, handler, mount, only, pace, ignore, accept, json, flags } = args;
     let options = ReplayOptions {
         only,
         pace: match pace {
@@ -38,9 +38,9 @@ pub(super) fn task(args: ReplayArgs, program: PathBuf) -> Result<Replay, StartEr
         accept,
         json,
         is_colorful: !json && value::is_colorful(&io::stdout()),
-        is_directory: capture.is_dir(),
+        is_directory: path.is_dir(),
     };
-    let captured = Captured::read(&capture, &options).or_exit(Exit::Failed)?;
+    let captured = Captured::read(&path, &options).or_exit(Exit::Failed)?;
     let named = handler.map(|handler| (captured.mount(), Named::from(handler)));
     let mut handlers: Vec<_> = mount.into_iter().chain(named).collect();
     if handlers.is_empty() {
