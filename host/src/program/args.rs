@@ -50,6 +50,10 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, StartError> 
     let words: Vec<OsString> = words.into_iter().collect();
     let refuse = |error| refuse(&error, &words);
     let matches = help::short().try_get_matches_from(&words).map_err(refuse)?;
+    if let Some(flag) = help::unused(&matches) {
+        let why = anyhow::anyhow!("{flag} cannot be used with replay, which does not listen; leave it out");
+        return Err(StartError::new(Exit::Usage, &why));
+    }
     match help::all(&matches) {
         Some(help) => Err(StartError::help(help)),
         None => {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, builder::StyledStr};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, builder::StyledStr, parser::ValueSource};
 
 use super::{
     line::{Args, EXIT_CODES},
@@ -13,7 +13,13 @@ use super::{
 const ALL: &str = "help-all";
 
 /// The flags of serving commands that `--help` shows. `--help-all` shows the others as well.
-const FIRST: [&str; 15] = [
+const FIRST: [&str; 21] = [
+    "captured",
+    "only",
+    "pace",
+    "ignore",
+    "accept",
+    "json",
     "handler",
     "mount",
     "addr",
@@ -31,6 +37,37 @@ const FIRST: [&str; 15] = [
     ALL,
 ];
 
+/// The command that has all flags of a server, and uses some.
+const REPLAY: &str = "replay";
+
+/// The flags that it does not use.
+const UNUSED: [&str; 24] = [
+    "addr",
+    "port",
+    "host",
+    "linger",
+    "stats",
+    "ui",
+    "ui_host",
+    "ui_memory",
+    "capture",
+    "capture_size",
+    "capture_body",
+    "redact",
+    "no_watch",
+    "no_replay_on_save",
+    "qr",
+    "once",
+    "requests",
+    "ttl",
+    "idle_exit",
+    "exec",
+    "open",
+    "port_file",
+    "drain",
+    "max_connections",
+];
+
 /// The command line, with `--help-all` added to commands that have more flags than `--help` shows.
 pub(super) fn full() -> Command {
     with_all(Args::command())
@@ -38,6 +75,7 @@ pub(super) fn full() -> Command {
 
 fn with_all(command: Command) -> Command {
     let command = command.mut_subcommands(with_all);
+    let command = if command.get_name() == REPLAY { command.mut_args(without_unused) } else { command };
     if !serves(&command) {
         return command;
     }
@@ -58,6 +96,19 @@ fn without_rest(command: Command) -> Command {
         let is_first = FIRST.iter().any(|first| arg.get_id() == *first);
         if is_first { arg } else { arg.hide(true) }
     })
+}
+
+/// Hides a flag that `wasmserve replay` has no use for.
+fn without_unused(arg: Arg) -> Arg {
+    let is_unused = UNUSED.iter().any(|unused| arg.get_id() == *unused);
+    if is_unused { arg.hide(true) } else { arg }
+}
+
+/// The flag that the user gave to `wasmserve replay` although it has no use for it, because it does not listen.
+pub(super) fn unused(matches: &ArgMatches) -> Option<String> {
+    let (REPLAY, matches) = matches.subcommand()? else { return None };
+    let is_given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    UNUSED.iter().find(is_given).map(|id| format!("--{}", id.replace('_', "-")))
 }
 
 /// Whether a command serves handlers.
@@ -105,7 +156,7 @@ mod tests {
     fn every_name_in_the_lists_exists() {
         let full = full();
         let commands = || [&full].into_iter().chain(full.get_subcommands());
-        for name in FIRST {
+        for name in FIRST.into_iter().chain(UNUSED) {
             let has_it = |command: &Command| command.get_arguments().any(|arg| arg.get_id() == name);
             assert!(commands().any(has_it), "{name}");
         }

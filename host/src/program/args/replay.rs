@@ -41,6 +41,10 @@ pub(super) fn task(args: ReplayArgs, program: PathBuf) -> Result<Replay, StartEr
         is_directory: path.is_dir(),
     };
     let captured = Captured::read(&path, &options).or_exit(Exit::Failed)?;
+    if captured.is_empty() {
+        let why = anyhow!("`{}` has nothing to replay; it has no such exchanges, or only replays", path.display());
+        return Err(StartError::new(Exit::NotReplayed, &why));
+    }
     let named = handler.map(|handler| (captured.mount(), Named::from(handler)));
     let mut handlers: Vec<_> = mount.into_iter().chain(named).collect();
     if handlers.is_empty() {

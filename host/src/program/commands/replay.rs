@@ -25,10 +25,13 @@ use crate::{
         store::{CaptureOptions, Store},
         warc,
     },
-    event::{Events, notice::Level},
+    event::{Event, Events, Listener, notice::Level},
     exchange::Exchanges,
     lifecycle::{process_tree::ProcessTree, signals::Signals},
-    listen::{access_log::AccessLog, recorder::Recorder},
+    listen::{
+        access_log::{AccessLog, format::Format},
+        recorder::Recorder,
+    },
     program::task::{Replay, ReplayOptions},
     replay::{
         arrivals::Arrivals,
@@ -53,7 +56,11 @@ pub(crate) fn run(mut task: Replay) -> Result<Exit, StartError> {
     let log =
         AccessLog::spawn(task.config.access_log).context("cannot create the log's thread").or_exit(Exit::Failed)?;
     let log = Arc::new(log);
-    let events = Arc::new(Events::new(vec![Arc::clone(&log) as _, Arc::new(Recorder)]));
+    let printed: Arc<dyn Listener> = match task.config.access_log {
+        Format::None => Arc::new(Notices(Arc::clone(&log))),
+        _ => Arc::clone(&log) as _,
+    };
+    let events = Arc::new(Events::new(vec![printed, Arc::new(Recorder)]));
     for hint in std::mem::take(&mut task.hints) {
         events.notice(Level::Info, hint);
     }
@@ -69,6 +76,17 @@ pub(crate) fn run(mut task: Replay) -> Result<Exit, StartError> {
     // A build may be running, whose result nothing needs any more.
     ProcessTree::below_us().terminate();
     done
+}
+
+/// Prints what the server itself reports, and nothing about single exchanges: the report has that.
+struct Notices(Arc<AccessLog>);
+
+impl Listener for Notices {
+    fn on_event(&self, event: &Event<'_>) {
+        if let Event::Notice(_) = event {
+            self.0.on_event(event);
+        }
+    }
 }
 
 /// Loads the handlers, and replays into them until all files are done.

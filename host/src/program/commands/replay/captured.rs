@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Captured {
     /// Its files, in the order in which they were written.
     pub files: Vec<PathBuf>,
+    /// How many exchanges there are to replay.
+    exchanges: u64,
     /// The handlers at each mount.
     handlers: BTreeMap<String, BTreeSet<String>>,
     /// The names of the variables that handlers were granted.
@@ -45,6 +47,7 @@ impl Captured {
     }
 
     fn add(&mut self, record: Record) {
+        self.exchanges += 1;
         let (Some(facts), Some(handler)) = (record.facts, record.handler) else { return };
         if facts.forwarded_for.is_some() || facts.is_https.is_some() {
             self.proxies.insert(record.remote.ip().to_canonical().to_string());
@@ -52,6 +55,11 @@ impl Captured {
         self.env.extend(facts.env);
         self.server_name = self.server_name.take().or(facts.server_name);
         self.handlers.entry(facts.mount).or_default().insert(handler.name);
+    }
+
+    /// Whether there is no exchange to replay.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exchanges == 0
     }
 
     /// Where a handler is mounted that the user names without a mount.
