@@ -107,7 +107,7 @@ await withViewer(
     await selects("/panics/two");
     await press("/");
     await press("Escape");
-    assert.equal(await page.locator("#filter").inputValue(), "");
+    await page.waitForFunction(() => document.getElementById("filter").value === "");
     await page.keyboard.type("is:unheard-of");
     await page.locator(".found.problem").waitFor();
     await press("Escape");
