@@ -139,7 +139,7 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// Tells open pages that the server ends, and ends the viewer. Blocks for a moment at most.
+    /// Reports to open pages that the server ends, and ends the viewer. Blocks for a moment at most.
     pub(crate) fn end(self) {
         self.end.send_replace(true);
         // What it panicked with has been printed.

@@ -88,7 +88,7 @@ fn json_of(response: &Response) -> Value {
     serde_json::from_slice(&response.body).expect("JSON")
 }
 
-/// Part of what is captured, which nobody gets who is refused.
+/// Part of what is captured, which must not be in the answer to a request that is refused.
 const SECRET: &str = "open-sesame";
 
 #[test]
@@ -421,7 +421,7 @@ impl Follower {
 }
 
 #[test]
-fn pages_are_told_what_happens_until_the_server_ends() {
+fn pages_follow_what_happens_until_the_server_ends() {
     let viewed = Viewed::program("sleeps", &[]);
     viewed.server.get("/fine?1");
     viewed.listed(1);
@@ -446,7 +446,7 @@ fn pages_are_told_what_happens_until_the_server_ends() {
 }
 
 #[test]
-fn a_page_that_is_far_behind_is_told_how_far() {
+fn a_page_that_is_far_behind_learns_how_far() {
     let viewed = Viewed::bin();
     let mut client = viewed.server.connect();
     for _ in 0..250 {
@@ -619,6 +619,7 @@ fn wrong_flags_of_the_viewer_are_refused() {
     refuse(&["--ui", "--ui-host=http://x/"], "without http://");
     refuse(&["--ui-host=x"], "--ui");
     refuse(&["--ui", "--ui-memory=1KiB"], "1MiB");
+    refuse(&["--ui-memory=2MiB"], "--ui");
     for (token, part) in [("short", "22"), ("AAECAwQFBgcICQoLDA0 ODw", "letters")] {
         refuses(
             Launch::program("counts").flags(["--ui"]).env("WASMSERVE_UI_TOKEN", token),

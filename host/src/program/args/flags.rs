@@ -108,7 +108,7 @@ pub(super) struct Flags {
     ui_host: Vec<String>,
 
     /// How much memory captured exchanges may use; beyond it, the oldest are removed
-    #[arg(long, value_name = "SIZE", default_value = size::text(CaptureOptions::DEFAULT.memory as u64), value_parser = value::capture_memory)]
+    #[arg(long, value_name = "SIZE", default_value = size::text(CaptureOptions::DEFAULT.memory as u64), requires = "ui", value_parser = value::capture_memory)]
     ui_memory: usize,
 
     #[command(flatten)]
