@@ -4,7 +4,7 @@ import { h, lazy } from "../dom.js";
 import { icon } from "../icons.js";
 import { button, empty } from "../parts.js";
 import { ROW, indexOf, older, rows } from "../state.js";
-import { count, duration, moment, reason, size, statusClass, time } from "../text.js";
+import { count, duration, reason, size, statusClass, time } from "../text.js";
 
 /** @typedef {import("../state.js").State} State */
 /** @typedef {import("../types.js").Summary} Summary */
@@ -124,9 +124,6 @@ function row(exchange, at, isSelected, isComparing, act) {
     cell("size", size(exchange.sent)),
   );
 }
-
-/** The title of a row, shown by the detail. @param {Summary} exchange */
-export const when = (exchange) => moment(exchange.began);
 
 /** What is shown in place of rows. @param {State} state @param {any} act */
 function nothing(state, act) {

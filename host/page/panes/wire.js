@@ -23,7 +23,7 @@ const PIECE_MAX = 24 << 10;
  */
 
 /** @param {State} state @param {Detail} detail @returns {Piece[]} */
-export function piecesOf(state, detail) {
+function piecesOf(state, detail) {
   /** @type {Piece[]} */
   const pieces = [];
   for (const [name, direction] of /** @type {const} */ ([
