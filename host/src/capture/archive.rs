@@ -341,6 +341,8 @@ struct Segment {
     file: File,
     path: PathBuf,
     length: u64,
+    /// Whether it contains no exchange yet.
+    is_empty: bool,
 }
 
 impl Segments {
@@ -392,7 +394,7 @@ impl Segments {
                 let path = self.options.dir.join(format!("{}-{:05}.warc", self.prefix, self.number));
                 create_dir(&self.options.dir)?;
                 let file = create(&path)?;
-                let open = none.insert(Segment { file, path, length: 0 });
+                let open = none.insert(Segment { file, path, length: 0, is_empty: true });
                 let begin = self.writer.begin(self.number, now());
                 if let Err(error) = open.file.write_all(&begin) {
                     _ = fs::remove_file(&open.path);
@@ -407,10 +409,16 @@ impl Segments {
         if let Err(error) = open.file.write_all(bytes) {
             // Without the half that was written, the file is whole.
             _ = open.file.set_len(open.length);
+            if open.is_empty {
+                _ = fs::remove_file(&open.path);
+                self.total -= open.length;
+                self.open = None;
+            }
             self.close();
             return Err(error);
         }
         open.length += added;
+        open.is_empty = false;
         self.total += added;
         Ok(())
     }
