@@ -17,7 +17,7 @@ use proptest::{
 };
 use rustix::process::Signal;
 use wasmserve_tests::{
-    dumped,
+    dumped, guest,
     place::Place,
     real::{self, run, stdout_of, system},
     server::{Launch, Server},
@@ -159,9 +159,16 @@ fn o8_curl_sends_hostile_requests_again_to_the_byte_from_every_shell() {
                 assert_eq!(ended.code, Some(0), "{shell}: {}", ended.stderr);
                 dump.signal(Signal::INT);
                 let seen = dump.end().stdout;
-                for (id, request) in (1..).zip(requests) {
-                    let seen = dumped::bytes(&seen, id).escape_ascii().to_string();
-                    assert_eq!(seen, request.escape_ascii().to_string(), "[{id}] in {shell}");
+                // Captures are in the order in which they were completed.
+                let sorted = |requests: Vec<Vec<u8>>| {
+                    let mut lines: Vec<String> =
+                        requests.iter().map(|request| request.escape_ascii().to_string()).collect();
+                    lines.sort();
+                    lines
+                };
+                let seen = (1..=requests.len() as u64).map(|id| dumped::bytes(&seen, id)).collect();
+                for (seen, sent) in sorted(seen).iter().zip(sorted(requests.clone())) {
+                    assert_eq!(*seen, sent, "in {shell}");
                 }
             });
         }
@@ -256,7 +263,7 @@ fn hurl_sends_requests_again_and_notices_another_response() {
     let addr = server.addr();
     send(server, &various()[..4]);
     convert(&place, "hurl", "all.hurl");
-    let again = |program: &str| Launch::program(program).flags(["--addr", &addr.to_string()]).start();
+    let again = |name: &str| Launch::bare().flags([guest::program(name)]).flags(["--addr", &addr.to_string()]).start();
     let server = again("echo");
     let ended = hurl(&place);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
