@@ -94,8 +94,7 @@ impl Message {
         let answers_head = record.request_head().method() == b"HEAD";
         let (mut responses, mut input, mut head) = (Responses::default(), &side.bytes[..], 0);
         let http2 = record.protocol == Protocol::Http2;
-        loop {
-            let Ok(Some(piece)) = responses.next(&mut input, answers_head || http2) else { break };
+        while let Ok(Some(piece)) = responses.next(&mut input, answers_head || http2) {
             let at = side.bytes.len() - input.len();
             match piece {
                 responses::Piece::Interim => message.interim.push(side.bytes[head..at].to_vec()),
