@@ -130,6 +130,8 @@ pub mod testing;
 /// Compiles and runs the Rust of the how-tos.
 #[cfg(doctest)]
 mod docs {
+    #[doc = include_str!("../../docs/capture.md")]
+    mod capture {}
     #[doc = include_str!("../../docs/data-disappears.md")]
     mod data_disappears {}
     #[doc = include_str!("../../docs/filters.md")]

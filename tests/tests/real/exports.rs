@@ -89,8 +89,8 @@ const HOSTILE: [&str; 34] = [
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let piece = || prop::sample::select(&HOSTILE[..]).prop_map(|piece| piece.as_bytes().to_vec());
     let text = || vec(piece(), 0..5).prop_map(|pieces| pieces.concat());
-    // A target has no white space.
-    let target = text().prop_map(|text| text.into_iter().filter(|byte| *byte != b' ').collect::<Vec<u8>>());
+    // The server refuses a target with white space or angle brackets.
+    let target = text().prop_map(|text| text.into_iter().filter(|byte| !b" <>".contains(byte)).collect::<Vec<u8>>());
     let value = vec(prop_oneof![piece(), vec(0x80_u8.., 1..3), Just(b"a\tb".to_vec())], 0..4)
         .prop_map(|pieces| pieces.concat());
     let name = "[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,8}";
