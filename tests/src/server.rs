@@ -112,6 +112,14 @@ impl Launch {
         self.within_shell(&format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""), Stdio::null())
     }
 
+    /// Starts it with a disk of this many MiB at `directory`, which no other process sees.
+    #[must_use]
+    pub fn on_a_small_disk(self, directory: &Path, mib: u64) -> Self {
+        let directory = directory.display();
+        let mount = format!("mount -t tmpfs -o size={mib}m none \"$1\" && shift && exec \"$@\"");
+        self.within_shell(&format!("exec unshare -rm sh -c '{mount}' sh '{directory}' \"$0\" \"$@\""), Stdio::null())
+    }
+
     /// Limits the address space to this many KiB.
     #[must_use]
     pub fn addresses(self, kib: u64) -> Self {

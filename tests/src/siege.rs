@@ -33,6 +33,8 @@ mod framing;
 
 mod swap;
 
+mod capture;
+
 pub use report::{Bar, Report};
 
 /// The size of a siege.
@@ -58,7 +60,7 @@ impl Scale {
 pub type Siege = (&'static str, fn(Scale) -> Report);
 
 /// All sieges, in the order in which they run.
-pub const SIEGES: [Siege; 9] = [
+pub const SIEGES: [Siege; 10] = [
     ("spin", spin::lay),
     ("faults", faults::lay),
     ("slow", slow::lay),
@@ -68,6 +70,7 @@ pub const SIEGES: [Siege; 9] = [
     ("isolation", isolation::lay),
     ("framing", framing::lay),
     ("swap", swap::lay),
+    ("capture", capture::lay),
 ];
 
 /// Runs the siege with this name.

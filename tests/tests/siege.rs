@@ -50,6 +50,11 @@ fn i2_k6_no_request_gets_the_body_of_another() {
 }
 
 #[test]
+fn o3_o4_captures_of_a_flood_hold_up_no_request_and_stay_within_their_memory() {
+    withstands("capture");
+}
+
+#[test]
 fn a_handler_that_is_replaced_again_and_again_fails_no_request() {
     withstands("swap");
 }
