@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use wasmserve::capture::{record::Record, warc};
 use wasmserve_tests::{
+    captured::Taps,
     case::{CASES, Case, check::Logged},
     kind::{Exceptions, Kind},
+    place::Place,
     server::Server,
 };
 
@@ -103,4 +106,29 @@ fn exchanges(log: &[String]) -> Vec<Logged> {
             Some(Logged { status: u16::try_from(status).ok()?, is_handled: handled.contains(&id) })
         })
         .collect()
+}
+
+#[test]
+fn o1_every_case_is_captured_to_the_byte() {
+    let mut by_flags = BTreeMap::<&[String], Vec<&Case>>::new();
+    for case in CASES.iter() {
+        by_flags.entry(&case.flags).or_default().push(case);
+    }
+    let mut exceptions = Kind::GATEWAY.exceptions();
+    let mut exchanges = 0;
+    for (flags, cases) in by_flags {
+        let (place, taps) = (Place::new(), Taps::default());
+        let launch = Kind::GATEWAY.tells().flags(flags);
+        let server = launch.flags(["--capture"]).flags([&*place]).flags(["--access-log-format", "none"]).start();
+        for case in cases {
+            // What is answered is checked above.
+            _ = case.check(&mut exceptions, || taps.tap(server.connect()));
+        }
+        drop(server.stop());
+        let mut files = warc::read_path(&place).expect("the captures are readable");
+        let records: Vec<Record> = files.by_ref().collect();
+        assert_eq!(files.problems(), Vec::<String>::new());
+        exchanges += taps.check(&records);
+    }
+    assert!(exchanges > CASES.len(), "{exchanges}");
 }

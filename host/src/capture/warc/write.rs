@@ -37,6 +37,9 @@ enum Part {
 }
 
 /// The JSON of a `metadata` record.
+/// The largest URL of a record, in bytes: readers bound the heads of records.
+const URI_MAX: usize = 16 << 10;
+
 #[derive(Serialize)]
 struct Metadata<'a> {
     format: u32,
@@ -70,7 +73,9 @@ impl Writer {
         let head = Message::request(record);
         // Readers that do not know a method must not parse the block. They look for `http:`, but schemes have no case.
         let scheme = if METHODS.contains(&head.words()[0]) { "http" } else { "HTTP" };
-        let uri = Url::of(record, &head).text(scheme);
+        let mut uri = Url::of(record, &head).text(scheme);
+        // The block has the whole target, however long it is. What is left of the URL is ASCII.
+        uri.truncate(URI_MAX);
         let common = |kind, id: &String, at, linked: &String| {
             let mut fields = Fields::new(kind, id.clone(), at);
             fields.add("WARC-Target-URI", &uri);
