@@ -354,9 +354,9 @@ export function actions(get, dispatch) {
     },
     leave() {
       if (matchMedia("(max-width: 860px)").matches) dispatch({ type: "select", seq: null });
-      // At once, so that the next key is the list's; and again, if it is hidden until the next frame.
+      // At once, so that the next key is the list's; later only if it is hidden until the next frame.
       element("list")?.focus();
-      requestAnimationFrame(() => element("list")?.focus());
+      if (document.activeElement?.id !== "list") requestAnimationFrame(() => element("list")?.focus());
     },
     deselect: () => dispatch({ type: "select", seq: null }),
 
