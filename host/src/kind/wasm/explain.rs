@@ -11,8 +11,10 @@ use wasmtime::{
 use wasmtime_wasi::{
     WasiCtxView, WasiView,
     cli::WasiCliView as _,
+    clocks::WasiClocksView as _,
     p2::bindings::{
         cli::environment,
+        clocks::monotonic_clock,
         sockets::{
             ip_name_lookup::{self, ResolveAddressStream},
             network,
@@ -24,6 +26,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
 
 use super::{files, guest::Guest, repeat, streams, wait};
+use crate::capture::{recording::Recording, script::Player};
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
@@ -53,7 +56,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     explain_lookups(linker)?;
     watch_variables(linker)?;
     record_waits(linker)?;
-    repeat::skip_sleeps(linker, WASI)?;
+    skip_sleeps(linker)?;
     streams::record_waits(&mut linker.instance(&format!("wasi:io/streams@{WASI}"))?)?;
     linker.allow_shadowing(false);
     Ok(())
@@ -108,6 +111,32 @@ fn watch_variables(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Ok((environment::Host::get_environment(&mut guest.cli())?,))
         },
     )
+}
+
+/// Whether this is a replay that still follows its original.
+fn follows(guest: &Guest) -> bool {
+    let player = guest.call.exchange.recording.as_ref().and_then(Recording::player);
+    player.is_some_and(|player: &Player| player.left().is_none())
+}
+
+/// Has timers of a replay end at once: the clocks show how much time has passed.
+fn skip_sleeps(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type Timer = Resource<DynPollable>;
+
+    let mut clock = linker.instance(&format!("wasi:clocks/monotonic-clock@{WASI}"))?;
+    clock.func_wrap("subscribe-duration", |mut store: StoreContextMut<'_, Guest>, (duration,): (u64,)| {
+        let guest = store.data_mut();
+        let duration = if follows(guest) { 0 } else { duration };
+        Ok((monotonic_clock::Host::subscribe_duration(&mut guest.clocks(), duration)?,) as (Timer,))
+    })?;
+    clock.func_wrap("subscribe-instant", |mut store: StoreContextMut<'_, Guest>, (instant,): (u64,)| {
+        let guest = store.data_mut();
+        let timer = match follows(guest) {
+            true => monotonic_clock::Host::subscribe_duration(&mut guest.clocks(), 0)?,
+            false => monotonic_clock::Host::subscribe_instant(&mut guest.clocks(), instant)?,
+        };
+        Ok((timer,) as (Timer,))
+    })
 }
 
 /// Records waits in the two functions through which every other wait in WASI goes, be it for a clock, a socket or a response.

@@ -11,11 +11,15 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::{repeat::played, wasi::Sent};
+use super::repeat::played;
 use crate::capture::{
     recording::Recording,
     script::{Call, Outbound},
 };
+
+/// The response to an outgoing request, and what drives its connection.
+pub(super) type Sent =
+    Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
 /// Sends a request with `send` and records what comes back. In a replay it is never sent.
 ///

@@ -7,21 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use chacha20::{ChaCha12Rng, rand_core::SeedableRng as _};
 use wasmserve_gateway::input::{Input, ReadError};
-use wasmtime::{
-    StoreContextMut,
-    component::{Linker, Resource, ResourceTable},
-};
-use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, WasiCtxBuilder, clocks::WasiClocksView as _,
-    p2::bindings::clocks::monotonic_clock,
-};
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 use wasmtime_wasi_io::{bindings::wasi::io::poll, poll::DynPollable};
 
-use super::guest::Guest;
-use crate::capture::{
-    recording::Recording,
-    script::{Call, Player},
-};
+use crate::capture::{recording::Recording, script::Call};
 
 /// Has a context take time and randomness from the recording, which records them or plays those of its original.
 pub(super) fn vary(ctx: &mut WasiCtxBuilder, recording: &Recording) {
@@ -88,36 +78,6 @@ impl HostMonotonicClock for Monotonic {
 /// The result of the next call in the original, if this is a replay that follows it.
 pub(super) fn played<T>(recording: &Recording, asked: &str, fits: impl FnOnce(&Call) -> Option<T>) -> Option<T> {
     recording.player().and_then(|player| player.next(asked, fits))
-}
-
-/// Whether this is a replay that still follows its original.
-fn follows(guest: &Guest) -> bool {
-    let player = guest.call.exchange.recording.as_ref().and_then(Recording::player);
-    player.is_some_and(|player: &Player| player.left().is_none())
-}
-
-/// Has timers of a replay end at once: the clocks show how much time has passed.
-///
-/// # Errors
-///
-/// Never in practice, because the result does not depend on user input.
-pub(super) fn skip_sleeps(linker: &mut Linker<Guest>, version: &str) -> wasmtime::Result<()> {
-    type Timer = Resource<DynPollable>;
-
-    let mut clock = linker.instance(&format!("wasi:clocks/monotonic-clock@{version}"))?;
-    clock.func_wrap("subscribe-duration", |mut store: StoreContextMut<'_, Guest>, (duration,): (u64,)| {
-        let guest = store.data_mut();
-        let duration = if follows(guest) { 0 } else { duration };
-        Ok((monotonic_clock::Host::subscribe_duration(&mut guest.clocks(), duration)?,) as (Timer,))
-    })?;
-    clock.func_wrap("subscribe-instant", |mut store: StoreContextMut<'_, Guest>, (instant,): (u64,)| {
-        let guest = store.data_mut();
-        let timer = match follows(guest) {
-            true => monotonic_clock::Host::subscribe_duration(&mut guest.clocks(), 0)?,
-            false => monotonic_clock::Host::subscribe_instant(&mut guest.clocks(), instant)?,
-        };
-        Ok((timer,) as (Timer,))
-    })
 }
 
 /// Waits for one of these to be ready. In a replay, for those that were ready in the original.

@@ -8,7 +8,11 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, sockets::SocketAddrUse};
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
-use super::{guest_log::GuestLog, outbound, repeat};
+use super::{
+    guest_log::GuestLog,
+    outbound::{self, Sent},
+    repeat,
+};
 use crate::{
     base::grants::{Allowance, Dir, Grants},
     event::Stream,
@@ -110,10 +114,6 @@ pub(super) struct Outgoing {
     allowance: Arc<Allowance>,
     guest_log: GuestLog,
 }
-
-/// The response to an outgoing request, and what drives its connection.
-pub(super) type Sent =
-    Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
 /// How much of a body the host takes from a guest at once, in bytes. It is not counted as the guest's memory, and with
 /// wasmtime's default of 1 MiB a thousand handlers whose clients do not read would make the host keep gigabytes.
