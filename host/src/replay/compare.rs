@@ -446,7 +446,7 @@ fn body(old: &Answer, new: &Answer, others: &[Answer]) -> Option<Difference> {
     };
     let part = |bytes: &[u8]| bytes[..bytes.len().min(known)].to_vec();
     let are_alike = before[..before.len().min(known)] == after[..after.len().min(known)];
-    // Whoever left cannot know whether it would have been complete.
+    // A client that left does not know whether it would have been complete.
     let is_whole = |answer: &Answer| answer.message.is_whole || answer.is_partial() || answer.message.line.is_empty();
     if are_alike && is_whole(old) == is_whole(new) {
         return (is_first_partial || is_second_partial).then(|| Difference {

@@ -105,7 +105,7 @@ async fn replay(task: Replay, events: &Arc<Events>) -> Result<Exit, StartError> 
     let store = store.context("cannot create the thread for captures").or_exit(Exit::Failed)?;
     let exchanges = Exchanges::new(mounts, config.limits, config.concurrency, config.gateway, Arc::clone(events));
     let exchanges = Arc::new(exchanges.captured(Some(Arc::clone(&store))));
-    // Of several runs, only the first one follows the record, and must not send anything either.
+    // A run that does not follow the record could send requests for real.
     let (replayer, guests) = Replayer::new(Arc::clone(&store), arrivals, None, !has_network);
     let (done, is_done) = oneshot::channel::<()>();
     let serving = server::run(Vec::new(), guests, exchanges, None, async {
