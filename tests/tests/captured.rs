@@ -121,6 +121,8 @@ fn a_refused_request_and_what_follows_it_are_captured() {
     let records = records(run);
     let [record] = &records[..] else { panic!("{records:?}") };
     assert!(record.request.bytes.starts_with(b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\nmore"), "{record:?}");
+    assert_eq!(record.request.head(), b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(Message::request(record).words()[0], b"GET");
     assert_eq!((record.outcome.map(|outcome| outcome.status), &record.facts.is_none()), (Some(400), &true));
     assert_eq!(record.fault.as_ref().map(|fault| &*fault.kind), Some("refused"));
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use memchr::memmem;
 use wasmserve_gateway::environ::Peer;
 
 use super::{
@@ -330,6 +331,14 @@ impl Drop for Open {
     }
 }
 
+/// Where a head ends, after its empty line; or the length of what there is.
+fn end_of_head(bytes: &[u8]) -> usize {
+    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let ends = [&b"\n\r\n"[..], b"\n\n"].map(|end| (memmem::find(&bytes[blank..], end), end.len()));
+    let first = ends.into_iter().filter_map(|(at, length)| Some(blank + at? + length)).min();
+    first.unwrap_or(bytes.len())
+}
+
 fn miss(script: &mut Script, what: &str) {
     if !script.missing.iter().any(|known| known == what) {
         script.missing.push(what.to_owned());
@@ -382,7 +391,11 @@ impl Growing {
         self.side.head = self.side.total;
     }
 
-    fn finish(self) -> Side {
+    fn finish(mut self) -> Side {
+        // A head that is refused may end anywhere: it is shown up to its empty line, if that has arrived.
+        if self.side.head == 0 {
+            self.side.head = end_of_head(&self.bytes) as u64;
+        }
         Side { bytes: Bytes::from(self.bytes), ..self.side }
     }
 }

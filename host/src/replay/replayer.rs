@@ -315,7 +315,10 @@ fn edit(original: &Record, bytes: &Bytes) -> Result<Sending, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, future::pending};
+    use std::{
+        convert::Infallible,
+        future::{Pending, pending},
+    };
 
     use tokio::sync::oneshot;
     use wasmserve_gateway::mounts::Mounts;
@@ -377,11 +380,13 @@ mod tests {
         let exchanges = Arc::new(exchanges.captured(Some(Arc::clone(&store))));
         let (replayer, guests) = Replayer::new(Arc::clone(&store), arrivals, why_not, true);
         let (until_dropped, dropped) = oneshot::channel();
-        tokio::spawn(server::run(Vec::new(), guests, exchanges, None, async {
-            _ = dropped.await;
-            pending()
-        }));
+        tokio::spawn(server::run(Vec::new(), guests, exchanges, None, ended(dropped)));
         Running { replayer, store, _until_dropped: until_dropped }
+    }
+
+    async fn ended(dropped: oneshot::Receiver<Infallible>) -> Pending<()> {
+        _ = dropped.await;
+        pending()
     }
 
     fn original(request: &str) -> Record {

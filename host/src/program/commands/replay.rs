@@ -3,7 +3,7 @@
 pub(crate) mod captured;
 
 use std::{
-    future::ready,
+    future::{Ready, ready},
     io, panic,
     path::{Path, PathBuf},
     sync::Arc,
@@ -108,10 +108,7 @@ async fn replay(task: Replay, events: &Arc<Events>) -> Result<Exit, StartError> 
     // A run that does not follow the record could send requests for real.
     let (replayer, guests) = Replayer::new(Arc::clone(&store), arrivals, None, !has_network);
     let (done, is_done) = oneshot::channel::<()>();
-    let serving = server::run(Vec::new(), guests, exchanges, None, async {
-        _ = is_done.await;
-        ready(())
-    });
+    let serving = server::run(Vec::new(), guests, exchanges, None, ended(is_done));
     let replaying = async {
         let replayed = replay_files(&replayer, &store, &files, &options).await;
         drop(done);
@@ -120,6 +117,12 @@ async fn replay(task: Replay, events: &Arc<Events>) -> Result<Exit, StartError> 
     let (served, replayed) = tokio::join!(serving, replaying);
     served.context("cannot create the threads for connections").or_exit(Exit::Failed)?;
     replayed
+}
+
+/// Ready when all is replayed. Nothing is under way then.
+async fn ended(is_done: oneshot::Receiver<()>) -> Ready<()> {
+    _ = is_done.await;
+    ready(())
 }
 
 async fn replay_files(

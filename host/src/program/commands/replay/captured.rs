@@ -78,9 +78,8 @@ impl Captured {
             bail!("the capture names no handler; add one, as in `wasmserve replay CAPTURE HANDLER`");
         }
         let named = self.handlers.iter().map(|(mount, names)| {
-            let name = match (names.first(), names.len()) {
-                (Some(name), 1) => name,
-                _ => bail!("the capture names {} handlers at `{mount}`; add the one to replay into", names.len()),
+            let (Some(name), 1) = (names.first(), names.len()) else {
+                bail!("the capture names {} handlers at `{mount}`; add the one to replay into", names.len());
             };
             if name.contains(", behind ") {
                 bail!("the handler of the capture had filters: {name}; add HANDLER and --wrap FILTER");
