@@ -36,6 +36,8 @@ pub enum Contender {
     WasmserveHttp3,
     /// The same with a CGI program.
     WasmserveCgi,
+    /// The same with `--ui`, so that every exchange is captured.
+    WasmserveCaptured,
     /// `wasmtime serve` without flags that change its costs, for a component of WASI 0.2: a fresh instance per request.
     WasmtimeServe2,
     /// The same for a component of WASI 0.3: an instance answers up to 128 requests, up to 16 at the same time.
@@ -58,13 +60,14 @@ pub enum Contender {
 
 impl Contender {
     /// All that greet.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bare,
         Self::BarePerCore,
         Self::Wasmserve,
         Self::WasmserveHttp2,
         Self::WasmserveHttp3,
         Self::WasmserveCgi,
+        Self::WasmserveCaptured,
         Self::WasmserveExported,
         Self::WasmtimeServe2,
         Self::WasmtimeExported,
@@ -88,6 +91,7 @@ impl Contender {
             Self::WasmserveHttp2 => "wasmserve (p2)",
             Self::WasmserveHttp3 => "wasmserve (p3)",
             Self::WasmserveCgi => "wasmserve (CGI)",
+            Self::WasmserveCaptured => "wasmserve (--ui)",
             Self::WasmserveExported => "wasmserve (exported)",
             Self::WasmtimeExported => "wasmtime serve (exported)",
             Self::WasmtimeServe2 => "wasmtime serve (p2)",
@@ -105,7 +109,7 @@ impl Contender {
         match self {
             Self::Bare | Self::BarePerCore => None,
             Self::Wasmserve | Self::WasmserveHttp2 | Self::WasmserveHttp3 | Self::WasmserveCgi => None,
-            Self::WasmserveExported => None,
+            Self::WasmserveCaptured | Self::WasmserveExported => None,
             Self::WasmtimeExported | Self::WasmtimeServe2 | Self::WasmtimeServe3 | Self::WasmtimeServe3Fresh => {
                 Some("wasmtime")
             }
@@ -215,6 +219,11 @@ impl Grid {
                 };
                 command = Command::new(&self.wasmserve);
                 command.args(["--addr", &at]).arg(self.guest(guest)?).env("XDG_CACHE_HOME", place::shared_cache());
+            }
+            Contender::WasmserveCaptured => {
+                command = Command::new(&self.wasmserve);
+                command.args(["--addr", &at, "--ui=127.0.0.1:0"]).arg(self.guest(guest)?);
+                command.env("XDG_CACHE_HOME", place::shared_cache());
             }
             Contender::WasmserveExported => {
                 command = Command::new(&self.wasmserve);
