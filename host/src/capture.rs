@@ -1,8 +1,7 @@
 //! Captures exchanges: their exact bytes in both directions, when each part arrived, and what happened in between.
 //!
-//! A [`Recording`](recording::Recording) is an exchange while it runs. Its parts hold it as long as they have something
-//! to add; when the last one lets go of it, it becomes a [`Record`](record::Record) in the [`Store`](store::Store), and
-//! goes to whoever follows the store.
+//! A recording is an exchange while it runs. Its parts hold it as long as they have something to add; when the last one
+//! lets go of it, it becomes a [`Record`](record::Record) in the [`Store`](store::Store), which passes it to its sinks.
 
 pub mod archive;
 pub mod export;
