@@ -88,7 +88,9 @@ pub(super) fn lay(scale: Scale) -> Report {
 
 /// Runs the load on a server; `viewed` if it has a viewer.
 fn run(launch: Launch, viewed: Option<()>, scale: Scale) -> Run {
-    let server = launch.flags(["--max-body", "64MiB", "--access-log-format", "none"]).start();
+    // The slow clients have handlers, and must not take the places of others.
+    let flags = ["--max-body", "64MiB", "--max-exchanges", "2000", "--access-log-format", "none"];
+    let server = launch.flags(flags).start();
     let addr = server.addr();
     let viewer = viewed.map(|()| viewer(&server));
     let slow = slow(addr, scale.of(1000, 50));
