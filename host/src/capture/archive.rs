@@ -529,7 +529,7 @@ fn is_removed(_: &File) -> bool {
 
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+    time::micros(now)
 }
 
 #[cfg(test)]

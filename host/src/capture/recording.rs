@@ -14,6 +14,7 @@ use super::{
     record::{Build, Cut, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side, TURNS_MAX},
     script::{CALLS_MAX, Call, OUTBOUND_MAX, Outbound, Player, Script},
     store::{OVERHEAD, Store},
+    time::micros,
 };
 use crate::base::lock::lock;
 
@@ -87,7 +88,7 @@ impl Recording {
             seq: 0,
             id: 0,
             origin,
-            began: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+            began: micros(since),
             connection,
             nth,
             protocol,
@@ -311,7 +312,7 @@ impl Recording {
 
 impl Open {
     fn time(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+        micros(at.saturating_duration_since(self.began))
     }
 }
 

@@ -1,4 +1,6 @@
-//! Moments as text.
+//! The times of records: moments as text, and durations as numbers.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -13,4 +15,10 @@ pub fn rfc3339(micros: u64) -> String {
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     text.parse().ok().and_then(|at: Timestamp| u64::try_from(at.as_microsecond()).ok())
+}
+
+/// A duration in microseconds, in which the times of records are.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! Adds what happens in an exchange to its recording, if it is captured.
 
 use crate::{
-    capture::record,
+    capture::{record, time::micros},
     event::{
         Event, Listener,
         exchange::{End, Outcome},
@@ -55,7 +55,7 @@ fn ended(outcome: &Outcome) -> record::Outcome {
         is_answered: outcome.end != End::Aborted,
         status: outcome.status,
         sent: outcome.sent,
-        cpu: outcome.cpu.map(|cpu| u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX)),
+        cpu: outcome.cpu.map(micros),
         memory: outcome.memory,
     }
 }

@@ -1,6 +1,6 @@
 //! The state that all pages of the viewer share: what they show, and what they change.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -13,6 +13,7 @@ use crate::{
         record::{Build, Record},
         redact::Redaction,
         store::Store,
+        time::micros,
     },
     event::snapshot::Snapshot,
     exchange::Exchanges,
@@ -170,8 +171,4 @@ fn running(snapshot: &Snapshot) -> Value {
 pub(super) fn wait(snapshot: &Snapshot) -> Option<String> {
     let wait = snapshot.wait?;
     Some(format!("{} for {:.1} s", wait.import, wait.since.elapsed().as_secs_f32()))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
