@@ -64,9 +64,16 @@ impl Viewed {
 }
 
 impl Viewed {
-    /// Keeps the first exchange, once it is complete.
-    fn keep_the_first(&self) {
-        while self.ask("exchanges/1/keep", Some(&json!({ "note": "" }))).0 != 200 {
+    /// Keeps the exchange with this target, once it is complete. Returns its seq and its id.
+    fn keep(&self, target: &str) -> (Value, Value) {
+        loop {
+            let (_, list) = self.ask("exchanges", None);
+            let exchanges = list["exchanges"].as_array().expect("a list");
+            if let Some(found) = exchanges.iter().find(|one| one["target"] == target) {
+                let seq = found["seq"].clone();
+                assert_eq!(self.ask(&format!("exchanges/{seq}/keep"), Some(&json!({ "note": "" }))).0, 200);
+                return (seq, found["id"].clone());
+            }
             std::thread::yield_now();
         }
     }
@@ -205,18 +212,18 @@ fn kept_requests_are_replayed_on_save_and_the_log_says_what_changed() {
     viewed.0.get("/kept");
     viewed.0.get("/not-kept");
     assert_eq!(viewed.ask("saved", None), (200, Value::Null));
-    viewed.keep_the_first();
+    let (seq, id) = viewed.keep("/kept");
     put(&place, "traps");
     let line = viewed.0.line_with("kept request");
-    assert_eq!(line, "wasmserve: 1 kept request again: 0 alike, [1] differs: 200 -> 500 (trap)");
+    assert_eq!(line, format!("wasmserve: 1 kept request again: 0 alike, [{id}] differs: 200 -> 500 (trap)"));
     let (_, run) = viewed.ask("saved", None);
-    assert_eq!((&run["number"], &run["differ"], &run["results"][0]["seq"]), (&json!(1), &json!(1), &json!(1)), "{run}");
+    assert_eq!((&run["number"], &run["differ"], &run["results"][0]["seq"]), (&json!(1), &json!(1), &seq), "{run}");
     // The replays are there to look at, and compared as after the save.
     let replay = run["results"][0]["replay"].as_u64().expect("there was a replay");
-    let (_, comparison) = viewed.ask(&format!("compare?a=1&b={replay}"), None);
+    let (_, comparison) = viewed.ask(&format!("compare?a={seq}&b={replay}"), None);
     assert_eq!(comparison["isSame"], json!(false), "{comparison}");
     let (_, detail) = viewed.ask(&format!("exchanges/{replay}"), None);
-    assert_eq!(detail["record"]["origin"]["replay"]["id"], json!(1), "{detail}");
+    assert_eq!(detail["record"]["origin"]["replay"]["id"], id, "{detail}");
     put(&place, "hello");
     assert!(
         viewed.0.lines(2, |line| line.contains("kept request")).pop().is_some_and(|line| line.ends_with("1 alike"))
@@ -236,7 +243,7 @@ fn requests_are_not_replayed_on_save_where_they_could_do_harm() {
         fs::create_dir_all(place.join("files")).expect("the place is writable");
         let viewed = Viewed::start(&place, "hello", flags);
         viewed.0.get("/");
-        viewed.keep_the_first();
+        viewed.keep("/");
         let (_, state) = viewed.ask("state", None);
         assert_eq!(state["onSave"]["isOn"], json!(false), "{state}");
         put(&place, "echo");

@@ -544,8 +544,10 @@ fn a_request_bin_answers_everything_with_what_was_chosen() {
     assert_eq!(client.head().map(|head| head.status), Some(100));
     client.send(&body);
     assert_eq!(client.response().status, 418);
-    viewed.listed(3);
-    assert_eq!(viewed.ask("GET", "exchanges/3/request/body", None).body, body.as_bytes());
+    let list = viewed.listed(3);
+    let large = list.iter().find(|one| one["target"] == "/large").expect("it was captured");
+    let path = format!("exchanges/{}/request/body", large["seq"]);
+    assert_eq!(viewed.ask("GET", &path, None).body, body.as_bytes());
     for wrong in [
         json!({ "status": 99, "fields": [], "body": "" }),
         json!({ "status": 200, "fields": [["Content-Length", "7"]], "body": "" }),

@@ -85,7 +85,8 @@ pub struct Counts {
     pub removed: u64,
 }
 
-/// How often the thread looks for completed recordings while there are some: no request wakes it then.
+/// How long the thread gathers recordings that complete before it takes them: no request wakes it then. Those that complete
+/// at almost the same time are put in the order in which they began.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a record needs besides its bytes, about.
@@ -137,18 +138,22 @@ impl Store {
             completed.is_awaited = false;
             let is_over = completed.is_over;
             drop(completed);
+            if !is_over {
+                thread::sleep(INTERVAL);
+            }
             self.drain();
             if is_over {
                 return;
             }
-            thread::sleep(INTERVAL);
         }
     }
 
     /// Moves what is complete to the store, and removes what there is no memory for.
     fn drain(&self) {
         let mut records = lock(&self.records);
-        let completed = std::mem::take(&mut lock(&self.completed).records);
+        let mut completed = std::mem::take(&mut lock(&self.completed).records);
+        // A connection may close later than the next one, of the same client, begins and ends.
+        completed.sort_by_key(|(record, _)| record.began);
         for (mut record, bytes) in completed {
             records.counts.seen += 1;
             record.seq = records.counts.seen;
@@ -350,5 +355,24 @@ impl Store {
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::sample::record;
+
+    #[test]
+    fn what_completes_at_almost_the_same_time_is_in_the_order_in_which_it_began() {
+        let store = Store::spawn(CaptureOptions::DEFAULT, Vec::new()).expect("the system has threads left");
+        // Keeps the thread from taking only some of them.
+        let records = lock(&store.records);
+        for began in [3, 1, 2] {
+            store.complete(Record { began, ..record(b"GET / HTTP/1.1\r\n\r\n", b"") }, 0);
+        }
+        drop(records);
+        let all: Vec<_> = store.after(0, usize::MAX).iter().map(|record| (record.seq, record.began)).collect();
+        assert_eq!(all, [(1, 1), (2, 2), (3, 3)]);
     }
 }
