@@ -2,9 +2,7 @@
 //! served now. Each replay is an exchange of its own, whose response is compared with the original's.
 
 pub(crate) mod arrivals;
-mod changes;
 pub(crate) mod compare;
 mod door;
-mod json;
 pub(crate) mod replayer;
 pub(crate) mod saved;

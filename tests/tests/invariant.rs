@@ -146,6 +146,7 @@ fn sockets_are_used_only_where_they_are_made_and_served() {
         "kind/wasm/wasi_http_3/explain.rs",
         "program/commands/dump.rs",
         "program/commands/serve.rs",
+        "program/commands/serve/metrics.rs",
     ];
     only_in(&modules, "sockets", |source| source.mentions(&sockets));
 }
@@ -164,7 +165,7 @@ fn p19_the_wall_clock_is_used_only_for_timestamps_and_beside_the_times_of_files(
         "base/output.rs",
         "event/exchange.rs",
         "exchange/in_progress.rs",
-        "capture/archive.rs",
+        "capture/archive/segments.rs",
         "capture/recording.rs",
         "kind/files/conditions.rs",
         "kind/files/listing.rs",

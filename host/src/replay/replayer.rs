@@ -23,7 +23,7 @@ use wasmserve_gateway::{
 
 use super::{
     arrivals::Arrivals,
-    compare::{Comparison, compare_runs},
+    compare::{compare_runs, comparison::Comparison},
     door::{self, Sending},
 };
 use crate::{

@@ -40,7 +40,7 @@ use crate::{
     },
     kind::bin::Answer,
     replay::{
-        compare::Comparison,
+        compare::comparison::Comparison,
         replayer::{self, Pace},
     },
 };

@@ -35,7 +35,7 @@ use crate::{
     program::task::{Replay, ReplayOptions},
     replay::{
         arrivals::Arrivals,
-        compare::Comparison,
+        compare::comparison::Comparison,
         replayer::{Replayer, Verified},
         saved::Verdict,
     },

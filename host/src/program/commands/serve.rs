@@ -1,11 +1,12 @@
 //! `wasmserve HANDLER`: sets up the server from its configuration and runs it.
 
+mod capturing;
+mod metrics;
+
 use std::{
     io,
     net::SocketAddr,
-    panic,
-    path::Path,
-    process,
+    panic, process,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -19,21 +20,18 @@ use tokio::{
 };
 use wasmserve_gateway::mounts::Mounts;
 
+use self::capturing::{Capturing, Replays, why_not_on_save};
 use crate::{
     base::{
         dirs,
         exit::{Exit, OrExit as _, StartError},
         grants::{Allowance, Grants},
     },
-    capture::{
-        archive::Archive,
-        store::{Sink, Store},
-    },
     event::{Event, Events, Listener, listening::Listening, notice::Level},
     exchange::Exchanges,
     kind::{
         files::reload::Changes,
-        wasm::{cores::Pool, engine::Engine, python::Interpreter},
+        wasm::{engine::Engine, python::Interpreter},
     },
     lifecycle::{
         self, ExchangeProgress, Lifecycle,
@@ -45,15 +43,11 @@ use crate::{
     listen::{
         access_log::{AccessLog, format::Format},
         exit_tracker::ExitTracker,
-        metrics::{Gauge, Metrics},
         recorder::Recorder,
     },
     program::config::{self, Config, Mounted},
-    replay::{arrivals::Arrivals, replayer::Replayer, saved},
     server::{
-        self,
-        guest::Guest,
-        network,
+        self, network,
         socket::{bind, listen, listen_beside, passed},
     },
     source::{
@@ -62,11 +56,9 @@ use crate::{
         filter::Layers,
         live::Live,
         load::Loader,
-        locate::Source,
         python::Finder,
         watch::{self, Served, Watched},
     },
-    transport,
     viewer::{self, hub::Subject},
 };
 
@@ -95,23 +87,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     let log = AccessLog::spawn(config.access_log).context("cannot create the log's thread").or_exit(Exit::Failed)?;
     let log = Arc::new(log);
     let (events, progress) = listen_to_events(&config.lifecycle, Arc::clone(&log), config.capture.is_some());
-    let archive = config.archive.clone().map(|options| {
-        let events = Arc::clone(&events);
-        Archive::spawn(options, move |line| events.notice(Level::Warning, line))
-    });
-    let archive = archive.transpose().or_exit(Exit::Failed)?;
-    let arrivals = Arc::<Arrivals>::default();
-    let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&arrivals) as _];
-    sinks.extend(archive.iter().map(|archive| Arc::clone(archive) as _));
-    let store = config.capture.map(|options| Store::spawn(options, sinks)).transpose();
-    let store = store.context("cannot create the thread for captures").or_exit(Exit::Failed)?;
-    if let (Some(archive), Some(store)) = (&archive, &store) {
-        archive.restore(store);
-    }
-
-    if let Some(archive) = &archive {
-        check_captures(archive.dir(), &config.handlers)?;
-    }
+    let capturing = Capturing::begin(&config, &events)?;
     // Reported before anything is bound or built.
     let allowances = check(&config.handlers, &events)?;
     // From here on, a signal that ends the server leaves neither processes nor files behind.
@@ -143,7 +119,7 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     }
     let bin = config.handlers.iter().find_map(|(_, mounted)| mounted.bin()).map(Arc::new);
     let mut loader = loader(&engine, config.component, build, &allowances);
-    loader.written.extend(archive.as_ref().and_then(|archive| archive.dir().canonicalize().ok()));
+    loader.written.extend(capturing.dir().and_then(|dir| dir.canonicalize().ok()));
     loader.bin = bin.clone().unwrap_or_default();
     let begun = SystemTime::now();
     let stats_port = stats.as_ref().and_then(|listener| Some(listener.local_addr().ok()?.port()));
@@ -181,19 +157,13 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         }
     }
     let exchanges = Exchanges::new(mounts, config.limits, config.concurrency, config.gateway, Arc::clone(&events));
-    let exchanges = exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)).captured(store.clone());
+    let exchanges = exchanges.at_most(config.lifecycle.exchanges.unwrap_or(u64::MAX)).captured(capturing.store.clone());
     let exchanges = Arc::new(exchanges);
-    let (replayer, guests) = replayer(&config.lifecycle, store.clone(), arrivals);
-    let mut replays = None;
-    if let (Some(replayer), Some(store)) = (replayer, store.clone()) {
-        let why_not = match &rebuild {
-            Some(_) => why_not_on_save(config.replays_on_save, &allowances),
-            None => Some("no handler is watched for changes".into()),
-        };
-        let spawned = saved::spawn(replayer.clone(), store, Arc::clone(&events), why_not, are_replaced);
-        let spawned = spawned.context("cannot create the thread for replays").or_exit(Exit::Failed)?;
-        replays = Some((replayer, spawned));
-    }
+    let why_not_on_save = match &rebuild {
+        Some(_) => why_not_on_save(config.replays_on_save, &allowances),
+        None => Some("no handler is watched for changes".into()),
+    };
+    let (replays, guests) = capturing.replays(&config.lifecycle, &events, why_not_on_save, are_replaced)?;
     runtime.spawn(engine.watch(Arc::clone(&events)));
 
     // Gives the terminal back when it is dropped.
@@ -206,17 +176,17 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         // The others have the same port, or were passed after it.
         let addr = addrs[0];
         if let Some(listener) = stats {
-            serve_metrics(listener, &exchanges, &engine).or_exit(Exit::Failed)?;
+            metrics::serve(listener, &exchanges, &engine).or_exit(Exit::Failed)?;
         }
         let viewer_url = viewer.as_ref().map(viewer::Bound::url);
-        if let (Some(bound), Some(store), Some((replayer, saved))) = (viewer, store.clone(), replays) {
-            let (exchanges, url, archive) = (Arc::clone(&exchanges), lifecycle::url(addr), archive.clone());
+        if let (Some(bound), Some(Replays { store, replayer, saved })) = (viewer, replays) {
+            let (exchanges, url, archive) = (Arc::clone(&exchanges), lifecycle::url(addr), capturing.archive.clone());
             let redaction = config.redaction;
             let subject = Subject { store, archive, exchanges, url, bin, replayer, saved, redaction };
             viewing = Some(bound.serve(subject).context("cannot start the viewer's thread").or_exit(Exit::Failed)?);
         }
-        if let Some(archive) = &archive {
-            let dir = archive.dir().display();
+        if let Some(dir) = capturing.dir() {
+            let dir = dir.display();
             let line = format!("capturing every exchange to `{dir}`, secrets included; only you can read the files");
             events.notice(Level::Status, line);
         }
@@ -268,24 +238,18 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
     }
     if let Ok(Exit::Interrupted) = exit {
         // Does not wait for handlers, and only briefly for captures and the log.
-        end_captures(store.as_deref(), archive.as_deref(), FLUSH_TIMEOUT);
+        capturing.end(FLUSH_TIMEOUT);
         log.flush_within(FLUSH_TIMEOUT);
         ProcessTree::below_us().terminate();
         process::exit(Exit::Interrupted.code().into());
     }
     // Does not wait long for blocking calls of handlers, for example on a file system that does not respond.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    end_captures(store.as_deref(), archive.as_deref(), ARCHIVE_TIMEOUT);
+    capturing.end(ARCHIVE_TIMEOUT);
     log.flush();
     // A build may be running, whose result nothing needs any more.
     ProcessTree::below_us().terminate();
     exit
-}
-
-/// Writes what has been captured.
-fn end_captures(store: Option<&Store>, archive: Option<&Archive>, timeout: Duration) {
-    store.into_iter().for_each(Store::end);
-    archive.into_iter().for_each(|archive| archive.end(timeout));
 }
 
 /// Ends a server that a signal has stopped before it listened. Does not wait for blocking work.
@@ -293,35 +257,6 @@ fn end_early(exit: Exit, runtime: Runtime, log: &AccessLog) -> Exit {
     runtime.shutdown_background();
     log.flush();
     exit
-}
-
-/// Creates the replayer of captured requests, if exchanges are captured, and the guests that the server takes from it.
-fn replayer(
-    lifecycle: &LifecycleOptions,
-    store: Option<Arc<Store>>,
-    arrivals: Arc<Arrivals>,
-) -> (Option<Replayer>, mpsc::Receiver<Guest>) {
-    let why_not = lifecycle.exchanges.map(|_| "with --once and --requests, only requests of clients count".to_owned());
-    match store {
-        Some(store) => {
-            let (replayer, guests) = Replayer::new(store, arrivals, why_not, true);
-            (Some(replayer), guests)
-        }
-        None => (None, mpsc::channel(1).1),
-    }
-}
-
-/// Why requests are not replayed whenever a handler is replaced: what they did once, they would do again.
-fn why_not_on_save(is_wanted: bool, allowances: &[Arc<Allowance>]) -> Option<String> {
-    if !is_wanted {
-        return Some("--no-replay-on-save was given".into());
-    }
-    let grants = || allowances.iter().map(|allowance| &allowance.grants);
-    if grants().any(|grants| !grants.net.is_empty()) {
-        return Some("handlers may send requests of their own (--allow-net)".into());
-    }
-    let dir = grants().flat_map(|grants| &grants.dirs).find(|dir| !dir.read_only)?;
-    Some(format!("handlers may write to `{}` (--dir); add :ro", dir.host.display()))
 }
 
 /// Creates the event listeners, and the progress of exchanges if the lifecycle depends on it.
@@ -384,29 +319,6 @@ fn check_grants(grants: &Grants) -> Result<(), StartError> {
     .or_exit(Exit::Usage)
 }
 
-/// Checks that no handler gives access to captures, which contain the secrets of all clients.
-fn check_captures(dir: &Path, handlers: &Mounts<Mounted>) -> Result<(), StartError> {
-    let Ok(captures) = dir.canonicalize() else { return Ok(()) };
-    let is_inside = |path: &Path| path.canonicalize().is_ok_and(|path| captures.starts_with(path));
-    let shown = dir.display();
-    for (_, mounted) in handlers.iter() {
-        let source = Source::new(mounted.named.clone());
-        let granted = mounted.allowance.grants.dirs.iter().find(|granted| is_inside(&granted.host));
-        let why = if let Some(granted) = granted {
-            format!("--dir {granted} would let a handler read")
-        } else if source.is_directory() && is_inside(source.path()) {
-            format!("`{}` is served, and with it", source.path().display())
-        } else {
-            continue;
-        };
-        let why = anyhow!(
-            "{why} `{shown}`, where captures with the secrets of all clients are; give --capture another directory"
-        );
-        return Err(StartError::new(Exit::Usage, &why));
-    }
-    Ok(())
-}
-
 pub(super) fn start_engine(config: &Config, events: &Arc<Events>) -> Result<Arc<Engine>, StartError> {
     let engine = Engine::with_compiler(&config.engine_limits, config.compile.clone(), Arc::clone(events));
     let (engine, warning) = engine.or_exit(Exit::Failed)?;
@@ -447,35 +359,4 @@ fn is_safe_to_watch(watched: &Watched, grants: &Grants, events: &Events) -> bool
     let text = format!("--dir {dir} lets a handler change its own source, so it is not rebuilt on changes; add :ro");
     events.notice(Level::Warning, text);
     false
-}
-
-/// Serves the metrics. Must be called within the runtime.
-fn serve_metrics(
-    listener: std::net::TcpListener,
-    exchanges: &Arc<Exchanges>,
-    engine: &Arc<Engine>,
-) -> anyhow::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let events = exchanges.events();
-    events.notice(Level::Status, format!("statistics on http://{}/metrics", listener.local_addr()?));
-    let metrics = Metrics::new(Arc::clone(events), gauges(exchanges, engine));
-    tokio::spawn(transport::admin::serve_metrics(listener, Arc::new(metrics)));
-    Ok(())
-}
-
-fn gauges(exchanges: &Arc<Exchanges>, engine: &Arc<Engine>) -> Vec<Gauge> {
-    let of_pool = |name, help, read: fn(Pool) -> u64| {
-        let engine = Arc::clone(engine);
-        Gauge { name, help, read: Box::new(move || read(engine.pool())) }
-    };
-    let exchanges = Arc::clone(exchanges);
-    let running = Box::new(move || exchanges.running() as u64);
-    vec![
-        Gauge { name: "instances_live", help: "Handlers that are running", read: running },
-        of_pool("pool_instances", "Component instances of the pool in use", |pool| pool.instances),
-        of_pool("pool_memories", "Memories of the pool in use", |pool| pool.memories),
-        of_pool("pool_tables", "Tables of the pool in use", |pool| pool.tables),
-        of_pool("pool_stacks", "Stacks of the pool in use", |pool| pool.stacks),
-    ]
 }
