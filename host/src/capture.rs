@@ -10,7 +10,7 @@ pub mod record;
 pub(crate) mod recording;
 pub mod redact;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod script;
 pub mod store;
 pub mod time;

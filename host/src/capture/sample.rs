@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::record::{Build, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side};
 
 /// The record of an exchange on a connection from 127.0.0.1:50000 to 127.0.0.1:8000, answered by `app.rs` after 1.5 ms.
-pub(super) fn record(request: &[u8], response: &[u8]) -> Record {
+pub(crate) fn record(request: &[u8], response: &[u8]) -> Record {
     Record {
         seq: 17,
         id: 17,

@@ -88,10 +88,11 @@ fn fault(old: &Answer, new: &Answer, others: &[Answer]) -> Option<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::capture::record::{Failure, Line, Marks, Origin, Outcome, Protocol, Side};
+    use crate::capture::{
+        record::{Failure, Line, Outcome},
+        sample,
+    };
 
     fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
         compare_runs(original, &[new], ignore)
@@ -102,33 +103,7 @@ mod tests {
     }
 
     fn record_of(request: &str, response: &[u8]) -> Record {
-        let side = |bytes: &[u8]| {
-            let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4) as u64;
-            Side { bytes: Bytes::copy_from_slice(bytes), total: bytes.len() as u64, head, ..Side::default() }
-        };
-        let outcome = Outcome { is_answered: true, status: 200, sent: 0, cpu: None, memory: None };
-        Record {
-            seq: 1,
-            id: 1,
-            origin: Origin::Client,
-            began: 0,
-            connection: 1,
-            nth: 1,
-            protocol: Protocol::Http1,
-            remote: ([127, 0, 0, 1], 1).into(),
-            local: ([127, 0, 0, 1], 2).into(),
-            facts: None,
-            handler: None,
-            request: side(request.as_bytes()),
-            response: side(response),
-            marks: Marks::default(),
-            lines: Vec::new(),
-            fault: None,
-            script: None,
-            left: None,
-            outcome: Some(outcome),
-            kept: None,
-        }
+        Record { lines: Vec::new(), ..sample::record(request.as_bytes(), response) }
     }
 
     fn ok(body: &str) -> String {
