@@ -411,13 +411,18 @@ export function actions(get, dispatch) {
       attempt(async () => {
         if (get().editor) return dispatch({ type: "editor", editor: null });
         const detail = get().details.get(seq) ?? (await api.get(`exchanges/${seq}`));
-        if (detail.summary.protocol === "HTTP/2")
-          throw new Error("a request of HTTP/2 cannot be replayed: its bytes are not those of HTTP/1");
         const [wire, content] = await Promise.all([whole(`${seq}/request/wire`), whole(`${seq}/request/body`)]);
         dispatch({ type: "select", seq });
         dispatch({
           type: "editor",
-          editor: draft(seq, wire, detail.record.request.head, content, detail.request.trailers),
+          editor: draft(
+            seq,
+            wire,
+            detail.record.request.head,
+            content,
+            detail.request.trailers,
+            detail.summary.protocol === "HTTP/2",
+          ),
         });
         requestAnimationFrame(() => (element("edit-head") ?? element("edit-all"))?.focus());
       }),

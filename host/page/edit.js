@@ -18,6 +18,7 @@ import { fromHexPairs, fromLatin1, fromText, hexPairs, isText, join, latin1, utf
  * @property {Uint8Array} wire The original's bytes.
  * @property {string} initial The first values, to know whether something was changed.
  * @property {string[]} trailers
+ * @property {boolean} isHttp2 Whether it came over HTTP/2, where trailers follow by themselves.
  * @property {number | null} result The seq of the last exchange that was made of it.
  * @property {boolean} isSending
  * @property {string | null} problem
@@ -28,13 +29,15 @@ const values = ({ mode, head, body, all, isLengthKept }) => JSON.stringify([mode
 
 /**
  * @param {number} seq
- * @param {Uint8Array} wire All bytes of the request.
+ * @param {Uint8Array} wire All bytes of the request. Those of HTTP/2 are edited without the trailers.
  * @param {number} headLength
  * @param {Uint8Array} body Without framing.
  * @param {[string, string][]} trailers
+ * @param {boolean} isHttp2
  * @returns {Draft}
  */
-export function draft(seq, wire, headLength, body, trailers) {
+export function draft(seq, wire, headLength, body, trailers, isHttp2 = false) {
+  if (isHttp2) wire = wire.subarray(0, headLength + body.length);
   const headBytes = wire.subarray(0, headLength);
   const utf8Head = utf8(headBytes);
   const head = utf8Head ?? latin1(headBytes);
@@ -61,6 +64,7 @@ export function draft(seq, wire, headLength, body, trailers) {
     wire,
     initial: "",
     trailers: trailers.map(([name, value]) => `${name}: ${value}`),
+    isHttp2,
     result: null,
     isSending: false,
     problem: null,
@@ -88,12 +92,12 @@ export function bytesOf(draft) {
   let lines = draft.head.replace(/\n+$/, "").split("\n");
   let framed = /** @type {Uint8Array} */ (body);
   if (!draft.isLengthKept) {
-    const isChunked = lines.some((line) => /^transfer-encoding\s*:.*chunked\s*$/i.test(line));
+    const isChunked = !draft.isHttp2 && lines.some((line) => /^transfer-encoding\s*:.*chunked\s*$/i.test(line));
     if (isChunked) {
       const size = body.length ? [fromText(`${body.length.toString(16)}\r\n`), body, fromText("\r\n")] : [];
       framed = join(...size, fromText(`0\r\n${draft.trailers.map((line) => `${line}\r\n`).join("")}\r\n`));
     } else {
-      lines = withLength(lines, body.length);
+      lines = withLength(lines, body.length, !draft.isHttp2);
     }
   }
   const text = `${lines.join(draft.lineEnd)}${draft.lineEnd}${draft.lineEnd}`;
@@ -103,9 +107,9 @@ export function bytesOf(draft) {
   return join(head, framed);
 }
 
-/** @param {string[]} lines @param {number} length */
-function withLength(lines, length) {
+/** @param {string[]} lines @param {number} length @param {boolean} isNeeded Whether the body has no end without it. */
+function withLength(lines, length, isNeeded) {
   const at = lines.findIndex((line) => /^content-length\s*:/i.test(line));
   if (at >= 0) return lines.with(at, lines[at].replace(/:.*/, `: ${length}`));
-  return length ? [...lines, `Content-Length: ${length}`] : lines;
+  return length && isNeeded ? [...lines, `Content-Length: ${length}`] : lines;
 }

@@ -4,5 +4,6 @@
 pub(crate) mod arrivals;
 pub(crate) mod compare;
 mod door;
+mod http2;
 pub(crate) mod replayer;
 pub(crate) mod saved;

@@ -6,7 +6,7 @@ pub(crate) mod acceptor;
 pub(crate) mod admin;
 mod drain;
 mod http1;
-mod http2;
+pub(crate) mod http2;
 mod pace;
 mod preface;
 mod request_body;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use wasmserve_tests::{
     client::{Client, End},
     guest,
+    http2::{self, END_STREAM, Http2, fields, headers},
     place::Place,
     server::{Ended, Launch, Server, refuses},
 };
@@ -203,6 +204,174 @@ fn what_a_client_did_not_wait_for_does_not_differ() {
     });
     let ended = replay(&place, &[]);
     assert_eq!(result(&ended), ("1 exchange: 1 alike", Some(0)), "{ended:?}");
+}
+
+/// Sends a POST over HTTP/2, in pieces, with a trailer.
+fn post_http2(server: &Server, path: &str, more: &[(&str, &str)]) -> http2::Response {
+    let mut client = Http2::connect(server.addr());
+    let stream = client.begin(&[&fields("POST", path), more].concat());
+    client.data(stream, "hello");
+    client.settle();
+    client.data(stream, ", you");
+    client.send(headers(stream, &[("x-sum", "7")], END_STREAM));
+    client.response(stream)
+}
+
+#[test]
+fn requests_of_http2_are_replayed_over_http2_with_the_same_environ_content_and_trailers() {
+    let place = Place::new();
+    // The environ has the client's address and port, and the protocol.
+    capture(&place, "environ", &[], |server| {
+        let mut client = Http2::connect(server.addr());
+        assert!(client.get("/a%20b?c").text().contains("SERVER_PROTOCOL = \"HTTP/2\""));
+        let more = [("z", "1"), ("cookie", "a=1"), ("cookie", "b=2"), ("a", "2"), ("te", "trailers")];
+        let stream = client.ask(&[fields("DELETE", "/d"), more.to_vec()].concat());
+        assert_eq!(client.response(stream).status, 200);
+        // Without an authority, and with a Host that repeats it.
+        let host = [(":method", "GET"), (":scheme", "http"), (":path", "/h"), ("b", "1"), ("host", "x")];
+        let stream = client.ask(&host);
+        assert_eq!(client.response(stream).status, 200);
+        let stream = client.ask(&[fields("HEAD", "/head"), vec![("host", "test")]].concat());
+        assert_eq!(client.response(stream).status, 200);
+        post_http2(server, "/post", &[("content-length", "10")]);
+        // Refused before a handler.
+        assert_eq!(client.get(&format!("/{}", "x".repeat(9000))).status, 414);
+    });
+    assert_eq!(result(&replay(&place, &[])), ("6 exchanges: 6 alike", Some(0)));
+    let ended = replay(&place, &["--pace", "recorded"]);
+    assert_eq!(result(&ended), ("6 exchanges: 6 alike", Some(0)), "{ended:?}");
+
+    let place = Place::new();
+    capture(&place, "reads_input", &[], |server| {
+        assert_eq!(post_http2(server, "/", &[]).text(), "10 octets, trailers [(\"x-sum\", \"7\")]\n");
+    });
+    assert_eq!(result(&replay(&place, &[])), ("1 exchange: 1 alike", Some(0)));
+    put(&place, "hello");
+    assert_eq!(result(&replay(&place, &[])), ("1 exchange: 1 differs", Some(14)));
+
+    let place = Place::new();
+    capture(&place, "speaks_wasi_http", &[], |server| {
+        let response = Http2::connect(server.addr()).get("/sends-trailers");
+        assert!(!response.trailers.is_empty(), "{response:?}");
+    });
+    assert_eq!(result(&replay(&place, &[])), ("1 exchange: 1 alike", Some(0)));
+    let ended = Launch::bare().at(&place).flags(["convert", "captures", "--as", "har"]).run();
+    let har: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
+    let response = &har["log"]["entries"][0]["response"];
+    let trailers = response["_trailers"].as_array().expect("there are trailers");
+    let body = response["content"]["text"].as_str().unwrap_or_default();
+    assert!(!trailers.is_empty() && !body.contains("x-sum"), "{response}");
+}
+
+#[test]
+fn handlers_that_vary_or_fail_over_http2_do_the_same_again() {
+    let place = Place::new();
+    let other = Launch::program("counts").start();
+    let authority = other.addr().to_string();
+    let target = format!("/?authority={authority}");
+    capture(&place, "varies", &["--allow-net", &authority], |server| {
+        assert_eq!(Http2::connect(server.addr()).get("/").status, 200);
+        let response = post_http2(server, &target, &[]);
+        assert!(response.text().contains("asked Ok(\"200 "), "{}", response.text());
+    });
+    let ended = replay(&place, &["--allow-net", &authority]);
+    assert_eq!(result(&ended), ("2 exchanges: 2 alike", Some(0)), "{ended:?}");
+    let asked = other.stop().iter().filter(|line| line.contains("/asked")).count();
+    assert_eq!(asked, 1, "only the original has sent its request");
+
+    for (program, paths) in [("traps", &["/", "/fine"][..]), ("traps_after_first_write", &["/", "/length"])] {
+        let place = Place::new();
+        capture(&place, program, &[], |server| {
+            let mut client = Http2::connect(server.addr());
+            for path in paths {
+                _ = client.get(path);
+            }
+        });
+        let ended = replay(&place, &[]);
+        assert_eq!(result(&ended), ("2 exchanges: 2 alike", Some(0)), "{program}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_a_client_of_http2_did_not_send_or_wait_for_is_treated_as_in_http1() {
+    let place = Place::new();
+    capture(&place, "drips", &[], |server| {
+        let mut client = Http2::connect(server.addr());
+        let stream = client.ask(&fields("GET", "/?n=1000"));
+        assert!(client.piece(stream).is_some());
+        client.reset(stream);
+        server.line_with("499");
+    });
+    let ended = replay(&place, &[]);
+    assert_eq!(result(&ended), ("1 exchange: 1 alike", Some(0)), "{ended:?}");
+
+    let place = Place::new();
+    capture(&place, "echo", &["--capture-body", "9"], |server| {
+        assert_eq!(post_http2(server, "/cut", &[]).text(), "hello, you");
+        // The client breaks the request off.
+        let mut client = Http2::connect(server.addr());
+        let stream = client.begin(&fields("POST", "/broken"));
+        client.data(stream, "hello");
+        assert!(client.piece(stream).is_some());
+        client.reset(stream);
+        server.line_with("/broken");
+        // A scheme is not part of what is captured.
+        let ftp = [(":method", "GET"), (":scheme", "ftp"), (":path", "/ftp"), (":authority", "x")];
+        let stream = client.ask(&ftp);
+        assert_eq!(client.response(stream).status, 400);
+    });
+    let ended = replay(&place, &[]);
+    assert_eq!(result(&ended), ("3 exchanges: 3 not replayed", Some(15)), "{ended:?}");
+    for (request, why) in [
+        ("POST /cut", "were captured; raise --capture-body to capture all"),
+        ("POST /broken", "its client broke the connection before the request was complete"),
+        ("GET /ftp", "it was malformed in a way that only frames of HTTP/2 show, which are not captured"),
+    ] {
+        let line = ended.stdout.lines().find(|line| line.contains(request)).unwrap_or_else(|| panic!("{ended:?}"));
+        assert!(line.contains(": not replayed: ") && line.ends_with(why), "{line}");
+    }
+}
+
+#[test]
+fn a_request_of_http2_is_edited_and_replayed_in_the_viewer() {
+    let place = Place::new();
+    let viewed = Viewed::start(&place, "echo", &[]);
+    assert_eq!(post_http2(&viewed.0, "/kept", &[("content-length", "10")]).text(), "hello, you");
+    let (seq, id) = viewed.keep("/kept");
+    let again = |body: Value| viewed.ask(&format!("exchanges/{seq}/replay"), Some(&body));
+    let (_, original) = viewed.ask(&format!("exchanges/{seq}"), None);
+    assert_eq!(original["request"]["trailers"], json!([["x-sum", "7"]]), "{original}");
+    // In base64: what was sent, `PUT /new HTTP/2`, `host: test` and `bye`, and `PUT /new HTTP/2` and `Connection: close`.
+    let (sent, bye) = ("aGVsbG8sIHlvdQ==", "Ynll");
+    let edited = "UFVUIC9uZXcgSFRUUC8yDQpob3N0OiB0ZXN0DQoNCmJ5ZQ==";
+    let wrong = "UFVUIC9uZXcgSFRUUC8yDQpDb25uZWN0aW9uOiBjbG9zZQ0KDQo=";
+    for (body, answer) in [
+        (json!({}), sent),
+        (json!({ "exact": true }), sent),
+        (json!({ "pace": "recorded" }), sent),
+        (json!({ "bytes": edited }), bye),
+    ] {
+        let (status, made) = again(body);
+        assert_eq!(status, 200, "{made}");
+        let (_, detail) = viewed.ask(&format!("exchanges/{}", made["seq"]), None);
+        assert_eq!((&detail["summary"]["protocol"], &detail["summary"]["status"]), (&json!("HTTP/2"), &json!(200)));
+        assert_eq!(detail["response"]["body"], answer, "{detail}");
+        assert_eq!(detail["request"]["trailers"], original["request"]["trailers"], "{detail}");
+        assert_eq!(detail["record"]["remote"], original["record"]["remote"], "{detail}");
+        assert_eq!(detail["record"]["origin"]["replay"]["id"], id, "{detail}");
+        if answer == sent {
+            assert_eq!(detail["request"]["wire"], original["request"]["wire"], "{detail}");
+        }
+    }
+    let (status, refusal) = again(json!({ "bytes": wrong }));
+    assert_eq!((status, refusal["error"].as_str().is_some_and(|why| why.contains("remove it"))), (422, true));
+    // On save, too.
+    put(&place, "hello");
+    assert_eq!(
+        viewed.0.line_with("kept request"),
+        format!("wasmserve: 1 kept request again: 0 alike, [{id}] differs: field content-type, body")
+    );
+    viewed.0.stop();
 }
 
 #[test]

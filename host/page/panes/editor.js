@@ -33,6 +33,7 @@ export function editor(state, known, act) {
   const notes = [
     draft.charset === "latin-1" ? "as Latin-1, since it is not UTF-8" : "",
     draft.isMixed ? "all lines will end in CRLF if something is changed" : "",
+    draft.isHttp2 && draft.trailers.length ? "the trailers follow as they were" : "",
   ]
     .filter(Boolean)
     .join("; ");

@@ -89,7 +89,7 @@ export function wire(state, detail, act) {
       h(
         "p",
         { key: "http2", class: "remark" },
-        "HTTP/2: heads are shown as HTTP/1 would have them, and data without frames.",
+        "HTTP/2: heads and trailers are shown as HTTP/1 would have them, and data without frames.",
       ),
     h(
       "ol",

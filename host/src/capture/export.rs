@@ -316,6 +316,28 @@ mod tests {
     }
 
     #[test]
+    fn trailers_of_http2_are_not_part_of_the_body() {
+        let request = b"POST / HTTP/2\r\nhost: x\r\n\r\nhix-sum: 7\r\n";
+        let mut record = sample::record(request, b"HTTP/1.1 200 OK\r\na: 1\r\n\r\nokx-end: 1\r\n");
+        record.protocol = crate::capture::record::Protocol::Http2;
+        for side in [&mut record.request, &mut record.response] {
+            side.trailers = Some(side.head + 2);
+        }
+        let har: serde_json::Value = serde_json::from_str(&text(record.clone(), Format::Har)).expect("it is JSON");
+        let entry = &har["log"]["entries"][0];
+        assert_eq!((&entry["request"]["postData"]["text"], &entry["request"]["bodySize"]), (&"hi".into(), &2.into()));
+        assert_eq!((&entry["response"]["content"]["text"], &entry["response"]["bodySize"]), (&"ok".into(), &2.into()));
+        assert_eq!(entry["request"]["_trailers"][0]["name"], "x-sum");
+        assert_eq!(entry["response"]["_trailers"][0]["value"], "1");
+        assert_eq!(one(record.clone(), Format::Raw).bytes, request);
+        for format in [Format::Curl, Format::Rest, Format::Hurl, Format::Test] {
+            let notes = one(record.clone(), format).notes;
+            assert!(notes.contains(&"[17] trailers are left out".into()), "{format}: {notes:?}");
+            assert!(!notes.iter().any(|note| note.contains("after the request")), "{format}: {notes:?}");
+        }
+    }
+
+    #[test]
     fn a_har_has_bodies_as_browsers_show_them() {
         use std::io::Write as _;
         let har = |body: &[u8], coding: &str| {

@@ -7,7 +7,7 @@ use wasmserve_gateway::{
     stream::{self, Parser},
 };
 
-use super::record::{Protocol, Record};
+use super::record::{Ending, Protocol, Record, Side};
 
 /// One message of a record: its request, or its response.
 #[derive(Clone, Debug, Default)]
@@ -64,9 +64,8 @@ impl Message {
         let head = record.request_head();
         message.line = head.line().to_vec();
         message.fields = head.fields().map(owned).collect();
-        let rest = &side.bytes[side.head().len()..];
         if record.protocol == Protocol::Http2 {
-            message.body = rest.to_vec();
+            message.put_content(side);
             return message;
         }
         let limits = RequestLimits { head: u64::MAX, target: usize::MAX, fields: usize::MAX };
@@ -105,9 +104,8 @@ impl Message {
                     message.fields = responses::fields(bytes).map(owned).collect();
                     message.is_chunked = message.value("transfer-encoding").is_some();
                     if http2 {
-                        message.body = input.to_vec();
-                        message.is_whole = true;
-                        break;
+                        message.put_content(side);
+                        return message;
                     }
                 }
                 responses::Piece::Data(data) => message.body.extend_from_slice(data),
@@ -122,6 +120,14 @@ impl Message {
         message.is_whole |= responses.ends_with_connection();
         message.is_whole &= !side.is_cut();
         message
+    }
+
+    /// Adds what follows the head in HTTP/2.
+    fn put_content(&mut self, side: &Side) {
+        let (content, trailers) = side.content_and_trailers();
+        self.body = content.to_vec();
+        self.trailers = lines(trailers);
+        self.is_whole = side.end == Ending::Whole && !side.is_cut();
     }
 }
 

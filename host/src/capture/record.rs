@@ -109,7 +109,8 @@ pub enum Protocol {
     /// HTTP/1.0 or HTTP/1.1, or what a client sent in its place.
     #[serde(rename = "HTTP/1")]
     Http1,
-    /// HTTP/2. The bytes of a [`Side`] are then a head in the form of HTTP/1, and the content without frames.
+    /// HTTP/2. The bytes of a [`Side`] are then a head in the form of HTTP/1, the content without frames, and the trailers
+    /// as lines.
     #[serde(rename = "HTTP/2")]
     Http2,
 }
@@ -158,6 +159,13 @@ pub struct Side {
     pub total: u64,
     /// How many of them precede the body: the head, with the interim responses before it.
     pub head: u64,
+    /// How many of them precede the trailers, if HTTP/2 had any. HTTP/1 has them in its framing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trailers: Option<u64>,
+    /// Whether something that was sent is not among them as it was: HTTP/2 can carry what is malformed and has no form in
+    /// HTTP/1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_inexact: bool,
     /// The reads or writes: when, and how many bytes. Only the first [`TURNS_MAX`].
     #[serde(default)]
     pub turns: Vec<(u64, u32)>,
@@ -182,7 +190,24 @@ impl Side {
     /// The bytes before the body, as far as they are kept.
     #[must_use]
     pub fn head(&self) -> &[u8] {
-        &self.bytes[..self.bytes.len().min(usize::try_from(self.head).unwrap_or(usize::MAX))]
+        &self.bytes[..self.kept(self.head)]
+    }
+
+    /// The content and the trailers of HTTP/2, as far as they are kept.
+    #[must_use]
+    pub fn content_and_trailers(&self) -> (&[u8], &[u8]) {
+        let end = self.kept(self.trailers.unwrap_or(u64::MAX));
+        (&self.bytes[self.kept(self.head).min(end)..end], &self.bytes[end..])
+    }
+
+    /// How many bytes follow the head, without the trailers of HTTP/2.
+    #[must_use]
+    pub fn body_total(&self) -> u64 {
+        self.trailers.unwrap_or(self.total).saturating_sub(self.head)
+    }
+
+    fn kept(&self, end: u64) -> usize {
+        self.bytes.len().min(usize::try_from(end).unwrap_or(usize::MAX))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use memchr::memmem;
-use wasmserve_gateway::environ::Peer;
+use wasmserve_gateway::{environ::Peer, field};
 
 use super::{
     record::{Build, Cut, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side, TURNS_MAX},
@@ -124,6 +124,21 @@ impl Recording {
         });
     }
 
+    /// Adds the trailers of an HTTP/2 request.
+    pub(crate) fn trailers_received<'a>(&self, at: Instant, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        let mut is_exact = true;
+        let lines = lines(fields.inspect(|(name, value)| is_exact &= field::is_token(name) && field::is_value(value)));
+        self.with_at(at, |state, open, at| state.request.add_trailers(&lines, at, open, &mut state.reserved));
+        if !is_exact {
+            self.request_is_inexact();
+        }
+    }
+
+    /// Records that the request was malformed in a way that its bytes do not show.
+    pub(crate) fn request_is_inexact(&self) {
+        self.with(|state, _, _| state.request.side.is_inexact = true);
+    }
+
     /// Records how the request ended. Only the first call counts, except that a client may close its side, or break the
     /// connection, after its request was complete.
     pub(crate) fn request_ended(&self, end: Ending) {
@@ -143,6 +158,12 @@ impl Recording {
     /// Records that the response's head is complete, and consists of all bytes so far.
     pub(crate) fn head_sent(&self) {
         self.with(|state, _, _| state.response.end_head());
+    }
+
+    /// Adds the trailers of an HTTP/2 response.
+    pub(crate) fn trailers_sent<'a>(&self, at: Instant, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        let lines = lines(fields);
+        self.with_at(at, |state, open, at| state.response.add_trailers(&lines, at, open, &mut state.reserved));
     }
 
     /// Records that the rest of the response is unknown.
@@ -340,6 +361,11 @@ fn end_of_head(bytes: &[u8]) -> usize {
     first.unwrap_or(bytes.len())
 }
 
+/// Fields in the form of HTTP/1.
+fn lines<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+    fields.flat_map(|(name, value)| [name, b": ", value, b"\r\n"]).flatten().copied().collect()
+}
+
 fn miss(script: &mut Script, what: &str) {
     if !script.missing.iter().any(|known| known == what) {
         script.missing.push(what.to_owned());
@@ -385,6 +411,14 @@ impl Growing {
         }
         if kept.len() < bytes.len() {
             *cut = Some(Cut::BodyMax);
+        }
+    }
+
+    /// Adds trailers, which end where the bytes do.
+    fn add_trailers(&mut self, lines: &[u8], at: u64, open: &Open, reserved: &mut usize) {
+        if !lines.is_empty() {
+            self.side.trailers = Some(self.side.total);
+            self.add(lines, at, open, reserved);
         }
     }
 
@@ -449,6 +483,34 @@ mod tests {
         assert_eq!(side.turns.iter().map(|(_, length)| length).sum::<u32>(), 22);
         assert!(!record.response.is_cut());
         assert_eq!(record.lines[0].text, "said");
+    }
+
+    #[test]
+    fn trailers_of_http2_follow_the_content_and_say_where_they_begin() {
+        let store = store(1 << 20, 16);
+        let at = Instant::now();
+        let record = |id: u64, content: &[u8], value: &'static [u8]| {
+            let recording = begin(&store).expect("there is memory");
+            recording.received(at, b"HEAD");
+            recording.head_received();
+            recording.received(at, content);
+            recording.trailers_received(at, [(&b"a"[..], value), (b"b", b"2")].into_iter());
+            recording.trailers_sent(at, std::iter::empty());
+            recording.begun(id);
+            drop(recording);
+            store.get(id).expect("it is complete")
+        };
+        let side = &record(1, b"abc", b"1").request;
+        assert_eq!(
+            (&side.bytes[..], side.trailers, side.is_inexact),
+            (&b"HEADabca: 1\r\nb: 2\r\n"[..], Some(7), false)
+        );
+        assert_eq!((side.content_and_trailers(), side.body_total()), ((&b"abc"[..], &b"a: 1\r\nb: 2\r\n"[..]), 3));
+        let second = record(2, &[b'x'; 20], b" 1");
+        let side = &second.request;
+        assert_eq!((side.trailers, side.is_cut(), side.is_inexact), (Some(24), true, true));
+        assert_eq!((side.content_and_trailers(), side.body_total()), ((&[b'x'; 16][..], &b""[..]), 20));
+        assert_eq!(second.response.trailers, None);
     }
 
     #[test]

@@ -65,11 +65,16 @@ impl Redaction {
         }
         // It contains what the handler's random numbers were made from.
         record.script = None;
-        let is_http1 = record.protocol == Protocol::Http1;
         let answers_head = record.request_head().method() == b"HEAD";
-        let trailers = if is_http1 { request_trailers(&record.request.bytes) } else { None };
+        let trailers = match record.protocol {
+            Protocol::Http1 => request_trailers(&record.request.bytes),
+            Protocol::Http2 => http2_trailers(&record.request),
+        };
         self.side(&mut record.request, trailers, true, replaced);
-        let trailers = if is_http1 { response_trailers(&record.response.bytes, answers_head) } else { None };
+        let trailers = match record.protocol {
+            Protocol::Http1 => response_trailers(&record.response.bytes, answers_head),
+            Protocol::Http2 => http2_trailers(&record.response),
+        };
         self.side(&mut record.response, trailers, false, replaced);
         record
     }
@@ -241,8 +246,15 @@ fn replace(side: &mut Side, edits: &[Range<usize>]) {
         *length = u32::try_from(moved(end) - moved(begin)).unwrap_or(u32::MAX);
     }
     side.head = moved(side.head);
+    side.trailers = side.trailers.map(moved);
     side.total = moved(side.total);
     side.bytes = bytes.into();
+}
+
+/// Where the trailers of HTTP/2 are.
+fn http2_trailers(side: &Side) -> Option<Range<usize>> {
+    let (_, trailers) = side.content_and_trailers();
+    (!trailers.is_empty()).then(|| side.bytes.len() - trailers.len()..side.bytes.len())
 }
 
 /// Where the trailer section of a request is, with the line of the last chunk before it.
@@ -361,6 +373,18 @@ mod tests {
         record.request.head = 0;
         let record = Redaction::default().apply(&record, &mut BTreeSet::new());
         assert_eq!(&record.request.bytes[..], b"GET / HTTP/1.1\r\nAuthorization: REDACTED");
+    }
+
+    #[test]
+    fn o11_secrets_in_trailers_of_http2_are_replaced() {
+        let request = b"POST / HTTP/2\r\nhost: a\r\ncookie: a=1\r\n\r\nx-auth-token: bodyx-auth-token: x\r\nb: 1\r\n";
+        let mut record = sample::record(request, b"");
+        record.protocol = Protocol::Http2;
+        record.request.trailers = Some(record.request.head + 18);
+        let record = Redaction::default().apply(&record, &mut BTreeSet::new());
+        let (content, trailers) = record.request.content_and_trailers();
+        assert_eq!((content, trailers), (&b"x-auth-token: body"[..], &b"x-auth-token: REDACTED\r\nb: 1\r\n"[..]));
+        assert!(record.request.head().ends_with(b"cookie: a=REDACTED\r\n\r\n"));
     }
 
     #[test]

@@ -66,6 +66,8 @@ fn side(bytes: &[u8], at: u64) -> Side {
         bytes: bytes.to_vec().into(),
         total: length.into(),
         head: head as u64,
+        trailers: None,
+        is_inexact: false,
         turns: if length > 0 { vec![(at, length)] } else { Vec::new() },
         end: Ending::Whole,
         cut: None,

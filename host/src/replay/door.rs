@@ -10,8 +10,18 @@ use tokio::{
 };
 use wasmserve_gateway::responses::{Piece, Responses};
 
+use crate::transport::http2::client::{self, Content};
+
 /// A request to send.
-pub(super) struct Sending {
+pub(super) enum Sending {
+    /// As these bytes.
+    Http1(Written),
+    /// With this content; the client leaves after as many bytes of the response's, if it does not take all of it.
+    Http2(Box<http::Request<Content>>, Option<u64>),
+}
+
+/// The bytes of a request.
+pub(super) struct Written {
     /// Its parts, each with the time to send it at after the first one.
     pub parts: Vec<(Duration, Bytes)>,
     /// Whether to close the sending side after it.
@@ -52,7 +62,14 @@ pub(super) async fn open() -> io::Result<(TcpStream, net::TcpStream)> {
 /// # Errors
 ///
 /// The connection broke before that.
-pub(super) async fn send(stream: TcpStream, sending: &Sending) -> io::Result<()> {
+pub(super) async fn send(stream: TcpStream, sending: Sending) -> io::Result<()> {
+    match sending {
+        Sending::Http1(written) => send_written(stream, &written).await,
+        Sending::Http2(request, leaves_after) => client::send(stream, *request, leaves_after).await,
+    }
+}
+
+async fn send_written(stream: TcpStream, sending: &Written) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let mut answer = std::pin::pin!(response(&mut reader, sending));
     tokio::select! {
@@ -63,7 +80,7 @@ pub(super) async fn send(stream: TcpStream, sending: &Sending) -> io::Result<()>
     }
 }
 
-async fn request(writer: &mut OwnedWriteHalf, sending: &Sending) -> io::Result<()> {
+async fn request(writer: &mut OwnedWriteHalf, sending: &Written) -> io::Result<()> {
     let began = Instant::now();
     for (at, part) in &sending.parts {
         sleep_until(began + *at).await;
@@ -75,7 +92,7 @@ async fn request(writer: &mut OwnedWriteHalf, sending: &Sending) -> io::Result<(
     Ok(())
 }
 
-async fn response(reader: &mut OwnedReadHalf, sending: &Sending) -> io::Result<()> {
+async fn response(reader: &mut OwnedReadHalf, sending: &Written) -> io::Result<()> {
     let (mut responses, mut buffer) = (Responses::default(), vec![0; 64 << 10]);
     let (mut has_head, mut is_lost, mut received) = (false, false, 0);
     loop {

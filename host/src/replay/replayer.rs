@@ -1,8 +1,10 @@
 //! Replays the request of a record: a new exchange with the handler that is served now.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::Future,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,17 +26,19 @@ use wasmserve_gateway::{
 use super::{
     arrivals::Arrivals,
     compare::{compare_runs, comparison::Comparison},
-    door::{self, Sending},
+    door::{self, Sending, Written},
+    http2,
 };
 use crate::{
     capture::{
         message::Message,
-        record::{Ending, Origin, Protocol, Record},
+        record::{Ending, Origin, Protocol, Record, Side},
         script::Script,
         store::Store,
     },
     event::exchange::CLIENT_LEFT,
     server::guest::Guest,
+    transport::http2::client::{Content, Part},
 };
 
 /// How long a replay may take, whatever the server's own limits are.
@@ -174,7 +178,7 @@ impl Replayer {
         if store.is_paused() {
             return Err(not_now("capturing is paused; continue it to replay"));
         }
-        let edited = bytes.filter(|bytes| *bytes != original.request.bytes);
+        let edited = bytes.filter(|bytes| *bytes != without_trailers(original));
         let sending = match &edited {
             Some(bytes) => edit(original, bytes)?,
             None => resend(original, pace)?,
@@ -191,7 +195,7 @@ impl Replayer {
         let stopping = || not_now("the server is stopping");
         guests.send(Guest { stream, peer, origin, until_served }).await.map_err(|_| stopping())?;
         let incomplete = || not_this(format!("no complete response within {} s", TIME_MAX.as_secs()));
-        within(door::send(client, &sending)).await.ok_or_else(incomplete)?.ok();
+        within(door::send(client, sending)).await.ok_or_else(incomplete)?.ok();
         // The connection is closed now, and the exchange mostly complete.
         within(served).await.ok_or_else(incomplete)?.ok();
         _ = store.counts();
@@ -249,9 +253,6 @@ async fn within<T>(what: impl Future<Output = T>) -> Option<T> {
 /// The request of a record, as it was.
 fn resend(original: &Record, pace: Pace) -> Result<Sending, Refusal> {
     let side = &original.request;
-    if original.protocol == Protocol::Http2 {
-        return Err(not_this("it came over HTTP/2, which cannot be replayed yet"));
-    }
     if side.is_cut() {
         let (kept, total) = (side.bytes.len(), side.total);
         return Err(not_this(format!(
@@ -265,28 +266,88 @@ fn resend(original: &Record, pace: Pace) -> Result<Sending, Refusal> {
     if side.end == Ending::Broken && !request.is_whole {
         return Err(not_this("its client broke the connection before the request was complete"));
     }
-    let mut parts = Vec::with_capacity(side.turns.len());
+    let parts = parts(side, pace);
+    let has_left = original.outcome.is_some_and(|outcome| outcome.status == CLIENT_LEFT);
+    let leaves_after = Some(original.response.total).filter(|bytes| has_left && *bytes > 0);
+    if original.protocol == Protocol::Http2 {
+        if side.is_inexact {
+            return Err(not_this("it was malformed in a way that only frames of HTTP/2 show, which are not captured"));
+        }
+        let after = leaves_after.map(|_| original.response.body_total());
+        return resend_http2(side, parts, after).map_err(not_this);
+    }
+    // A client that waits may also close its side, or leave: which of them it was is not known.
+    let closes = side.end == Ending::Closed && (!request.is_whole || pace == Pace::Recorded);
+    let is_head = original.request_head().method() == b"HEAD";
+    let parts = parts.into_iter().map(|(after, range)| (after, side.bytes.slice(range))).collect();
+    Ok(Sending::Http1(Written { parts, closes, is_head, leaves_after }))
+}
+
+/// The ranges of what was read, each with the time to send it at after the first one.
+fn parts(side: &Side, pace: Pace) -> Vec<(Duration, Range<usize>)> {
+    let mut parts = Vec::with_capacity(side.turns.len() + 1);
     let (mut at, start) = (0, side.turns.first().map_or(0, |(when, _)| *when));
     for (when, length) in &side.turns {
         let end = side.bytes.len().min(at + usize::try_from(*length).unwrap_or(usize::MAX));
         let after = Duration::from_micros(if pace == Pace::Fast { 0 } else { when.saturating_sub(start) });
-        parts.push((after, side.bytes.slice(at..end)));
+        parts.push((after, at..end));
         at = end;
     }
     // What arrived after the last turn that is recorded.
     let last = parts.last().map_or(Duration::ZERO, |(after, _)| *after);
-    parts.push((last, side.bytes.slice(at..)));
-    // A client that waits may also close its side, or leave: which of them it was is not known.
-    let closes = side.end == Ending::Closed && (!request.is_whole || pace == Pace::Recorded);
-    let has_left = original.outcome.is_some_and(|outcome| outcome.status == CLIENT_LEFT);
-    let leaves_after = Some(original.response.total).filter(|bytes| has_left && *bytes > 0);
-    Ok(Sending { parts, closes, is_head: original.request_head().method() == b"HEAD", leaves_after })
+    parts.push((last, at..side.bytes.len()));
+    parts
+}
+
+/// A request of HTTP/2 as it was.
+fn resend_http2(
+    side: &Side,
+    turns: Vec<(Duration, Range<usize>)>,
+    leaves_after: Option<u64>,
+) -> Result<Sending, String> {
+    let (head, (content, trailers)) = (side.head().len(), side.content_and_trailers());
+    let trailers = http2::trailers(trailers)?;
+    let data = head..head + content.len();
+    let (mut parts, last) = (VecDeque::new(), turns.last().map_or(Duration::ZERO, |(after, _)| *after));
+    for (after, turn) in turns {
+        let part = turn.start.max(data.start)..turn.end.min(data.end);
+        if !part.is_empty() {
+            parts.push_back((after, Part::Data(side.bytes.slice(part))));
+        }
+    }
+    let is_ended = side.end == Ending::Whole;
+    // The end of the stream came in a frame of its own, which is not the same as a request without a content.
+    if parts.is_empty() && trailers.is_none() && is_ended && side.turns.len() > 1 {
+        parts.push_back((last, Part::Data(Bytes::new())));
+    }
+    parts.extend(trailers.map(|trailers| (last, Part::Trailers(trailers))));
+    let request = http2::head(side.head(), is_ended.then_some(content.len()))?;
+    let request = request.map(|()| Content::new(parts, !is_ended));
+    Ok(Sending::Http2(Box::new(request), leaves_after))
+}
+
+/// The bytes of a request but for the trailers of HTTP/2, which are not edited.
+fn without_trailers(original: &Record) -> Bytes {
+    let side = &original.request;
+    let (_, trailers) = side.content_and_trailers();
+    side.bytes.slice(..side.bytes.len() - if original.protocol == Protocol::Http2 { trailers.len() } else { 0 })
+}
+
+/// An edited request of HTTP/2 in place of that of a record, whose trailers it has.
+fn edit_http2(original: &Record, bytes: &Bytes) -> Result<Sending, String> {
+    let (head, content) = http2::split(bytes)?;
+    let request = http2::head(&head, Some(content.len()))?;
+    let (_, trailers) = original.request.content_and_trailers();
+    let data = (!content.is_empty()).then_some(Part::Data(content));
+    let parts = data.into_iter().chain(http2::trailers(trailers)?.map(Part::Trailers));
+    let content = Content::new(parts.map(|part| (Duration::ZERO, part)).collect(), false);
+    Ok(Sending::Http2(Box::new(request.map(|()| content)), None))
 }
 
 /// An edited request in place of that of a record.
 fn edit(original: &Record, bytes: &Bytes) -> Result<Sending, Refusal> {
     if original.protocol == Protocol::Http2 {
-        return Err(not_this("it came over HTTP/2, which cannot be replayed yet"));
+        return edit_http2(original, bytes).map_err(not_this);
     }
     let limits = RequestLimits { head: u64::MAX, target: usize::MAX, fields: usize::MAX };
     let (mut parser, mut input, mut is_head) = (Parser::new(limits), &bytes[..], false);
@@ -310,7 +371,8 @@ fn edit(original: &Record, bytes: &Bytes) -> Result<Sending, Refusal> {
     }
     // Otherwise the server would wait for the rest.
     let closes = parser.is_mid_message();
-    Ok(Sending { parts: vec![(Duration::ZERO, bytes.clone())], closes, is_head, leaves_after: None })
+    let parts = vec![(Duration::ZERO, bytes.clone())];
+    Ok(Sending::Http1(Written { parts, closes, is_head, leaves_after: None }))
 }
 
 #[cfg(test)]
@@ -344,6 +406,10 @@ mod tests {
     fn show(call: &mut Call) -> Answering<'_> {
         Box::pin(async move {
             let mut body = Vec::new();
+            if call.exchange.head.target() == b"/unread" {
+                call.writer.start("200 OK", Vec::new(), None).map_err(|error| error.to_string())?;
+                return call.writer.finish("POST unread\n".into()).map_err(|error| format!("{error:?}"));
+            }
             loop {
                 let part = call.input.read(1 << 20).await.map_err(|error| format!("{error:?}"))?;
                 if part.is_empty() {
@@ -427,6 +493,74 @@ mod tests {
         assert_eq!(server.store.counts().seen, 3);
     }
 
+    /// A request of HTTP/2, whose content arrived in pieces of two bytes, 7 ms after each other.
+    fn original_http2(head: &str, content: &str, trailers: Option<&str>) -> Record {
+        let (head_length, content_length) = (head.len() as u64, content.len());
+        let mut record = original(&[head, content, trailers.unwrap_or_default()].concat());
+        record.protocol = Protocol::Http2;
+        record.request.head = head_length;
+        record.request.trailers = trailers.map(|_| head_length + content_length as u64);
+        let length = |length: usize| u32::try_from(length).expect("it is short");
+        record.request.turns = vec![(0, length(head.len()))];
+        let pieces = (0..content_length).step_by(2).map(|at| length(2.min(content_length - at)));
+        let trailers = trailers.map(|trailers| length(trailers.len()));
+        record.request.turns.extend((1..).map(|number| number * 7000).zip(pieces.chain(trailers)));
+        record
+    }
+
+    const POST_HTTP2: &str = "POST / HTTP/2\r\nhost: x\r\nb: 1\r\na: 2\r\ncontent-length: 5\r\n\r\n";
+
+    #[tokio::test]
+    async fn o6_a_replay_over_http2_is_a_new_exchange_with_the_same_head_content_and_trailers() {
+        let server = run(None);
+        for trailers in [None, Some("x-sum: 7\r\nx-more: 8\r\n")] {
+            let original = original_http2(POST_HTTP2, "abcde", trailers);
+            for pace in [Pace::Fast, Pace::Recorded] {
+                let replay = server.replayer.replay(&original, None, pace).await.expect("it is replayed");
+                assert_eq!(replay.protocol, Protocol::Http2);
+                assert_eq!(replay.request.bytes, original.request.bytes);
+                let (side, old) = (&replay.request, &original.request);
+                assert_eq!((side.head, side.trailers, side.end), (old.head, old.trailers, Ending::Whole));
+                assert_eq!((replay.remote, replay.local), (original.remote, original.local));
+                assert_eq!(body(&replay), "POST 192.0.2.1:4711 5 abcde\n");
+                assert!(matches!(replay.origin, Origin::Replay { id: 17, edited: false, .. }), "{:?}", replay.origin);
+            }
+        }
+        let head = original_http2("HEAD / HTTP/2\r\nhost: x\r\n\r\n", "", None);
+        let replay = server.replayer.replay(&head, None, Pace::Fast).await.expect("it is replayed");
+        let response = Message::response(&replay);
+        assert_eq!((response.status(), response.body.len(), response.is_whole), (200, 0, true));
+    }
+
+    #[tokio::test]
+    async fn an_edited_request_over_http2_keeps_its_trailers_and_what_is_wrong_is_named() {
+        let (server, post) = (run(None), original_http2(POST_HTTP2, "abcde", Some("x-sum: 7\r\n")));
+        let edited = |text: &'static str| server.replayer.replay(&post, Some(text.into()), Pace::Fast);
+        let replay = edited("PUT /x HTTP/2\r\nhost: y\r\nnew: 1\r\n\r\nhello, you").await.expect("it is replayed");
+        assert_eq!(body(&replay), "PUT 192.0.2.1:4711 10 hello, you\n");
+        assert_eq!(&replay.request.bytes[..], b"PUT /x HTTP/2\r\nhost: y\r\nnew: 1\r\n\r\nhello, youx-sum: 7\r\n");
+        assert!(matches!(replay.origin, Origin::Replay { edited: true, .. }));
+        let same = [POST_HTTP2, "abcde"].concat();
+        let replay = server.replayer.replay(&post, Some(same.into()), Pace::Fast).await.expect("it is replayed");
+        assert!(matches!(replay.origin, Origin::Replay { edited: false, .. }), "nothing was edited");
+        for (text, why) in [
+            ("GET / HTTP/2\r\nconnection: close\r\n\r\n", "HTTP/2 does not allow `connection: close`; remove it"),
+            ("GET / HTTP/2\r\nhost: y\r\n", "the head of the request is not complete; end it with an empty line"),
+        ] {
+            assert_eq!(edited(text).await.expect_err(why), not_this(why));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_its_client_did_not_end_stays_open() {
+        let server = run(None);
+        let mut open = original_http2("POST /unread HTTP/2\r\nhost: x\r\ncontent-length: 9\r\n\r\n", "abc", None);
+        open.request.end = Ending::Open;
+        let replay = server.replayer.replay(&open, None, Pace::Fast).await.expect("it is replayed");
+        assert_eq!(body(&replay), "POST unread\n");
+        assert_ne!(replay.request.end, Ending::Whole);
+    }
+
     #[tokio::test]
     async fn an_edited_request_is_sent_in_place_of_the_original() {
         let (server, post) = (run(None), original(POST));
@@ -456,14 +590,18 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_replayed_is_refused_with_the_reason() {
         let server = run(None);
-        let mut http2 = original(POST);
-        http2.protocol = Protocol::Http2;
+        let mut malformed = original_http2("GET / HTTP/2\r\nhost: x\r\n\r\n", "", None);
+        malformed.request.is_inexact = true;
+        let mut broken_http2 = original_http2("POST / HTTP/2\r\nhost: x\r\ncontent-length: 4\r\n\r\n", "abc", None);
+        broken_http2.request.end = Ending::Broken;
         let mut cut = original(POST);
         (cut.request.total, cut.request.cut) = (1000, Some(Cut::BodyMax));
         let mut broken = original(&POST[..POST.len() - 1]);
         broken.request.end = Ending::Broken;
         for (original, why) in [
-            (http2, "HTTP/2"),
+            (malformed, "only frames of HTTP/2 show"),
+            (broken_http2, "broke the connection"),
+            (original_http2("GET / HTTP/2\r\nX: y\r\n\r\n", "", None), "write `x`"),
             (cut, "only 50 of its 1000 bytes"),
             (broken, "broke the connection"),
             (original(""), "sent nothing"),

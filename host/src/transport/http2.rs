@@ -1,5 +1,6 @@
 //! Serves HTTP/2 connections without TLS, with prior knowledge (RFC 9113 section 3.3).
 
+pub(crate) mod client;
 mod frames;
 mod head;
 mod open;
@@ -225,7 +226,7 @@ fn begin(request: hyper::Request<Incoming>, peer: Peer, pace: Pace, recorder: Op
     let (parts, body) = request.into_parts();
     let (head, refusal) = head::read(&parts);
     let content_length = body.size_hint().exact().filter(|_| head.values("content-length").next().is_some());
-    let recording = recorder.and_then(|recorder| recorder.begin(&head, body.is_end_stream()));
+    let recording = recorder.and_then(|recorder| recorder.begin(&head, refusal.is_none(), body.is_end_stream()));
     let body: Option<BoxBody> = match body.is_end_stream() {
         true => None,
         false => Some(Box::pin(Received::new(body, pace).recorded(recording.clone()))),

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -127,13 +127,7 @@ impl Body for Received {
             this.pace.moved(frame.data_ref().map_or(0, Bytes::len));
         }
         if let Some(recording) = &this.recording {
-            match &frame {
-                Some(Ok(frame)) => {
-                    frame.data_ref().into_iter().for_each(|data| recording.received(Instant::now(), data));
-                }
-                Some(Err(_)) => recording.request_ended(Ending::Broken),
-                None => recording.request_ended(Ending::Whole),
-            }
+            record(recording, frame.as_ref().map(Result::as_ref));
         }
         if !matches!(frame, Some(Ok(_))) {
             this.body = None;
@@ -146,6 +140,9 @@ impl Drop for Received {
     fn drop(&mut self) {
         let Some(mut body) = self.body.take() else { return };
         self.progress.set(ABANDONED);
+        if let Some(recording) = &self.recording {
+            record_arrived(recording, &mut body);
+        }
         // Do not poll a body that waits for `100 Continue`: that would send it, as if the body were wanted (rule I9).
         if let Some(runtime) = self.drain.take().filter(|_| self.progress.has_begun() || !self.is_awaited) {
             let progress = Arc::clone(&self.progress);
@@ -162,6 +159,37 @@ impl Drop for Received {
                 progress.drained.notify_one();
             });
         }
+    }
+}
+
+/// Records what was read from a body.
+fn record(recording: &Recording, frame: Option<Result<&Frame<Bytes>, &ReadError>>) {
+    let now = Instant::now();
+    match frame {
+        Some(Ok(frame)) => {
+            frame.data_ref().into_iter().for_each(|data| recording.received(now, data));
+            if let Some(trailers) = frame.trailers_ref() {
+                let fields = trailers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                recording.trailers_received(now, fields);
+            }
+        }
+        // The client may still be sending.
+        Some(Err(ReadError::TimedOut)) => {}
+        Some(Err(_)) => recording.request_ended(Ending::Broken),
+        None => recording.request_ended(Ending::Whole),
+    }
+}
+
+/// Records what has arrived of a body that is not read any further.
+fn record_arrived(recording: &Recording, body: &mut Incoming) {
+    let (mut cx, mut left) = (Context::from_waker(Waker::noop()), DRAIN_BYTES);
+    while let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(&mut cx) {
+        let frame = frame.map(|frame| frame.map_err(|error| read_error(&error)));
+        record(recording, frame.as_ref().map(Result::as_ref));
+        let Some(Ok(frame)) = frame else { break };
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(rest) = left.checked_sub(length) else { break };
+        left = rest;
     }
 }
 

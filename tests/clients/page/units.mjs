@@ -40,6 +40,11 @@ await withViewer(viewer, async (page) => {
     const chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     const sized = "POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 2\r\n\r\n";
     const draft = (head, content, change) => ({ ...edit.draft(1, ...wire(head, content), []), ...change });
+    const http2 = "POST / HTTP/2\r\nhost: a\r\ncontent-length: 2\r\n\r\n";
+    const trailing = (head, change) => {
+      const made = edit.draft(1, of(`${head}{}x: 1\r\n`), of(head).length, of("{}"), [["x", "1"]], true);
+      return string(edit.bytesOf({ ...made, ...change }));
+    };
 
     // The document after a view has changed: what is the same stays, in its place or another.
     const root = document.createElement("div");
@@ -129,6 +134,9 @@ await withViewer(viewer, async (page) => {
         string(edit.bytesOf(draft(sized, "{}", { mode: "hex", all: "47" }))),
         string(edit.bytesOf(draft("GET / HTTP/1.1\nHost: a\n\n", "", { head: "GET /b HTTP/1.1\nHost: a" }))),
         string(edit.bytesOf(draft(sized, "{}", { mode: "hex", all: "4" }))),
+        trailing(http2, {}),
+        trailing(http2, { body: "hello" }),
+        trailing("POST / HTTP/2\r\n\r\n", { body: "hello" }),
       ],
       modes: [
         draft(sized, "a\rb", {}).isBodyHex,
@@ -243,6 +251,9 @@ await withViewer(viewer, async (page) => {
       "G",
       "GET /b HTTP/1.1\nHost: a\n\n",
       "! the last byte has only one digit",
+      "POST / HTTP/2\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}",
+      "POST / HTTP/2\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello",
+      "POST / HTTP/2\r\n\r\nhello",
     ],
     modes: [true, false, true, "hex"],
     held: [

@@ -192,7 +192,7 @@ impl Curl {
         }
         let framed = (record.request.bytes.len() - head.len()) as u64;
         let body = request.body.len() as u64;
-        if !request.is_chunked && framed != body {
+        if !request.is_chunked && !exchange.is_http2() && framed != body {
             self.lost.push(format!("{} after the request are left out", size::text(framed.saturating_sub(body))));
         }
     }

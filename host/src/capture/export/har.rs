@@ -2,7 +2,7 @@
 //!
 //! Fields are text in Latin-1, so every byte of a value can be told from the others. A request's body that is not UTF-8 has
 //! `encoding: base64`, as the draft of version 1.3 and the responses of 1.2 have it. The members that begin with `_` are
-//! ours: `_wire` has all bytes, and `_wasmserve` everything else that was captured.
+//! ours: `_wire` has all bytes, `_trailers` the trailers, and `_wasmserve` everything else that was captured.
 
 use std::io::{self, Read};
 
@@ -82,7 +82,7 @@ fn request(exchange: &Exchange<'_>) -> Value {
         "url": exchange.url.text("http"),
         "httpVersion": latin1(version),
         "cookies": cookies(message, "cookie"),
-        "headers": fields(message),
+        "headers": fields(&message.fields),
         "queryString": parameters.map(|parameter| pair(parameter, true)).collect::<Vec<_>>(),
         "headersSize": head_size(&exchange.record.request),
         "bodySize": body_size(&exchange.record.request, message),
@@ -94,6 +94,7 @@ fn request(exchange: &Exchange<'_>) -> Value {
         put_comment(&mut data, &exchange.record.request);
         request["postData"] = data;
     }
+    put_trailers(&mut request, message);
     request
 }
 
@@ -113,17 +114,19 @@ fn response(exchange: &Exchange<'_>) -> Value {
         content["comment"] = format!("in the coding {}, as it was sent", latin1(coding)).into();
     }
     put_comment(&mut content, &exchange.record.response);
-    json!({
+    let mut response = json!({
         "status": message.status(),
         "statusText": latin1(message.reason()),
         "httpVersion": latin1(version),
         "cookies": cookies(message, "set-cookie"),
-        "headers": fields(message),
+        "headers": fields(&message.fields),
         "content": content,
         "redirectURL": message.value("location").map(latin1).unwrap_or_default(),
         "headersSize": head_size(&exchange.record.response),
         "bodySize": body_size(&exchange.record.response, message),
-    })
+    });
+    put_trailers(&mut response, message);
+    response
 }
 
 /// The most bytes that a body may have when it is decompressed: a small one can contain gigabytes.
@@ -160,7 +163,7 @@ fn put_text(into: &mut Value, body: &[u8]) {
 fn put_comment(into: &mut Value, side: &Side) {
     if side.is_cut() {
         into["comment"] = "the body is cut".into();
-        into["_total"] = (side.total - side.head).into();
+        into["_total"] = side.body_total().into();
     }
 }
 
@@ -170,12 +173,19 @@ fn head_size(side: &Side) -> i64 {
 
 /// The bytes of the body on the wire; -1 if nothing was sent, or if the rest of a body in chunks is unknown.
 fn body_size(side: &Side, message: &Message) -> i64 {
-    let known = if message.is_chunked { message.body.len() as u64 } else { side.total.saturating_sub(side.head) };
+    let known = if message.is_chunked { message.body.len() as u64 } else { side.body_total() };
     if side.total == 0 || (message.is_chunked && side.is_cut()) { -1 } else { i64::try_from(known).unwrap_or(-1) }
 }
 
-fn fields(message: &Message) -> Vec<Pair> {
-    message.fields.iter().map(|(name, value)| Pair { name: latin1(name), value: latin1(value) }).collect()
+fn fields(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<Pair> {
+    fields.iter().map(|(name, value)| Pair { name: latin1(name), value: latin1(value) }).collect()
+}
+
+/// Adds the trailers, for which the format has no member.
+fn put_trailers(into: &mut Value, message: &Message) {
+    if !message.trailers.is_empty() {
+        into["_trailers"] = json!(fields(&message.trailers));
+    }
 }
 
 fn cookies(message: &Message, name: &str) -> Vec<Pair> {

@@ -78,6 +78,9 @@ fn request(exchange: &Exchange<'_>, text: &mut String, lost: &mut Vec<String>, b
     if request.is_chunked {
         lost.push("the body is not sent in chunks".into());
     }
+    if !request.trailers.is_empty() {
+        lost.push("trailers are left out".into());
+    }
     if !request.body.is_empty() {
         body(&request.body, &format!("{name}.body"), text, beside);
     }

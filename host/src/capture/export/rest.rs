@@ -53,6 +53,9 @@ pub(super) fn add(exchange: &Exchange<'_>, written: &mut Written) {
         if request.is_chunked {
             lost.push("the body is not sent in chunks".into());
         }
+        if !request.trailers.is_empty() {
+            lost.push("trailers are left out".into());
+        }
         if let Some(body) = body {
             lines.extend([Vec::new(), body]);
         }

@@ -114,6 +114,9 @@ fn test(exchange: &Exchange<'_>, text: &mut String, lost: &mut Vec<String>, besi
         let body = included(&request.body, &format!("captured/{name}.body"), beside);
         _ = write!(text, "\n        .{with}({body})");
     }
+    if !request.trailers.is_empty() {
+        lost.push("trailers are left out".into());
+    }
     text.push_str(";\n        let answer = call(app, environ);\n");
     if let Some(fault) = &record.fault {
         let fault = escape(format!("{}: {}", fault.kind, fault.text).as_bytes());

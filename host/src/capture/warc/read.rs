@@ -310,6 +310,7 @@ fn completed(json: &[u8], parts: Vec<Warc>) -> Result<Record, String> {
         // The file may have been edited.
         side.total = side.total.max(side.bytes.len() as u64);
         side.head = side.head.min(side.total);
+        side.trailers = side.trailers.map(|at| at.clamp(side.head, side.total));
     }
     Ok(record)
 }
@@ -389,9 +390,16 @@ mod tests {
         cut.response.cut = Some(Cut::BodyMax);
         let mut http2 = sample::record(b"GET /2 HTTP/2\r\nhost: a\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n");
         http2.protocol = Protocol::Http2;
+        let mut trailers =
+            sample::record(b"PUT /2 HTTP/2\r\nhost: a\r\n\r\nabcx: 1\r\n", b"HTTP/1.1 200 OK\r\n\r\nabcx: 1\r\n");
+        trailers.protocol = Protocol::Http2;
+        for side in [&mut trailers.request, &mut trailers.response] {
+            side.trailers = Some(side.head + 3);
+        }
+        trailers.request.is_inexact = true;
         let unanswered = sample::record(b"GET /WARC/1.1 HTTP/1.1\r\nHost: a\r\n\r\nWARC/1.1\r\n\r\n", b"");
         let no_http = sample::record(b"\x16\x03\x01\x00", b"");
-        vec![sample::record(REQUEST, RESPONSE), cut, http2, unanswered, no_http]
+        vec![sample::record(REQUEST, RESPONSE), cut, http2, trailers, unanswered, no_http]
     }
 
     /// A file with these records, and where the file's head and each exchange ends.
@@ -544,5 +552,13 @@ mod tests {
         let (seen, _) = read(&bytes);
         let request = &seen[0].request;
         assert_eq!((request.total, request.head), (REQUEST.len() as u64, REQUEST.len() as u64));
+        for trailers in [0, 1_000_000] {
+            let mut record = sample::record(REQUEST, RESPONSE);
+            record.protocol = Protocol::Http2;
+            record.response.trailers = Some(trailers);
+            let (bytes, _) = file(&[record]);
+            let response = &read(&bytes).0[0].response;
+            assert!((response.head..=response.total).contains(&response.trailers.expect("there were some")));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Passes the exchanges of an HTTP/2 connection to their recordings.
 //!
-//! The frames of several exchanges share a connection, so what is recorded is the head in the form of HTTP/1, and the
-//! content as it is read from hyper and given to it.
+//! The frames of several exchanges share a connection, so what is recorded is the head in the form of HTTP/1, the
+//! content as it is read from hyper and given to it, and the trailers as lines.
 
 use std::{
     sync::{
@@ -41,13 +41,16 @@ impl Recorder {
         Self { store: Arc::clone(store), origin, peer, connection, begun: AtomicU32::new(0) }
     }
 
-    /// Begins the recording of a request with this head, which may be all of it.
-    pub(super) fn begin(&self, head: &RequestHead, is_whole: bool) -> Option<Recording> {
+    /// Begins the recording of a request with this head, which may be all of it. It is not exact if it was malformed.
+    pub(super) fn begin(&self, head: &RequestHead, is_exact: bool, is_whole: bool) -> Option<Recording> {
         let place = (self.connection, self.begun.fetch_add(1, Ordering::Relaxed) + 1);
         let now = Instant::now();
         let recording = Recording::begin(&self.store, now, self.origin.clone(), Protocol::Http2, self.peer, place)?;
         recording.received(now, head.raw());
         recording.head_received();
+        if !is_exact {
+            recording.request_is_inexact();
+        }
         if is_whole {
             recording.request_ended(Ending::Whole);
         }
@@ -76,11 +79,17 @@ impl Sent {
 
     /// Records a frame of the body, or its end.
     pub(super) fn frame(&mut self, frame: Option<&Frame<Bytes>>) {
-        match frame {
-            Some(frame) => frame.data_ref().into_iter().for_each(|data| self.recording.sent(Instant::now(), data)),
-            None => self.is_whole = true,
+        let now = Instant::now();
+        let Some(frame) = frame else {
+            self.is_whole = true;
+            return;
+        };
+        frame.data_ref().into_iter().for_each(|data| self.recording.sent(now, data));
+        if let Some(trailers) = frame.trailers_ref() {
+            let fields = trailers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+            self.recording.trailers_sent(now, fields);
+            self.is_whole = true;
         }
-        self.is_whole |= frame.is_some_and(Frame::is_trailers);
     }
 
     /// Records that the body is complete.
