@@ -409,6 +409,8 @@ export function actions(get, dispatch) {
       }),
     edit: (/** @type {number} */ seq) =>
       attempt(async () => {
+        const { isAllowed, why } = get().server?.replay ?? { isAllowed: true };
+        if (!isAllowed) throw new Error(why ?? "nothing can be replayed");
         if (get().editor) return dispatch({ type: "editor", editor: null });
         const detail = get().details.get(seq) ?? (await api.get(`exchanges/${seq}`));
         const [wire, content] = await Promise.all([whole(`${seq}/request/wire`), whole(`${seq}/request/body`)]);

@@ -40,7 +40,7 @@ function draw() {
   const grid = document.getElementById("list");
   if (grid && moves !== state.moves) grid.scrollTop = state.top;
   moves = state.moves;
-  document.title = state.server ? `${nameOf(state.server.handlers)} · wasmserve` : "wasmserve";
+  document.title = state.server ? `${nameOf(state.server)} · wasmserve` : "wasmserve";
   paint();
   act.provide();
 }

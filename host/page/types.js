@@ -71,6 +71,7 @@
 /**
  * @typedef {object} Detail
  * @property {Summary} summary
+ * @property {string | null} capture The capture that it is from, if there are several.
  * @property {ExchangeRecord} record
  * @property {{outbound: Outbound[], missing: string[]} | null} varied What an exact replay repeats, and what it cannot.
  * @property {Side} request
@@ -107,7 +108,9 @@
 /**
  * @typedef {object} ServerState
  * @property {string} version
- * @property {string} url
+ * @property {string | null} url `null` if there is no server beside the viewer.
+ * @property {{names: string[], problems: string[]} | null} captures The files that the exchanges were read from, if they
+ *   were: then nothing more comes, and nothing can be changed.
  * @property {{mount: string, title: string, build: number, broken: string | null}[]} handlers
  * @property {boolean} paused
  * @property {{seen: number, removed: number}} counts

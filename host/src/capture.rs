@@ -4,6 +4,7 @@
 //! lets go of it, it becomes a [`Record`](record::Record) in the [`Store`](store::Store), which passes it to its sinks.
 
 pub mod archive;
+pub(crate) mod collection;
 pub mod export;
 pub mod message;
 pub mod record;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 
 use self::{
-    commands::{build, clean, convert, doc, dump, export, inspect, new, replay, serve, test, wit},
+    commands::{build, clean, convert, doc, dump, export, inspect, new, replay, serve, test, ui, wit},
     task::Task,
 };
 use crate::{
@@ -60,6 +60,7 @@ fn run(task: Task) -> Result<Exit, StartError> {
         Task::Inspect(inspect) => inspect::run(&inspect),
         Task::Dump(dump) => dump::run(dump),
         Task::Convert(convert) => convert::run(&convert),
+        Task::Ui(ui) => ui::run(ui),
         Task::Build(build) => build::run(build),
         Task::Export(export) => export::run(export),
         Task::Replay(task) => replay::run(*task),

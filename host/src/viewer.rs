@@ -1,4 +1,4 @@
-//! The viewer: a page that shows captured exchanges, and the API that it uses (`--ui`).
+//! The viewer: a page that shows captured exchanges, and the API that it uses (`--ui`, `wasmserve ui`).
 //!
 //! It has a thread and a runtime of its own, so that it cannot hold up what is served. [`door`] decides who may use it.
 
@@ -56,6 +56,8 @@ const FAREWELL: Duration = Duration::from_millis(200);
 pub(crate) struct ViewerOptions {
     /// Where it listens; a free port of this machine if `None`.
     pub addr: Option<SocketAddr>,
+    /// The flag with which the user chooses that.
+    pub flag: &'static str,
     /// Further hosts that it may be reached under, in lower case, each with a port or without.
     pub hosts: Vec<String>,
     /// The token; a random one if `None`.
@@ -79,9 +81,10 @@ impl Bound {
     pub(crate) fn new(options: &ViewerOptions, taken: &[u16]) -> anyhow::Result<Self> {
         let token = options.token.clone().map_or_else(Token::random, Ok)?;
         let listener = match options.addr {
-            Some(addr) => listen_beside(addr, taken, "--ui")?,
+            Some(addr) => listen_beside(addr, taken, options.flag)?,
             None => {
-                let mut bound = PORTS.map(|port| listen_beside((Ipv4Addr::LOCALHOST, port).into(), taken, "--ui"));
+                let listen = |port| listen_beside((Ipv4Addr::LOCALHOST, port).into(), taken, options.flag);
+                let mut bound = PORTS.map(listen);
                 let first = bound.next().unwrap_or_else(|| unreachable!("there is more than one port"));
                 first.or_else(|error| bound.find_map(Result::ok).ok_or(error))?
             }

@@ -16,13 +16,14 @@ fn stdout_of(launch: Launch) -> String {
     ended.stdout
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "new",
     "build",
     "export",
     "inspect",
     "dump",
     "convert",
+    "ui",
     "logs",
     "echo",
     "test",

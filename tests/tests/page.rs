@@ -3,7 +3,7 @@
 //! Each of them opens the viewer of a real server, and fails if the page reports an error, a violation of its policy or a
 //! dialog, too.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use wasmserve_tests::{
     place::Place,
@@ -115,6 +115,23 @@ fn a_request_is_replayed_edited_kept_exported_and_compared_when_the_handler_is_s
 fn an_exact_replay_of_what_varies_gets_the_same_response() {
     let server = Launch::program("varies").flags(["--ui"]).start();
     check("exact.mjs", &server, &[]);
+}
+
+#[test]
+fn captures_in_files_are_shown_without_what_needs_a_handler() {
+    let place = Place::new();
+    let server = Launch::program("hello").at(&place).flags(["--capture", "captures"]).start();
+    for _ in 0..2 {
+        server.get("/one");
+    }
+    server.stop();
+    let files = fs::read_dir(place.join("captures")).expect("there are captures");
+    let file = files.map(|file| file.expect("it can be read").path()).find(|path| path.is_file());
+    let file = file.expect("there is a file");
+    let whole = fs::read(&file).expect("it can be read");
+    fs::write(&file, &whole[..whole.len() - 10]).expect("it can be written");
+    let viewed = Launch::bare().at(&place).flags(["ui", "captures", "--addr", "0"]).spawn();
+    check("files.mjs", &viewed, &[]);
 }
 
 /// The types of the page's scripts, which are comments.

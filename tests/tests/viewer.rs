@@ -1,11 +1,16 @@
-//! The viewer (`--ui`): who may use it, its API, and the request bin.
+//! The viewer (`--ui`, `wasmserve ui`): who may use it, its API, the request bin, and captures in files.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use wasmserve_tests::{
     client::{Client, End, Response},
+    place::Place,
     server::{Launch, Server, refuses},
 };
 
@@ -19,7 +24,16 @@ struct Viewed {
 
 impl Viewed {
     fn start(launch: Launch) -> Self {
-        let server = launch.flags(["--ui=127.0.0.1:0"]).env("WASMSERVE_UI_TOKEN", TOKEN).start();
+        Self::of(launch.flags(["--ui=127.0.0.1:0"]).env("WASMSERVE_UI_TOKEN", TOKEN).start())
+    }
+
+    /// Captures in files of a place.
+    fn files(place: &Place, words: &[&str]) -> Self {
+        let launch = Launch::bare().at(place).flags(["ui", "--addr", "0"]).flags(words);
+        Self::of(launch.env("WASMSERVE_UI_TOKEN", TOKEN).spawn())
+    }
+
+    fn of(server: Server) -> Self {
         let line = server.line(|line| line.starts_with("viewer on http://"));
         let addr = line["viewer on http://".len()..].strip_suffix(&format!("/#k={TOKEN}"));
         let addr = addr.and_then(|addr| addr.parse().ok()).unwrap_or_else(|| panic!("no address: {line}"));
@@ -759,5 +773,224 @@ fn o11_exports_contain_secrets_only_when_they_are_asked_for() {
         ["exchanges/1/export/exe", "exchanges/9/export/curl", "exchanges/1/export/raw?file=/etc/passwd", "export/exe"]
     {
         assert_eq!(viewed.ask("GET", missing, None).status, 404, "{missing}");
+    }
+}
+
+/// Starts a guest whose exchanges are written to a directory of a place.
+fn capture(place: &Place, program: &str, directory: &str) -> Server {
+    Launch::program(program).at(place).flags(["--capture", directory]).start()
+}
+
+/// Sends a request on a connection of its own. Returns all bytes that come back.
+fn send(server: &Server, request: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut client = server.connect();
+    client.send(request);
+    client.rest().0
+}
+
+/// The only file of a directory.
+fn file_in(directory: &Path) -> PathBuf {
+    let files = fs::read_dir(directory).expect("there are captures").map(|entry| entry.expect("it can be read").path());
+    let mut files = files.filter(|path| path.is_file());
+    files.next().expect("there is a file")
+}
+
+fn targets(list: &[Value]) -> Vec<&str> {
+    list.iter().filter_map(|one| one["target"].as_str()).collect()
+}
+
+#[test]
+fn o1_captures_in_files_are_shown_to_the_byte_and_can_be_exported() {
+    let place = Place::new();
+    let server = capture(&place, "echo", "captures");
+    let request = b"POST /a?b HTTP/1.1\r\nHOST:x\r\nAuthorization: Bearer open-sesame\r\nContent-Length: 4\r\n\
+                    Connection: close\r\n\r\n\x00\xff\r\n";
+    let response = send(&server, request);
+    server.stop();
+    let viewed = Viewed::files(&place, &["captures"]);
+    let list = viewed.listed(1);
+    let [one] = &list[..] else { panic!("{list:?}") };
+    let path = format!("exchanges/{}", one["seq"]);
+    assert_eq!(viewed.ask("GET", &format!("{path}/request/wire"), None).body, request);
+    assert_eq!(viewed.ask("GET", &format!("{path}/response/wire"), None).body, response);
+    let mut files = wasmserve::capture::warc::read_path(&place.join("captures")).expect("there are captures");
+    let record = files.next().expect("there is an exchange");
+    assert_eq!((&one["id"], &one["began"]), (&json!(record.id), &json!(record.began)));
+    let detail = viewed.get(&path);
+    assert_eq!(detail["record"]["marks"], json!(record.marks));
+    assert_eq!(detail["request"]["fields"][0], json!(["HOST", "x"]));
+    for (format, part) in [("curl", "curl "), ("har", "\"log\""), ("raw", "POST /a?b HTTP/1.1"), ("warc", "WARC/1.1")] {
+        for path in [format!("{path}/export/{format}"), format!("export/{format}")] {
+            let exported = viewed.ask("GET", &path, None);
+            let text = String::from_utf8_lossy(&exported.body).into_owned();
+            assert!(exported.status == 200 && text.contains(part), "{path}: {exported:?}");
+            assert!(!text.contains(SECRET), "{path}: {text}");
+        }
+    }
+    viewed.server.stop();
+}
+
+#[test]
+fn what_needs_a_handler_is_refused_for_captures_in_files_and_the_state_says_why() {
+    let place = Place::new();
+    let server = capture(&place, "hello", "captures");
+    server.get("/");
+    server.stop();
+    let before = fs::read(file_in(&place.join("captures"))).expect("it can be read");
+    let viewed = Viewed::files(&place, &["captures"]);
+    let seq = viewed.listed(1)[0]["seq"].clone();
+    let state = viewed.get("state");
+    let why = "no handler: use `wasmserve replay FILE HANDLER`";
+    assert_eq!(state["captures"], json!({ "names": ["captures"], "problems": [] }));
+    assert_eq!((&state["replay"], &state["url"]), (&json!({ "isAllowed": false, "why": why }), &Value::Null));
+    assert_eq!((&state["handlers"], &state["bin"], &state["files"]), (&json!([]), &Value::Null, &Value::Null));
+    assert_eq!(state["onSave"]["isOn"], json!(false));
+    for (path, body, part) in [
+        (format!("exchanges/{seq}/replay"), json!({}), why),
+        (format!("exchanges/{seq}/replay"), json!({ "exact": true }), why),
+        (format!("exchanges/{seq}/replay"), json!({ "bytes": "AAAA" }), why),
+        (format!("exchanges/{seq}/keep"), json!({ "note": "x" }), "files are only read"),
+        ("pause".to_owned(), json!({ "paused": true }), "nothing is being captured"),
+        ("clear".to_owned(), json!({}), "read from files"),
+    ] {
+        let refused = viewed.ask("POST", &path, Some(&body));
+        assert_eq!(refused.status, 409, "{path}: {refused:?}");
+        assert!(refused.text().contains(part), "{path}: {}", refused.text());
+    }
+    assert_eq!(viewed.ask("GET", "bin", None).status, 404);
+    assert_eq!(viewed.ask("POST", "running/1/end", Some(&json!({}))).status, 404);
+    assert_eq!((viewed.get("running"), viewed.get("saved")), (json!([]), Value::Null));
+    assert_eq!(viewed.listed(1).len(), 1, "nothing was removed");
+    viewed.server.signal(Signal::INT);
+    let (code, log) = viewed.server.wait();
+    assert_eq!(code, Some(0), "{log:?}");
+    let after = fs::read(file_in(&place.join("captures"))).expect("it can be read");
+    assert_eq!(before, after, "files are only read");
+}
+
+#[test]
+fn several_captures_are_one_list_and_o12_a_damaged_file_is_shown_up_to_there() {
+    let place = Place::new();
+    for directory in ["one", "two"] {
+        let server = capture(&place, "hello", directory);
+        // Each is complete before the next one begins, so that the last one is the last of the file.
+        for number in 1..=2 {
+            send(&server, format!("GET /{directory}/{number} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        }
+        server.stop();
+    }
+    let file = file_in(&place.join("two"));
+    let whole = fs::read(&file).expect("it can be read");
+    fs::write(&file, &whole[..whole.len() - 10]).expect("it can be written");
+    let viewed = Viewed::files(&place, &["two", "one"]);
+    let list = viewed.listed(3);
+    let begun: Vec<u64> = list.iter().filter_map(|one| one["began"].as_u64()).collect();
+    assert_eq!(begun.len(), 3);
+    assert!(begun.is_sorted_by(|a, b| a >= b), "newest first, whatever the order of the captures: {begun:?}");
+    for one in &list {
+        let capture = &viewed.get(&format!("exchanges/{}", one["seq"]))["capture"];
+        let target = one["target"].as_str().expect("a target");
+        assert!(capture.as_str().is_some_and(|name| target.starts_with(&format!("/{name}/"))), "{target}: {capture}");
+    }
+    let mut targets = targets(&list);
+    targets.sort_unstable();
+    assert!(matches!(targets[..], ["/one/1", "/one/2", "/two/1" | "/two/2"]), "{targets:?}");
+    let problem = viewed.server.line_with("it ends inside a record");
+    let state = viewed.get("state");
+    assert_eq!(state["captures"]["names"], json!(["two", "one"]));
+    let shown = state["captures"]["problems"][0].as_str().expect("the page says so, too");
+    assert_eq!(problem, format!("wasmserve: {shown}"));
+    viewed.server.stop();
+}
+
+#[test]
+fn what_was_kept_has_its_note_and_is_listed_once() {
+    let place = Place::new();
+    let launch = Launch::program("hello").at(&place).flags(["--capture", "captures"]);
+    let viewed = Viewed::start(launch);
+    viewed.server.get("/kept");
+    let seq = viewed.listed(1)[0]["seq"].clone();
+    viewed.post(&format!("exchanges/{seq}/keep"), &json!({ "note": "look at this" }));
+    viewed.post(&format!("exchanges/{seq}/replay"), &json!({}));
+    viewed.server.get("/other");
+    viewed.listed(3);
+    viewed.server.stop();
+
+    let viewed = Viewed::files(&place, &["captures"]);
+    let list = viewed.listed(3);
+    let kept: Vec<&Value> = list.iter().filter(|one| one["kept"] == "look at this").collect();
+    let [kept] = kept[..] else { panic!("{list:#?}") };
+    assert_eq!(kept["target"], "/kept");
+    let replay = list.iter().find(|one| one["origin"] != "client").expect("there is a replay");
+    assert_eq!(replay["origin"]["replay"]["of"], kept["seq"], "{list:#?}");
+}
+
+#[test]
+fn o4_captures_that_need_too_much_memory_are_left_out_from_the_oldest_and_counted() {
+    let place = Place::new();
+    let server = capture(&place, "echo", "captures");
+    let body = "x".repeat(100 << 10);
+    for number in 1..=10 {
+        let length = body.len();
+        send(
+            &server,
+            format!(
+                "POST /{number} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        );
+    }
+    server.stop();
+    let viewed = Viewed::files(&place, &["captures", "--ui-memory", "1MiB"]);
+    let state = viewed.get("state");
+    let (seen, removed) = (&state["counts"]["seen"], state["counts"]["removed"].as_u64().expect("a number"));
+    assert!(*seen == 10 && (1..10).contains(&removed), "{state}");
+    assert!(state["memory"]["used"].as_u64() <= Some(1 << 20), "{state}");
+    let list = viewed.listed(10 - removed);
+    let newest: Vec<String> = (removed + 1..=10).rev().map(|number| format!("/{number}")).collect();
+    assert_eq!(targets(&list), newest);
+    let line = viewed.server.line_with("raise --ui-memory");
+    assert!(line.starts_with(&format!("wasmserve: {removed} older exchange")), "{line}");
+}
+
+#[test]
+fn o9_captures_in_files_are_behind_the_same_door() {
+    let place = Place::new();
+    let server = capture(&place, "hello", "captures");
+    server.get("/");
+    server.stop();
+    let viewed = Viewed::files(&place, &["captures", "--ui-host", "box.example"]);
+    let (port, authorization) = (viewed.addr.port(), format!("Authorization: Bearer {TOKEN}"));
+    for (host, fields, status) in [
+        (viewed.addr.to_string(), &*authorization, 200),
+        (viewed.addr.to_string(), "X-A: b", 401),
+        (viewed.addr.to_string(), "Authorization: Bearer AAECAwQFBgcICQoLDA0ODx", 401),
+        (format!("evil.test:{port}"), &authorization, 421),
+        ("box.example".to_owned(), &authorization, 200),
+    ] {
+        let response = viewed.send(format!("GET /api/exchanges HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n\r\n"));
+        assert_eq!(response.status, status, "{host} {fields}: {response:?}");
+    }
+}
+
+#[test]
+fn captures_that_cannot_be_shown_are_explained() {
+    let place = Place::new();
+    place.file("app.rs", "fn main() {}");
+    fs::create_dir(place.join("empty")).expect("a place is writable");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = taken.local_addr().expect("it has an address").port().to_string();
+    for (words, code, parts) in [
+        (&[][..], 2, &["FILE|DIR"][..]),
+        (&["nothing"], 1, &["`nothing` cannot be read: No such file"]),
+        (&["empty"], 1, &["`empty` contains no captures"]),
+        (&["empty", "--addr", "0.0.0.0:8001"], 2, &["--addr", "loopback"]),
+        (&["empty", "--addr", &port], 3, &["cannot listen", "--addr"]),
+    ] {
+        refuses(Launch::bare().at(&place).flags(["ui"]).flags(words), code, parts);
+    }
+    let ended = Launch::bare().at(&place).flags(["ui", "app.rs"]).run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in ["this is not a WARC record", "there is no complete exchange", "`wasmserve HANDLER --ui`"] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
 }

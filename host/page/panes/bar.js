@@ -27,11 +27,18 @@ export function bar(state, act) {
         { class: "served" },
         h(
           "span",
-          { class: "served-title", title: server.handlers.map(({ title, mount }) => `${mount}  ${title}`).join("\n") },
-          nameOf(server.handlers),
+          {
+            class: "served-title",
+            title: (
+              server.captures?.names ?? server.handlers.map(({ title, mount }) => `${mount}  ${title}`)
+            ).join("\n"),
+          },
+          nameOf(server),
         ),
-        h("code", null, server.url),
-        button({ label: "Copy the address", icon: "copy", isBare: true }, () => act.copy(server.url, "the address")),
+        server.url && [
+          h("code", null, server.url),
+          button({ label: "Copy the address", icon: "copy", isBare: true }, () => act.copy(server.url, "the address")),
+        ],
       ),
     h("div", { class: "spring" }),
     live(state),
@@ -40,6 +47,7 @@ export function bar(state, act) {
         act.dialog("bin"),
       ),
     server &&
+      !server.captures &&
       button(
         {
           label: server.paused ? "Resume" : "Pause",
@@ -50,6 +58,7 @@ export function bar(state, act) {
         act.pause,
       ),
     server &&
+      !server.captures &&
       button({ label: "Clear", icon: "clear", title: "Remove all exchanges that are not kept" }, () =>
         act.dialog("clear"),
       ),
@@ -58,9 +67,11 @@ export function bar(state, act) {
   );
 }
 
-/** @param {{title: string}[]} handlers */
-export const nameOf = (handlers) =>
-  handlers.length > 3 ? `${handlers.length} handlers` : handlers.map(({ title }) => fileName(title)).join(" · ");
+/** What the exchanges are of. @param {NonNullable<State["server"]>} server */
+export function nameOf({ captures, handlers }) {
+  const names = captures?.names ?? handlers.map(({ title }) => title);
+  return names.length > 3 ? `${names.length} ${captures ? "captures" : "handlers"}` : names.map(fileName).join(" · ");
+}
 
 /** @param {State} state */
 function live({ phase, server }) {
@@ -68,12 +79,13 @@ function live({ phase, server }) {
     unknown: "",
     "signed out": "signed out",
     connecting: "connecting",
-    live: server?.paused ? "paused" : "live",
+    live: server?.captures ? "from files" : server?.paused ? "paused" : "live",
     interrupted: "interrupted",
-    over: "server ended",
+    over: server?.captures ? "viewer ended" : "server ended",
   };
+  const [seen, removed] = server?.captures ? ["read", "left out for lack of memory"] : ["seen", "removed to make room"];
   const title = server
-    ? `${count(server.counts.seen, "exchange")} seen, ${server.counts.removed.toLocaleString("en")} removed to make room; ${size(server.memory.used)} of ${size(server.memory.max)} in use`
+    ? `${count(server.counts.seen, "exchange")} ${seen}, ${server.counts.removed.toLocaleString("en")} ${removed}; ${size(server.memory.used)} of ${size(server.memory.max)} in use`
     : undefined;
   return h(
     "div",
@@ -83,7 +95,7 @@ function live({ phase, server }) {
       "aria-hidden": "true",
     }),
     h("span", null, words[phase]),
-    server && h("span", { class: "figures" }, `${server.counts.seen.toLocaleString("en")} seen`),
+    server && h("span", { class: "figures" }, `${server.counts.seen.toLocaleString("en")} ${seen}`),
     server &&
       h(
         "span",
@@ -172,9 +184,11 @@ export function banners(state, act) {
   const all = [];
   if (phase === "over" || phase === "interrupted") {
     const keeps = "This page keeps what it has. ";
-    const files = server?.files
-      ? `All exchanges are in ${server.files.dir}.`
-      : "With --capture DIR there would be files of all exchanges.";
+    const files = server?.captures
+      ? "All exchanges are in the files."
+      : server?.files
+        ? `All exchanges are in ${server.files.dir}.`
+        : "With --capture DIR there would be files of all exchanges.";
     all.push(
       banner(
         "over",
@@ -184,8 +198,8 @@ export function banners(state, act) {
           "span",
           null,
           phase === "over"
-            ? `The server has ended. ${keeps}${files}`
-            : `No connection to the server (${state.problem ?? "it does not answer"}); trying again. ${keeps}`,
+            ? `The ${server?.captures ? "viewer" : "server"} has ended. ${keeps}${files}`
+            : `No connection to the ${server?.captures ? "viewer" : "server"} (${state.problem ?? "it does not answer"}); trying again. ${keeps}`,
         ),
       ),
     );
@@ -193,6 +207,27 @@ export function banners(state, act) {
   for (const { mount, title, broken } of server?.handlers ?? []) {
     if (broken) all.push(banner(`broken ${mount}`, "problem", icon("fault"), whyBroken(title, visible(broken))));
   }
+  if (server?.captures?.problems.length)
+    all.push(
+      banner(
+        "unread",
+        "problem",
+        icon("fault"),
+        h(
+          "div",
+          null,
+          server.captures.problems.map((problem) => h("p", null, visible(problem))),
+        ),
+      ),
+    );
+  if (server?.captures && server.counts.removed)
+    all.push(
+      banner(
+        "left out",
+        "info",
+        h("span", null, `${count(server.counts.removed, "older exchange")} did not fit into memory; raise --ui-memory.`),
+      ),
+    );
   if (server?.files?.problem)
     all.push(
       banner(

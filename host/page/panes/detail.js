@@ -40,7 +40,7 @@ export function detail(state, act) {
     return h(
       "main",
       { class: "detail none", "aria-label": "Exchange" },
-      why ? empty("This exchange is not there any more", h("p", null, why)) : hints(),
+      why ? empty("This exchange is not there any more", h("p", null, why)) : hints(state),
     );
   }
   const known = state.details.get(summary.seq);
@@ -52,7 +52,8 @@ export function detail(state, act) {
   );
 }
 
-const hints = () =>
+/** @param {State} state */
+const hints = ({ server }) =>
   empty(
     "Select an exchange",
     h(
@@ -63,7 +64,7 @@ const hints = () =>
         ["Enter", "read the exchange"],
         ["1 – 9", "go to a tab"],
         ["/", "filter"],
-        ["r", "replay it"],
+        ...(server?.captures ? [] : [["r", "replay it"]]),
         ["?", "all keys"],
       ].map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)]),
     ),
@@ -74,6 +75,7 @@ function heading(state, summary, known, act) {
   const { seq, origin } = summary;
   const replay = state.server?.replay;
   const isReplayable = replay?.isAllowed ?? true;
+  const isRead = !!state.server?.captures;
   const failure = known?.record.fault;
   return h(
     "header",
@@ -99,7 +101,7 @@ function heading(state, summary, known, act) {
     h(
       "div",
       { class: "facts" },
-      facts(summary).map(([what, title]) => h("span", { title }, what)),
+      facts(summary, known?.capture ?? null).map(([what, title]) => h("span", { title }, what)),
     ),
     origin !== "client" &&
       h(
@@ -117,7 +119,11 @@ function heading(state, summary, known, act) {
       ),
     known?.record.left && h("p", { class: "cut" }, icon("diff"), `It left the record: ${visible(known.record.left)}`),
     summary.isCut && h("p", { class: "cut" }, icon("cut"), cutText(known)),
-    summary.kept !== null && note(summary, act),
+    summary.kept !== null &&
+      (isRead
+        ? h("p", { class: "origin" }, icon("pin", "kept"), visible(summary.kept || "Kept, without a note"))
+        : note(summary, act)),
+    isRead && h("p", { class: "origin" }, icon("replay"), `No replay here: ${replay?.why}`),
     failure &&
       h(
         "button",
@@ -129,38 +135,41 @@ function heading(state, summary, known, act) {
     h(
       "div",
       { class: "actions", role: "toolbar", "aria-label": "Exchange" },
-      button(
-        {
-          label: "Replay",
-          icon: "replay",
-          key: "r",
-          isDisabled: !isReplayable,
-          title: isReplayable ? "Send the same bytes to the handler as it is now" : (replay?.why ?? undefined),
-        },
-        () => act.replay(seq),
-      ),
-      known?.varied && button(exactly(known.varied, isReplayable), () => act.replay(seq, true)),
-      button(
-        {
-          label: "Edit",
-          icon: "edit",
-          key: "e",
-          isDisabled: !isReplayable,
-          isPressed: !!state.editor,
-          title: isReplayable ? "Change the request, and send it" : (replay?.why ?? undefined),
-        },
-        () => act.edit(seq),
-      ),
-      button(
-        {
-          label: summary.kept === null ? "Keep" : "Kept",
-          icon: "pin",
-          key: "p",
-          isPressed: summary.kept !== null,
-          title: "Kept exchanges are not removed, and are replayed when the handler is saved",
-        },
-        () => act.keep(seq),
-      ),
+      !isRead &&
+        button(
+          {
+            label: "Replay",
+            icon: "replay",
+            key: "r",
+            isDisabled: !isReplayable,
+            title: isReplayable ? "Send the same bytes to the handler as it is now" : (replay?.why ?? undefined),
+          },
+          () => act.replay(seq),
+        ),
+      !isRead && known?.varied && button(exactly(known.varied, isReplayable), () => act.replay(seq, true)),
+      !isRead &&
+        button(
+          {
+            label: "Edit",
+            icon: "edit",
+            key: "e",
+            isDisabled: !isReplayable,
+            isPressed: !!state.editor,
+            title: isReplayable ? "Change the request, and send it" : (replay?.why ?? undefined),
+          },
+          () => act.edit(seq),
+        ),
+      !isRead &&
+        button(
+          {
+            label: summary.kept === null ? "Keep" : "Kept",
+            icon: "pin",
+            key: "p",
+            isPressed: summary.kept !== null,
+            title: "Kept exchanges are not removed, and are replayed when the handler is saved",
+          },
+          () => act.keep(seq),
+        ),
       button({ label: "Export", icon: "export", key: "x" }, () => act.openExport(seq)),
       button(
         {
@@ -212,12 +221,13 @@ const note = (summary, act) =>
     }),
   );
 
-/** @param {Summary} summary @returns {[string, string | undefined][]} */
-function facts(summary) {
+/** @param {Summary} summary @param {string | null} capture @returns {[string, string | undefined][]} */
+function facts(summary, capture) {
   const { handler, cpu, memory } = summary;
   /** @type {([string, string | undefined] | null)[]} */
   const all = [
     [`[${summary.id}]`, `exchange ${summary.id} in the log`],
+    capture === null ? null : [`of ${fileName(capture)}`, `from the capture ${capture}`],
     [duration(summary.took), "from the first byte of the request until the response was complete"],
     cpu === null ? null : [`${duration(cpu)} CPU`, "the time that the handler computed"],
     !memory ? null : [size(memory), "the most memory that the instance had"],

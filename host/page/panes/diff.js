@@ -48,9 +48,8 @@ export function diff(state, { summary }, act) {
         h(
           "p",
           null,
-          "Replay it (",
-          h("kbd", null, "r"),
-          "), choose one below, or press ",
+          state.server?.replay.isAllowed === false ? "Choose" : ["Replay it (", h("kbd", null, "r"), "), choose"],
+          " one below, or press ",
           h("kbd", null, "d"),
           " and select any exchange.",
         ),

@@ -17,6 +17,8 @@ const KEYS = [
   ["d", "compare with the exchange that is selected next"],
   ["?", "this help"],
 ];
+/** The keys that need a server. */
+const CHANGES = ["r", "R", "e", "p"];
 const TERMS = [
   ["hook", "method, target or status has it"],
   ["status:5xx", "a status, or its class"],
@@ -47,7 +49,7 @@ export const help = (state, act) =>
         h(
           "dl",
           null,
-          KEYS.map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)]),
+          KEYS.filter(([key]) => !(state.server?.captures && CHANGES.includes(key))).map(([key, what]) => [h("dt", null, h("kbd", null, key)), h("dd", null, what)]),
         ),
       ),
       h(

@@ -146,8 +146,8 @@ function nothing(state, act) {
       ),
     );
   }
-  if (!state.server) return null;
-  const { url, bin, paused } = state.server;
+  const { url, bin, paused } = state.server ?? {};
+  if (!url) return null;
   const curl = `curl -d hello ${url}`;
   return h(
     "div",

@@ -16,7 +16,8 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::segments::{KEPT, Segments, check};
+pub(super) use self::segments::KEPT;
+use self::segments::{Segments, check};
 use super::{
     record::Record,
     store::{Sink, Store},

@@ -325,6 +325,26 @@ impl Store {
         Some(seq)
     }
 
+    /// Puts records of files into a store that is empty, in this order, each with the memory that it needs. Counts
+    /// `left_out` more, for which there was none.
+    pub(super) fn fill(&self, all: Vec<(Record, usize)>, left_out: u64) {
+        let mut records = lock(&self.records);
+        records.counts = Counts { seen: left_out, removed: left_out };
+        for (mut record, bytes) in all {
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+            records.counts.seen += 1;
+            record.seq = records.counts.seen;
+            match record.kept {
+                Some(_) => records.kept_bytes += bytes,
+                None => records.removable.push_back(record.seq),
+            }
+            records.all.insert(record.seq, Stored { record: Arc::new(record), bytes });
+        }
+        let seen = records.counts.seen;
+        drop(records);
+        self.newest.send_replace(seen);
+    }
+
     /// Removes all records that are not kept.
     pub fn clear(&self) {
         self.drain();

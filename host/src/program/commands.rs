@@ -14,4 +14,5 @@ mod path;
 pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod test;
+pub(crate) mod ui;
 pub(crate) mod wit;

@@ -21,6 +21,7 @@ use crate::{
         example::{Example, Template},
         filter::Wrap,
     },
+    viewer::ViewerOptions,
 };
 
 /// What the program has to do.
@@ -40,6 +41,8 @@ pub(crate) enum Task {
     Dump(Dump),
     /// Export captured exchanges.
     Convert(Convert),
+    /// Show captured exchanges in the viewer.
+    Ui(Ui),
     /// Build a handler without serving it.
     Build(Build),
     /// Turn a handler into a component that other hosts serve.
@@ -82,6 +85,21 @@ pub(crate) struct Convert {
     /// Where to write the result; to stdout if `None`.
     pub output: Option<PathBuf>,
     /// What is replaced in it.
+    pub redaction: Redaction,
+    /// Where problems are reported.
+    pub messages: Messages,
+}
+
+/// The parameters of `wasmserve ui`.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    /// The captures: files or directories.
+    pub files: Vec<PathBuf>,
+    /// The bytes of memory that their exchanges may take.
+    pub memory: usize,
+    /// Where and how the viewer is served.
+    pub viewer: ViewerOptions,
+    /// What is replaced in exports.
     pub redaction: Redaction,
     /// Where problems are reported.
     pub messages: Messages,

@@ -27,7 +27,7 @@ use super::{
     assets,
     detail::detail,
     door::{self, Refusal},
-    hub::{Change, Hub, STREAMS_MAX, Subject, wait},
+    hub::{Change, Hub, STREAMS_MAX, wait},
     live,
     summary::{Filter, Summary},
 };
@@ -113,19 +113,21 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
 }
 
 async fn state(State(hub): Shared) -> Json<Value> {
-    let Subject { store, bin, url, replayer, saved, .. } = &hub.subject;
+    let (store, server) = (&hub.subject.store, hub.server());
     let (counts, (used, max)) = (store.counts(), store.memory());
+    let (why_no_replay, why_not_on_save) = (hub.why_no_replay(), hub.why_not_on_save());
     Json(json!({
         "version": SOFTWARE,
-        "url": url,
+        "url": server.map(|server| &server.url),
+        "captures": hub.captures(),
         "handlers": hub.handlers(),
         "paused": store.is_paused(),
         "counts": { "seen": counts.seen, "removed": counts.removed },
         "memory": { "used": used, "max": max },
         "files": hub.files(),
-        "replay": { "isAllowed": replayer.why_not().is_none(), "why": replayer.why_not() },
-        "onSave": { "isOn": saved.why_not.is_none(), "why": saved.why_not },
-        "bin": bin.as_ref().map(|bin| json!(*bin.answer())),
+        "replay": { "isAllowed": why_no_replay.is_none(), "why": why_no_replay },
+        "onSave": { "isOn": why_not_on_save.is_none(), "why": why_not_on_save },
+        "bin": server.and_then(|server| server.bin.as_ref()).map(|bin| json!(*bin.answer())),
     }))
 }
 
@@ -165,7 +167,8 @@ async fn exchanges(State(hub): Shared, asked: Result<Query<List>, QueryRejection
 }
 
 async fn exchange(State(hub): Shared, Path(seq): Path<String>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(detail(&*hub.record(&seq)?)))
+    let record = hub.record(&seq)?;
+    Ok(Json(detail(&record, hub.capture(record.seq).as_deref())))
 }
 
 /// Bytes as they were captured, which no browser shows or runs.
@@ -204,6 +207,7 @@ struct Keep {
 async fn keep(State(hub): Shared, Path(seq): Path<String>, body: Body) -> Result<Response, Refusal> {
     let Keep { note } = read(body).await?;
     let record = hub.record(&seq)?;
+    hub.asked("files are only read; `wasmserve convert --as warc --only ID` makes a file of one exchange")?;
     if note.as_ref().is_some_and(|note| note.len() > NOTE_MAX) {
         return Err(Refusal::bad_request(format!("the note is longer than {NOTE_MAX} bytes")));
     }
@@ -246,7 +250,7 @@ async fn replay(State(hub): Shared, Path(seq): Path<String>, body: Body) -> Resu
         None | Some(PaceName::Fast) => Pace::Fast,
         Some(PaceName::Recorded) => Pace::Recorded,
     };
-    let replayer = &hub.subject.replayer;
+    let replayer = hub.replayer()?;
     let replayed = match (bytes, exact) {
         (Some(_), true) => return Err(Refusal::bad_request("only the request as it was can be replayed exactly")),
         (None, true) => replayer.repeat(&original, pace).await,
@@ -271,7 +275,7 @@ async fn compare(State(hub): Shared, asked: Result<Query<Pair>, QueryRejection>)
 }
 
 async fn saved(State(hub): Shared) -> Json<Value> {
-    Json(json!(hub.subject.saved.latest.borrow().as_deref()))
+    Json(json!(hub.server().and_then(|server| server.saved.latest.borrow().clone()).as_deref()))
 }
 
 #[derive(Deserialize)]
@@ -360,7 +364,8 @@ fn not_running(id: &str) -> Refusal {
 
 async fn stack(State(hub): Shared, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let known = id.parse().map_err(|_| not_running(&id))?;
-    let snapshot = hub.subject.exchanges.admission().snapshot(known).await.ok_or_else(|| not_running(&id))?;
+    let admission = hub.admission().ok_or_else(|| not_running(&id))?;
+    let snapshot = admission.snapshot(known).await.ok_or_else(|| not_running(&id))?;
     let lines = snapshot.stack.as_ref().map(Stack::lines).unwrap_or_default();
     let lines: Vec<String> = lines.iter().map(|line| escape(line.as_bytes())).collect();
     Ok(Json(json!({ "stack": lines, "wait": wait(&snapshot) })))
@@ -368,7 +373,7 @@ async fn stack(State(hub): Shared, Path(id): Path<String>) -> Result<Json<Value>
 
 async fn end(State(hub): Shared, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let known = id.parse().map_err(|_| not_running(&id))?;
-    match hub.subject.exchanges.admission().end(known).await {
+    match hub.admission().ok_or_else(|| not_running(&id))?.end(known).await {
         true => Ok(Json(json!({}))),
         false => Err(not_running(&id)),
     }
@@ -382,15 +387,17 @@ struct Pause {
 
 async fn pause(State(hub): Shared, body: Body) -> Result<Json<Value>, Refusal> {
     let Pause { paused } = read(body).await?;
+    hub.asked("nothing is being captured: these exchanges were read from files")?;
     hub.subject.store.pause(paused);
     hub.changed(Change::Paused(paused));
     Ok(Json(json!({ "paused": paused })))
 }
 
-async fn clear(State(hub): Shared) -> Json<Value> {
+async fn clear(State(hub): Shared) -> Result<Json<Value>, Refusal> {
+    hub.asked("these exchanges were read from files; end the viewer to be rid of them")?;
     hub.subject.store.clear();
     hub.changed(Change::Cleared);
-    Json(json!({}))
+    Ok(Json(json!({})))
 }
 
 async fn bin(State(hub): Shared) -> Result<Json<Value>, Refusal> {

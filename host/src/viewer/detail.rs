@@ -19,11 +19,13 @@ use crate::capture::{
 /// How many bytes of a message, and of a body, are part of the detail. The rest is for download.
 const SHOWN_MAX: usize = 64 << 10;
 
-/// All about an exchange, except bytes beyond [`SHOWN_MAX`].
+/// All about an exchange, except bytes beyond [`SHOWN_MAX`]. `capture` is the name of the capture that it is from, if there
+/// are several.
 #[must_use]
-pub(super) fn detail(record: &Record) -> Value {
+pub(super) fn detail(record: &Record, capture: Option<&str>) -> Value {
     json!({
         "summary": Summary::from(record),
+        "capture": capture,
         // What the handler's random numbers were made from is a secret.
         "record": Record { script: None, ..record.clone() },
         "varied": record.script.as_ref().map(varied),

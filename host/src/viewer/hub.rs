@@ -1,13 +1,15 @@
 //! The state that all pages of the viewer share: what they show, and what they change.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use wasmserve_gateway::{escape::escape, mounts::Mount};
 
 use super::door::Refusal;
 use crate::{
+    admission::Admission,
     capture::{
         archive::Archive,
         record::{Build, Record},
@@ -35,6 +37,33 @@ const CHANGES_MAX: usize = 64;
 pub(crate) struct Subject {
     /// The captured exchanges.
     pub store: Arc<Store>,
+    /// What exports do not contain.
+    pub redaction: Redaction,
+    /// Where the exchanges come from.
+    pub source: Source,
+}
+
+/// Where the exchanges come from that the viewer shows.
+pub(crate) enum Source {
+    /// A server, to which more may come, and which can be asked for more.
+    Server(Box<Server>),
+    /// Files, which are only read.
+    Captures(Captures),
+}
+
+/// Files whose exchanges the viewer shows.
+#[derive(Debug)]
+pub(crate) struct Captures {
+    /// The captures as the user names them.
+    pub names: Vec<String>,
+    /// Which of them an exchange is from, by its seq.
+    pub of: BTreeMap<u64, usize>,
+    /// What cannot be read of them, one line each.
+    pub problems: Vec<String>,
+}
+
+/// A server whose exchanges the viewer shows.
+pub(crate) struct Server {
     /// The files that exchanges are written to, if they are.
     pub archive: Option<Arc<Archive>>,
     /// The state of all exchanges: the mounts and what is running.
@@ -47,9 +76,10 @@ pub(crate) struct Subject {
     pub replayer: Replayer,
     /// What became of the exchanges that are kept when a handler was replaced.
     pub saved: Saved,
-    /// What exports do not contain.
-    pub redaction: Redaction,
 }
+
+/// Why there is no replay of what is in files.
+const NO_HANDLER: &str = "no handler: use `wasmserve replay FILE HANDLER`";
 
 /// The state of the viewer.
 pub(super) struct Hub {
@@ -103,9 +133,62 @@ impl Hub {
         _ = self.streams.acquire_many(STREAMS_MAX).await;
     }
 
+    /// The server, if the exchanges come from one.
+    pub(super) fn server(&self) -> Option<&Server> {
+        match &self.subject.source {
+            Source::Server(server) => Some(server),
+            Source::Captures(_) => None,
+        }
+    }
+
+    /// The server, which has to do something. `instead` is what the user can do if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The exchanges come from files.
+    pub(super) fn asked(&self, instead: &str) -> Result<&Server, Refusal> {
+        self.server().ok_or_else(|| Refusal::new(StatusCode::CONFLICT, instead))
+    }
+
+    /// The server's replayer.
+    ///
+    /// # Errors
+    ///
+    /// The exchanges come from files.
+    pub(super) fn replayer(&self) -> Result<&Replayer, Refusal> {
+        self.asked(NO_HANDLER).map(|server| &server.replayer)
+    }
+
+    /// Why nothing can be replayed, if that is so.
+    pub(super) fn why_no_replay(&self) -> Option<&str> {
+        self.server().map_or(Some(NO_HANDLER), |server| server.replayer.why_not())
+    }
+
+    /// Why nothing is replayed when a handler is replaced, if that is so.
+    pub(super) fn why_not_on_save(&self) -> Option<&str> {
+        self.server().map_or(Some(NO_HANDLER), |server| server.saved.why_not.as_deref())
+    }
+
+    /// The files that the exchanges come from, if they do.
+    pub(super) fn captures(&self) -> Value {
+        let Source::Captures(Captures { names, problems, .. }) = &self.subject.source else { return Value::Null };
+        let escaped = |texts: &[String]| texts.iter().map(|text| escape(text.as_bytes())).collect::<Vec<_>>();
+        json!({ "names": escaped(names), "problems": escaped(problems) })
+    }
+
+    /// The capture that an exchange is from, if there are several.
+    pub(super) fn capture(&self, seq: u64) -> Option<String> {
+        match &self.subject.source {
+            Source::Captures(Captures { names, of, .. }) if names.len() > 1 => {
+                names.get(*of.get(&seq)?).map(|name| escape(name.as_bytes()))
+            }
+            Source::Captures(_) | Source::Server(_) => None,
+        }
+    }
+
     /// The handlers, each with its build, and why a newer one does not work.
     pub(super) fn handlers(&self) -> Vec<Value> {
-        let mounts = self.subject.exchanges.mounts().iter();
+        let mounts = self.server().into_iter().flat_map(|server| server.exchanges.mounts().iter());
         let handler = |(mount, live): &(Mount, Live)| {
             let Build { name, number } = live.build();
             let broken = live.failure().map(|line| escape(line.as_bytes()));
@@ -114,16 +197,27 @@ impl Hub {
         mounts.map(handler).collect()
     }
 
-    /// The files: where they are, how many exchanges were not written, and why none are, if so.
+    /// The files that exchanges are written to, if they are.
+    pub(super) fn archive(&self) -> Option<&Archive> {
+        self.server()?.archive.as_deref()
+    }
+
+    /// These files: where they are, how many exchanges were not written, and why none are, if so.
     pub(super) fn files(&self) -> Value {
-        let Some(archive) = &self.subject.archive else { return Value::Null };
+        let Some(archive) = self.archive() else { return Value::Null };
         let status = archive.status();
         json!({ "dir": archive.dir().display().to_string(), "lost": status.lost, "problem": status.problem })
     }
 
     /// What is running, oldest first.
     pub(super) fn running(&self) -> Vec<Value> {
-        self.subject.exchanges.admission().glance().iter().take(RUNNING_MAX).map(running).collect()
+        let running_now = self.admission().map(Admission::glance).unwrap_or_default();
+        running_now.iter().take(RUNNING_MAX).map(running).collect()
+    }
+
+    /// What decides which handlers run, if there are any.
+    pub(super) fn admission(&self) -> Option<&Admission> {
+        Some(self.server()?.exchanges.admission())
     }
 
     /// The exchange that a part of a path names.
@@ -146,9 +240,8 @@ impl Hub {
     ///
     /// There is none.
     pub(super) fn bin(&self) -> Result<&Bin, Refusal> {
-        self.subject
-            .bin
-            .as_deref()
+        self.server()
+            .and_then(|server| server.bin.as_deref())
             .ok_or_else(|| Refusal::not_found("there is no request bin; start `wasmserve --ui` without a handler"))
     }
 }

@@ -48,7 +48,7 @@ struct Follower {
     newest: watch::Receiver<u64>,
     changes: broadcast::Receiver<Change>,
     is_ended: watch::Receiver<bool>,
-    saved: watch::Receiver<Option<Arc<SavedRun>>>,
+    saved: Option<watch::Receiver<Option<Arc<SavedRun>>>>,
     batched: Instant,
     looks: Interval,
     looked: u32,
@@ -78,7 +78,7 @@ pub(super) fn events(
         newest,
         changes: hub.changes(),
         is_ended: hub.is_ended(),
-        saved: hub.subject.saved.latest.clone(),
+        saved: hub.server().map(|server| server.saved.latest.clone()),
         batched: Instant::now() - BATCH_INTERVAL,
         looks,
         looked: 0,
@@ -98,7 +98,7 @@ pub(super) fn events(
 
 /// How many exchanges were not written to files because those are too slow.
 fn lost(hub: &Hub) -> u64 {
-    hub.subject.archive.as_ref().map_or(0, |archive| archive.status().lost)
+    hub.archive().map_or(0, |archive| archive.status().lost)
 }
 
 impl Follower {
@@ -177,11 +177,9 @@ impl Follower {
             }
         }
         self.handlers = handlers;
-        if self.saved.has_changed().unwrap_or(false) {
-            let run = self.saved.borrow_and_update().clone();
-            if let Some(run) = run {
-                self.push("saved", &*run);
-            }
+        let saved = self.saved.as_mut().filter(|saved| saved.has_changed().unwrap_or(false));
+        if let Some(run) = saved.and_then(|saved| saved.borrow_and_update().clone()) {
+            self.push("saved", &*run);
         }
         let lost = lost(&self.hub);
         if lost > self.lost {

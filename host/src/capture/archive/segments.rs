@@ -14,7 +14,7 @@ use anyhow::bail;
 use crate::capture::{message::Message, record::Record, time, warc::Writer};
 
 /// The subdirectory for exchanges that are kept.
-pub(super) const KEPT: &str = "kept";
+pub(in crate::capture) const KEPT: &str = "kept";
 
 /// The largest segment, in bytes. A larger exchange has a segment of its own.
 const SEGMENT_MAX: u64 = 64 << 20;

@@ -216,6 +216,8 @@ impl<R: BufRead> Reader<R> {
         }
         let read = self.input.by_ref().take(length).read_to_end(&mut warc.block).map_err(Stop::Io)?;
         self.at += read as u64;
+        // What is read may stay in memory for long.
+        warc.block.shrink_to_fit();
         if (read as u64) < length { Err(Stop::Inside(begin)) } else { Ok(warc) }
     }
 

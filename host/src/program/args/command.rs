@@ -1,6 +1,6 @@
 //! The subcommands and their flags.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr as _};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr as _};
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
@@ -10,7 +10,7 @@ use wasmserve_gateway::mounts::Mount;
 use super::{capture::RedactArgs, flags::Flags, lifecycle::LifecycleArgs, listen::ListenArgs, value, wrap};
 use crate::{
     base::size,
-    capture::export::Format,
+    capture::{export::Format, store::CaptureOptions},
     kind::wasm::component,
     program::commands::{dump::reply, export::deployment},
     source::{example, filter::Wrap, locate::Named},
@@ -35,6 +35,9 @@ pub(super) enum Command {
 
     /// Turn captured exchanges into curl commands, HAR, tests or packets
     Convert(ConvertArgs),
+
+    /// Show captured exchanges in a browser
+    Ui(UiArgs),
 
     /// Print the log records that Python's logging.handlers.HTTPHandler sends
     Logs(ExampleArgs),
@@ -193,6 +196,28 @@ pub(super) struct ConvertArgs {
     /// Keep secrets such as Authorization and Cookie
     #[arg(long, conflicts_with = "redact")]
     pub(super) with_secrets: bool,
+
+    #[command(flatten)]
+    pub(super) redact: RedactArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UiArgs {
+    /// Files or directories that --capture has written, or WARC files of other programs
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(super) files: Vec<PathBuf>,
+
+    /// Where to serve the page, on this machine [default: port 8001, or the next free one up to 8010]
+    #[arg(long, value_name = "[IP:]PORT", value_parser = value::loopback)]
+    pub(super) addr: Option<SocketAddr>,
+
+    /// Other names of this machine under which browsers reach the page
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = value::viewer_host)]
+    pub(super) ui_host: Vec<String>,
+
+    /// How much memory the exchanges may use; if there are more, the oldest are left out
+    #[arg(long, value_name = "SIZE", default_value = size::text(CaptureOptions::DEFAULT.memory as u64), value_parser = value::capture_memory)]
+    pub(super) ui_memory: usize,
 
     #[command(flatten)]
     pub(super) redact: RedactArgs,

@@ -359,7 +359,7 @@ impl Flags {
         let ui = match self.ui {
             Some(addr) => {
                 let token = value::viewer_token().map_err(anyhow::Error::msg).or_exit(Exit::Usage)?;
-                Some(ViewerOptions { addr, hosts: self.ui_host, token })
+                Some(ViewerOptions { addr, flag: "--ui", hosts: self.ui_host, token })
             }
             None => None,
         };

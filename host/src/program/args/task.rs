@@ -7,7 +7,8 @@ use wasmserve_gateway::mounts::{Mount, Mounts};
 
 use super::{
     command::{
-        BuildArgs, Command, ConvertArgs, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, PlatformArg, TestArgs,
+        BuildArgs, Command, ConvertArgs, DumpArgs, ExampleArgs, ExportArgs, InspectArgs, NewArgs, PlatformArg,
+        TestArgs, UiArgs,
     },
     flags::Flags,
     line::Args,
@@ -18,12 +19,15 @@ use crate::{
     capture::redact::Redaction,
     compose::export::Keep,
     kind::wasm::compile::CompileOptions,
-    program::task::{Build, Convert, Deploy, Dump, Export, Inspect, Layout, New, Platform, ReplyOptions, Task, Test},
+    program::task::{
+        Build, Convert, Deploy, Dump, Export, Inspect, Layout, New, Platform, ReplyOptions, Task, Test, Ui,
+    },
     source::{
         build::options::{BuildOptions, Messages},
         example::{self, Example},
         locate::Named,
     },
+    viewer::ViewerOptions,
 };
 
 /// Converts the command line into a task. `program` is the path of this program.
@@ -79,6 +83,11 @@ fn of_command(command: Command, program: PathBuf) -> Result<Task, StartError> {
         Command::Convert(ConvertArgs { files, format, only, output, with_secrets, redact }) => {
             let redaction = if with_secrets { Redaction::off() } else { redact.redaction() };
             Ok(Task::Convert(Convert { files, format, only, output, redaction, messages: messages() }))
+        }
+        Command::Ui(UiArgs { files, addr, ui_host, ui_memory, redact }) => {
+            let token = value::viewer_token().map_err(anyhow::Error::msg).or_exit(Exit::Usage)?;
+            let viewer = ViewerOptions { addr, flag: "--addr", hosts: ui_host, token };
+            Ok(Task::Ui(Ui { files, memory: ui_memory, viewer, redaction: redact.redaction(), messages: messages() }))
         }
         Command::Dump(args) => of_dump(args).map(Task::Dump),
         Command::Logs(args) => of_example(args, &example::LOGS, program),

@@ -59,7 +59,10 @@ use crate::{
         python::Finder,
         watch::{self, Served, Watched},
     },
-    viewer::{self, hub::Subject},
+    viewer::{
+        self,
+        hub::{self, Subject},
+    },
 };
 
 /// How long an immediate exit may take to write the log lines about cut exchanges.
@@ -182,7 +185,8 @@ pub(crate) fn run(config: Config) -> Result<Exit, StartError> {
         if let (Some(bound), Some(Replays { store, replayer, saved })) = (viewer, replays) {
             let (exchanges, url, archive) = (Arc::clone(&exchanges), lifecycle::url(addr), capturing.archive.clone());
             let redaction = config.redaction;
-            let subject = Subject { store, archive, exchanges, url, bin, replayer, saved, redaction };
+            let server = hub::Server { archive, exchanges, url, bin, replayer, saved };
+            let subject = Subject { store, redaction, source: hub::Source::Server(Box::new(server)) };
             viewing = Some(bound.serve(subject).context("cannot start the viewer's thread").or_exit(Exit::Failed)?);
         }
         if let Some(dir) = capturing.dir() {
