@@ -284,6 +284,9 @@ export function actions(get, dispatch) {
       notice(`Copied ${what}.`);
     });
 
+  /** What a replay is asked for if it is to keep the pauses of the client. */
+  const paced = () => (get().isPaced ? { pace: "recorded" } : {});
+
   const act = {
     provide,
     notice,
@@ -404,9 +407,10 @@ export function actions(get, dispatch) {
 
     replay: (/** @type {number} */ seq, exact = false) =>
       attempt(async () => {
-        const made = await api.post(`exchanges/${seq}/replay`, exact ? { exact } : {});
+        const made = await api.post(`exchanges/${seq}/replay`, { ...(exact ? { exact } : {}), ...paced() });
         dispatch({ type: "select", seq: made.seq, tab: "Diff" });
       }),
+    pace: (/** @type {boolean} */ isPaced) => dispatch({ type: "pace", isPaced }),
     edit: (/** @type {number} */ seq) =>
       attempt(async () => {
         const { isAllowed, why } = get().server?.replay ?? { isAllowed: true };
@@ -444,7 +448,7 @@ export function actions(get, dispatch) {
       try {
         const made = await api.post(
           `exchanges/${editor.seq}/replay`,
-          bytes === editor.wire ? {} : { bytes: toBase64(bytes) },
+          bytes === editor.wire ? paced() : { bytes: toBase64(bytes) },
         );
         dispatch({ type: "editor", editor: { ...now(), isSending: false, result: made.seq } });
       } catch (error) {

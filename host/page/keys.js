@@ -19,7 +19,7 @@ export function actionOf(state, act, event) {
   if (key === "Enter" && (event.ctrlKey || event.metaKey) && state.editor) return act.sendDraft;
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
   if (key === "Escape") return escape(state, act, target);
-  if (target.matches("textarea, input, select")) {
+  if (target.matches("textarea, input:not([type=checkbox]), select")) {
     return target.id === "filter" && (key === "ArrowDown" || key === "Enter")
       ? () => {
           act.step(1);

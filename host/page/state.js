@@ -56,6 +56,7 @@ export const TABS = /** @type {const} */ ([
  * @property {import("./types.js").SavedRun | null} saved The last run of kept requests.
  * @property {boolean} isSavedHidden
  * @property {{a: number, b: number, result: import("./types.js").Comparison | null, problem: string | null} | null} comparison
+ * @property {boolean} isPaced Whether replays keep the pauses of the client.
  * @property {number | null} comparing The exchange that waits for one to be compared with.
  * @property {"help" | "export" | "bin" | "clear" | null} dialog
  * @property {import("./edit.js").Draft | null} editor
@@ -108,6 +109,7 @@ export const initial = () => ({
   saved: null,
   isSavedHidden: false,
   comparison: null,
+  isPaced: false,
   comparing: null,
   dialog: null,
   editor: null,
@@ -332,6 +334,8 @@ export function reduce(state, action) {
       return { ...state, lost: state.lost + action.n };
     case "comparing":
       return { ...state, comparing: action.seq };
+    case "pace":
+      return { ...state, isPaced: action.isPaced };
     case "comparison":
       return { ...state, comparison: action.comparison, comparing: null };
     case "dialog":
@@ -366,6 +370,7 @@ function pick({
   details,
   selected,
   notice,
+  isPaced,
 }) {
   const found = text.trim() ? { exchanges: [], searched: 0, total: 0, older: null } : null;
   return {
@@ -383,5 +388,6 @@ function pick({
     details,
     selected,
     notice,
+    isPaced,
   };
 }

@@ -118,6 +118,12 @@ fn an_exact_replay_of_what_varies_gets_the_same_response() {
 }
 
 #[test]
+fn a_replay_keeps_the_pauses_of_the_client_if_the_page_asks_for_it() {
+    let server = Launch::program("echo").flags(["--ui"]).start();
+    check("paced.mjs", &server, &[]);
+}
+
+#[test]
 fn captures_in_files_are_shown_without_what_needs_a_handler() {
     let place = Place::new();
     let server = Launch::program("hello").at(&place).flags(["--capture", "captures"]).start();

@@ -147,6 +147,7 @@ function heading(state, summary, known, act) {
           () => act.replay(seq),
         ),
       !isRead && known?.varied && button(exactly(known.varied, isReplayable), () => act.replay(seq, true)),
+      known && known.record.request.turns.length > 1 && isReplayable && pace(state, act),
       !isRead &&
         button(
           {
@@ -184,6 +185,15 @@ function heading(state, summary, known, act) {
     ),
   );
 }
+
+/** When the parts of a request that came in several are sent. @param {State} state @param {any} act */
+const pace = ({ isPaced }, act) =>
+  h(
+    "label",
+    { key: "pace", class: "check", title: "Send each part of the request when it came, instead of all at once" },
+    h("input", { type: "checkbox", is: { checked: isPaced }, on: { change: () => act.pace(!isPaced) } }),
+    "at its pace",
+  );
 
 /** What a client has sent that is no request. @param {Detail | undefined} known */
 function firstLine(known) {
