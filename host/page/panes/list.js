@@ -13,7 +13,7 @@ import { count, duration, reason, size, statusClass, time } from "../text.js";
 const AROUND = 8;
 const COLUMNS = [
   ["marks", "Marks"],
-  ["id", "#"],
+  ["id", "#", "The id in the log, in the order in which requests came; exchanges are listed when they have ended"],
   ["time", "Time"],
   ["method", "Method"],
   ["target", "Target"],
@@ -50,10 +50,10 @@ export function list(state, act) {
       h(
         "div",
         { class: "row head", role: "row", "aria-rowindex": "1" },
-        COLUMNS.map(([name, label]) =>
+        COLUMNS.map(([name, label, title]) =>
           h(
             "div",
-            { role: "columnheader", class: name },
+            { role: "columnheader", class: name, title },
             name === "marks" ? h("span", { class: "visually-hidden" }, label) : label,
           ),
         ),
