@@ -265,7 +265,10 @@ function cutText(known) {
     const side = known.record[name];
     const kept = known[name].wireLength;
     if (side.total <= kept) return [];
-    const why = side.cut === "no-room" ? "the memory of --ui-memory was used up" : "--capture-body sets how much is";
+    const why =
+      side.cut === "no-room" ? "the memory of --ui-memory was used up"
+      : side.cut === "head-max" ? "so much of a head is not kept"
+      : "--capture-body sets how much is";
     return [`${size(kept)} of ${size(side.total)} of the ${name} are kept: ${why}.`];
   });
   return sides.join(" ") || "Not all bytes are kept.";

@@ -231,6 +231,8 @@ pub enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cut {
+    /// The head is longer than what is kept of heads, which only `--max-head` allows.
+    HeadMax,
     /// The body is longer than `--capture-body`.
     BodyMax,
     /// The memory for captures (`--ui-memory`) was used up.

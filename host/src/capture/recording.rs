@@ -12,13 +12,14 @@ use wasmserve_gateway::{environ::Peer, field};
 
 use super::{
     record::{Build, Cut, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side, TURNS_MAX},
-    script::{CALLS_MAX, Call, OUTBOUND_MAX, Outbound, Player, Script},
+    script::{CALLS_MAX, Call, OUTBOUND_BODIES_MAX, OUTBOUND_MAX, Outbound, Player, Script},
     store::{OVERHEAD, Store},
     time::micros,
 };
 use crate::base::lock::lock;
 
-/// What the heads of one direction may take, in bytes: more than the limits of heads allow, with interim responses.
+/// What the heads of one direction may take, in bytes: more than the limits of heads allow by default, with interim
+/// responses.
 const HEADS_MAX: usize = 256 << 10;
 
 /// What log lines may take, in bytes, whatever `--max-log` is.
@@ -238,7 +239,7 @@ impl Recording {
         self.0.player.as_ref()
     }
 
-    /// The id that the handler is told, if this is a replay that repeats the original exactly.
+    /// The id that the handler and the client learn, if this is a replay that repeats the original exactly.
     pub(crate) fn repeated_id(&self) -> Option<u64> {
         self.0.player.as_ref().and_then(|_| self.replay_of())
     }
@@ -297,10 +298,17 @@ impl Recording {
 
     /// Adds to a request to another server what came back, within the limits of bodies.
     pub(crate) fn sent_to_others(&self, index: usize, change: impl FnOnce(&mut Outbound, u64)) {
-        self.with(|state, _, at| {
+        self.with(|state, open, at| {
             let outbound = state.record.script.as_mut().and_then(|script| script.outbound.get_mut(index));
-            if let Some(outbound) = outbound {
-                change(outbound, at);
+            let Some(outbound) = outbound else { return };
+            let before = outbound.size();
+            change(outbound, at);
+            let needed = outbound.size().saturating_sub(before);
+            if open.store.reserve(needed) {
+                state.reserved += needed;
+            } else {
+                (outbound.fields, outbound.body, outbound.is_whole) = (Vec::new(), Vec::new(), false);
+                outbound.error = Some("there was no memory left for its answer".to_owned());
             }
         });
     }
@@ -308,9 +316,13 @@ impl Recording {
     /// Adds a part of the body that came back, as far as there is room.
     pub(crate) fn received_from_others(&self, index: usize, bytes: &[u8]) {
         self.with(|state, open, _| {
-            let outbound = state.record.script.as_mut().and_then(|script| script.outbound.get_mut(index));
-            let Some(outbound) = outbound.filter(|outbound| outbound.error.is_none()) else { return };
-            if outbound.body.len() + bytes.len() > open.store.options.body || !open.store.reserve(bytes.len()) {
+            let Some(script) = &mut state.record.script else { return };
+            let all: usize = script.outbound.iter().map(|outbound| outbound.body.len()).sum();
+            let outbound = script.outbound.get_mut(index).filter(|outbound| outbound.error.is_none());
+            let Some(outbound) = outbound else { return };
+            let is_too_large =
+                outbound.body.len() + bytes.len() > open.store.options.body || all + bytes.len() > OUTBOUND_BODIES_MAX;
+            if is_too_large || !open.store.reserve(bytes.len()) {
                 outbound.error = Some("its body is larger than what is kept".to_owned());
                 return;
             }
@@ -410,7 +422,7 @@ impl Growing {
             self.body += kept.len();
         }
         if kept.len() < bytes.len() {
-            *cut = Some(Cut::BodyMax);
+            *cut = Some(if is_body { Cut::BodyMax } else { Cut::HeadMax });
         }
     }
 
@@ -511,6 +523,37 @@ mod tests {
         assert_eq!((side.trailers, side.is_cut(), side.is_inexact), (Some(24), true, true));
         assert_eq!((side.content_and_trailers(), side.body_total()), ((&[b'x'; 16][..], &b""[..]), 20));
         assert_eq!(second.response.trailers, None);
+    }
+
+    #[test]
+    fn o2_a_head_that_is_cut_is_not_said_to_be_a_body() {
+        let store = store(1 << 20, 10);
+        let recording = begin(&store).expect("there is memory");
+        recording.received(Instant::now(), &vec![b'h'; HEADS_MAX + 1]);
+        recording.head_received();
+        recording.received(Instant::now(), b"body");
+        recording.begun(7);
+        drop(recording);
+        let request = &store.get(1).expect("it is complete").request;
+        assert_eq!((request.bytes.len(), request.cut), (HEADS_MAX, Some(Cut::HeadMax)));
+        assert_eq!((request.head, request.total), (HEADS_MAX as u64 + 1, HEADS_MAX as u64 + 5));
+    }
+
+    #[test]
+    fn o2_what_other_servers_send_is_bounded_for_all_of_them_together() {
+        let store = store(4 * OUTBOUND_BODIES_MAX, OUTBOUND_BODIES_MAX);
+        let recording = begin(&store).expect("there is memory");
+        recording.begun(7);
+        let part = vec![b'x'; OUTBOUND_BODIES_MAX / 2];
+        for _ in 0..3 {
+            let index = recording.send("GET", "http://x/").expect("they are few");
+            recording.received_from_others(index, &part);
+        }
+        drop(recording);
+        let record = store.get(1).expect("it is complete");
+        let outbound = &record.script.as_ref().expect("there is a script").outbound;
+        let seen: Vec<_> = outbound.iter().map(|sent| (sent.body.len(), sent.error.is_some())).collect();
+        assert_eq!(seen, [(part.len(), false), (part.len(), false), (0, true)]);
     }
 
     #[test]

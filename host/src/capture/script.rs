@@ -16,6 +16,10 @@ pub const CALLS_MAX: usize = 4096;
 /// How many requests to other servers are recorded of one exchange.
 pub const OUTBOUND_MAX: usize = 64;
 
+/// How much of what other servers sent is recorded of one exchange, in bytes, whatever `--capture-body` is: a script is a
+/// part of the metadata in files, which are bounded.
+pub const OUTBOUND_BODIES_MAX: usize = 64 << 20;
+
 /// The answers of the host that vary, in the order in which a handler asked for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
@@ -41,7 +45,7 @@ pub enum Call {
     /// The monotonic clock, in nanoseconds.
     #[serde(rename = "mono")]
     Monotonic(u64),
-    /// How many bytes of the request's body were read at once.
+    /// How many bytes of the request's body were read at once: none at its end, or if it could not be read.
     #[serde(rename = "read")]
     Read(usize),
     /// Which of the things that the handler waited for were ready.
@@ -79,7 +83,7 @@ pub struct Outbound {
     pub url: String,
     /// The status of the response, or 0 if there was none.
     pub status: u16,
-    /// The fields of the response.
+    /// The fields of the response. Each character of a value is a byte.
     #[serde(default)]
     pub fields: Vec<(String, String)>,
     /// The body of the response in base64, as far as it was read and kept.
@@ -90,6 +94,16 @@ pub struct Outbound {
     /// Why there was no response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl Outbound {
+    /// How much memory its parts take, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const FIELD: usize = size_of::<(String, String)>();
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + FIELD).sum();
+        self.method.len() + self.url.len() + fields + self.body.len() + self.error.as_ref().map_or(0, String::len)
+    }
 }
 
 /// A script that is played: each call gets its recorded result, until one does not fit.

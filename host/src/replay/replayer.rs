@@ -32,7 +32,7 @@ use super::{
 use crate::{
     capture::{
         message::Message,
-        record::{Ending, Origin, Protocol, Record, Side},
+        record::{Cut, Ending, Origin, Protocol, Record, Side},
         script::Script,
         store::Store,
     },
@@ -255,9 +255,12 @@ fn resend(original: &Record, pace: Pace) -> Result<Sending, Refusal> {
     let side = &original.request;
     if side.is_cut() {
         let (kept, total) = (side.bytes.len(), side.total);
-        return Err(not_this(format!(
-            "only {kept} of its {total} bytes were captured; raise --capture-body to capture all"
-        )));
+        let why = match side.cut {
+            Some(Cut::HeadMax) => "so much of a head is not kept",
+            Some(Cut::NoRoom) => "the memory for captures was used up",
+            Some(Cut::BodyMax | Cut::Lost) | None => "raise --capture-body to capture all",
+        };
+        return Err(not_this(format!("only {kept} of its {total} bytes were captured; {why}")));
     }
     if side.bytes.is_empty() {
         return Err(not_this("its client sent nothing"));
@@ -392,7 +395,7 @@ mod tests {
             limits::{ConcurrencyLimits, Limits},
             options::GatewayOptions,
         },
-        capture::{record::Cut, store::CaptureOptions},
+        capture::store::CaptureOptions,
         event::Events,
         exchange::Exchanges,
         handler::Call,

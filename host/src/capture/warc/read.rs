@@ -19,6 +19,7 @@ use crate::{
     base::size,
     capture::{
         record::{Ending, Marks, Origin, Protocol, Record, Side},
+        script::OUTBOUND_BODIES_MAX,
         time,
     },
 };
@@ -32,8 +33,8 @@ const BLOCK_MAX: u64 = 1 << 30;
 /// What a file begins with that gzip has compressed.
 const COMPRESSED: &[u8] = &[0x1f, 0x8b];
 
-/// The largest JSON that is read, in bytes.
-const METADATA_MAX: usize = 16 << 20;
+/// The largest JSON that is read, in bytes: more than we write, most of which is what other servers sent, in base64.
+const METADATA_MAX: usize = 4 * OUTBOUND_BODIES_MAX;
 
 /// Reads exchanges from one file.
 #[derive(Debug)]
@@ -381,6 +382,7 @@ mod tests {
     use crate::capture::{
         record::{Cut, Failure},
         sample,
+        script::{Outbound, Script},
     };
 
     const REQUEST: &[u8] = b"POST /hook?x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\x00\xff";
@@ -455,6 +457,17 @@ mod tests {
             let is_between = length == 0 || ends.iter().any(|end| (length..=length + 4).contains(end));
             assert_eq!(problems.len(), usize::from(!is_between), "cut after {length}: {problems:?}");
         }
+    }
+
+    #[test]
+    fn however_much_other_servers_sent_is_read_back() {
+        let mut record = sample::record(REQUEST, RESPONSE);
+        let sent = Outbound { body: vec![b'x'; OUTBOUND_BODIES_MAX], is_whole: true, ..Outbound::default() };
+        record.script = Some(Script { outbound: vec![sent], ..Script::default() });
+        let (bytes, _) = file(std::slice::from_ref(&record));
+        let (seen, problems) = read(&bytes);
+        assert_eq!(problems, [""; 0]);
+        assert!(seen.len() == 1 && seen[0].script == record.script);
     }
 
     #[test]

@@ -36,10 +36,10 @@ enum Part {
     Metadata,
 }
 
-/// The JSON of a `metadata` record.
 /// The largest URL of a record, in bytes: readers bound the heads of records.
 const URI_MAX: usize = 16 << 10;
 
+/// The JSON of a `metadata` record.
 #[derive(Serialize)]
 struct Metadata<'a> {
     format: u32,
@@ -151,7 +151,7 @@ impl Fields {
 /// Why a block has less than all bytes.
 fn truncated(side: &Side) -> Option<&'static str> {
     match side.cut {
-        Some(Cut::BodyMax) => Some("length"),
+        Some(Cut::HeadMax | Cut::BodyMax) => Some("length"),
         Some(Cut::NoRoom | Cut::Lost) => Some("unspecified"),
         None if side.is_cut() => Some("unspecified"),
         None => matches!(side.end, Ending::Broken).then_some("disconnect"),
