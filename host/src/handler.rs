@@ -16,7 +16,6 @@ use self::lanes::CallFuture;
 use crate::{
     admission::Slot,
     base::{grants::Allowance, options::GatewayOptions},
-    capture::recording::Recording,
     event::{Event, Events, Stream, exchange::Exchange},
     fault::Fault,
 };
@@ -70,14 +69,13 @@ impl Call {
     /// The environ, built on first use.
     pub fn environ(&mut self) -> &[Var] {
         self.environ.get_or_insert_with(|| {
-            let repeated = self.exchange.recording.as_ref().and_then(Recording::repeated_id);
             let facts = Facts {
                 peer: self.exchange.peer,
                 server_name: self.gateway.server_name.as_deref(),
                 mount: &self.mount,
                 forwarded: self.forwarded,
                 content_length: self.content_length,
-                id: repeated.unwrap_or(self.exchange.id),
+                id: self.exchange.shown_id(),
                 timeout: self.allowance.limits.timeout,
                 env: &self.allowance.grants.env,
             };

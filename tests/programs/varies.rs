@@ -1,6 +1,6 @@
 //! Answers with everything that differs from one run to the next: the time of day, how long a sleep and a read take,
 //! randomness, the order of a `HashMap`, the exchange's id, and for a query with `authority` the answer of another
-//! server.
+//! server, or with `glance` only the head of its answer.
 
 use std::{
     collections::HashMap,
@@ -42,19 +42,32 @@ fn app(environ: Environ) -> Result<String> {
     if let Some(authority) = environ.query().get("authority") {
         lines.push(format!("asked {:?}", ask(authority).map_err(|error| error.to_string())));
     }
+    if let Some(authority) = environ.query().get("glance") {
+        lines.push(format!("glanced {:?}", glance(authority).map_err(|error| error.to_string())));
+    }
     lines.push(format!("took {:?}", began.elapsed()));
     Ok(lines.join("\n") + "\n")
 }
 
 fn ask(authority: &str) -> Result<String> {
+    let answer = answer(authority)?;
+    Ok(format!("{} {}", answer.status(), body(&answer)?))
+}
+
+/// The status and the field `X-Odd`, without the body.
+fn glance(authority: &str) -> Result<String> {
+    let answer = answer(authority)?;
+    Ok(format!("{} {:?}", answer.status(), answer.headers().get("x-odd")))
+}
+
+fn answer(authority: &str) -> Result<IncomingResponse> {
     let request = OutgoingRequest::new(Fields::new());
     request.set_scheme(Some(&Scheme::Http)).map_err(|()| "no such scheme")?;
     request.set_authority(Some(authority)).map_err(|()| "no such authority")?;
     request.set_path_with_query(Some("/asked")).map_err(|()| "no such path")?;
     let answer = outgoing_handler::handle(request, None)?;
     answer.subscribe().block();
-    let answer = answer.get().ok_or("no answer")?.map_err(|()| "an answer that was taken before")??;
-    Ok(format!("{} {}", answer.status(), body(&answer)?))
+    Ok(answer.get().ok_or("no answer")?.map_err(|()| "an answer that was taken before")??)
 }
 
 fn body(answer: &IncomingResponse) -> Result<String> {

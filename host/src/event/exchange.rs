@@ -27,6 +27,12 @@ impl Exchange {
     pub fn new(id: u64, peer: Peer, head: RequestHead) -> Self {
         Self { id, peer, head, began: Instant::now(), recording: None }
     }
+
+    /// The id that the handler and the client learn: that of the original, if this is a replay that repeats it exactly.
+    #[must_use]
+    pub(crate) fn shown_id(&self) -> u64 {
+        self.recording.as_ref().and_then(Recording::repeated_id).unwrap_or(self.id)
+    }
 }
 
 /// How an exchange ended.

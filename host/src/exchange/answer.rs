@@ -234,9 +234,10 @@ async fn show_broken(
 fn fail(mut exchange: InProgress, rules: ResponseRules, fault: Fault) -> http::Response<Reply> {
     let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let text = status.to_string();
+    let id = exchange.exchange.shown_id();
     let page = match exchange.exchanges.gateway.debug {
-        true => page::debug(&text, &fault, exchange.exchange.id, &exchange.exchange.head),
-        false => page::public(&text, &fault, exchange.exchange.id),
+        true => page::debug(&text, &fault, id, &exchange.exchange.head),
+        false => page::public(&text, &fault, id),
     };
     let mut fields = vec![
         ("Content-Type".to_owned(), page.content_type.into()),

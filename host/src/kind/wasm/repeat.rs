@@ -121,20 +121,23 @@ pub(super) async fn read(input: &mut Input, recording: Option<&Recording>, max: 
         _ => None,
     });
     let read = match wanted {
-        // It may arrive in other pieces.
-        Some(wanted) if wanted > 0 => {
-            let mut read = BytesMut::with_capacity(wanted);
-            while read.len() < wanted {
-                let piece = input.read(wanted - read.len()).await?;
-                if piece.is_empty() {
-                    break;
-                }
-                read.extend_from_slice(&piece);
-            }
-            read.freeze()
-        }
-        _ => input.read(max).await?,
+        Some(wanted) if wanted > 0 => read_again(input, wanted).await,
+        _ => input.read(max).await,
     };
-    recording.call(Call::Read(read.len()));
-    Ok(read)
+    recording.call(Call::Read(read.as_ref().map_or(0, Bytes::len)));
+    read
+}
+
+/// Reads this many bytes, which may arrive in other pieces than in the original.
+async fn read_again(input: &mut Input, wanted: usize) -> Result<Bytes, ReadError> {
+    // The number comes from a file.
+    let mut read = BytesMut::with_capacity(wanted.min(64 << 10));
+    while read.len() < wanted {
+        let piece = input.read(wanted - read.len()).await?;
+        if piece.is_empty() {
+            break;
+        }
+        read.extend_from_slice(&piece);
+    }
+    Ok(read.freeze())
 }

@@ -140,14 +140,17 @@ impl WasiHttpHooks for Outgoing {
         let port = uri.port_u16().unwrap_or(if uri.scheme() == Some(&http::uri::Scheme::HTTPS) { 443 } else { 80 });
         // A replay that follows its original sends nothing.
         let is_sent = self.guest_log.recording().is_none_or(|recording| recording.player().is_none());
-        if is_sent && !self.allowance.grants.net.iter().any(|net| net.port == port && net.names(host)) {
+        let is_denied = is_sent && !self.allowance.grants.net.iter().any(|net| net.port == port && net.names(host));
+        if is_denied {
             let note = format!("request to {host}:{port} denied; allow it with --allow-net {host}:{port}");
             self.guest_log.note(&note);
-            return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
         }
         let (allowance, guest_log) = (Arc::clone(&self.allowance), self.guest_log.clone());
         let host = host.trim_matches(['[', ']']).to_owned();
         let send = move |request| async move {
+            if is_denied {
+                return Err(HttpError::HttpRequestDenied);
+            }
             let grants = &allowance.grants;
             // A name may lead anywhere.
             if grants.closed.contains(&port)
