@@ -205,9 +205,44 @@ impl Exporter {
 #[cfg(test)]
 mod tests {
     use base64::{Engine as _, prelude::BASE64_STANDARD};
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::capture::{record::Cut, sample};
+    use crate::capture::{
+        record::{Cut, Protocol},
+        sample,
+    };
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+        #[test]
+        fn o8_every_record_can_be_exported_in_every_format(record in sample::any_record()) {
+            let bytes = [record.request.bytes.clone(), record.response.bytes.clone()];
+            for format in Format::ALL {
+                for (is_off, redaction) in [(true, Redaction::off()), (false, Redaction::default())] {
+                    let records = [Arc::new(record.clone()), Arc::new(record.clone())];
+                    let exported = export(&records, format, &redaction);
+                    if format.is_text() {
+                        prop_assert!(String::from_utf8(exported.bytes.clone()).is_ok(), "{}", format);
+                    }
+                    if format == Format::Warc && is_off && record.protocol == Protocol::Http1 {
+                        let mut seen = 0;
+                        for piece in warc::Reader::new(&exported.bytes[..]) {
+                            match piece {
+                                warc::Piece::Exchange(record) => {
+                                    prop_assert_eq!([&record.request.bytes, &record.response.bytes], [&bytes[0], &bytes[1]]);
+                                    seen += 1;
+                                }
+                                warc::Piece::Problem(why) => prop_assert!(false, "{}", why),
+                            }
+                        }
+                        prop_assert_eq!(seen, 2);
+                    }
+                }
+            }
+        }
+    }
 
     fn one(record: Record, format: Format) -> Exported {
         export(&[Arc::new(record)], format, &Redaction::off())
@@ -245,6 +280,11 @@ mod tests {
             (Hurl, b"\x16\x03\x01", "[17] what was sent is not a request that Hurl can send"),
             (Curl, chunked, "[17] curl chooses the sizes of chunks"),
             (Curl, chunked, "[17] trailers are left out"),
+            (
+                Curl,
+                b"HEAD / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "[17] curl waits for a body of the response to HEAD",
+            ),
             (Rest, chunked, "[17] the body is not sent in chunks"),
             (Hurl, chunked, "[17] the body is not sent in chunks"),
             (Curl, b"GET / HTTP/1.1\nHost: x\n\n", "[17] the head differs in line ends, white space or order"),
@@ -287,6 +327,18 @@ mod tests {
         let comments = text.lines().filter(|line| line.starts_with('#'));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "# .,:/_-[]".contains(c);
         assert!(comments.clone().count() > 0 && comments.flat_map(str::chars).all(is_plain), "{text}");
+    }
+
+    #[test]
+    fn a_command_never_asks_curl_for_two_methods() {
+        for (framing, is_head) in
+            [("", true), ("Content-Length: 0\r\n", true), ("Transfer-Encoding: chunked\r\n", false)]
+        {
+            let body = if is_head { "" } else { "0\r\n\r\n" };
+            let request = format!("HEAD / HTTP/1.1\r\nHost: x\r\n{framing}\r\n{body}");
+            let text = text(sample::record(request.as_bytes(), RESPONSE), Format::Curl);
+            assert_eq!((text.contains(" --head"), text.contains("--data-raw")), (is_head, !is_head), "{text}");
+        }
     }
 
     #[test]

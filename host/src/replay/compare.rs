@@ -88,11 +88,25 @@ fn fault(old: &Answer, new: &Answer, others: &[Answer]) -> Option<Difference> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::capture::{
         record::{Failure, Line, Outcome},
         sample,
     };
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+        #[test]
+        fn any_two_records_can_be_compared(a in sample::any_record(), b in sample::any_record(), c in sample::any_record()) {
+            prop_assert!(compare(&a, &a, &[]).is_same);
+            let comparison = compare_runs(&a, &[&b, &c], &[]);
+            prop_assert_eq!(comparison.is_same, comparison.summary().is_empty());
+            prop_assert!(comparison.is_same || !comparison.to_text(true).is_empty());
+        }
+    }
 
     fn compare(original: &Record, new: &Record, ignore: &[String]) -> Comparison {
         compare_runs(original, &[new], ignore)

@@ -106,3 +106,22 @@ fn environ(record: &Record) -> Option<Vec<(String, Option<String>)>> {
     });
     Some(shown.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::capture::sample;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+        #[test]
+        fn every_record_can_be_shown(record in sample::any_record()) {
+            let detail = detail(&record, None);
+            prop_assert_eq!(&detail["request"]["wireLength"], &json!(record.request.bytes.len()));
+            prop_assert_eq!(detail["environ"].is_null(), record.facts.as_ref().is_none_or(|facts| facts.mount.parse::<wasmserve_gateway::mounts::Mount>().is_err()));
+        }
+    }
+}
