@@ -44,6 +44,8 @@ pub mod local;
 
 pub mod behaviour;
 
+pub mod viewed;
+
 use std::time::Duration;
 
 /// How long a test waits for something that must happen. Much longer than it ever takes: it catches hangs, and measures

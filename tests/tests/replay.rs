@@ -1,14 +1,15 @@
 //! `wasmserve replay`: captured requests are sent again, and their responses compared.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use wasmserve_tests::{
-    client::{Client, End},
+    client::End,
     guest,
     http2::{self, END_STREAM, Http2, fields, headers},
     place::Place,
     server::{Ended, Launch, Server, refuses},
+    viewed::Viewed,
 };
 
 /// Serves a program as `handler.wasm` of the place, captures what `talk` does, and stops.
@@ -35,49 +36,10 @@ fn result(ended: &Ended) -> (&str, Option<i32>) {
     (ended.stdout.lines().last().unwrap_or_default(), ended.code)
 }
 
-const TOKEN: &str = "AAECAwQFBgcICQoLDA0ODw";
-
-/// A server whose viewer is asked for things.
-struct Viewed(Server, SocketAddr);
-
-impl Viewed {
-    fn start(place: &Place, program: &str, flags: &[&str]) -> Self {
-        let handler = put(place, program);
-        let launch = Launch::file(Path::new(&handler)).at(place).flags(["--ui=127.0.0.1:0"]).flags(flags);
-        let server = launch.env("WASMSERVE_UI_TOKEN", TOKEN).start();
-        let line = server.line(|line| line.starts_with("viewer on http://"));
-        let addr = line["viewer on http://".len()..].split('/').next().and_then(|addr| addr.parse().ok());
-        Self(server, addr.unwrap_or_else(|| panic!("no address: {line}")))
-    }
-
-    /// Asks the API, with a body if it is to do something.
-    fn ask(&self, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let (method, body) = body.map_or(("GET", String::new()), |body| ("POST", body.to_string()));
-        let (addr, length) = (self.1, body.len());
-        let mut client = Client::connect(addr);
-        client.send(format!(
-            "{method} /api/{path} HTTP/1.1\r\nHost: {addr}\r\nAuthorization: Bearer {TOKEN}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        ));
-        let response = client.response();
-        (response.status, serde_json::from_slice(&response.body).expect("it is JSON"))
-    }
-}
-
-impl Viewed {
-    /// Keeps the exchange with this target, once it is complete. Returns its seq and its id.
-    fn keep(&self, target: &str) -> (Value, Value) {
-        loop {
-            let (_, list) = self.ask("exchanges", None);
-            let exchanges = list["exchanges"].as_array().expect("a list");
-            if let Some(found) = exchanges.iter().find(|one| one["target"] == target) {
-                let seq = found["seq"].clone();
-                assert_eq!(self.ask(&format!("exchanges/{seq}/keep"), Some(&json!({ "note": "" }))).0, 200);
-                return (seq, found["id"].clone());
-            }
-            std::thread::yield_now();
-        }
-    }
+/// Serves a program as `handler.wasm` of the place, with a viewer.
+fn viewed(place: &Place, program: &str, flags: &[&str]) -> Viewed {
+    let handler = put(place, program);
+    Viewed::start(Launch::file(Path::new(&handler)).at(place).flags(flags))
 }
 
 const CHUNKED: &str = "PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
@@ -335,8 +297,8 @@ fn what_a_client_of_http2_did_not_send_or_wait_for_is_treated_as_in_http1() {
 #[test]
 fn a_request_of_http2_is_edited_and_replayed_in_the_viewer() {
     let place = Place::new();
-    let viewed = Viewed::start(&place, "echo", &[]);
-    assert_eq!(post_http2(&viewed.0, "/kept", &[("content-length", "10")]).text(), "hello, you");
+    let viewed = viewed(&place, "echo", &[]);
+    assert_eq!(post_http2(&viewed.server, "/kept", &[("content-length", "10")]).text(), "hello, you");
     let (seq, id) = viewed.keep("/kept");
     let again = |body: Value| viewed.ask(&format!("exchanges/{seq}/replay"), Some(&body));
     let (_, original) = viewed.ask(&format!("exchanges/{seq}"), None);
@@ -368,22 +330,22 @@ fn a_request_of_http2_is_edited_and_replayed_in_the_viewer() {
     // On save, too.
     put(&place, "hello");
     assert_eq!(
-        viewed.0.line_with("kept request"),
+        viewed.server.line_with("kept request"),
         format!("wasmserve: 1 kept request again: 0 alike, [{id}] differs: field content-type, body")
     );
-    viewed.0.stop();
+    viewed.server.stop();
 }
 
 #[test]
 fn kept_requests_are_replayed_on_save_and_the_log_says_what_changed() {
     let place = Place::new();
-    let viewed = Viewed::start(&place, "hello", &[]);
-    viewed.0.get("/kept");
-    viewed.0.get("/not-kept");
+    let viewed = viewed(&place, "hello", &[]);
+    viewed.server.get("/kept");
+    viewed.server.get("/not-kept");
     assert_eq!(viewed.ask("saved", None), (200, Value::Null));
     let (seq, id) = viewed.keep("/kept");
     put(&place, "traps");
-    let line = viewed.0.line_with("kept request");
+    let line = viewed.server.line_with("kept request");
     assert_eq!(line, format!("wasmserve: 1 kept request again: 0 alike, [{id}] differs: 200 -> 500 (trap)"));
     let (_, run) = viewed.ask("saved", None);
     assert_eq!((&run["number"], &run["differ"], &run["results"][0]["seq"]), (&json!(1), &json!(1), &seq), "{run}");
@@ -395,9 +357,13 @@ fn kept_requests_are_replayed_on_save_and_the_log_says_what_changed() {
     assert_eq!(detail["record"]["origin"]["replay"]["id"], id, "{detail}");
     put(&place, "hello");
     assert!(
-        viewed.0.lines(2, |line| line.contains("kept request")).pop().is_some_and(|line| line.ends_with("1 alike"))
+        viewed
+            .server
+            .lines(2, |line| line.contains("kept request"))
+            .pop()
+            .is_some_and(|line| line.ends_with("1 alike"))
     );
-    viewed.0.stop();
+    viewed.server.stop();
 }
 
 #[test]
@@ -410,16 +376,16 @@ fn requests_are_not_replayed_on_save_where_they_could_do_harm() {
         (&["--requests", "9"], "--requests"),
     ] {
         fs::create_dir_all(place.join("files")).expect("the place is writable");
-        let viewed = Viewed::start(&place, "hello", flags);
-        viewed.0.get("/");
-        viewed.keep("/");
+        let viewed = viewed(&place, "hello", flags);
+        viewed.server.get("/");
+        _ = viewed.keep("/");
         let (_, state) = viewed.ask("state", None);
         assert_eq!(state["onSave"]["isOn"], json!(false), "{state}");
         put(&place, "echo");
-        let line = viewed.0.line_with("kept requests are not replayed on save: ");
+        let line = viewed.server.line_with("kept requests are not replayed on save: ");
         assert!(line.contains(why), "{line}");
         // The handler is ready, and nothing has reached it.
-        viewed.0.get("/");
+        viewed.server.get("/");
         let (_, list) = viewed.ask("exchanges?q=is:replay", None);
         assert_eq!(list["exchanges"], json!([]), "{list}");
     }

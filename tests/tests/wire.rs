@@ -37,6 +37,7 @@ mod python;
 mod python_source;
 mod python_stacks;
 mod replay;
+mod replayed;
 mod requests;
 mod response;
 mod script;

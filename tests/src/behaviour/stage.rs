@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     mem,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
@@ -14,7 +15,7 @@ use crate::{
     client::Client,
     kind::Kind,
     local::{self, Local},
-    server::Server,
+    server::{Launch, Server},
 };
 use serde_json::Value;
 use wasmserve::{
@@ -98,6 +99,18 @@ impl Stage {
     pub fn real(kind: Kind) -> Self {
         let launch = kind.follows();
         let launch = if kind.host.is_ours() { launch.flags(["--access-log-format", "json"]) } else { launch };
+        Self::launch(kind, launch)
+    }
+
+    /// The real server, which captures everything into this directory.
+    #[must_use]
+    pub fn capturing_into(directory: &Path) -> Self {
+        let flags =
+            ["--access-log-format", "json", "--ui=127.0.0.1:0", "--ui-memory", "2GiB", "--capture-body", "64MiB"];
+        Self::launch(Kind::GATEWAY, Kind::GATEWAY.follows().flags(flags).flags(["--capture"]).flags([directory]))
+    }
+
+    fn launch(kind: Kind, launch: Launch) -> Self {
         let server = launch.start();
         Self { name: kind.name, addr: server.addr(), kind, play: Play::Real(server) }
     }
