@@ -46,7 +46,8 @@ fn read(directory: &Path) -> (BTreeMap<u64, Record>, BTreeMap<u64, Vec<Record>>)
 /// What its handler has got and its client was sent, without what the host alone decides. `is_live` leaves out the id of
 /// the request.
 fn outcome(record: &Record, is_live: bool) -> String {
-    const OF_THE_HOST: [&str; 3] = ["date", "content-length", "transfer-encoding"];
+    // Whether a connection stays open may depend on how much of a body has arrived.
+    const OF_THE_HOST: [&str; 5] = ["date", "content-length", "transfer-encoding", "connection", "keep-alive"];
     let response = Message::response(record);
     let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
     let mut lines = vec![shown(&response.line)];
