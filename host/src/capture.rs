@@ -6,6 +6,7 @@
 pub mod archive;
 pub(crate) mod collection;
 pub mod export;
+mod footprint;
 pub mod message;
 pub mod record;
 pub(crate) mod recording;

@@ -11,9 +11,10 @@ use memchr::memmem;
 use wasmserve_gateway::{environ::Peer, field};
 
 use super::{
+    footprint::OVERHEAD,
     record::{Build, Cut, Ending, Facts, Failure, Line, Marks, Origin, Outcome, Protocol, Record, Side, TURNS_MAX},
     script::{CALLS_MAX, Call, OUTBOUND_BODIES_MAX, OUTBOUND_MAX, Outbound, Player, Script},
-    store::{OVERHEAD, Store},
+    store::Store,
     time::micros,
 };
 use crate::base::lock::lock;

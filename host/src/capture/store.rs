@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::record::Record;
+use super::{footprint::footprint, record::Record};
 use crate::base::lock::lock;
 
 /// What is captured, and how much memory it may take.
@@ -88,9 +88,6 @@ pub struct Counts {
 /// How long the thread gathers recordings that complete before it takes them: no request wakes it then. Those that complete
 /// at almost the same time are put in the order in which they began.
 const INTERVAL: Duration = Duration::from_millis(20);
-
-/// What a record needs besides its bytes, about.
-pub(super) const OVERHEAD: usize = 1 << 10;
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -309,7 +306,7 @@ impl Store {
 
     /// Puts a record of an earlier run into the store, which keeps it. Returns its seq, or `None` if there is no memory.
     pub fn restore(&self, mut record: Record) -> Option<u64> {
-        let bytes = OVERHEAD + record.request.bytes.len() + record.response.bytes.len();
+        let bytes = footprint(&record);
         let mut records = lock(&self.records);
         if records.kept_bytes + bytes > self.options.memory / 2 || !self.reserve(bytes) {
             return None;
@@ -381,7 +378,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::sample::record;
+    use crate::capture::{record::Line, sample::record};
 
     #[test]
     fn what_completes_at_almost_the_same_time_is_in_the_order_in_which_it_began() {
@@ -394,5 +391,18 @@ mod tests {
         drop(records);
         let all: Vec<_> = store.after(0, usize::MAX).iter().map(|record| (record.seq, record.began)).collect();
         assert_eq!(all, [(1, 1), (2, 2), (3, 3)]);
+    }
+
+    #[test]
+    fn o4_the_log_of_a_record_that_is_restored_takes_memory_too() {
+        let options = CaptureOptions { memory: 1 << 20, ..CaptureOptions::DEFAULT };
+        let store = Store::spawn(options, Vec::new()).expect("the system has threads left");
+        let with_log = |length| {
+            let lines = vec![Line { at: 0, stream: "log".into(), text: "x".repeat(length) }];
+            Record { lines, ..record(b"GET / HTTP/1.1\r\n\r\n", b"") }
+        };
+        assert_eq!(store.restore(with_log(600 << 10)), None, "it is more than half of the memory");
+        assert_eq!(store.restore(with_log(300 << 10)), Some(1));
+        assert!(store.memory().0 > 300 << 10);
     }
 }
