@@ -572,7 +572,7 @@ impl Server {
     #[must_use]
     pub fn wait(mut self) -> (Option<i32>, Vec<String>) {
         let is_at_end = self.log.wait_while(|state| !state.is_at_end).is_at_end;
-        assert!(is_at_end, "the server does not exit");
+        assert!(is_at_end, "the server does not exit; its threads:\n{}", threads(self.child.id()));
         let code = self.child.wait().expect("it is our child").code();
         (code, self.log())
     }
@@ -706,6 +706,24 @@ struct State {
     is_at_end: bool,
     is_paused: bool,
     is_closed: bool,
+}
+
+/// What the threads of a process do, as far as the system shows it: their names, states, times and calls.
+fn threads(id: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let read = |task: &Path, name: &str| fs::read_to_string(task.join(name)).unwrap_or_else(|error| error.to_string());
+    let show = |task: &Path| {
+        let stat = read(task, "stat");
+        let numbers: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let shown = [0, 11, 12].map(|at| numbers.get(at).copied().unwrap_or_default());
+        format!(
+            "{} {shown:?} {} {}",
+            read(task, "comm").trim(),
+            read(task, "wchan").trim(),
+            read(task, "syscall").trim()
+        )
+    };
+    tasks.map(|task| show(&task.path())).collect::<Vec<_>>().join("\n")
 }
 
 impl Log {

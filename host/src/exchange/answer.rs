@@ -156,8 +156,9 @@ async fn answer_request(request: Request, mut exchange: InProgress, redirects: u
     }
     let (writer, reader) = response::channel(rules);
     let handler = live.handler();
+    let Exchange { id, began, ref recording, .. } = exchange.exchange;
     let call = Call {
-        exchange: Exchange { peer, head, ..exchange.exchange.clone() },
+        exchange: Exchange { id, peer, head, began, recording: recording.clone() },
         mount: mount.clone(),
         forwarded,
         content_length,

@@ -163,8 +163,8 @@ fn begin(
     let (start, recording) = {
         let mut state = state.lock();
         let start = state.requests.take().filter(|start| is_in_sync(&request, start)).ok_or(Desynchronized)?;
-        let is_head = requests::is_head(&start);
-        (start, state.recorder.as_mut().and_then(|recorder| recorder.take(is_head)))
+        let recording = state.recorder.as_mut().and_then(|recorder| recorder.take(requests::is_head(&start)));
+        (start, recording)
     };
     let Start { head, framing, expects_continue: is_awaited, takes_trailers, is_last, refusal } = start;
     let trailers = if takes_trailers { Takes::Announced } else { Takes::Nothing };
