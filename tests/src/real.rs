@@ -64,6 +64,8 @@ pub fn program(name: &str) -> Command {
 #[must_use]
 pub fn node() -> Command {
     let mut command = system("node");
+    // Chromium writes there, whatever its profile is.
+    command.env("XDG_CONFIG_HOME", place::base().join("config"));
     command.current_dir(installed(NODE_PINS));
     command
 }

@@ -12,6 +12,7 @@ use wasmserve::{
     gateway::input::ReadError,
 };
 use wasmserve_tests::{
+    TIMEOUT,
     client::Client,
     http2::{Http2, fields},
     local::{self, Local, apart},
@@ -53,9 +54,8 @@ fn serve(handler: Box<dyn wasmserve::Handler>) -> (Local, Arc<Store>) {
 /// All records, once the server has stopped and they are complete.
 fn records((server, store): (Local, Arc<Store>)) -> Vec<Arc<Record>> {
     server.stop();
-    let records = store.after(0, usize::MAX);
-    store.end();
-    records
+    store.end(TIMEOUT);
+    store.after(0, usize::MAX)
 }
 
 #[test]

@@ -299,6 +299,11 @@ fn exec_ends_when_the_server_is_stopped() {
     assert_eq!(code, Some(5));
     assert!(log.iter().any(|line| line == "bye"), "{log:#?}");
 
+    // A command that starts another process when it is to end, and leaves it behind.
+    let server = endless(exec("trap 'sleep 1000 & exit 5' TERM; echo ready >&2; while :; do sleep 0.01; done"));
+    server.signal(Signal::TERM);
+    assert_eq!(ended(server).0, Some(5), "the other process still holds its stderr");
+
     // Ctrl-C reaches both. The command is one process, because dash can lose a signal while it starts another one.
     let server = endless(exec("echo ready >&2; exec sleep 1000").as_a_group());
     server.signal_group(Signal::INT);

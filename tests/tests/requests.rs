@@ -124,7 +124,8 @@ fn o1_every_case_is_captured_to_the_byte() {
             // What is answered is checked above.
             _ = case.check(&mut exceptions, || taps.tap(server.connect()));
         }
-        drop(server.stop());
+        let log = server.stop();
+        assert!(!log.iter().any(|line| line.contains("not written")), "{log:#?}");
         let mut files = warc::read_path(&place).expect("the captures are readable");
         let records: Vec<Record> = files.by_ref().collect();
         assert_eq!(files.problems(), Vec::<String>::new());

@@ -482,7 +482,7 @@ mod tests {
         // What is no longer kept has no file any more.
         let seq = store.kept()[0].seq;
         store.keep(seq, None).expect("there is memory");
-        store.end();
+        store.end(Duration::from_secs(60));
         archive.end(SOON);
         assert_eq!(place.kept(), ["1-POST-a-b.warc", "2-POST-a-b.warc", "own.warc"]);
     }

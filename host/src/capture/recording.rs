@@ -83,6 +83,7 @@ impl Recording {
         if store.is_paused() || !store.reserve(OVERHEAD) {
             return None;
         }
+        store.opened();
         let script = if let Origin::Replay { script, .. } = &origin { script.as_deref() } else { None };
         let player = script.cloned().map(Player::new);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -357,12 +358,13 @@ impl Drop for Open {
         let Some(State { mut record, request, response, reserved, .. }) = state.take() else { return };
         if record.id == 0 {
             self.store.give_back(reserved);
-            return;
+        } else {
+            record.marks.completed = Some(now);
+            record.left = self.player.as_ref().and_then(Player::left);
+            (record.request, record.response) = (request.finish(), response.finish());
+            self.store.complete(record, reserved);
         }
-        record.marks.completed = Some(now);
-        record.left = self.player.as_ref().and_then(Player::left);
-        (record.request, record.response) = (request.finish(), response.finish());
-        self.store.complete(record, reserved);
+        self.store.closed();
     }
 }
 

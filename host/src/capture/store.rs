@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -45,6 +45,8 @@ pub struct Store {
     used: AtomicUsize,
     is_paused: AtomicBool,
     connections: AtomicU64,
+    /// How many recordings are not complete.
+    open: AtomicUsize,
     /// Completed recordings that the thread has not taken.
     completed: Mutex<Completed>,
     news: Condvar,
@@ -107,6 +109,7 @@ impl Store {
             used: AtomicUsize::new(0),
             is_paused: AtomicBool::new(false),
             connections: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
             completed: Mutex::default(),
             news: Condvar::new(),
             records: Mutex::default(),
@@ -118,8 +121,13 @@ impl Store {
         Ok(store)
     }
 
-    /// Takes what is complete, and ends the thread. What is completed later is lost.
-    pub fn end(&self) {
+    /// Takes what is complete, and ends the thread. What is completed later is lost, so this waits for open recordings, at
+    /// most for `timeout`: a handler's thread may still hold one whose response has been sent.
+    pub fn end(&self, timeout: Duration) {
+        let until = Instant::now() + timeout;
+        while self.open.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
         self.drain();
         lock(&self.completed).is_over = true;
         self.news.notify_one();
@@ -201,6 +209,16 @@ impl Store {
 
     pub(super) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a recording that begins.
+    pub(super) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a recording that has ended, after its record was taken.
+    pub(super) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Release);
     }
 
     /// Takes a record that is complete, for which `bytes` of memory are reserved.
@@ -391,6 +409,20 @@ mod tests {
         drop(records);
         let all: Vec<_> = store.after(0, usize::MAX).iter().map(|record| (record.seq, record.began)).collect();
         assert_eq!(all, [(1, 1), (2, 2), (3, 3)]);
+    }
+
+    #[test]
+    fn the_end_waits_for_recordings_that_are_still_open() {
+        let store = Store::spawn(CaptureOptions::DEFAULT, Vec::new()).expect("the system has threads left");
+        store.opened();
+        thread::scope(|scope| {
+            scope.spawn(|| store.end(Duration::from_secs(60)));
+            store.complete(record(b"GET / HTTP/1.1\r\n\r\n", b""), 0);
+            store.closed();
+        });
+        assert_eq!(store.counts().seen, 1);
+        store.opened();
+        store.end(Duration::ZERO);
     }
 
     #[test]

@@ -13,6 +13,9 @@ mod unix {
     use tokio::time::sleep;
 
     /// A process and its descendants. Only Linux lists descendants; elsewhere it is the process alone.
+    ///
+    /// A process may start another one just before a signal ends it. From the first tree on, such orphans become children
+    /// of this process, and belong to the next tree [`below_us`](Self::below_us).
     #[derive(Default)]
     pub(crate) struct ProcessTree(Vec<Pid>);
 
@@ -28,6 +31,11 @@ mod unix {
         }
 
         fn with_descendants(mut members: Vec<Pid>) -> Self {
+            // Fails only in a system without it.
+            #[cfg(target_os = "linux")]
+            {
+                _ = rustix::process::set_child_subreaper(Some(getpid()));
+            }
             let mut next = 0;
             while let Some(member) = members.get(next) {
                 let children = children(*member);

@@ -62,6 +62,8 @@ impl Signals {
         if timeout(EXIT_TIMEOUT, started.wait()).await.is_err() {
             started.kill();
         }
+        // What they have left behind.
+        ProcessTree::below_us().terminate();
         Err(exit)
     }
 }

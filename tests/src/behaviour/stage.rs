@@ -199,10 +199,10 @@ impl Stage {
             Play::Local(local, _) => local.stop(),
             Play::Captured(local, _, store, taps) => {
                 local.stop();
+                store.end(TIMEOUT);
                 let records = store.after(0, usize::MAX);
                 assert!(taps.check(records.iter().map(|record| &**record)) > 0);
                 assert_eq!(store.counts().removed, 0);
-                store.end();
             }
             Play::Real(server) if self.kind.host.is_ours() => drop(server.stop()),
             Play::Real(server) => drop(server),

@@ -27,6 +27,9 @@ use crate::{
     source::locate::Source,
 };
 
+/// How long the end may wait for recordings that something still holds.
+const RECORDINGS_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Where exchanges are captured to, if they are.
 pub(super) struct Capturing {
     pub store: Option<Arc<Store>>,
@@ -96,7 +99,7 @@ impl Capturing {
 
     /// Writes what has been captured, which may take this long.
     pub(super) fn end(&self, timeout: Duration) {
-        self.store.iter().for_each(|store| store.end());
+        self.store.iter().for_each(|store| store.end(timeout.min(RECORDINGS_TIMEOUT)));
         self.archive.iter().for_each(|archive| archive.end(timeout));
     }
 }
