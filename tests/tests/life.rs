@@ -259,6 +259,9 @@ fn exec_lets_running_exchanges_finish() {
     let server = Launch::program("reads_input").flags(["--exec", &command]).start();
     let client = running(&server);
     let mut idle = server.connect();
+    // Otherwise the system may not have given the connection to the server yet.
+    idle.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(idle.response().status, 200);
     fs::write(done, "").expect("the test directory is writable");
     assert_eq!(idle.rest(), (Vec::new(), Close::Orderly), "the server stops");
     finish(client);
