@@ -40,20 +40,11 @@ fn texts(texts: &[String]) -> usize {
 fn of_script(Script { seed, calls, outbound, missing }: &Script) -> usize {
     let of_call =
         |call: &Call| if let Call::Ready(ready) = call { ready.capacity() * mem::size_of::<u32>() } else { 0 };
-    let of_outbound = |sent: &Outbound| {
-        let fields = sent.fields.iter().map(|(name, value)| name.capacity() + value.capacity());
-        sent.method.capacity()
-            + sent.url.capacity()
-            + sent.fields.capacity() * mem::size_of::<(String, String)>()
-            + fields.sum::<usize>()
-            + sent.body.capacity()
-            + sent.error.as_ref().map_or(0, String::capacity)
-    };
     seed.capacity()
         + calls.capacity() * mem::size_of::<Call>()
         + calls.iter().map(of_call).sum::<usize>()
         + outbound.capacity() * mem::size_of::<Outbound>()
-        + outbound.iter().map(of_outbound).sum::<usize>()
+        + outbound.iter().map(Outbound::size).sum::<usize>()
         + texts(missing)
 }
 

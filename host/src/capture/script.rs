@@ -100,9 +100,13 @@ impl Outbound {
     /// How much memory its parts take, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        const FIELD: usize = size_of::<(String, String)>();
-        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + FIELD).sum();
-        self.method.len() + self.url.len() + fields + self.body.len() + self.error.as_ref().map_or(0, String::len)
+        let fields = self.fields.iter().map(|(name, value)| name.capacity() + value.capacity());
+        self.method.capacity()
+            + self.url.capacity()
+            + self.fields.capacity() * size_of::<(String, String)>()
+            + fields.sum::<usize>()
+            + self.body.capacity()
+            + self.error.as_ref().map_or(0, String::capacity)
     }
 }
 
